@@ -1,0 +1,54 @@
+"""Gaussian diffusion: processes, kernels, predictions, denoisers, losses and times."""
+
+from jaxgen.diffusion.betas import cosine_betas, linear_betas, zero_terminal_snr
+from jaxgen.diffusion.denoiser import Denoiser, Network, denoiser, dynamic_threshold, edm_preconditioning
+from jaxgen.diffusion.kernel import (
+    Gaussian,
+    gaussian_kl,
+    marginal,
+    perturb,
+    posterior,
+    sde_coefficients,
+    transition,
+)
+from jaxgen.diffusion.loss import denoising_loss
+from jaxgen.diffusion.prediction import Prediction, score
+from jaxgen.diffusion.process import (
+    GaussianProcess,
+    cosine,
+    discrete,
+    edm,
+    rectified_flow,
+    sub_vp,
+    ve,
+    vp,
+)
+
+__all__ = [
+    "Denoiser",
+    "Gaussian",
+    "GaussianProcess",
+    "Network",
+    "Prediction",
+    "cosine",
+    "cosine_betas",
+    "denoiser",
+    "denoising_loss",
+    "discrete",
+    "dynamic_threshold",
+    "edm",
+    "edm_preconditioning",
+    "gaussian_kl",
+    "linear_betas",
+    "marginal",
+    "perturb",
+    "posterior",
+    "rectified_flow",
+    "score",
+    "sde_coefficients",
+    "sub_vp",
+    "transition",
+    "ve",
+    "vp",
+    "zero_terminal_snr",
+]

@@ -1,0 +1,15 @@
+"""Per-example coefficients against batches of any event shape."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Shaped
+
+
+def per_example(coefficient: Shaped[Array, "..."], x: Shaped[Array, "b *event"]) -> Shaped[Array, "..."]:
+    """A coefficient of shape () or (B,) with axes appended, to multiply x of shape (B, *event)."""
+    return coefficient if coefficient.ndim == 0 else coefficient.reshape(coefficient.shape + (1,) * (x.ndim - 1))
+
+
+def safe_divide(numerator: Shaped[Array, "..."], denominator: Shaped[Array, "..."]) -> Shaped[Array, "..."]:
+    """numerator/denominator, and 0 (with a zero gradient) where the denominator is 0."""
+    zero = denominator == 0
+    return jnp.where(zero, 0, numerator / jnp.where(zero, 1, denominator))

@@ -1,0 +1,133 @@
+"""The Gaussian kernels of a process: q(x_t|x0), q(x_t|x_s), q(x_s|x_t,x0), its SDE, and the Gaussian KL."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+
+from jaxgen.diffusion.broadcast import per_example, safe_divide
+from jaxgen.diffusion.process import GaussianProcess, rate
+
+
+class Gaussian(NamedTuple):
+    """A diagonal Gaussian; `std` broadcasts against `mean`."""
+
+    mean: Array
+    std: Array
+
+
+def check_times(t: ArrayLike) -> None:
+    """Raise ValueError where a concrete t leaves [0, 1]; traced times cannot be looked at."""
+    if not isinstance(t, jax.core.Tracer) and not np.all((np.asarray(t) >= 0) & (np.asarray(t) <= 1)):
+        raise ValueError(f"times lie in [0, 1] (0 clean data, 1 the prior), got {t}: divide step indices by T")
+
+
+def marginal(process: GaussianProcess, x0: Float[Array, "b *event"], t: ArrayLike) -> Gaussian:
+    """q(x_t | x0) = N(alpha x0, sigma² I), with t of shape () or (B,) (Ho et al. 2020, eq. 4).
+
+    Raises ValueError for a concrete t outside [0, 1].
+    """
+    check_times(t)
+    return Gaussian(per_example(process.alpha(t), x0) * x0, per_example(process.sigma(t), x0))
+
+
+def perturb(
+    process: GaussianProcess, x0: Float[Array, "b *event"], t: ArrayLike, eps: Float[Array, "b *event"]
+) -> Float[Array, "b *event"]:
+    """x_t = alpha x0 + sigma eps: the whole chain in one step (Ho et al. 2020, eq. 4).
+
+    Raises ValueError for a concrete t outside [0, 1].
+    """
+    mean, std = marginal(process, x0, t)
+    return mean + std * eps
+
+
+class Transition(NamedTuple):
+    """q(x_t | x_s) = N(alpha x_s, variance I), shaped as the times."""
+
+    alpha: Array
+    variance: Array
+
+
+def transition(process: GaussianProcess, s: ArrayLike, t: ArrayLike) -> Transition:
+    """alpha_{t|s} = alpha_t/alpha_s and sigma²_{t|s} = sigma_t² − alpha²_{t|s} sigma_s², for s ≤ t.
+
+    Kingma et al. 2021, §A.1. The variance is computed as sigma_t² (1 − e^{λ_t−λ_s}), which keeps its digits for
+    neighbouring times; s = t gives (1, 0) also at the ends. Raises ValueError for a concrete time outside [0, 1].
+    """
+    check_times(s)
+    check_times(t)
+    log_alpha_t, log_alpha_s = process.log_alpha(t), process.log_alpha(s)
+    # inf − inf only where s = t sits at an end
+    ratio = jnp.where(log_alpha_t == log_alpha_s, 0, log_alpha_t - log_alpha_s)
+    return Transition(jnp.exp(ratio), process.variance(t) * -jnp.expm1(log_snr_step(process, s, t)))
+
+
+def log_snr_step(process: GaussianProcess, s: ArrayLike, t: ArrayLike) -> Float[Array, "..."]:
+    """λ_t − λ_s ≤ 0 for s ≤ t: −inf when s is clean or t is pure noise, 0 when the two coincide."""
+    log_snr_t, log_snr_s = process.log_snr(t), process.log_snr(s)
+    return jnp.where(log_snr_t == log_snr_s, 0, log_snr_t - log_snr_s)
+
+
+class Posterior(NamedTuple):
+    """q(x_s | x_t, x0) = N(of_x_t x_t + of_x0 x0, variance I), shaped as the times."""
+
+    of_x_t: Array
+    of_x0: Array
+    variance: Array
+
+
+def posterior_coefficients(process: GaussianProcess, s: ArrayLike, t: ArrayLike) -> Posterior:
+    """Coefficients of q(x_s | x_t, x0) for s < t (Ho et al. 2020, eq. 7; Kingma et al. 2021, eq. 25).
+
+    of_x_t = alpha_{t|s} sigma_s²/sigma_t², of_x0 = alpha_s sigma²_{t|s}/sigma_t², and the variance (β̃ in a DDPM)
+    = sigma²_{t|s} sigma_s²/sigma_t². At s = 0 of a process that starts clean they are (0, 1, 0): x_s is x0.
+    At s = t they are (1, 0, 0).
+    """
+    noised = -jnp.expm1(log_snr_step(process, s, t))
+    variance_s, variance_t = process.variance(s), process.variance(t)
+    ratio = jnp.where(variance_s == variance_t, 1, safe_divide(variance_s, variance_t))
+    return Posterior(transition(process, s, t).alpha * ratio, process.alpha(s) * noised, variance_s * noised)
+
+
+def posterior(
+    process: GaussianProcess, x_t: Float[Array, "b *event"], x0: Float[Array, "b *event"], s: ArrayLike, t: ArrayLike
+) -> Gaussian:
+    """q(x_s | x_t, x0) for s ≤ t, the reverse kernel when x0 is known (Ho et al. 2020, eq. 6–7).
+
+    Raises ValueError for a concrete time outside [0, 1].
+    """
+    of_x_t, of_x0, variance = (per_example(c, x0) for c in posterior_coefficients(process, s, t))
+    return Gaussian(of_x_t * x_t + of_x0 * x0, jnp.sqrt(variance))
+
+
+class SDE(NamedTuple):
+    """Coefficients of dx = drift x dt + √diffusion_squared dw, shaped as the time."""
+
+    drift: Array
+    diffusion_squared: Array
+
+
+def sde_coefficients(process: GaussianProcess, t: ArrayLike) -> SDE:
+    """f = d log alpha/dt and g² = d sigma²/dt − 2 f sigma²: the linear SDE with the process's marginals.
+
+    Song et al. 2021, eq. 5 and appendix B. Where alpha reaches 0 (cosine, rectified flow at t = 1) f → −∞ and
+    g² → ∞. Raises ValueError for a discrete process.
+    """
+    _, drift = rate(process, process.log_alpha, t)
+    variance, growth = rate(process, process.variance, t)
+    return SDE(drift, growth - 2 * drift * variance)
+
+
+def gaussian_kl(p: Gaussian, q: Gaussian) -> Float[Array, " b"]:
+    """KL(p ‖ q) in nats of two diagonal Gaussians, summed over all but the first axis (Kingma & Welling 2014, §B).
+
+    A deterministic pair of equal means costs 0 only if both stds are positive: stds of 0 give NaN.
+    """
+    mean_p, std_p, mean_q, std_q = jnp.broadcast_arrays(p.mean, p.std, q.mean, q.std)
+    log_ratio = 2 * (jnp.log(std_p) - jnp.log(std_q))
+    kl = 0.5 * (jnp.expm1(log_ratio) - log_ratio + ((mean_p - mean_q) / std_q) ** 2)
+    return kl.reshape(kl.shape[0], -1).sum(-1)

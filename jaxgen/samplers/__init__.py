@@ -1,0 +1,7 @@
+"""From a denoiser to samples: one driver, and a step for each method."""
+
+from jaxgen.samplers.ddim import ddim
+from jaxgen.samplers.ddpm import ddpm
+from jaxgen.samplers.driver import Sampler, sample
+
+__all__ = ["Sampler", "ddim", "ddpm", "sample"]
