@@ -88,7 +88,7 @@ def to_x0_eps(
 def eps_error_ratio(process: GaussianProcess, kind: Kind, t: ArrayLike) -> Float[Array, "..."]:
     """How many times the squared error in eps exceeds the squared error of the output it is read from, shaped as t.
 
-    1 for eps, sigma² for score, SNR for x0, (alpha / (alpha² + sigma²))² for v: what carries a loss weight from one
+    1 for eps, sigma² for score, SNR (held to e^±40) for x0, (alpha / (alpha² + sigma²))² for v: what carries a loss weight from one
     kind to another (Kingma & Gao 2023, §A). Raises as `target` does.
     """
     check_kind(kind)
@@ -99,7 +99,7 @@ def eps_error_ratio(process: GaussianProcess, kind: Kind, t: ArrayLike) -> Float
         case "score":
             return sigma**2
         case "x0":
-            return jnp.exp(process.log_snr(t))
+            return jnp.exp(jnp.clip(process.log_snr(t), -40, 40))
         case "v":
             return (alpha / (alpha**2 + sigma**2)) ** 2
         case "velocity":

@@ -127,8 +127,9 @@ class VP(VariancePreserving):
 
     def _time_at(self, integral: Array) -> Array:
         """The t at which ∫₀ᵗ β = integral."""
+        integral = jnp.minimum(integral, (self.beta_min + self.beta_max) / 2)
         root = jnp.sqrt(self.beta_min**2 + 2 * (self.beta_max - self.beta_min) * integral)
-        return jnp.clip(2 * integral / (self.beta_min + root), 0, 1)
+        return 2 * integral / (self.beta_min + root)
 
 
 class SubVP(VP):
@@ -159,7 +160,7 @@ class Cosine(GaussianProcess):
     def _angles(self, t: ArrayLike) -> tuple[Array, Array]:
         """The angle left to π/2 at t, and the angle at t = 0: exact at both ends, where cos(π/2) is not."""
         quarter = jnp.pi / 2 / (1 + self.s)
-        return (1 - as_time(t)) * quarter, self.s * quarter
+        return (1 - as_time(t)) * quarter, as_time(self.s * quarter)
 
     def alpha(self, t: ArrayLike) -> Array:
         """cos(π/2 (t+s)/(1+s)) / cos(π/2 s/(1+s)); exactly 0 at t = 1."""

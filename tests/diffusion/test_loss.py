@@ -1,0 +1,135 @@
+"""Losses and weights against closed forms on Gaussian data."""
+
+from typing import get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from oracles import CONTINUOUS, PROCESSES, gaussian_denoiser
+
+from jaxgen.diffusion import denoising_loss, sde_coefficients, weighting
+from jaxgen.diffusion.prediction import Kind, eps_error_ratio, target
+
+STD = 0.6
+N = 50_000
+
+
+def exact_network(process, kind):
+    exact = gaussian_denoiser(process, 0.0, STD)
+    return lambda x, t, cond: target(process, kind, *exact(x, t)[:2], t)
+
+
+def at(t):
+    return lambda key, n: jnp.full((n,), t)
+
+
+def residual_eps_error(process, t):
+    """E‖eps − E[eps|x_t]‖² per dimension for data N(0, STD²): the variance of a Gaussian conditional."""
+    alpha, variance = np.float64(process.alpha(t)), np.float64(process.variance(t))
+    return alpha**2 * STD**2 / (alpha**2 * STD**2 + variance)
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_the_best_network_pays_the_conditional_variance(name):
+    process, t = PROCESSES[name], 0.5
+    x0 = STD * jax.random.normal(jax.random.key(0), (N, 2))
+    loss = denoising_loss(jax.random.key(1), process, exact_network(process, "eps"), x0, times=at(t))
+    assert loss.shape == (N,)
+    assert abs(loss.mean() - residual_eps_error(process, t)) < 4 * loss.std() / np.sqrt(N)
+
+
+@pytest.mark.parametrize("name", CONTINUOUS)
+def test_a_weight_means_the_same_for_every_kind(name):
+    process = CONTINUOUS[name]
+    x0 = STD * jax.random.normal(jax.random.key(0), (64, 3))
+    # a wrong network, the same denoiser in five languages
+    wrong = gaussian_denoiser(process, 0.5, 1.0)
+    losses = [
+        denoising_loss(
+            jax.random.key(1),
+            process,
+            lambda x, t, cond, kind=kind: target(process, kind, *wrong(x, t)[:2], t),
+            x0,
+            predicts=kind,
+            weighting=weighting.min_snr(),
+            times=lambda key, n: jax.random.uniform(key, (n,), minval=0.05, maxval=0.95),
+        )
+        for kind in get_args(Kind)
+    ]
+    for kind, loss in zip(get_args(Kind), losses, strict=True):
+        np.testing.assert_allclose(loss, losses[0], rtol=5e-3, atol=1e-5, err_msg=kind)
+
+
+def test_min_snr_weights_of_the_paper():
+    process, gamma = PROCESSES["vp"], 5.0
+    t = np.linspace(0.001, 1, 50)
+    snr = np.exp(np.float64(process.log_snr(t)))
+    on_eps = weighting.min_snr(gamma)(process.log_snr(t))
+    published = {
+        "eps": np.minimum(snr, gamma) / snr,
+        "x0": np.minimum(snr, gamma),
+        "v": np.minimum(snr, gamma) / (snr + 1),
+    }
+    for kind, weight in published.items():
+        np.testing.assert_allclose(on_eps * eps_error_ratio(process, kind, t), weight, rtol=1e-4, err_msg=kind)
+
+
+def test_edm_weight_of_the_paper():
+    process, sigma_data = PROCESSES["edm"], 0.5
+    t = np.array([0.0001, 0.01, 0.5])
+    sigma = 80 * t
+    found = weighting.edm(sigma_data)(process.log_snr(t)) * eps_error_ratio(process, "x0", t)
+    np.testing.assert_allclose(found, (sigma**2 + sigma_data**2) / (sigma * sigma_data) ** 2, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", CONTINUOUS)
+def test_likelihood_weight_is_half_g_squared_on_the_score(name):
+    process = CONTINUOUS[name]
+    t = np.linspace(0.05, 0.95, 19)
+    weight = weighting.likelihood(process)(process.log_snr(t))
+    # on the score's error sigma² ‖·‖², Song et al. 2021b's weight is g²/2
+    g_squared = sde_coefficients(process, t).diffusion_squared
+    np.testing.assert_allclose(weight * process.variance(t), g_squared / 2, rtol=1e-3)
+    sigmoid = weighting.sigmoid(process, bias=1.0)(process.log_snr(t))
+    np.testing.assert_allclose(sigmoid / weight, 1 / (1 + np.exp(np.asarray(process.log_snr(t)) - 1)), rtol=1e-4)
+
+
+def test_simple_is_the_plain_eps_error():
+    process = PROCESSES["linear"]
+    x0 = jax.random.normal(jax.random.key(0), (8, 4, 4, 1))
+    network = lambda x, t, cond: 0.1 * x
+    plain = denoising_loss(jax.random.key(1), process, network, x0)
+    simple = denoising_loss(jax.random.key(1), process, network, x0, weighting=weighting.simple())
+    np.testing.assert_array_equal(plain, simple)
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+@pytest.mark.parametrize("t", [0.0, 1.0])
+def test_bounded_weights_are_finite_at_the_ends(name, t):
+    process = PROCESSES[name]
+    x0 = jnp.ones((4, 3))
+    for kind in ("eps", "x0", "v"):
+        loss = denoising_loss(
+            jax.random.key(0),
+            process,
+            lambda x, t, cond: x,
+            x0,
+            predicts=kind,
+            weighting=weighting.min_snr(),
+            times=at(t),
+        )
+        assert np.all(np.isfinite(loss)), kind
+
+
+def test_refusals():
+    process = PROCESSES["linear"]
+    x0 = jnp.zeros((4, 3))
+    with pytest.raises(ValueError, match=r"must return x's shape \(4, 3\), got \(4, 6\)"):
+        denoising_loss(jax.random.key(0), process, lambda x, t, cond: jnp.concatenate([x, x], -1), x0)
+    with pytest.raises(ValueError, match="no time derivative"):
+        denoising_loss(jax.random.key(0), process, lambda x, t, cond: x, x0, weighting=weighting.likelihood(process))
+    with pytest.raises(ValueError, match="gamma must be positive"):
+        weighting.min_snr(0.0)
+    with pytest.raises(ValueError, match="sigma_data must be positive"):
+        weighting.edm(-1.0)

@@ -1,0 +1,142 @@
+"""Training times by their distribution, sampling grids by their definition."""
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracles import CONTINUOUS, PROCESSES
+from scipy.stats import kstest, norm
+
+from jaxgen.diffusion import cosine_betas, discrete, linear_betas
+from jaxgen.diffusion.times import (
+    karras_grid,
+    log_normal,
+    log_snr_grid,
+    noise_grid,
+    quadratic_grid,
+    stratified,
+    subset_grid,
+    uniform,
+    uniform_grid,
+)
+
+KEY = jax.random.key(0)
+
+
+def test_uniform_times():
+    t = np.asarray(uniform(minimum=0.2)(KEY, 5000))
+    assert t.min() >= 0.2
+    assert kstest((t - 0.2) / 0.8, "uniform").pvalue > 1e-3
+    steps = np.asarray(uniform(10)(KEY, 20_000)) * 10
+    values, counts = np.unique(np.round(steps, 4), return_counts=True)
+    assert values.tolist() == list(range(1, 11))
+    assert np.all(np.abs(counts - 2000) < 5 * np.sqrt(2000))
+
+
+def test_stratified_times_fall_one_in_each_stratum():
+    t = np.asarray(stratified(minimum=0.0)(KEY, 100))
+    # the strata start at the random offset, so shift it away
+    shifted = np.sort((t - t[0] + 0.005) % 1)
+    np.testing.assert_array_equal(np.floor(shifted * 100), np.arange(100))
+    first = [float(stratified(minimum=0.0)(key, 4)[2]) for key in jax.random.split(KEY, 400)]
+    assert kstest(first, "uniform").pvalue > 1e-3
+    steps = np.asarray(stratified(10)(KEY, 1000)) * 10
+    assert np.all(np.abs(np.unique(np.round(steps), return_counts=True)[1] - 100) <= 1)
+
+
+@pytest.mark.parametrize("name", ["edm", "vp", "rectified_flow"])
+def test_log_normal_times(name):
+    process = CONTINUOUS[name]
+    t = np.asarray(log_normal(process)(KEY, 5000))
+    log_noise = -np.asarray(process.log_snr(t)) / 2
+    assert kstest(log_noise, norm(-1.2, 1.2).cdf).pvalue > 1e-3
+
+
+def test_karras_grid_of_the_paper():
+    grid = karras_grid(CONTINUOUS["edm"], 18)
+    sigma = grid * 80
+    assert grid.shape == (19,)
+    np.testing.assert_allclose(sigma[:3], [80, 57.586, 40.786], rtol=1e-4)
+    np.testing.assert_allclose(sigma[-3:], [0.007528, 0.002, 0], rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_noise_grids_hold_the_noise_they_promise(name):
+    process = PROCESSES[name]
+    sigmas = np.array([5.0, 1.0, 0.2])
+    grid = noise_grid(process, sigmas)
+    wanted = np.linspace(-4, 2, 5)
+    by_log_snr = log_snr_grid(process, 5, -4.0, 2.0)
+    if process.steps is None:
+        np.testing.assert_allclose(process.sigma(grid[:-1]) / process.alpha(grid[:-1]), sigmas, rtol=1e-3)
+        np.testing.assert_allclose(process.log_snr(by_log_snr[:-1]), wanted, atol=1e-3)
+    else:  # no entry of the table is nearer
+        table = np.asarray(process.log_snr(np.arange(1, process.steps + 1) / process.steps))
+        nearest = np.abs(table - wanted[:, None]).min(1)
+        np.testing.assert_allclose(np.abs(process.log_snr(by_log_snr[:-1]) - wanted), nearest, atol=1e-5)
+    assert grid[-1] == by_log_snr[-1] == 0
+
+
+def test_meeting_times_are_merged():
+    process = discrete(cosine_betas(20))
+    grid = karras_grid(process, 50)
+    assert len(grid) < 51
+    assert np.all(np.diff(grid) < 0)
+
+
+@settings(deadline=None, max_examples=50)
+@given(steps=st.integers(1, 1500), data=st.data(), spacing=st.sampled_from(["leading", "trailing", "linspace"]))
+def test_any_subset_descends_and_ends_where_it_says(steps, data, spacing):
+    n = data.draw(st.integers(1, steps))
+    grid = subset_grid(steps, n, spacing)
+    index = np.round(grid * steps).astype(int)
+    assert grid.shape == (n + 1,)
+    assert np.all(np.diff(index) < 0)
+    np.testing.assert_allclose(grid * steps, index, atol=1e-9)
+    assert index[-1] == 0
+    if spacing in ("trailing", "linspace"):
+        assert index[0] == steps
+    if spacing == "leading" or (spacing == "linspace" and n > 1):
+        assert index[-2] == 1
+    if n == steps:
+        np.testing.assert_array_equal(index, np.arange(steps, -1, -1))
+
+
+def test_subsets_of_a_thousand():
+    assert (subset_grid(1000, 10, "leading")[:-1] * 1000 - 1).round().tolist() == list(range(900, -1, -100))
+    assert (subset_grid(1000, 10, "trailing")[:-1] * 1000 - 1).round().tolist() == list(range(999, 0, -100))
+    # 7 does not divide 1000: neighbouring gaps differ by one step at most
+    for spacing in ("leading", "trailing", "linspace"):
+        gaps = -np.diff(subset_grid(1000, 7, spacing)[:-1] * 1000).round()
+        assert np.ptp(gaps) <= 1
+
+
+@settings(deadline=None, max_examples=25)
+@given(n=st.integers(1, 300))
+def test_plain_grids(n):
+    for grid in (uniform_grid(n), quadratic_grid(n)):
+        assert grid.shape == (n + 1,)
+        assert grid[0] == 1
+        assert grid[-1] == 0
+        assert np.all(np.diff(grid) < 0)
+
+
+def test_refusals():
+    with pytest.raises(ValueError, match="subsets of 1 to 100 of them, got n=101"):
+        subset_grid(100, 101)
+    with pytest.raises(ValueError, match="got n=0"):
+        subset_grid(100, 0)
+    with pytest.raises(ValueError, match="at least one step"):
+        uniform_grid(0)
+    with pytest.raises(ValueError, match="sigma_min < sigma_max"):
+        karras_grid(CONTINUOUS["edm"], 10, 80.0, 0.002)
+    with pytest.raises(ValueError, match="log_snr_min < log_snr_max"):
+        log_snr_grid(CONTINUOUS["edm"], 10, 1.0, 0.0)
+    with pytest.raises(ValueError, match="at least one step"):
+        karras_grid(CONTINUOUS["edm"], 0)
+    with pytest.raises(ValueError, match="minimum"):
+        uniform(minimum=1.0)
+    with pytest.raises(ValueError, match="std must be positive"):
+        log_normal(CONTINUOUS["edm"], std=0.0)
+    assert discrete(linear_betas(5)).steps == 5
