@@ -1,5 +1,6 @@
 """Exact answers that the tests hold the library against."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -48,3 +49,40 @@ def gaussian_denoiser(process, mean, std):
         return Prediction(mean + alpha * std**2 * whitened, sigma * whitened)
 
     return denoise
+
+
+class Mixture:
+    """A one-dimensional Gaussian mixture, with its exact density, score and denoiser under any process."""
+
+    weights = jnp.array([0.3, 0.7])
+    means = jnp.array([-1.0, 0.8])
+    stds = jnp.array([0.3, 0.2])
+
+    def sample(self, key, n):
+        """Draws (n, 1)."""
+        which, noise = jax.random.split(key)
+        component = jax.random.choice(which, 2, (n,), p=self.weights)
+        return (self.means[component] + self.stds[component] * jax.random.normal(noise, (n,)))[:, None]
+
+    def log_joint(self, process, x, t):
+        """log of weight × density of each component of q_t at x (..., 1) -> (..., 2)."""
+        mean = process.alpha(t) * self.means
+        variance = (process.alpha(t) * self.stds) ** 2 + process.variance(t)
+        return jnp.log(self.weights) - 0.5 * ((x - mean) ** 2 / variance + jnp.log(2 * jnp.pi * variance))
+
+    def log_density(self, process, x, t):
+        """log q_t(x) of x (..., 1) -> (...)."""
+        return jax.nn.logsumexp(self.log_joint(process, x, t), axis=-1)
+
+    def denoiser(self, process):
+        """E[x0 | x_t] and E[eps | x_t], as responsibilities times each component's own linear answer."""
+
+        def denoise(x, t, cond=None):
+            t = jnp.broadcast_to(t, x.shape[:1])[:, None]
+            alpha, variance = process.alpha(t), process.variance(t)
+            share = jax.nn.softmax(self.log_joint(process, x, t), axis=-1)
+            whitened = (x - alpha * self.means) / ((alpha * self.stds) ** 2 + variance)
+            x0 = jnp.sum(share * (self.means + alpha * self.stds**2 * whitened), -1, keepdims=True)
+            return Prediction(x0, jnp.sqrt(variance) * jnp.sum(share * whitened, -1, keepdims=True))
+
+        return denoise

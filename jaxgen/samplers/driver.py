@@ -32,7 +32,7 @@ class Sampler(NamedTuple):
 
 
 def sample(
-    keys: Key[Array, " b"],
+    keys: Array,
     process: GaussianProcess,
     denoise: Denoiser,
     sampler: Sampler,

@@ -87,6 +87,7 @@ def test_score_does_not_pass_through_x0():
     np.testing.assert_array_equal(score(process, prediction, 1.0), -np.ones((1, 2)))
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_refusals():
     table = discrete(linear_betas(10))
     x = jnp.zeros((1, 2))
@@ -94,3 +95,6 @@ def test_refusals():
         target(table, "velocity", x, x, 0.5)
     with pytest.raises(ValueError, match="no time derivative"):
         to_x0_eps(table, "velocity", x, x, 0.5)
+    for refuse in (target, to_x0_eps):
+        with pytest.raises(ValueError, match="unknown prediction 'noise': choose one of eps, x0, v, score, velocity"):
+            refuse(table, "noise", x, x, 0.5)

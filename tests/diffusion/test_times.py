@@ -122,11 +122,14 @@ def test_plain_grids(n):
         assert np.all(np.diff(grid) < 0)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_refusals():
     with pytest.raises(ValueError, match="subsets of 1 to 100 of them, got n=101"):
         subset_grid(100, 101)
     with pytest.raises(ValueError, match="got n=0"):
         subset_grid(100, 0)
+    with pytest.raises(ValueError, match="unknown spacing 'even'"):
+        subset_grid(100, 10, "even")
     with pytest.raises(ValueError, match="at least one step"):
         uniform_grid(0)
     with pytest.raises(ValueError, match="sigma_min < sigma_max"):

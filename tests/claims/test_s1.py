@@ -1,0 +1,119 @@
+"""Claims of S1, the homework on DDPM, DDIM and score-based models."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from oracles import CONTINUOUS, DISCRETE, Mixture
+
+from jaxgen.diffusion import denoiser, discrete, linear_betas, marginal, perturb, posterior, ve, vp
+from jaxgen.diffusion.times import subset_grid, uniform_grid
+from jaxgen.samplers import ddim, ddpm, sample
+
+T = 50
+BETAS = linear_betas(T, 1e-3, 0.2)
+CHAIN = discrete(BETAS)
+
+
+def test_c1_1_one_step_equals_the_composed_chain():
+    """Composing x_i = √(1−β_i) x_{i−1} + √β_i ε_i in float64 gives q(x_t|x0) at every t."""
+    scale, variance = 1.0, 0.0
+    for i, beta in enumerate(BETAS):
+        scale, variance = np.sqrt(1 - beta) * scale, (1 - beta) * variance + beta
+        mean, std = marginal(CHAIN, jnp.ones((1, 1)), (i + 1) / T)
+        np.testing.assert_allclose(mean, scale, rtol=1e-5)
+        np.testing.assert_allclose(std**2, variance, rtol=1e-5)
+
+
+def test_c1_1_simulated_chain():
+    """Two hundred thousand walks of the chain from x0 = 2, against the mean and variance of perturb."""
+    n, x0 = 200_000, 2.0
+
+    def walk(x, step):
+        beta, key = step
+        return jnp.sqrt(1 - beta) * x + jnp.sqrt(beta) * jax.random.normal(key, x.shape), None
+
+    x, _ = jax.lax.scan(walk, jnp.full(n, x0), (jnp.asarray(BETAS), jax.random.split(jax.random.key(0), T)))
+    mean, std = marginal(CHAIN, jnp.full((1, 1), x0), 1.0)
+    assert abs(x.mean() - mean) < 4 * std / np.sqrt(n)
+    assert abs(x.var() - std**2) < 4 * std**2 * np.sqrt(2 / n)
+
+
+def reverse_kernel(beta, x_t, before=0.5):
+    """q(x_s | x_t) of a mixture, tabulated by Bayes' rule: q_s(x_s) N(x_t; √(1−β) x_s, β)."""
+    process, mixture = CONTINUOUS["vp"], Mixture()
+    s = process.time_at_log_snr(before)
+    centre, width = x_t / np.sqrt(1 - beta), np.sqrt(beta)
+    x = np.linspace(centre - 12 * width, centre + 12 * width, 20_001)
+    log_q = np.asarray(mixture.log_density(process, jnp.asarray(x)[:, None], s), np.float64)
+    log_q += -((x_t - np.sqrt(1 - beta) * x) ** 2) / (2 * beta)
+    density = np.exp(log_q - log_q.max())
+    return x, density / density.sum()
+
+
+def test_c1_2_the_reverse_kernel_tends_to_a_gaussian():
+    """Skewness and excess kurtosis of q(x_s|x_t) vanish with β, at least as fast as √β between the modes."""
+    departures = []
+    for beta in (0.4, 0.1, 0.025, 0.00625):
+        x, p = reverse_kernel(beta, x_t=0.1)
+        mean = np.sum(p * x)
+        std = np.sqrt(np.sum(p * (x - mean) ** 2))
+        departures.append(abs(np.sum(p * ((x - mean) / std) ** 3)) + abs(np.sum(p * ((x - mean) / std) ** 4) - 3))
+    assert np.all(np.diff(departures) < 0)
+    assert departures[0] > 0.3
+    assert departures[-1] < 0.05
+    assert np.all(np.array(departures[1:]) < 0.6 * np.array(departures[:-1]))
+
+
+def test_c1_2_given_x0_the_reverse_kernel_is_exactly_gaussian():
+    """log q(x_s|x0) + log q(x_t|x_s) as a function of x_s is a parabola, with `posterior`'s mean and curvature."""
+    i, x0, x_t = 20, 0.7, -0.3
+    bar, beta = np.cumprod(1 - BETAS)[i - 1], BETAS[i]
+    x = np.linspace(-2, 2, 9)
+    log_q = -((x - np.sqrt(bar) * x0) ** 2) / (2 * (1 - bar)) - (x_t - np.sqrt(1 - beta) * x) ** 2 / (2 * beta)
+    a, b, *_ = np.polyfit(x, log_q, 2)
+    assert np.ptp(np.diff(log_q, 3)) < 1e-9  # a parabola has no third difference
+    mean, std = posterior(CHAIN, jnp.full((1, 1), x_t), jnp.full((1, 1), x0), i / T, (i + 1) / T)
+    np.testing.assert_allclose(mean, -b / (2 * a), rtol=1e-4)
+    np.testing.assert_allclose(std**2, -1 / (2 * a), rtol=1e-4)
+
+
+GRIDS = {name: (process, uniform_grid(10)) for name, process in CONTINUOUS.items()}
+GRIDS |= {name: (process, subset_grid(process.steps, 10)) for name, process in DISCRETE.items()}
+GRIDS |= {f"{name}_whole": (p, subset_grid(p.steps, p.steps)) for name, p in DISCRETE.items()}
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_c1_4_ddim_with_eta_one_is_ddpm(name):
+    """Sample for sample, on the whole grid and on a subset: η = 1 is the reverse chain with β̃."""
+    process, times = GRIDS[name]
+    keys = jax.random.split(jax.random.key(0), 16)
+    denoise = Mixture().denoiser(process)
+    runs = [sample(keys, process, denoise, sampler, times, (1,)) for sampler in (ddim(1.0), ddpm("small"))]
+    np.testing.assert_allclose(*runs, atol=2e-4)
+
+
+def test_c1_6_the_mean_of_algorithm_2_is_the_posteriors_at_predicted_x0():
+    """(x_t − β_t/√(1−ᾱ_t) ε_θ)/√α_t = μ̃(x_t, x̂0(ε_θ))."""
+    x_t, eps = jax.random.normal(jax.random.key(0), (2, 8, 3))
+    alpha_bar = np.cumprod(1 - BETAS)
+    for i in (1, 25, T - 1):
+        x0 = denoiser(CHAIN, lambda x, t, cond: eps)(x_t, (i + 1) / T).x0
+        mean, _ = posterior(CHAIN, x_t, x0, i / T, (i + 1) / T)
+        algorithm = (x_t - BETAS[i] / np.sqrt(1 - alpha_bar[i]) * eps) / np.sqrt(1 - BETAS[i])
+        np.testing.assert_allclose(mean, algorithm, rtol=1e-3, atol=1e-3)
+
+
+def test_c1_10_variance_explodes_or_is_preserved():
+    """On unit-variance data VE keeps the mean and adds σ²; VP shrinks the mean and keeps variance 1."""
+    n = 100_000
+    x0, eps = jax.random.normal(jax.random.key(0), (2, n, 1))
+    shift, standard_error = 3.0, np.sqrt(2 / n)
+    for t in (0.2, 0.6, 1.0):
+        exploding = perturb(ve(), x0 + shift, t, eps)
+        sigma = 0.01 * 5000**t
+        assert abs(exploding.mean() - shift) < 5 * np.sqrt((1 + sigma**2) / n)
+        np.testing.assert_allclose(exploding.var(), 1 + sigma**2, rtol=5 * standard_error)
+        preserving = perturb(vp(), x0 + shift, t, eps)
+        assert abs(preserving.mean() - shift * np.exp(-0.25 * t**2 * 19.9 - 0.05 * t)) < 5 / np.sqrt(n)
+        np.testing.assert_allclose(preserving.var(), 1, rtol=5 * standard_error)
