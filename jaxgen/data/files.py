@@ -1,0 +1,78 @@
+"""Real images from the files they come in: arrays, folders and tars."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from .array_files import read_labels, read_npy, read_npz
+from .dataset import ImageDataset
+from .image_files import TAR_SUFFIXES, is_tar, read_image_files
+from .resizing import SquareResize
+
+
+def load_images(
+    path: str | Path,
+    *,
+    size: int | None = None,
+    subset: str | None = None,
+    labels: str | Path | np.ndarray | None = None,
+    resize: int | None = None,
+    resize_filter: str = "bicubic",
+) -> ImageDataset:
+    """Load images, and their labels where there are any, from one of the following.
+
+    * **.npy**: an array (N, H, W, C) or, grey, (N, H, W). Its labels come from `labels`.
+    * **.npz**: images under `images`, `x` or the only key with four axes; labels under `labels` or `y`; class names
+      under `label_names`. With `subset="train"` the keys are `train_images`, `images_train` or `x_train`, and so on.
+    * **folder, .tar, .tar.gz, .tar.xz** of image files, in the order of their paths. A class is the folder that holds
+      the image, as in `train/cat/01.png`; images that all lie in one folder are unlabelled. `subset="train"` keeps
+      what lies below a folder `train`. Files without an image extension, and hidden ones, are passed over.
+
+    Grey images become (N, H, W, 1) unless other files have colour; transparent pixels are laid on white.
+
+    Args:
+        path: the file or folder.
+        size: required height and width in pixels; None takes any.
+        subset: part of the data, by the name it has there; None takes everything.
+        labels: for arrays without labels: integers (N,) or one-hot (N, K), or a .npy file of them.
+        resize: crop to the central square and resize to this height and width in pixels.
+        resize_filter: "nearest", "box", "bilinear", "bicubic" or "lanczos" as in Pillow, all but the first antialiased
+            when shrinking. Fréchet distances depend on it.
+
+    Raises:
+        FileNotFoundError: no such path, or no images in it.
+        ValueError: unknown extension, sizes that differ from each other or from `size`, labels of another length,
+            pickled arrays, an unknown `subset`, and whatever else `ImageDataset` refuses.
+        TypeError: images neither uint8 nor floating point, or labels not integers.
+        ImportError: image files or `resize` without Pillow.
+    """
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist (looked in {Path.cwd()}).")
+    if resize is not None and size not in (None, resize):
+        raise ValueError(f"resize={resize} contradicts size={size}: drop one.")
+    transform = None if resize is None else SquareResize(resize, resize_filter)
+
+    if path.is_dir() or is_tar(path):
+        if labels is not None:
+            raise ValueError(f"labels were given, but the labels of {path} are its folders: drop labels=.")
+        return ImageDataset(*read_image_files(path, subset, transform, size))
+
+    if path.suffix == ".npy":
+        images, found, names = read_npy(path, subset)
+    elif path.suffix == ".npz":
+        images, found, names = read_npz(path, subset)
+    else:
+        known = ", ".join((".npy", ".npz", *TAR_SUFFIXES))
+        raise ValueError(f"{path} has an unknown extension; expected {known}, or a folder of images.")
+    found = found if labels is None else read_labels(labels)
+    dataset = ImageDataset(images, found, () if found is None else names)
+    if transform is not None:
+        dataset = replace(dataset, images=np.stack([transform(image) for image in images]))
+    height, width = dataset.images.shape[1:3]
+    if size is not None and (height, width) != (size, size):
+        raise ValueError(f"{path} holds {height}×{width} images; expected {size}×{size}: pass resize={size}.")
+    return dataset

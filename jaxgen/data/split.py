@@ -1,0 +1,36 @@
+"""Train/test splits decided by what an image shows, not by where it stands."""
+
+import hashlib
+
+import numpy as np
+
+from .dataset import ImageDataset
+
+
+def split_by_content(dataset: ImageDataset, test_fraction: float, seed: int = 0) -> tuple[ImageDataset, ImageDataset]:
+    """Split into (train, test) by a hash of each image's bytes.
+
+    Exact duplicates always fall on the same side, and an image's side depends on its content and the seed alone: not on
+    the order, nor on the other images. The test share is therefore binomial around `test_fraction`.
+
+    Raises:
+        ValueError: `test_fraction` outside (0, 1), or one side comes out empty.
+    """
+    if not 0.0 < test_fraction < 1.0:
+        raise ValueError(f"test_fraction is {test_fraction}; expected a number strictly between 0 and 1.")
+    in_test = _hash_to_unit_interval(dataset.images, seed) < test_fraction
+    if in_test.all() or not in_test.any():
+        empty = "train" if in_test.all() else "test"
+        raise ValueError(
+            f"the {empty} side of {len(dataset)} images is empty at test_fraction={test_fraction}, seed={seed}: "
+            "use more (distinct) images, another fraction or another seed."
+        )
+    return dataset.take(~in_test), dataset.take(in_test)
+
+
+def _hash_to_unit_interval(images: np.ndarray, seed: int) -> np.ndarray:
+    # Little-endian bytes, so that the split is the same on every machine.
+    images = np.ascontiguousarray(images, dtype=images.dtype.newbyteorder("<"))
+    key = str(seed).encode()
+    digests = b"".join(hashlib.blake2b(image.tobytes(), digest_size=8, key=key).digest() for image in images)
+    return np.frombuffer(digests, dtype="<u8") / 2.0**64

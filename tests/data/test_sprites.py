@@ -1,0 +1,127 @@
+import numpy as np
+import pytest
+from sklearn.neighbors import KNeighborsClassifier
+
+from jaxgen.data import render_sprites, split_by_content
+from jaxgen.data.sprites.drawing import LETTERS, NOTHING, NUM_INKS, Kind, Scatter, draw, ink
+from jaxgen.data.sprites.palette import ramps, rgb
+from jaxgen.data.sprites.render import CLASSES, render_kind
+
+KINDS = [(name, kind) for name, kinds in CLASSES.items() for kind in kinds]
+
+
+def ids(value):
+    return value if isinstance(value, str) else ""
+
+
+def test_shape_dtype_and_balanced_classes():
+    sprites = render_sprites(52, seed=1)
+    assert sprites.images.shape == (52, 16, 16, 3)
+    assert sprites.images.dtype == np.uint8
+    assert sprites.label_names == ("hero", "non-hero", "food", "spell", "side-facing")
+    assert sorted(np.bincount(sprites.labels)) == [10, 10, 10, 11, 11]
+
+
+def test_the_seed_decides_and_prefixes_are_stable():
+    whole, again, other = (render_sprites(60, seed=seed).images for seed in (7, 7, 8))
+    np.testing.assert_array_equal(whole, again)
+    assert (whole != other).any(axis=(1, 2, 3)).all()
+    for k in (1, 7, 59):
+        np.testing.assert_array_equal(render_sprites(k, seed=7).images, whole[:k])
+
+
+def test_larger_sizes_repeat_pixels():
+    small, large = render_sprites(5).images, render_sprites(5, size=48).images
+    assert large.shape == (5, 48, 48, 3)
+    for i in range(3):
+        for j in range(3):
+            np.testing.assert_array_equal(large[:, i::3, j::3], small)
+
+
+def test_tens_of_thousands_are_distinct():
+    images = render_sprites(40_000).images
+    assert len({image.tobytes() for image in images}) > 0.95 * len(images)
+
+
+def test_the_background_is_white_and_the_sprite_fills_the_picture():
+    sprites = render_sprites(2000)
+    white = (sprites.images == 255).all(axis=-1)
+    assert white[:, 0].mean() > 0.7  # of the top row, where only hats and sparks reach
+    drawn = (~white).mean(axis=(1, 2))
+    assert drawn.min() > 0.08
+    assert drawn.max() < 0.97
+
+
+def test_front_facing_classes_are_the_symmetric_ones():
+    sprites = render_sprites(2000)
+    dark = sprites.images.mean(axis=-1) < 80
+    agreement = (dark == dark[:, :, ::-1]).mean(axis=(1, 2))
+    by_class = {name: agreement[sprites.labels == label].mean() for label, name in enumerate(sprites.label_names)}
+    assert min(by_class["hero"], by_class["non-hero"]) > by_class["side-facing"] + 0.1
+
+
+def test_side_facing_figures_look_both_ways():
+    sprites = render_sprites(4000)
+    side = sprites.images[sprites.labels == 4].astype(float)
+    seen, mirrored = side.mean(axis=0), side[:, :, ::-1].mean(axis=0)
+    spread = side.std(axis=0).max() / np.sqrt(len(side))
+    assert np.abs(seen - mirrored).max() < 8 * spread
+
+
+def test_the_classes_can_be_told_apart():
+    train, test = split_by_content(render_sprites(3000), 0.2)
+    neighbour = KNeighborsClassifier(1).fit(train.images.reshape(len(train), -1), train.labels)
+    assert neighbour.score(test.images.reshape(len(test), -1), test.labels) > 0.95
+
+
+@pytest.mark.parametrize(("name", "kind"), KINDS, ids=ids)
+def test_every_option_of_every_kind_is_drawn_in_known_colours(name, kind):
+    draws = np.random.default_rng(0).random((64, 63))
+    images = render_kind(kind, draws)
+    assert len({image.tobytes() for image in images}) > 48
+    # Black is what an ink without a colour would show.
+    assert not (images == 0).all(axis=-1).any()
+
+
+@pytest.mark.parametrize("arguments", [{"n": 0}, {"n": 5, "seed": -1}, {"n": 5, "size": 24}, {"n": 5, "size": 0}])
+def test_bad_arguments_are_refused(arguments):
+    with pytest.raises(ValueError, match=r"n is 0|seed is -1|multiple of 16"):
+        render_sprites(**arguments)
+
+
+def test_a_drawing_reads_as_it_looks():
+    drawing = draw("\n........\n.#oeaA+b\n", row=3)
+    left = [0, 1, 2, 3, ink("a", 1), ink("a", 0), ink("b", 2), ink("b", 1)]
+    np.testing.assert_array_equal(drawing[4], left + left[::-1])
+    assert not drawing[[*range(4), *range(5, 16)]].any()
+    np.testing.assert_array_equal(draw("a" + "." * 14 + "+")[0, [0, 15]], [ink("a", 1), ink("a", 2)])
+
+
+def test_inks_are_distinct():
+    inks = {ink(letter, tone) for letter in LETTERS for tone in range(3)}
+    assert len(inks) == 78
+    assert inks == set(range(5, NUM_INKS))
+
+
+def test_drawings_of_other_widths_are_refused():
+    with pytest.raises(ValueError, match=r"other lengths than 8 and 16: \['#####'\]"):
+        draw("#####")
+
+
+def test_a_scatter_keeps_each_dot_half_the_time_independently():
+    dots = draw("o.o.o.o.o.o.o.o.")
+    kept = render_kind(Kind(((NOTHING,), Scatter(dots))), np.random.default_rng(0).random((4000, 63)))[:, 0, ::2] < 255
+    kept = kept.any(axis=-1).astype(float)
+    error = 0.5 / np.sqrt(4000)
+    np.testing.assert_allclose(kept.mean(axis=0), 0.5, atol=5 * error)
+    np.testing.assert_allclose(np.corrcoef(kept.T), np.eye(8), atol=10 * error)
+
+
+def test_ramps_darken_and_lighten():
+    base = rgb(("d04648", "000000", "ffffff"))
+    np.testing.assert_array_equal(base[0], [0xD0, 0x46, 0x48])
+    shade, plain, light = np.moveaxis(ramps(base), 1, 0)
+    np.testing.assert_array_equal(plain, base)
+    assert (shade <= plain).all()
+    assert (light >= plain).all()
+    assert (light <= 255).all()
