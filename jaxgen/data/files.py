@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .array_files import read_labels, read_npy, read_npz
-from .dataset import ImageDataset
-from .image_files import TAR_SUFFIXES, is_tar, read_image_files
-from .resizing import SquareResize
+from jaxgen.data.array_files import read_labels, read_npy, read_npz
+from jaxgen.data.dataset import ImageDataset
+from jaxgen.data.image_files import TAR_SUFFIXES, is_tar, read_image_files
+from jaxgen.data.resizing import SquareResize
 
 
 def load_images(

@@ -11,8 +11,8 @@ from typing import IO
 
 import numpy as np
 
-from .array_files import Parts
-from .resizing import import_pillow
+from jaxgen.data.array_files import Parts
+from jaxgen.data.resizing import import_pillow
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2")

@@ -4,7 +4,7 @@ import hashlib
 
 import numpy as np
 
-from .dataset import ImageDataset
+from jaxgen.data.dataset import ImageDataset
 
 
 def split_by_content(dataset: ImageDataset, test_fraction: float, seed: int = 0) -> tuple[ImageDataset, ImageDataset]:

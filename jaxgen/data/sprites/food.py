@@ -1,6 +1,6 @@
 """Food and drink, as found in a dungeon's larder."""
 
-from .drawing import NOTHING, Kind, Scatter, draw
+from jaxgen.data.sprites.drawing import NOTHING, Kind, Scatter, draw
 
 APPLE = draw(
     """

@@ -1,6 +1,6 @@
 """Heroes: people seen from the front, dressed and armed in layers."""
 
-from .drawing import NOTHING, Kind, draw
+from jaxgen.data.sprites.drawing import NOTHING, Kind, draw
 
 CAPE = draw(
     """

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .drawing import NOTHING, Kind, draw
+from jaxgen.data.sprites.drawing import NOTHING, Kind, draw
 
 BRIGHT = ("62c04a", "4aa8e0", "e05a6a", "b060d8", "f09a3c", "f2cc4a", "40c0a8", "f08ab8", "7a88a8")
 BONE = ("ece4d0", "dcd8e4", "d8cca8", "b8c8b0")

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float64, UInt8
 
-from ..dataset import ImageDataset
-from .drawing import NUM_INKS, SIDE, Kind, Scatter, ink
-from .food import FOOD
-from .heroes import HEROES
-from .monsters import MONSTERS
-from .palette import FIXED_COLOURS, MATERIALS, ramps, rgb
-from .side_facing import SIDE_FACING
-from .spells import SPELLS
+from jaxgen.data.dataset import ImageDataset
+from jaxgen.data.sprites.drawing import NUM_INKS, SIDE, Kind, Scatter, ink
+from jaxgen.data.sprites.food import FOOD
+from jaxgen.data.sprites.heroes import HEROES
+from jaxgen.data.sprites.monsters import MONSTERS
+from jaxgen.data.sprites.palette import FIXED_COLOURS, MATERIALS, ramps, rgb
+from jaxgen.data.sprites.side_facing import SIDE_FACING
+from jaxgen.data.sprites.spells import SPELLS
 
 CLASSES: dict[str, tuple[Kind, ...]] = {
     "hero": HEROES,

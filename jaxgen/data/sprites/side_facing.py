@@ -1,6 +1,6 @@
 """Side-facing figures: people and animals in profile, who may look either way."""
 
-from .drawing import NOTHING, Kind, draw
+from jaxgen.data.sprites.drawing import NOTHING, Kind, draw
 
 HEAD = draw(
     """

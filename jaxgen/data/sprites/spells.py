@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .drawing import FIXED_INKS, LIGHT, PLAIN, SHADE, SIDE, Kind, Scatter, draw, ink
+from jaxgen.data.sprites.drawing import FIXED_INKS, LIGHT, PLAIN, SHADE, SIDE, Kind, Scatter, draw, ink
 
 # Pixel centres, with the origin in the middle of the sprite and y upwards.
 X, Y = np.meshgrid(np.arange(SIDE) - (SIDE - 1) / 2, (SIDE - 1) / 2 - np.arange(SIDE))

@@ -1,0 +1,167 @@
+"""The training loop: any step, any state, and nothing lost when it ends before its time."""
+
+import logging
+import math
+import os
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
+from contextlib import closing
+from typing import Any, NamedTuple
+
+import jax
+from jaxtyping import PyTree
+
+from jaxgen.training.checkpoint import Checkpoints
+from jaxgen.training.interrupt import stop_on_signals
+from jaxgen.training.log import History, MetricsLog, Row, fetch_row
+from jaxgen.training.progress import progress_bar
+
+_logger = logging.getLogger(__name__)
+
+# Steps the host may run ahead: enough to keep the device busy, few enough to stop soon and to hold few batches.
+_IN_FLIGHT = 8
+
+
+class FitResult(NamedTuple):
+    """The state after the last step, and what was logged, earlier parts of a resumed run included."""
+
+    state: PyTree
+    history: History
+
+
+class Interrupted(KeyboardInterrupt):
+    """The run was asked to stop, and did so after a whole step; `result` is how far it came."""
+
+    def __init__(self, message: str, result: FitResult):
+        super().__init__(message)
+        self.result = result
+
+
+class Diverged(FloatingPointError):
+    """A metric is no longer finite; `history` is what was logged, that row included."""
+
+    def __init__(self, message: str, history: History):
+        super().__init__(message)
+        self.history = history
+
+
+def fit(
+    step: Callable[[PyTree, PyTree], tuple[PyTree, Mapping[str, Any]]],
+    state: PyTree,
+    batches: Callable[[int], PyTree],
+    *,
+    steps: int,
+    checkpoints: Checkpoints | None = None,
+    checkpoint_every: int = 1000,
+    log: str | os.PathLike[str] | None = None,
+    log_every: int = 50,
+    evaluate: Callable[[PyTree], Mapping[str, Any]] | None = None,
+    evaluate_every: int = 1000,
+    on_log: Callable[[int, Row], None] | None = None,
+    finite: Collection[str] | None = None,
+    progress: bool = True,
+) -> FitResult:
+    """Train from step `state.step` up to step `steps`, and return the last state and the history of the metrics.
+
+    `step(state, batch) -> (state, metrics)` may be any function that adds one to `state.step`, the metrics a dict of
+    scalars; if it donates its state, as `make_train_step` does, the one given here is gone afterwards. `batches(n)` is
+    the batch of step n = 0, 1, …, so a resumed run needs no replay: restore the state, call `fit` again.
+
+    Metrics are fetched every `log_every` steps, one log point late so that the device never waits, written to `log` as
+    JSON lines and passed to `on_log(step, row)`; those of `evaluate(state)` join them every `evaluate_every` steps as
+    eval/…. Whatever the intervals, the last step is logged, evaluated and saved. A `log` that is continued is cut back
+    to `state.step` first.
+
+    Raises Interrupted after SIGINT or SIGTERM, the current step finished and saved; Diverged when a metric of the step
+    (or only those named in `finite`) is NaN or infinite at a log point or checkpoint, before anything bad is saved; and
+    ValueError for intervals below 1 and for a directory whose checkpoints are later than `state`.
+    """
+    intervals = {"checkpoint_every": checkpoint_every, "log_every": log_every, "evaluate_every": evaluate_every}
+    for name, value in intervals.items():
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1 step, got {value}")
+    if not hasattr(state, "step"):
+        raise TypeError(
+            f"fit needs a state with a .step, a scalar that the step increments; got {type(state).__name__}"
+        )
+    first = int(state.step)
+    latest = checkpoints.latest_step if checkpoints is not None else None
+    if latest is not None and latest > first:
+        raise ValueError(
+            f"{checkpoints.directory} holds a checkpoint of step {latest}, later than this state's step {first}: "
+            "resume from it (--resume), or train in another directory"
+        )
+    metrics_log = MetricsLog(log, first)
+    history = metrics_log.history
+    if steps <= first:
+        metrics_log.close()
+        _logger.warning("nothing to train: the state is at step %d already, and steps=%d", first, steps)
+        return FitResult(state, history)
+
+    def check(row: Row) -> None:
+        for name in sorted(watched & row.keys()):
+            if not math.isfinite(row[name]):
+                raise Diverged(f"{name} is {row[name]} at step {row['step']}. {_last_good(checkpoints)}", history)
+
+    def publish(row: Row | None) -> None:
+        nonlocal status
+        if row is not None:
+            status = f"loss {row['loss']:.4g}" if "loss" in row else ""
+            if on_log is not None:
+                on_log(row["step"], row)
+            check(row)
+
+    status = ""
+    in_flight: deque[Mapping[str, Any]] = deque()
+    with closing(metrics_log), progress_bar(first, steps, visible=progress) as show, stop_on_signals() as stop:
+        for done in range(first + 1, steps + 1):
+            state, metrics = step(state, batches(done - 1))
+            if done == first + 1:
+                _check_first_step(first, state, metrics, finite)
+                watched = metrics.keys() if finite is None else set(finite)
+            in_flight.append(metrics)
+            if len(in_flight) > _IN_FLIGHT:
+                jax.block_until_ready(in_flight.popleft())
+
+            last = done == steps
+            row = dict(metrics) if last or done % log_every == 0 else {}
+            if evaluate is not None and (last or done % evaluate_every == 0):
+                row |= {f"eval/{name}": value for name, value in evaluate(state).items()}
+            if row:
+                publish(metrics_log.push(done, row))
+
+            ends = last or stop.received is not None
+            if ends or (checkpoints is not None and done % checkpoint_every == 0):
+                # A save waits for the device anyway: first the log, so that it is never behind a checkpoint.
+                publish(metrics_log.flush())
+                check(fetch_row(done, metrics))
+                if checkpoints is not None:
+                    checkpoints.save(state)
+            show(done, status)
+            if ends:
+                break
+        if checkpoints is not None:
+            checkpoints.wait()
+        result = FitResult(state, history)
+        if stop.received is not None:
+            where = f"saved in {checkpoints.directory}; --resume continues" if checkpoints is not None else "not saved"
+            raise Interrupted(f"{stop.received.name} at step {done} of {steps}, {where}", result)
+    return result
+
+
+def _check_first_step(first: int, state: PyTree, metrics: Any, finite: Collection[str] | None) -> None:
+    if int(state.step) != first + 1:
+        raise ValueError(f"step(state, batch) must add 1 to state.step; it went from {first} to {int(state.step)}")
+    if not isinstance(metrics, Mapping):
+        raise TypeError(f"step(state, batch) must return (state, dict of scalars), got {type(metrics).__name__}")
+    if unknown := set(finite or ()) - metrics.keys():
+        raise ValueError(f"finite={sorted(unknown)}: the step has no such metric, only {sorted(metrics)}")
+
+
+def _last_good(checkpoints: Checkpoints | None) -> str:
+    if checkpoints is not None:
+        checkpoints.wait()
+        if (step := checkpoints.latest_step) is not None:
+            good = f"The last good checkpoint is of step {step}, in {checkpoints.directory}"
+            return f"{good}: resume from it with a smaller learning rate"
+    return "Nothing good was saved: start again with a smaller learning rate, a warm-up or gradient clipping"

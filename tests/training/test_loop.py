@@ -1,0 +1,318 @@
+import functools
+import signal
+import threading
+from typing import Any
+
+import chex
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxgen.training import Checkpoints, Diverged, History, Interrupted, create_state, fit, make_train_step
+
+OPTIMIZER = optax.sgd(0.1)
+fit = functools.partial(fit, progress=False)
+
+
+class Count(flax.struct.PyTreeNode):
+    """The smallest state: it counts, and remembers which batches it saw."""
+
+    step: Any
+    seen: Any = flax.struct.field(default_factory=lambda: jnp.zeros(40, jnp.int32))
+
+
+def start(step=0):
+    return Count(jnp.int32(step))
+
+
+@jax.jit
+def count(state, batch):
+    return Count(state.step + 1, state.seen.at[batch].add(1)), {"loss": 1.0 / (state.step + 1)}
+
+
+def identity(n):
+    return n
+
+
+def test_every_step_gets_its_batch(tmp_path):
+    result = fit(count, start(), identity, steps=17)
+    np.testing.assert_array_equal(result.state.seen, np.arange(40) < 17)
+    result = fit(count, start(5), identity, steps=17)
+    np.testing.assert_array_equal(result.state.seen, (np.arange(40) < 17) & (np.arange(40) >= 5))
+
+
+def test_logs_evaluates_and_saves_at_its_intervals(tmp_path):
+    rows = []
+    with Checkpoints(tmp_path / "c", keep=9) as checkpoints:
+        _, history = fit(
+            count,
+            start(),
+            identity,
+            steps=17,
+            checkpoints=checkpoints,
+            checkpoint_every=6,
+            log=tmp_path / "m.jsonl",
+            log_every=5,
+            evaluate=lambda state: {"seen": state.seen.sum()},
+            evaluate_every=10,
+            on_log=lambda step, row: rows.append((step, row)),
+        )
+        assert checkpoints.steps == [6, 12, 17]
+    steps, values = history["loss"]
+    assert steps.tolist() == [5, 10, 15, 17]
+    np.testing.assert_allclose(values, 1 / steps, rtol=1e-7)
+    np.testing.assert_array_equal(history["eval/seen"], [[10, 17], [10, 17]])
+    assert rows == [(row["step"], row) for row in history.rows]
+    assert History.read(tmp_path / "m.jsonl") == history
+
+
+def test_traces_once_in_twenty_steps():
+    loss = chex.assert_max_traces(lambda key, params, batch: (batch - params) ** 2, n=1)
+    state = create_state(jax.random.key(0), jnp.zeros(()), OPTIMIZER)
+    state, history = fit(
+        make_train_step(loss, OPTIMIZER), state, lambda n: jnp.full(4, n, jnp.float32), steps=20, log_every=7
+    )
+    assert state.step == 20
+    assert history["loss"][0].tolist() == [7, 14, 20]
+
+
+def test_metrics_may_be_parts_of_a_donated_state():
+    step = jax.jit(lambda s, b: (count(s, b)[0], {"loss": s.step}), donate_argnums=0)
+    _, history = fit(step, start(), identity, steps=30, log_every=4, evaluate=lambda s: {"n": s.step}, evaluate_every=4)
+    np.testing.assert_array_equal(history["loss"][1], history["loss"][0] - 1)
+    np.testing.assert_array_equal(*history["eval/n"])
+
+
+class Scalar:
+    """A scalar on a pretended device, which notes when the host asks for it."""
+
+    shape = ()
+
+    def __init__(self, step, events):
+        self.step, self.events = step, events
+
+    def __array__(self, dtype=None, copy=None):
+        self.events.append(("fetch", self.step))
+        return np.asarray(float(self.step), dtype)
+
+    def block_until_ready(self):
+        self.events.append(("wait", self.step))
+        return self
+
+
+def test_the_host_never_waits_for_the_newest_step():
+    events = []
+
+    def step(state, batch):
+        events.append(("step", batch + 1))
+        return Count(state.step + 1), {"loss": Scalar(batch + 1, events)}
+
+    _, history = fit(step, start(), identity, steps=40, log_every=10)
+    assert history["loss"][1].tolist() == [10, 20, 30, 40]
+    newest, fetched = 0, []
+    for event, n in events:
+        newest = n if event == "step" else newest
+        if event == "fetch" and newest < 40:
+            fetched.append((newest, n))
+        if event == "wait":
+            assert newest - n == 8  # behind by a few steps: the device always has work, the queue stays short
+    assert fetched == [(20, 10), (30, 20)]  # a log point late, and nothing in between
+
+
+class TwoPlayers(flax.struct.PyTreeNode):
+    """A state with two optimisers, as a GAN has."""
+
+    step: Any
+    players: Any
+    opt_states: Any
+
+
+def test_two_optimisers_need_nothing_new(tmp_path):
+    optimizers = optax.adam(0.05), optax.sgd(0.05)
+    losses = (lambda x, y: x * y + x**2, lambda y, x: -x * y + y**2)
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def step(state, batch):
+        a, b = state.players
+        grads = jax.grad(losses[0])(a, b), jax.grad(losses[1])(b, a)
+        updates = [o.update(g, s) for o, g, s in zip(optimizers, grads, state.opt_states, strict=True)]
+        players = tuple(p + u for p, (u, _) in zip((a, b), updates, strict=True))
+        state = TwoPlayers(state.step + 1, players, tuple(s for _, s in updates))
+        return state, {"loss_a": losses[0](a, b), "loss_b": losses[1](b, a)}
+
+    def begin():
+        players = jnp.float32(1.0), jnp.float32(-2.0)
+        return TwoPlayers(jnp.int32(0), players, tuple(o.init(p) for o, p in zip(optimizers, players, strict=True)))
+
+    whole, history = fit(step, begin(), identity, steps=300, log_every=100)
+    assert history.names == ["loss_a", "loss_b"]
+    assert max(map(abs, whole.players)) < 0.1  # the game's equilibrium is (0, 0)
+    with Checkpoints(tmp_path) as checkpoints:
+        fit(step, begin(), identity, steps=130, checkpoints=checkpoints)
+        resumed = fit(step, checkpoints.restore(begin()), identity, steps=300, checkpoints=checkpoints)
+    chex.assert_trees_all_equal(resumed.state, whole)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_finishes_the_step_and_saves(tmp_path, number):
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+
+    def batches(n):
+        if n == 6:
+            signal.raise_signal(number)
+        return n
+
+    with Checkpoints(tmp_path) as checkpoints:
+        with pytest.raises(
+            Interrupted, match=rf"{number.name} at step 7 of 20, saved in {tmp_path}; --resume"
+        ) as stopped:
+            fit(count, start(), batches, steps=20, checkpoints=checkpoints, log_every=5)
+        assert checkpoints.latest_step == 7
+        assert checkpoints.restore(start()).seen.sum() == 7
+    assert stopped.value.result.state.step == 7
+    assert stopped.value.result.history["loss"][0].tolist() == [5]
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_a_signal_without_checkpoints_still_hands_over_the_state():
+    def batches(n):
+        if n == 6:
+            signal.raise_signal(signal.SIGINT)
+        return n
+
+    with pytest.raises(Interrupted, match="SIGINT at step 7 of 20, not saved") as stopped:
+        fit(count, start(), batches, steps=20)
+    assert stopped.value.result.state.step == 7
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_ctrl_c_aborts_at_once(tmp_path, first):
+    before, passed = signal.getsignal(signal.SIGINT), []
+
+    def batches(n):
+        if n == 6:
+            for number in (first, signal.SIGTERM, signal.SIGINT):
+                signal.raise_signal(number)
+                passed.append(number)
+        return n
+
+    with Checkpoints(tmp_path) as checkpoints:
+        with pytest.raises(KeyboardInterrupt) as stopped:
+            fit(count, start(), batches, steps=20, checkpoints=checkpoints)
+        assert not isinstance(stopped.value, Interrupted)
+        assert passed == [first, signal.SIGTERM]  # a repeated SIGTERM is still polite
+        assert checkpoints.latest_step is None
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_ignored_signals_stay_ignored():
+    def batches(n):
+        signal.raise_signal(signal.SIGINT)
+        return n
+
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert fit(count, start(), batches, steps=3).state.step == 3
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_other_threads_leave_the_handlers_alone():
+    before, seen, results = signal.getsignal(signal.SIGINT), [], []
+
+    def batches(n):
+        seen.append(signal.getsignal(signal.SIGINT))
+        return n
+
+    thread = threading.Thread(target=lambda: results.append(fit(count, start(), batches, steps=3)))
+    thread.start()
+    thread.join()
+    assert results[0].state.step == 3
+    assert seen == [before] * 3
+
+
+@pytest.mark.parametrize(("bad_from", "reported", "good"), [(8, 9, 6), (12, 12, 9), (13, 15, 12), (1, 3, None)])
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, bad_from, reported, good):
+    def step(state, batch):
+        state, metrics = count(state, batch)
+        return state, {"loss": jnp.where(state.step >= bad_from, jnp.inf, metrics["loss"])}
+
+    saved = f"The last good checkpoint is of step {good}, in {tmp_path}" if good else "Nothing good was saved"
+    message = rf"loss is inf at step {reported}\. {saved}"
+    with Checkpoints(tmp_path) as checkpoints:
+        with pytest.raises(Diverged, match=message) as stopped:
+            fit(step, start(), identity, steps=40, checkpoints=checkpoints, checkpoint_every=3, log_every=100)
+        assert checkpoints.latest_step == good
+    assert isinstance(stopped.value, FloatingPointError)
+
+
+def test_divergence_is_noticed_at_log_points_and_stays_in_the_log(tmp_path):
+    def step(state, batch):
+        state, metrics = count(state, batch)
+        return state, {**metrics, "grad_norm": jnp.where(state.step >= 8, jnp.nan, 1.0)}
+
+    with pytest.raises(Diverged, match=r"grad_norm is nan at step 10\. Nothing good was saved") as stopped:
+        fit(step, start(), identity, steps=40, log=tmp_path / "m.jsonl", log_every=5)
+    steps, norms = stopped.value.history["grad_norm"]
+    assert steps.tolist() == [5, 10]
+    assert np.isnan(norms[1])
+    np.testing.assert_array_equal(History.read(tmp_path / "m.jsonl")["grad_norm"], [steps, norms])
+
+
+def test_only_the_named_metrics_must_stay_finite():
+    def step(state, batch):
+        state, metrics = count(state, batch)
+        return state, {**metrics, "psnr": jnp.inf}
+
+    evaluate = lambda state: {"loss": jnp.nan}
+    assert fit(step, start(), identity, steps=5, log_every=1, finite=["loss"], evaluate=evaluate).state.step == 5
+    with pytest.raises(Diverged, match="psnr is inf at step 1"):
+        fit(step, start(), identity, steps=5, log_every=1)
+
+
+def test_nothing_left_to_train(tmp_path, caplog):
+    fit(count, start(), identity, steps=10, log=tmp_path / "m.jsonl", log_every=4)
+    state = start(10)
+    result = fit(count, state, identity, steps=10, log=tmp_path / "m.jsonl", log_every=4)
+    assert result.state is state
+    assert result.history["loss"][0].tolist() == [4, 8, 10]
+    assert "nothing to train: the state is at step 10 already, and steps=10" in caplog.text
+
+
+def test_refuses_a_directory_with_later_checkpoints(tmp_path):
+    (tmp_path / "m.jsonl").write_text('{"step": 5, "loss": 1.0}\n')
+    with Checkpoints(tmp_path / "c") as checkpoints:
+        checkpoints.save(start(5))
+        checkpoints.wait()
+        with pytest.raises(ValueError, match=r"checkpoint of step 5, later than this state's step 0: resume from it"):
+            fit(count, start(), identity, steps=10, checkpoints=checkpoints, log=tmp_path / "m.jsonl")
+    assert len(History.read(tmp_path / "m.jsonl").rows) == 1  # refused before anything was touched
+
+
+@pytest.mark.parametrize("name", ["checkpoint_every", "log_every", "evaluate_every"])
+@pytest.mark.parametrize("value", [0, -5])
+def test_refuses_intervals_below_one(name, value):
+    with pytest.raises(ValueError, match=f"{name} must be at least 1 step, got {value}"):
+        fit(count, start(), identity, steps=10, **{name: value})
+
+
+def test_refuses_a_step_that_breaks_the_contract():
+    with pytest.raises(ValueError, match=r"must add 1 to state\.step; it went from 0 to 2"):
+        fit(lambda s, b: (Count(s.step + 2), {}), start(), identity, steps=10)
+    with pytest.raises(TypeError, match=r"dict of scalars\), got float"):
+        fit(lambda s, b: (Count(s.step + 1), 0.5), start(), identity, steps=10)
+    with pytest.raises(TypeError, match=r"state with a \.step.*got dict"):
+        fit(count, {"step": 0}, identity, steps=10)
+    with pytest.raises(ValueError, match=r"finite=\['los'\]: the step has no such metric, only \['loss'\]"):
+        fit(count, start(), identity, steps=10, finite=["los"])
+
+
+def test_progress_shows_loss_and_speed(capsys):
+    fit(count, start(), identity, steps=30, log_every=10, progress=True)
+    shown = capsys.readouterr().err
+    assert "30/30" in shown
+    assert "loss 0.03333" in shown
+    assert "steps/s" in shown
