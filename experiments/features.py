@@ -1,0 +1,62 @@
+"""The feature space of Fréchet distances: a small classifier, trained in the run."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxgen.data import Batches, ImageDataset, render_sprites, split_by_content, to_float
+from jaxgen.metrics import extract
+from jaxgen.nets import ConvClassifier
+from jaxgen.training import create_state, fit, make_train_step
+
+
+class Judge(NamedTuple):
+    """Features (b, d) and class probabilities (b, k) of images in [−1, 1], and its accuracy on held-out images."""
+
+    features: Callable[[np.ndarray], np.ndarray]
+    classify: Callable[[np.ndarray], np.ndarray]
+    accuracy: float
+    trained_on: str
+
+
+def train_judge(train: ImageDataset, test: ImageDataset, *, steps: int, seed: int, progress: bool = True) -> Judge:
+    """A classifier of the training set's labels, or of the rendered sprites' where the data have none.
+
+    Raises ValueError for images without three channels, which the rendered sprites cannot stand in for.
+    """
+    trained_on = "this data's labels"
+    if train.labels is None:
+        if train.images.shape[-1] != 3:
+            raise ValueError(
+                f"unlabelled images need 3 channels to be judged, got {train.images.shape[-1]}: add labels"
+            )
+        train, test = split_by_content(render_sprites(20_000, seed), 0.1, seed)
+        trained_on = "the rendered sprites"
+    net = ConvClassifier(train.num_classes)
+    images = to_float(train.images)
+    params = net.init(jax.random.key(seed), jnp.asarray(images[:1]))
+    optimizer = optax.adamw(optax.cosine_decay_schedule(2e-3, steps), weight_decay=1e-2)
+
+    def loss(key, params, batch):
+        images, labels = batch
+        # a little noise, so that the features see more than the exact palette
+        images += 0.1 * jax.random.normal(key, images.shape)
+        return optax.softmax_cross_entropy_with_integer_labels(net.apply(params, images), labels)
+
+    step = make_train_step(loss, optimizer)
+    batches = Batches((images, train.labels), min(128, len(train)), seed=seed)
+    params = fit(step, create_state(jax.random.key(seed), params, optimizer), batches, steps=steps, progress=progress)
+    params = params.state.ema
+
+    def features(images):
+        return extract(lambda x: net.apply(params, x, method=ConvClassifier.features), images)
+
+    def classify(images):
+        return extract(lambda x: jax.nn.softmax(net.apply(params, x)), images)
+
+    accuracy = float(np.mean(classify(to_float(test.images)).argmax(-1) == test.labels))
+    return Judge(features, classify, accuracy, trained_on)

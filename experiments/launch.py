@@ -1,0 +1,84 @@
+"""Command lines of the experiments: `--preset` chooses the defaults, every other flag overrides one of them."""
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import tyro
+
+from jaxgen.report import run_directory, write_json
+from jaxgen.training import CheckpointMismatch, Interrupted
+
+Config = TypeVar("Config")
+
+
+def parse(presets: Mapping[str, Config], arguments: Sequence[str] | None = None) -> Config:
+    """The configuration a command line asks for.
+
+    A config is a frozen dataclass with the fields `preset`, `runs` and `resume`. `--resume DIR` starts from the flags
+    that run was given. Exits with a message for an unknown flag or value, or a DIR that holds no run.
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    default = next(iter(presets.values()))
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    early.add_argument("--preset", choices=list(presets), default=default.preset)
+    early.add_argument("--resume", type=Path)
+    chosen, _ = early.parse_known_args(arguments)
+    default = presets[chosen.preset] if chosen.resume is None else _restore(type(default), chosen.resume)
+    try:
+        return tyro.cli(type(default), default=default, args=arguments)
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+
+
+def run(main: Callable[[Config], Any], presets: Mapping[str, Config]) -> None:
+    """Run an experiment from the command line; what the user can mend ends in one line and a non-zero exit."""
+    config = parse(presets)
+    try:
+        main(config)
+    except (Interrupted, CheckpointMismatch, FileNotFoundError, BadInput) as stop:
+        sys.exit(f"{type(stop).__name__}: {stop}")
+
+
+class BadInput(ValueError):
+    """Data that an experiment cannot use."""
+
+
+@contextmanager
+def reading_data() -> Iterator[None]:
+    """Marks refusals of the user's data, so that `run` shows their message without a traceback."""
+    try:
+        yield
+    except (ValueError, TypeError, ImportError) as error:
+        raise BadInput(str(error)) from error
+
+
+def command(module: str, arguments: Sequence[str] | None = None) -> str:
+    """The line that reproduces a run."""
+    return shlex.join(["python", "-m", module, *(sys.argv[1:] if arguments is None else arguments)])
+
+
+def begin(name: str, config: Any) -> Path:
+    """The run's directory, holding its configuration: a new one, or the one being resumed."""
+    if config.resume is not None:
+        return config.resume
+    directory = run_directory(config.runs, name)
+    write_json(directory / "config.json", asdict(config))
+    return directory
+
+
+def _restore(config_type: type[Config], directory: Path) -> Config:
+    file = directory / "config.json"
+    if not file.is_file():
+        sys.exit(f"--resume {directory}: there is no {file}. Give the directory of a run, such as runs/sprites/<time>.")
+    saved = json.loads(file.read_text())
+    if set(saved) != (known := {field.name for field in fields(config_type)}):
+        sys.exit(f"--resume {directory}: {file} is of another experiment; it differs in {sorted(set(saved) ^ known)}.")
+    paths = {field.name for field in fields(config_type) if "Path" in str(field.type)}
+    return config_type(**{k: Path(v) if k in paths and v is not None else v for k, v in saved.items()})

@@ -1,0 +1,11 @@
+"""Figures, tables and the self-contained HTML report of a run."""
+
+from jaxgen.report.animation import animate
+from jaxgen.report.curves import curves, panels
+from jaxgen.report.grids import image_grid, strip
+from jaxgen.report.html import Report
+from jaxgen.report.records import write_json
+from jaxgen.report.runs import run_directory
+from jaxgen.report.tradeoff import tradeoff
+
+__all__ = ["Report", "animate", "curves", "image_grid", "panels", "run_directory", "strip", "tradeoff", "write_json"]

@@ -1,0 +1,52 @@
+"""Animated GIFs of samples as they form."""
+
+import io
+
+import numpy as np
+from jax.typing import ArrayLike
+from PIL import Image
+
+from jaxgen.report import pixels
+
+
+def animate(
+    trajectory: ArrayLike,
+    columns: int | None = None,
+    *,
+    scale: int | None = None,
+    frames: int = 30,
+    frame_ms: int = 100,
+    hold_ms: int = 2000,
+) -> bytes:
+    """Returns an endless GIF of a trajectory (steps, b, h, w, c), uint8 or floats in [-1, 1], as a grid of b images.
+
+    At most `frames` steps are shown, evenly spaced, the first and the last among them, each for `frame_ms` and the last
+    for `hold_ms`, both multiples of 10. `scale` is as in `image_grid`. A frame has at most 256 colours.
+
+    Raises ValueError for another shape, fewer than 2 frames, columns or scale below 1, or durations a GIF cannot keep.
+    """
+    trajectory = np.asarray(trajectory)
+    if trajectory.ndim != 5:
+        raise ValueError(f"animate expects a trajectory of shape (steps, b, h, w, c), got {trajectory.shape}")
+    if frames < 2:
+        raise ValueError(f"an animation needs at least 2 frames, got frames={frames}")
+    if any(ms < 20 or ms % 10 for ms in (frame_ms, hold_ms)):
+        raise ValueError(
+            f"GIF durations are multiples of 10 ms, from 20, got frame_ms={frame_ms} and hold_ms={hold_ms}"
+        )
+    steps, b, _, width, _ = trajectory.shape
+    columns = pixels.default_columns(b) if columns is None else columns
+    if columns < 1 or (scale is not None and scale < 1):
+        raise ValueError(f"columns and scale must be at least 1, got columns={columns}, scale={scale}")
+    columns = min(columns, b)
+    scale = scale or pixels.default_scale(width, columns)
+
+    shown = np.unique(np.linspace(0, steps - 1, min(frames, steps)).round().astype(int))
+    images = [
+        Image.fromarray(pixels.tile(batch, columns, scale=scale, frame=pixels.FRAME)).quantize()
+        for batch in pixels.to_uint8(trajectory[shown])
+    ]
+    buffer = io.BytesIO()
+    durations = [frame_ms] * (len(images) - 1) + [hold_ms]
+    images[0].save(buffer, "GIF", save_all=True, append_images=images[1:], duration=durations, loop=0, disposal=1)
+    return buffer.getvalue()

@@ -1,0 +1,141 @@
+"""Curves over steps or time: training losses, schedules, anything with an x and several named y."""
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Float64
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from jaxgen.report.style import PALETTE, WIDTH, house_style, inches, set_scales
+
+Values = ArrayLike | Sequence
+Series = Mapping[str, tuple[Values, Values]]
+
+_FEW = 40  # points: fewer are marked one by one
+
+
+@house_style
+def curves(
+    series: Series,
+    *,
+    x_label: str,
+    y_label: str,
+    smooth: int | Mapping[str, int] = 1,
+    log_x: bool = False,
+    log_y: bool = False,
+    height: int = 300,
+) -> Figure:
+    """Draws named curves {name: (x, y)} in one panel, `height` CSS pixels high.
+
+    `smooth` is the width in points of a centred window, for all curves or by name; the raw curve stays, faint, behind.
+    NaN makes a gap.
+
+    Raises ValueError for no curves, x and y of different length, a window below 1 or for an unknown name, or values a
+    logarithmic axis cannot show.
+    """
+    _check(series, smooth, log_x, log_y)
+    figure = Figure(figsize=(inches(WIDTH), inches(height)), layout="constrained")
+    axes = figure.add_subplot()
+    _draw(axes, series, dict(zip(series, _colors(len(series)), strict=True)), smooth, log_x, log_y)
+    axes.set(xlabel=x_label, ylabel=y_label)
+    _legend(figure, axes, series)
+    return figure
+
+
+@house_style
+def panels(
+    quantities: Mapping[str, Series],
+    *,
+    x_label: str,
+    columns: int | None = None,
+    smooth: int | Mapping[str, int] = 1,
+    log_x: bool = False,
+    log_y: Collection[str] = (),
+    height: int = 230,
+) -> Figure:
+    """Draws one panel per quantity, {quantity: {name: (x, y)}}; a name has one colour in all of them.
+
+    `log_y` lists the quantities with a logarithmic axis; `height` is one row's; the rest is as in `curves`.
+
+    Raises ValueError as `curves` does, and for columns below 1 or a name in `log_y` that is no quantity.
+    """
+    if not quantities:
+        raise ValueError("panels got no quantities: expected {quantity: {name: (x, y)}}")
+    if unknown := set(log_y) - set(quantities):
+        raise ValueError(f"log_y names {sorted(unknown)}, which are not among the quantities {list(quantities)}")
+    names = list(dict.fromkeys(name for series in quantities.values() for name in series))
+    if isinstance(smooth, Mapping) and (unknown := set(smooth) - set(names)):
+        raise ValueError(f"smooth names {sorted(unknown)}, which are not among the curves {names}")
+    for quantity, series in quantities.items():
+        windows = smooth if isinstance(smooth, int) else {name: smooth.get(name, 1) for name in series}
+        _check(series, windows, log_x, quantity in log_y)
+
+    columns = min(3, len(quantities)) if columns is None else columns
+    if columns < 1:
+        raise ValueError(f"columns must be at least 1, got {columns}")
+    rows = math.ceil(len(quantities) / columns)
+    figure = Figure(figsize=(inches(WIDTH), inches(height * rows)), layout="constrained")
+    colors = dict(zip(names, _colors(len(names)), strict=True))
+    for i, (quantity, series) in enumerate(quantities.items()):
+        axes = figure.add_subplot(rows, columns, i + 1)
+        _draw(axes, series, colors, smooth, log_x, quantity in log_y)
+        axes.set(xlabel=x_label, title=quantity)
+    _legend(figure, figure.axes, names)
+    return figure
+
+
+def _draw(
+    axes: Axes, series: Series, colors: Mapping[str, str], smooth: int | Mapping[str, int], log_x: bool, log_y: bool
+) -> None:
+    for name, (x, y) in series.items():
+        x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+        window = smooth if isinstance(smooth, int) else smooth.get(name, 1)
+        marks = {"marker": "o", "markersize": 3.2} if len(x) < _FEW else {}
+        if window > 1:
+            axes.plot(x, y, color=colors[name], alpha=0.22, linewidth=0.8)
+            y = smoothed(y, window)
+        axes.plot(x, y, color=colors[name], label=name, **marks)
+    set_scales(axes, log_x, log_y)
+    axes.margins(x=0.02)
+
+
+def smoothed(y: Float64[np.ndarray, " n"], window: int) -> Float64[np.ndarray, " n"]:
+    """Returns the mean of y under a centred Hann window of `window` points, cut off at the ends; NaN is left out."""
+    weights = np.hanning(min(window, len(y)) + 2)[1:-1]
+    known = np.isfinite(y)
+    total = np.convolve(np.where(known, y, 0), weights, mode="same")
+    mass = np.convolve(known, weights, mode="same")
+    return np.divide(total, mass, out=np.full(len(y), np.nan), where=mass > 1e-12)
+
+
+def _legend(figure: Figure, axes: Axes | list[Axes], names: Collection[str]) -> None:
+    """Puts the names above the panels, on the left, where they hide no data; a single curve needs none."""
+    if len(names) > 1:
+        handles = {}
+        for panel in axes if isinstance(axes, list) else [axes]:
+            handles.update({label: handle for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)})
+        figure.legend(handles.values(), handles, loc="outside upper left", ncols=min(len(names), 5))
+
+
+def _colors(n: int) -> list[str]:
+    return [PALETTE[i % len(PALETTE)] for i in range(n)]
+
+
+def _check(series: Series, smooth: int | Mapping[str, int], log_x: bool, log_y: bool) -> None:
+    if not series:
+        raise ValueError("there are no curves to draw: expected {name: (x, y)}")
+    if isinstance(smooth, Mapping) and (unknown := set(smooth) - set(series)):
+        raise ValueError(f"smooth names {sorted(unknown)}, which are not among the curves {list(series)}")
+    for window in smooth.values() if isinstance(smooth, Mapping) else [smooth]:
+        if window < 1:
+            raise ValueError(f"smooth is a window of at least 1 point, got {window}")
+    for name, (x, y) in series.items():
+        x, y = np.asarray(x), np.asarray(y)
+        if x.ndim != 1 or x.shape != y.shape or not len(x):
+            raise ValueError(f"curve {name!r} needs x and y of one length (n,), n >= 1, got {x.shape} and {y.shape}")
+        for axis, values, log in (("x", x, log_x), ("y", y, log_y)):
+            if log and (values <= 0).any():
+                raise ValueError(f"curve {name!r} has {axis} values at or below zero: they have no place on a log axis")

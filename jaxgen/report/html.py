@@ -1,0 +1,155 @@
+"""The report of a run: one HTML file that holds everything, and beside it the same results as files."""
+
+import base64
+import io
+import re
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from matplotlib.figure import Figure
+from PIL import Image, UnidentifiedImageError
+
+from jaxgen.report import markup
+from jaxgen.report.environment import environment
+from jaxgen.report.records import plain, write_json, write_whole
+from jaxgen.report.tables import Format, table
+
+_TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parent),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_TEMPLATES.filters.update(inline=markup.inline, paragraphs=markup.paragraphs)
+
+
+class Report:
+    """Collects what a run shows and says, in order, and saves it.
+
+    `question` is what the run asks, `command` what reproduces it, `config` its settings (a dataclass or mapping).
+    Results that other programs will read go into `metrics`, a dict. Texts may use **strong**, *emphasis* and `code`;
+    everything else in them is shown as written.
+    """
+
+    def __init__(self, title: str, question: str, command: str, config: Any = None):
+        self.metrics: dict[str, Any] = {}
+        self._title, self._question, self._command = title, question, command
+        self._config = plain(config, "config")
+        self._blocks: list[dict[str, Any]] = []
+        self._findings: list[str] = []
+        self._files: dict[str, bytes] = {}
+        self._tables = 0
+        self._started = time.perf_counter()
+
+    def section(self, title: str) -> None:
+        """Begins a section."""
+        self._blocks.append({"kind": "section", "title": title})
+
+    def text(self, text: str) -> None:
+        """Adds paragraphs, separated by empty lines."""
+        self._blocks.append({"kind": "text", "text": text})
+
+    def finding(self, text: str) -> None:
+        """Adds a sentence to the box "What was found", which stands right below the question."""
+        self._findings.append(text)
+
+    def figure(self, image: Figure | bytes, name: str, caption: str) -> str:
+        """Adds a matplotlib figure or the bytes of a PNG or GIF, to be saved as figures/name, and returns "Figure 3".
+
+        Raises ValueError for a name that is taken or not plain, or bytes that are no PNG or GIF.
+        """
+        if not re.fullmatch(r"\w[\w-]*", name):
+            raise ValueError(f"a figure's name is letters, digits, '_' and '-', got {name!r}")
+        if name in (Path(file).stem for file in self._files):
+            raise ValueError(f"there is a figure {name!r} already: choose another name")
+        content, kind, size, look = _encode(image)
+        self._files[f"{name}.{kind}"] = content
+        label = f"Figure {len(self._files)}"
+        source = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+        self._blocks.append(
+            {"kind": "figure", "label": label, "caption": caption, "source": source, "size": size, "look": look}
+        )
+        return label
+
+    def table(
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        caption: str,
+        columns: Sequence[str] | Mapping[str, str] | None = None,
+        *,
+        formats: Mapping[str, Format] | None = None,
+        best: Mapping[str, str] | None = None,
+        digits: int = 3,
+    ) -> str:
+        """Adds a table of rows {column: value}, laid out as `tables.table` describes, and returns "Table 2".
+
+        Raises ValueError for no rows, unknown columns, or a `best` that is neither "min" nor "max" of numbers.
+        """
+        laid_out = table(rows, columns, formats=formats, best=best, digits=digits)
+        self._tables += 1
+        label = f"Table {self._tables}"
+        self._blocks.append({"kind": "table", "label": label, "caption": caption, "table": laid_out})
+        return label
+
+    def save(self, directory: Path | str) -> Path:
+        """Writes report.html, metrics.json, config.json and figures/ into a directory and returns the report's path.
+
+        Every file is written whole or not at all, and the report last. Raises TypeError for metrics JSON cannot hold.
+        """
+        directory = Path(directory)
+        facts = {
+            **environment(),
+            "duration": _duration(time.perf_counter() - self._started),
+            "finished": datetime.now().strftime("%Y-%m-%d %H:%M"),
+        }
+        page = _TEMPLATES.get_template("report.html.jinja").render(
+            title=self._title,
+            question=self._question,
+            findings=self._findings,
+            blocks=self._blocks,
+            command=self._command,
+            facts=facts,
+            config=_flat(self._config),
+        )
+        write_json(directory / "metrics.json", self.metrics)
+        write_json(directory / "config.json", self._config)
+        for name, content in self._files.items():
+            write_whole(directory / "figures" / name, content)
+        write_whole(directory / "report.html", page.encode())
+        return directory / "report.html"
+
+
+def _encode(image: Figure | bytes) -> tuple[bytes, str, tuple[int, int], str]:
+    """Returns the file's bytes, its kind, the size in CSS pixels at which to show it, and the look it is to keep."""
+    if isinstance(image, Figure):
+        buffer = io.BytesIO()
+        image.savefig(buffer, format="png", dpi=image.dpi)
+        size = round(96 * image.get_figwidth()), round(96 * image.get_figheight())
+        return buffer.getvalue(), "png", size, "plot" if any(axes.axison for axes in image.axes) else "grid"
+    try:
+        with Image.open(io.BytesIO(image), formats=("PNG", "GIF")) as picture:
+            return image, picture.format.lower(), picture.size, "pixels"
+    except UnidentifiedImageError as error:
+        raise ValueError("a figure must be a matplotlib Figure or the bytes of a PNG or GIF file") from error
+
+
+def _flat(config: Any, prefix: str = "") -> dict[str, Any]:
+    """Returns nested settings as one level, "optimizer.learning_rate"."""
+    if not isinstance(config, Mapping):
+        return {prefix: config} if prefix else {}
+    return {
+        key: value for name, item in config.items() for key, value in _flat(item, f"{prefix}.{name}".strip(".")).items()
+    }
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"

@@ -1,0 +1,60 @@
+"""Numbers as a reader wants them in a table."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def scalar(value: Any) -> Any:
+    """Returns NumPy and JAX scalars as Python's, and anything else as it is."""
+    return value.item() if np.ndim(value) == 0 and hasattr(value, "item") else value
+
+
+def is_number(value: Any) -> bool:
+    """Says whether value is a number, or a (number, error) pair."""
+    if isinstance(value, tuple):
+        return len(value) == 2 and all(is_number(part) and not isinstance(part, tuple) for part in value)
+    return isinstance(scalar(value), int | float) and not isinstance(scalar(value), bool)
+
+
+def readable(value: Any, digits: int = 3) -> str:
+    """Returns a value as text: floats to `digits` significant digits, (value, error) pairs as value ± error.
+
+    Integers keep all digits, in groups of three; NaN and None become a dash.
+    """
+    if isinstance(value, tuple) and is_number(value):
+        return _with_error(float(value[0]), float(value[1]), digits)
+    value = scalar(value)
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}".replace("-", "−")
+    if isinstance(value, float):
+        return _significant(value, digits)
+    return str(value)
+
+
+def _significant(value: float, digits: int) -> str:
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")  # rounds first, so 9.996 counts as 10.0
+    if value == 0:
+        text = "0"
+    elif -4 <= int(exponent) < 6:
+        text = f"{value:,.{max(0, digits - 1 - int(exponent))}f}"
+    else:
+        text = f"{mantissa}×10{str(int(exponent)).translate(_SUPERSCRIPTS)}"
+    return text.replace("-", "−")
+
+
+def _with_error(value: float, error: float, digits: int) -> str:
+    """Returns value ± error with both cut at the error's second digit."""
+    if not (math.isfinite(value) and math.isfinite(error) and error > 0):
+        return readable(value, digits)
+    decimals = max(0, 1 - int(f"{error:.1e}".split("e")[1]))
+    return f"{value:,.{decimals}f} ± {error:,.{decimals}f}".replace("-", "−")

@@ -1,0 +1,90 @@
+"""The house style of every figure: quiet axes, a palette safe for colour-blind readers, one width."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import matplotlib
+from matplotlib import cycler
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
+
+from jaxgen.report.numbers import readable
+
+WIDTH = 732  # CSS pixels: what a report's column and a README show without shrinking
+DPI = 192  # two device pixels per CSS pixel, so that text is sharp on dense screens
+
+INK, SOFT_INK, RULE = "#1f2430", "#5b6270", "#c9cdd6"
+# Okabe & Ito 2008, ordered so that the first ones differ most in lightness too.
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5b6270")
+
+_STYLE = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": RULE,
+    "axes.formatter.use_mathtext": True,
+    "axes.grid": True,
+    "axes.labelcolor": SOFT_INK,
+    "axes.labelpad": 6,
+    "axes.labelsize": 9,
+    "axes.prop_cycle": cycler(color=PALETTE),
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlecolor": INK,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 9.5,
+    "figure.constrained_layout.h_pad": 0.06,
+    "figure.constrained_layout.w_pad": 0.06,
+    "figure.dpi": DPI,
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "grid.color": "#eceef2",
+    "grid.linewidth": 0.8,
+    "legend.fontsize": 8.5,
+    "legend.frameon": False,
+    "legend.handlelength": 1.4,
+    "legend.labelcolor": INK,
+    "lines.linewidth": 1.6,
+    "lines.solid_capstyle": "round",
+    "text.color": INK,
+    "xtick.color": RULE,
+    "xtick.labelcolor": SOFT_INK,
+    "xtick.labelsize": 8,
+    "xtick.minor.visible": False,
+    "ytick.color": RULE,
+    "ytick.labelcolor": SOFT_INK,
+    "ytick.labelsize": 8,
+}
+
+
+def house_style(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Makes `draw` draw its figure in the house style, whatever matplotlib is set to outside."""
+
+    @wraps(draw)
+    def styled(*args: Any, **kwargs: Any) -> Figure:
+        with matplotlib.rc_context(_STYLE):
+            return draw(*args, **kwargs)
+
+    return styled
+
+
+class _PlainNumbers(LogFormatter):
+    """Labels the ticks matplotlib would label on a log axis, as 0.02 instead of 2×10⁻²."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return super().__call__(x, pos) and readable(float(x), 1).removeprefix("1×")
+
+
+def set_scales(axes: Axes, log_x: bool, log_y: bool) -> None:
+    """Makes the wanted axes logarithmic, with plain numbers at their ticks."""
+    for axis, log in (("x", log_x), ("y", log_y)):
+        if log:
+            axes.set(**{f"{axis}scale": "log"})
+            ticks = getattr(axes, f"{axis}axis")
+            ticks.set_major_formatter(_PlainNumbers())
+            ticks.set_minor_formatter(_PlainNumbers(minor_thresholds=(2, 0.5)))
+
+
+def inches(css_pixels: int) -> float:
+    """Converts CSS pixels, 96 to the inch, to a figure's inches."""
+    return css_pixels / 96
