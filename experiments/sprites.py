@@ -330,8 +330,8 @@ def class_conditional(report: Report, model: Model, judge: Judge, names: Sequenc
     report.figure(
         image_grid(images.reshape(k, n, *model.shape)[:, :10].reshape(-1, *model.shape), 10, row_labels=names),
         "classes",
-        f"Ten samples of each class by DDIM-{steps}. The classifier reads {agreement:.0%} of {k * n} as the class asked "
-        f"for; it is right on {judge.accuracy:.0%} of held-out real images.",
+        f"Ten samples of each class by DDIM-{steps}. The classifier reads {agreement:.0%} of {k * n} as the class "
+        f"asked for; it is right on {judge.accuracy:.0%} of held-out real images.",
     )
     report.metrics["class_agreement"] = agreement
     report.metrics["classifier_accuracy"] = judge.accuracy

@@ -1,5 +1,6 @@
 """Gaussian diffusion: processes, kernels, predictions, denoisers, losses and times."""
 
+from jaxgen.diffusion import times, weighting
 from jaxgen.diffusion.betas import cosine_betas, linear_betas, zero_terminal_snr
 from jaxgen.diffusion.denoiser import Denoiser, Network, denoiser, dynamic_threshold, edm_preconditioning
 from jaxgen.diffusion.kernel import (
@@ -47,8 +48,10 @@ __all__ = [
     "score",
     "sde_coefficients",
     "sub_vp",
+    "times",
     "transition",
     "ve",
     "vp",
+    "weighting",
     "zero_terminal_snr",
 ]

@@ -88,8 +88,8 @@ def to_x0_eps(
 def eps_error_ratio(process: GaussianProcess, kind: Kind, t: ArrayLike) -> Float[Array, "..."]:
     """How many times the squared error in eps exceeds the squared error of the output it is read from, shaped as t.
 
-    1 for eps, sigma² for score, SNR (held to e^±40) for x0, (alpha / (alpha² + sigma²))² for v: what carries a loss weight from one
-    kind to another (Kingma & Gao 2023, §A). Raises as `target` does.
+    1 for eps, sigma² for score, SNR (held to e^±40) for x0, (alpha / (alpha² + sigma²))² for v: what carries a loss
+    weight from one kind to another (Kingma & Gao 2023, §A). Raises as `target` does.
     """
     check_kind(kind)
     alpha, sigma = process.alpha(t), process.sigma(t)

@@ -1,0 +1,52 @@
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxgen.nets.resampling import TransposedConv, average_pool, image_size, upsample_nearest
+
+
+def test_average_pool_means_blocks():
+    x = jax.random.normal(jax.random.key(0), (2, 4, 6, 3))
+    np.testing.assert_allclose(average_pool(x), nn.avg_pool(x, (2, 2), (2, 2)), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(average_pool(x[:, :3, :3], 3)[:, 0, 0], x[:, :3, :3].mean((1, 2)), rtol=1e-5, atol=1e-6)
+
+
+def test_average_pool_extends_odd_sides_by_the_edge():
+    x = jnp.arange(15.0).reshape(1, 3, 5, 1)
+    expected = [[(0 + 1 + 5 + 6) / 4, (2 + 3 + 7 + 8) / 4, (4 + 9) / 2], [10.5, 12.5, 14.0]]
+    np.testing.assert_allclose(average_pool(x)[0, :, :, 0], expected)
+
+
+def test_upsample_nearest_repeats():
+    x = jax.random.normal(jax.random.key(0), (2, 3, 5, 4))
+    np.testing.assert_array_equal(upsample_nearest(x, 3), np.repeat(np.repeat(x, 3, axis=1), 3, axis=2))
+    np.testing.assert_allclose(average_pool(upsample_nearest(x)), x, rtol=1e-6)
+
+
+@pytest.mark.parametrize("factor", [(2, 2), (3, 1), (4, 5)])
+def test_transposed_conv_is_the_transposed_convolution(factor):
+    x = jax.random.normal(jax.random.key(0), (2, 3, 2, 4))
+    net = TransposedConv(6, factor)
+    params = net.init(jax.random.key(1), x)
+    params["params"]["bias"] = jnp.arange(6.0)
+    kernel = params["params"]["blocks"]["kernel"].transpose(1, 2, 0, 3)
+    # lax.conv_transpose correlates the dilated image with the kernel, which turns each pixel's block around.
+    expected = jax.lax.conv_transpose(x, kernel[::-1, ::-1], factor, "VALID")
+    np.testing.assert_allclose(net.apply(params, x), expected + jnp.arange(6.0), atol=1e-5)
+
+
+def test_image_size():
+    assert image_size(jnp.zeros((2, 5, 7, 3))) == (5, 7)
+
+
+@pytest.mark.parametrize("shape", [(16, 16, 3), (2, 16), (1, 2, 16, 16, 3)])
+def test_image_size_refuses_other_ranks(shape):
+    with pytest.raises(ValueError, match=r"batch of images \(batch, height, width, channels\), got shape"):
+        image_size(jnp.zeros(shape))
+
+
+def test_image_size_refuses_integers():
+    with pytest.raises(ValueError, match="floating-point images, got uint8"):
+        image_size(jnp.zeros((1, 4, 4, 3), jnp.uint8))

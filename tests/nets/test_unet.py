@@ -1,0 +1,113 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxgen.nets import UNet
+from jaxgen.nets.unet import ResidualBlock
+
+
+def shape_of(net, x_shape):
+    x, t = jax.ShapeDtypeStruct(x_shape, jnp.float32), jax.ShapeDtypeStruct(x_shape[:1], jnp.float32)
+    out, _ = jax.eval_shape(net.init_with_output, jax.random.key(0), x, t)
+    return out.shape
+
+
+@pytest.mark.parametrize("size", [(4, 4), (5, 5), (7, 7), (15, 15), (28, 28), (31, 17)])
+def test_any_size(size):
+    assert shape_of(UNet(8, (1, 2, 3)), (2, *size, 3)) == (2, *size, 3)
+
+
+def test_more_blocks():
+    assert shape_of(UNet(8, (1, 2), blocks=2), (2, 9, 9, 3)) == (2, 9, 9, 3)
+
+
+@pytest.mark.parametrize(
+    "net", [UNet(8, (1,)), UNet(10, (1, 3)), UNet(7, (3, 1)), UNet(8, [1, 2], attention_levels=[])]
+)
+def test_any_width_and_number_of_levels(net):
+    assert shape_of(net, (2, 9, 9, 1)) == (2, 9, 9, 1)
+
+
+def test_one_set_of_parameters_serves_all_sizes(random_params):
+    net = UNet(8, (1, 2))
+    params = random_params(net, jnp.zeros((1, 8, 8, 3)), jnp.zeros(1))
+    assert jax.eval_shape(net.apply, params, jnp.zeros((1, 11, 6, 3)), jnp.zeros(1)).shape == (1, 11, 6, 3)
+
+
+@pytest.mark.parametrize(
+    ("levels", "expected"),
+    [
+        ((), set()),
+        ((0,), {"down_0_0", "up_0_0", "up_0_1"}),
+        ((1,), {"down_1_0", "up_1_0", "up_1_1"}),
+        ((-1,), {"down_2_0", "middle_0", "up_2_0", "up_2_1"}),
+        ((2,), {"down_2_0", "middle_0", "up_2_0", "up_2_1"}),
+    ],
+)
+def test_attention_sits_at_the_chosen_levels(levels, expected):
+    net = UNet(8, (1, 1, 1), attention_levels=levels)
+    params = jax.eval_shape(net.init, jax.random.key(0), jnp.zeros((1, 8, 8, 3)), jnp.zeros(1))["params"]
+    attending = {name.removesuffix("_attention") for name in params if name.endswith("_attention")}
+    assert attending == expected
+
+
+def test_all_pixels_of_an_odd_image_reach_all_others(random_params):
+    net = UNet(4, (1, 1))
+    x, t = jnp.asarray(np.random.default_rng(0).standard_normal((1, 5, 5, 1)), jnp.float32), jnp.zeros(1)
+    params = random_params(net, x, t)
+    jacobian = jax.jit(jax.jacobian(lambda x: net.apply(params, x, t)))(x).reshape(25, 25)
+    assert np.abs(jacobian).min() > 0
+
+
+@pytest.mark.parametrize("channels", [4, 6])
+def test_residual_block_starts_as_its_shortcut(channels):
+    x, embedding = jax.random.normal(jax.random.key(0), (2, 5, 5, 4)), jnp.ones((2, 3))
+    net = ResidualBlock(channels)
+    params = jax.jit(net.init)(jax.random.key(1, impl="rbg"), x, embedding)
+    shortcut = params["params"].get("shortcut", {"kernel": jnp.eye(4), "bias": 0.0})
+    np.testing.assert_allclose(
+        jax.jit(net.apply)(params, x, embedding), x @ shortcut["kernel"] + shortcut["bias"], atol=1e-6
+    )
+
+
+def test_residual_block_in_ordinary_convolutions(random_params):
+    """The block written out with NumPy statistics and XLA's convolution only."""
+    x, embedding = jax.random.normal(jax.random.key(0), (2, 4, 4, 8)), jax.random.normal(jax.random.key(1), (2, 3))
+    net = ResidualBlock(8)
+    params = random_params(net, x, embedding)
+    p = params["params"]
+
+    def norm_silu(h, name, scale=0.0, shift=0.0):
+        grouped = h.reshape(2, 16, 2, 4)
+        grouped = (grouped - grouped.mean((1, 3), keepdims=True)) / jnp.sqrt(grouped.var((1, 3), keepdims=True) + 1e-5)
+        h = (grouped.reshape(h.shape) * p[name]["scale"] + p[name]["bias"]) * (1 + scale) + shift
+        return h / (1 + jnp.exp(-h))
+
+    def conv(h, name):
+        padded = jnp.pad(h, ((0, 0), (1, 1), (1, 1), (0, 0)))
+        windows = [padded[:, i : i + 4, j : j + 4] @ p[name]["kernel"][i, j] for i in range(3) for j in range(3)]
+        return sum(windows) + p[name]["bias"]
+
+    modulation = (embedding @ p["modulate"]["kernel"] + p["modulate"]["bias"])[:, None, None]
+    h = conv(norm_silu(x, "norm_1"), "conv_1")
+    expected = x + conv(norm_silu(h, "norm_2", modulation[..., :8], modulation[..., 8:]), "conv_2")
+    np.testing.assert_allclose(jax.jit(net.apply)(params, x, embedding), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("levels", [(2,), (-3,), (0, 5)])
+def test_refuses_attention_levels_out_of_range(levels):
+    with pytest.raises(ValueError, match=r"attention_levels \[.*\] out of range: multipliers give levels 0 to 1"):
+        shape_of(UNet(8, (1, 2), attention_levels=levels), (1, 8, 8, 3))
+
+
+def test_refuses_images_smaller_than_its_levels():
+    with pytest.raises(
+        ValueError, match="4 levels halve the image 3 times, which needs a side of at least 8, got 16×7"
+    ):
+        shape_of(UNet(8, (1, 1, 1, 1)), (1, 16, 7, 3))
+
+
+def test_refuses_no_levels():
+    with pytest.raises(ValueError, match="at least one level"):
+        shape_of(UNet(8, ()), (1, 8, 8, 3))
