@@ -14,16 +14,8 @@ from jaxgen.diffusion.kernel import (
 )
 from jaxgen.diffusion.loss import denoising_loss
 from jaxgen.diffusion.prediction import Prediction, score
-from jaxgen.diffusion.process import (
-    GaussianProcess,
-    cosine,
-    discrete,
-    edm,
-    rectified_flow,
-    sub_vp,
-    ve,
-    vp,
-)
+from jaxgen.diffusion.process import GaussianProcess
+from jaxgen.diffusion.schedules import cosine, discrete, edm, rectified_flow, sub_vp, ve, vp
 
 __all__ = [
     "Denoiser",

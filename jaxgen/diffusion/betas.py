@@ -1,4 +1,4 @@
-"""Tables of β for `process.discrete`, made on the host in float64."""
+"""Tables of β for `schedules.discrete`, made on the host in float64."""
 
 import numpy as np
 from jaxtyping import Float64

@@ -1,0 +1,148 @@
+"""The sprites experiment from its command line: a whole small run, its resumption, and what it refuses."""
+
+import json
+import re
+import shutil
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments import launch, sprites
+from jaxgen.data import render_sprites
+
+pytestmark = pytest.mark.filterwarnings("ignore:Fréchet distance of 64-dimensional")
+
+
+def run(monkeypatch, *flags):
+    monkeypatch.setattr(sys, "argv", ["sprites", "--preset", "smoke", "--no-progress", *map(str, flags)])
+    launch.run(sprites.main, sprites.PRESETS)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A whole smoke run."""
+    root = tmp_path_factory.mktemp("runs")
+    sprites.main(replace(sprites.PRESETS["smoke"], runs=root, progress=False))
+    (directory,) = (root / "sprites").iterdir()
+    return directory
+
+
+def test_a_run_leaves_its_report(finished):
+    page = (finished / "report.html").read_text()
+    assert not re.search(r'(src|href)="(?!data:|#)', page)
+    for words in ("without z", "Fréchet distance", "DDIM-5", "held-out real images", "python -m", "rendered"):
+        assert words in page, words
+    figures = {file.name for file in (finished / "figures").iterdir()}
+    assert figures == {
+        "data.png", "schedule.png", "forward.png", "loss.png", "ddpm.png", "ddim.png", "ddpm-without-z.png",
+        "trajectory.gif", "classes.png", "nearest.png", "quality-and-time.png",
+    }  # fmt: skip
+    metrics = json.loads((finished / "metrics.json").read_text())
+    rows = {row["method"]: row for row in metrics["methods"]}
+    assert set(rows) == {"DDPM-20", "DDIM-5", "held-out real images"}
+    assert rows["DDPM-20"]["network calls"] == 20
+    assert all(np.isfinite(row["Fréchet distance"]) for row in rows.values())
+    assert json.loads((finished / "config.json").read_text())["preset"] == "smoke"
+
+
+def test_a_stopped_run_resumes_to_the_same_end(finished, tmp_path, monkeypatch):
+    directory = tmp_path / "stopped"
+    shutil.copytree(finished, directory)
+    assert (directory / "checkpoints" / "3").is_dir()
+    shutil.rmtree(directory / "checkpoints" / "6")
+    (directory / "metrics.json").unlink()
+    monkeypatch.setattr(sys, "argv", ["sprites", "--resume", str(directory)])
+    launch.run(sprites.main, sprites.PRESETS)
+    before, after = (json.loads((d / "metrics.json").read_text()) for d in (finished, directory))
+    assert after["training"] == before["training"]
+    assert (directory / "figures" / "ddpm.png").read_bytes() == (finished / "figures" / "ddpm.png").read_bytes()
+
+
+def test_unlabelled_images_run_too(tmp_path, monkeypatch):
+    np.save(tmp_path / "images.npy", render_sprites(300, 1).images)
+    run(monkeypatch, "--data", tmp_path / "images.npy", "--runs", tmp_path, "--network", "context")
+    (report,) = tmp_path.glob("sprites/*/report.html")
+    assert "the rendered sprites" in report.read_text()
+    assert not (report.parent / "figures" / "classes.png").exists()
+
+
+IMAGES = render_sprites(60, 0).images
+
+
+def bad_data(kind, folder):
+    file = folder / "bad.npz"
+    match kind:
+        case "size":
+            np.savez(file, images=np.zeros((9, 20, 20, 3), np.uint8))
+        case "dtype":
+            np.savez(file, images=IMAGES.astype(np.int64))
+        case "labels":
+            np.savez(file, images=IMAGES, labels=np.zeros(7, np.int64))
+        case "empty":
+            file = folder / "empty"
+            file.mkdir()
+        case "mixed sizes":
+            file = folder / "mixed"
+            file.mkdir()
+            for i in (16, 17):
+                Image.new("RGB", (i, i)).save(file / f"{i}.png")
+        case "missing":
+            file = folder / "nothing.npz"
+        case "extension":
+            file = folder / "images.mat"
+            file.touch()
+    return file
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    {
+        "size": r"holds 20×20 images; expected 16×16",
+        "dtype": r"images have dtype int64; expected uint8",
+        "labels": r"labels have shape \(7,\); expected \(60,\)",
+        "empty": r"no images",
+        "mixed sizes": r"1[67]×1[67]",
+        "missing": r"does not exist",
+        "extension": r"unknown extension",
+    }.items(),
+)
+def test_bad_data_is_refused_before_anything_is_made(kind, message, tmp_path, monkeypatch):
+    with pytest.raises(SystemExit, match=message):
+        run(monkeypatch, "--data", bad_data(kind, tmp_path), "--runs", tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--ddim-steps", "30"], r"--ddim-steps \[30\]: a chain of T=20"),
+        (["--samples", "75"], "multiple of 50"),
+        (["--steps", "0"], "--steps must be at least 1"),
+        (["--drop-label", "1.5"], "share in"),
+        (["--beta-end", "2"], "start <= end < 1"),
+        (["--resume", "nowhere"], "there is no nowhere/config.json"),
+    ],
+)
+def test_bad_flags_are_refused(flags, message, monkeypatch):
+    with pytest.raises(SystemExit, match=message):
+        run(monkeypatch, *flags)
+
+
+@pytest.mark.parametrize("flags", [["--network", "resnet"], ["--preset", "huge"], ["--stpes", "10"]])
+def test_unknown_flags_and_values_are_named(flags, monkeypatch, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run(monkeypatch, *flags)
+    assert stop.value.code == 2
+    output = "".join(capsys.readouterr())
+    assert flags[-1] in output or flags[0] in output
+
+
+def test_a_checkpoint_of_another_architecture_is_refused(finished, tmp_path, monkeypatch):
+    directory = tmp_path / "other"
+    shutil.copytree(finished, directory)
+    with pytest.raises(SystemExit, match="(?s)another architecture.*params.*expected.*found"):
+        run(monkeypatch, "--resume", directory, "--features", "16")
+    assert (directory / "checkpoints" / "6").is_dir()
