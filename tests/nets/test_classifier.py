@@ -50,7 +50,7 @@ def test_default_costs_a_few_million_multiply_adds():
 
 def test_learns_to_tell_stripes_apart():
     """Horizontal from vertical stripes of random phase: no single pixel tells, the convolutions must."""
-    net = ConvClassifier(2, feature_dim=8, widths=(8, 16))
+    net = ConvClassifier(2, feature_dim=8, widths=(16,))
 
     @jax.jit
     def batch(key):

@@ -1,0 +1,132 @@
+"""The U-Net of DDPM and ADM."""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.typing import ArrayLike, DTypeLike
+from jaxtyping import Array, Float, Shaped
+
+from jaxgen.nets.attention import SelfAttention
+from jaxgen.nets.embedding import TimeConditionEmbedding
+from jaxgen.nets.normalization import GroupNorm
+from jaxgen.nets.resampling import image_size, upsample_nearest
+
+
+class ResidualBlock(nn.Module):
+    """Two norm-SiLU-convolutions around which x passes; the embedding scales and shifts the second norm."""
+
+    channels: int
+    dropout: float = 0.0
+    max_groups: int = 32
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b h w c"], embedding: Float[Array, "b e"], *, train: bool = False
+    ) -> Float[Array, "b h w channels"]:
+        """Map (b, h, w, c) to (b, h, w, channels); at initialisation only the shortcut passes."""
+        scale, shift = jnp.split(nn.Dense(2 * self.channels, name="modulate")(embedding), 2, axis=-1)
+        hidden = nn.silu(GroupNorm(self.max_groups, dtype=self.dtype, name="norm_1")(x))
+        hidden = nn.Conv(self.channels, (3, 3), dtype=self.dtype, name="conv_1")(hidden)
+        hidden = nn.silu(GroupNorm(self.max_groups, dtype=self.dtype, name="norm_2")(hidden, scale, shift))
+        hidden = nn.Dropout(self.dropout, deterministic=not train)(hidden)
+        out = nn.Conv(self.channels, (3, 3), kernel_init=nn.initializers.zeros, dtype=self.dtype, name="conv_2")
+        if x.shape[-1] != self.channels:
+            x = nn.Dense(self.channels, dtype=self.dtype, name="shortcut")(x)
+        return x + out(hidden)
+
+
+class UNet(nn.Module):
+    """U-Net with residual blocks, adaptive GroupNorm and self-attention (Ho et al. 2020; Dhariwal & Nichol 2021).
+
+    `network(x, t, cond)` maps images x (b, h, w, c) to float32 (b, h, w, out_channels or c). t is (b,) or (), in [0, 1]
+    or EDM's c_noise. `cond` follows `condition_vector`: labels with `num_classes`, vectors with `cond_dim`. The output
+    is zero at initialisation. Level i has `channels`·`multipliers`[i] channels, `blocks` residual blocks (one more on
+    the way up) and half the size of level i-1, rounded up: every size from 2^(levels-1) works, square or not. Blocks at
+    `attention_levels` attend; negative levels count from the coarsest, to which the middle block belongs. Dropout needs
+    `train=True` and an rng named "dropout". With `dtype=jnp.bfloat16` convolutions and attention compute in bfloat16;
+    parameters, norms, embeddings and the output layer stay float32.
+    Raises ValueError for a level out of range, images too small or not (b, h, w, c) floats, and t or cond of a wrong
+    shape or dtype.
+    """
+
+    channels: int = 64
+    multipliers: Sequence[int] = (1, 2, 2)
+    blocks: int = 1
+    attention_levels: Sequence[int] = (-1,)
+    head_channels: int = 64
+    num_classes: int | None = None
+    cond_dim: int | None = None
+    out_channels: int | None = None
+    dropout: float = 0.0
+    max_groups: int = 32
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Shaped[ArrayLike, "b *event"],
+        t: Shaped[ArrayLike, "..."],
+        cond: Shaped[ArrayLike, "..."] | None = None,
+        *,
+        train: bool = False,
+    ) -> Float[Array, "b h w out"]:
+        """Evaluate the network."""
+        x = jnp.asarray(x)
+        attends = self._attends()
+        levels = len(attends)
+        if min(image_size(x)) < 2 ** (levels - 1):
+            raise ValueError(
+                f"{levels} levels halve the image {levels - 1} times, which needs a side of at least "
+                f"{2 ** (levels - 1)}, got {x.shape[1]}×{x.shape[2]}; use fewer multipliers"
+            )
+        embedding = TimeConditionEmbedding(4 * self.channels, self.num_classes, self.cond_dim, name="embedding")
+        emb = nn.silu(embedding(t, cond, x.shape[0]))
+
+        widths = [self.channels * multiplier for multiplier in self.multipliers]
+
+        def conv(h, features, name, strides=1):
+            return nn.Conv(features, (3, 3), strides, dtype=self.dtype, name=name)(h)
+
+        def block(h, level, name, attend):
+            h = ResidualBlock(widths[level], self.dropout, self.max_groups, self.dtype, name=name)(h, emb, train=train)
+            if attend:
+                h = SelfAttention(self.head_channels, self.max_groups, self.dtype, name=f"{name}_attention")(h)
+            return h
+
+        h = conv(x, widths[0], "in")
+        skips = [h]
+        for level in range(levels):
+            if level > 0:
+                h = conv(h, widths[level - 1], f"downsample_{level}", strides=2)
+                skips.append(h)
+            for i in range(self.blocks):
+                h = block(h, level, f"down_{level}_{i}", attends[level])
+                skips.append(h)
+
+        h = block(h, levels - 1, "middle_0", attends[-1])
+        h = block(h, levels - 1, "middle_1", False)
+
+        for level in reversed(range(levels)):
+            for i in range(self.blocks + 1):
+                h = block(jnp.concatenate([h, skips.pop()], axis=-1), level, f"up_{level}_{i}", attends[level])
+            if level > 0:
+                # A level of odd size was halved to the next larger integer: cut the surplus row and column.
+                h = upsample_nearest(h)[:, : skips[-1].shape[1], : skips[-1].shape[2]]
+                h = conv(h, widths[level], f"upsample_{level}")
+
+        # The output layer is float32 whatever `dtype`: bfloat16's 8 bits would show in every sampling step.
+        h = nn.silu(GroupNorm(self.max_groups, dtype=jnp.float32, name="out_norm")(h))
+        out_channels = x.shape[-1] if self.out_channels is None else self.out_channels
+        return nn.Conv(out_channels, (3, 3), kernel_init=nn.initializers.zeros, name="out")(h)
+
+    def _attends(self) -> list[bool]:
+        """For each level, whether it attends."""
+        levels = len(self.multipliers)
+        if levels == 0:
+            raise ValueError("multipliers must name at least one level, got none")
+        if outside := [i for i in self.attention_levels if not -levels <= i < levels]:
+            raise ValueError(f"attention_levels {outside} out of range: multipliers give levels 0 to {levels - 1}")
+        chosen = {i % levels for i in self.attention_levels}
+        return [level in chosen for level in range(levels)]
