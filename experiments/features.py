@@ -1,6 +1,7 @@
 """The feature space of Fréchet distances: a small classifier, trained in the run."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -38,7 +39,7 @@ def train_judge(train: ImageDataset, test: ImageDataset, *, steps: int, seed: in
         trained_on = "the rendered sprites"
     net = ConvClassifier(train.num_classes)
     images = to_float(train.images)
-    params = net.init(jax.random.key(seed), jnp.asarray(images[:1]))
+    params = jax.jit(net.init)(jax.random.key(seed, impl="rbg"), jnp.asarray(images[:1]))
     optimizer = optax.adamw(optax.cosine_decay_schedule(2e-3, steps), weight_decay=1e-2)
 
     def loss(key, params, batch):
@@ -52,11 +53,8 @@ def train_judge(train: ImageDataset, test: ImageDataset, *, steps: int, seed: in
     params = fit(step, create_state(jax.random.key(seed), params, optimizer), batches, steps=steps, progress=progress)
     params = params.state.ema
 
-    def features(images):
-        return extract(lambda x: net.apply(params, x, method=ConvClassifier.features), images)
-
-    def classify(images):
-        return extract(lambda x: jax.nn.softmax(net.apply(params, x)), images)
-
+    # one function object each, so that `extract` compiles each once
+    features = partial(extract, partial(net.apply, params, method=ConvClassifier.features))
+    classify = partial(extract, lambda x: jax.nn.softmax(net.apply(params, x)))
     accuracy = float(np.mean(classify(to_float(test.images)).argmax(-1) == test.labels))
     return Judge(features, classify, accuracy, trained_on)

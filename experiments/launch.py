@@ -31,10 +31,7 @@ def parse(presets: Mapping[str, Config], arguments: Sequence[str] | None = None)
     early.add_argument("--resume", type=Path)
     chosen, _ = early.parse_known_args(arguments)
     default = presets[chosen.preset] if chosen.resume is None else _restore(type(default), chosen.resume)
-    try:
-        return tyro.cli(type(default), default=default, args=arguments)
-    except ValueError as error:
-        sys.exit(f"error: {error}")
+    return tyro.cli(type(default), default=default, args=arguments)
 
 
 def run(main: Callable[[Config], Any], presets: Mapping[str, Config]) -> None:
@@ -81,4 +78,10 @@ def _restore(config_type: type[Config], directory: Path) -> Config:
     if set(saved) != (known := {field.name for field in fields(config_type)}):
         sys.exit(f"--resume {directory}: {file} is of another experiment; it differs in {sorted(set(saved) ^ known)}.")
     paths = {field.name for field in fields(config_type) if "Path" in str(field.type)}
-    return config_type(**{k: Path(v) if k in paths and v is not None else v for k, v in saved.items()})
+
+    def value(name: str, saved: Any) -> Any:
+        if isinstance(saved, list):
+            return tuple(saved)
+        return Path(saved) if name in paths and saved is not None else saved
+
+    return config_type(**{name: value(name, item) for name, item in saved.items()})

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from oracles import PROCESSES, snap
 
@@ -39,8 +39,7 @@ def test_transition_of_marginal_is_marginal(name, times):
 def test_posterior_is_bayes_rule(name, times):
     process = PROCESSES[name]
     s, t = snap(process, min(times)), snap(process, max(times))
-    if s == t:
-        return
+    assume(t - s > 1e-3)
     alpha, noised = (np.asarray(part, np.float64) for part in transition(process, s, t))
     alpha_s, variance_s = exact(process, s)
     # precision-weighted product of q(x_s | x0) and q(x_t | x_s), as a function of x_s
