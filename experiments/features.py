@@ -1,6 +1,7 @@
 """The feature space of Fréchet distances: a small classifier, trained in the run."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -25,9 +26,9 @@ class Judge(NamedTuple):
 
 
 def train_judge(train: ImageDataset, test: ImageDataset, *, steps: int, seed: int, progress: bool = True) -> Judge:
-    """A classifier of the training set's labels, or of the rendered sprites' where the data have none.
+    """A classifier of labelled images in [−1, 1], or of the rendered sprites where the data have no labels.
 
-    Raises ValueError for images without three channels, which the rendered sprites cannot stand in for.
+    Unlabelled images must have three channels, as the sprites have.
     """
     trained_on = "this data's labels"
     if train.labels is None:
@@ -38,8 +39,7 @@ def train_judge(train: ImageDataset, test: ImageDataset, *, steps: int, seed: in
         train, test = split_by_content(render_sprites(20_000, seed), 0.1, seed)
         trained_on = "the rendered sprites"
     net = ConvClassifier(train.num_classes)
-    images = to_float(train.images)
-    params = jax.jit(net.init)(jax.random.key(seed, impl="rbg"), jnp.asarray(images[:1]))
+    params = jax.jit(net.init)(jax.random.key(seed, impl="rbg"), jnp.asarray(train.images[:1]))
     optimizer = optax.adamw(optax.cosine_decay_schedule(2e-3, steps), weight_decay=1e-2)
 
     def loss(key, params, batch):
@@ -49,12 +49,12 @@ def train_judge(train: ImageDataset, test: ImageDataset, *, steps: int, seed: in
         return optax.softmax_cross_entropy_with_integer_labels(net.apply(params, images), labels)
 
     step = make_train_step(loss, optimizer)
-    batches = Batches((images, train.labels), min(128, len(train)), seed=seed)
+    batches = Batches((train.images, train.labels), min(128, len(train)), seed=seed)
     params = fit(step, create_state(jax.random.key(seed), params, optimizer), batches, steps=steps, progress=progress)
     params = params.state.ema
 
     # one function object each, so that `extract` compiles each once
     features = partial(extract, partial(net.apply, params, method=ConvClassifier.features))
     classify = partial(extract, lambda x: jax.nn.softmax(net.apply(params, x)))
-    accuracy = float(np.mean(classify(to_float(test.images)).argmax(-1) == test.labels))
+    accuracy = float(np.mean(classify(test.images).argmax(-1) == test.labels))
     return Judge(features, classify, accuracy, trained_on)

@@ -6,7 +6,7 @@ U-Net under a linear β schedule, 50 samples of each kind, what the noise z is f
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -106,13 +106,19 @@ PRESETS = {
 
 
 def load(config: Config) -> tuple[ImageDataset, ImageDataset]:
-    """Training and held-out images."""
+    """Training and held-out images in [−1, 1]; raises ValueError for what could only fail after training."""
     if config.data is None:
         dataset = render_sprites(config.images, config.seed)
     else:
         how = {"resize": config.size} if config.resize else {"size": config.size}
         dataset = load_images(config.data, subset=config.subset, **how)
-    return split_by_content(dataset, 0.1, config.seed)
+    train_set, test_set = split_by_content(replace(dataset, images=to_float(dataset.images)), 0.1, config.seed)
+    if len(train_set) < config.batch_size:
+        raise ValueError(f"--batch-size {config.batch_size} exceeds the {len(train_set)} training images: lower it")
+    if dataset.labels is None and dataset.images.shape[-1] != 3:
+        raise ValueError(f"unlabelled images need 3 channels to be judged, got {dataset.images.shape[-1]}: add labels")
+    jax.eval_shape(build(config, dataset.num_classes).init, jax.random.key(0), train_set.images[:1], jnp.zeros(1))
+    return train_set, test_set
 
 
 def build(config: Config, num_classes: int) -> UNet | ContextUNet:
@@ -124,8 +130,7 @@ def build(config: Config, num_classes: int) -> UNet | ContextUNet:
 
 def train(config: Config, net, process, train_set: ImageDataset, test_set: ImageDataset, directory: Path):
     """Averaged parameters and the history of the losses, on training and on held-out images."""
-    images = to_float(train_set.images)
-    held_out = jnp.asarray(to_float(test_set.images)[:256])
+    held_out = jnp.asarray(test_set.images[:256])
     held_out_labels = None if test_set.labels is None else jnp.asarray(test_set.labels[:256])
     # an "rbg" key compiles the initialisation in a third of the time
     params = jax.jit(net.init)(jax.random.key(config.seed, impl="rbg"), held_out[:1], jnp.zeros(1))
@@ -159,7 +164,7 @@ def train(config: Config, net, process, train_set: ImageDataset, test_set: Image
         result = fit(
             make_train_step(loss, optimizer, ema=warmup_ema(config.ema)),
             state,
-            Batches((images, train_set.labels), config.batch_size, config.seed),
+            Batches((train_set.images, train_set.labels), config.batch_size, config.seed),
             steps=config.steps,
             checkpoints=checkpoints,
             checkpoint_every=config.checkpoint_every,
@@ -229,12 +234,12 @@ def main(config: Config) -> Path:
     process = discrete(linear_betas(steps, config.beta_start, config.beta_end))
     net = build(config, train_set.num_classes)
     print(f"{len(train_set)} training and {len(test_set)} held-out images; writing {directory}")
-    judge = train_judge(train_set, test_set, steps=config.judge_steps, seed=config.seed, progress=config.progress)
     params, history = train(config, net, process, train_set, test_set, directory)
+    judge = train_judge(train_set, test_set, steps=config.judge_steps, seed=config.seed, progress=config.progress)
     model = Model(process, net, params, train_set.images.shape[1:])
 
     report.section("The data and the forward process")
-    images = to_float(train_set.images)
+    images, held_out = train_set.images, test_set.images
     source = "rendered" if config.data is None else f"from {config.data}"
     report.figure(image_grid(images[:60], 15), "data", f"Training images, 60 of {len(train_set)}, {source}.")
     forward_process(report, process, images)
@@ -242,7 +247,6 @@ def main(config: Config) -> Path:
     training(report, config, model, history)
 
     report.section("Sampling")
-    held_out = to_float(test_set.images)
     chosen = jax.random.randint(jax.random.key(config.seed + 2), (config.samples,), 0, len(held_out))
     keys = jax.random.split(jax.random.key(config.seed + 3), config.samples)
     labels = None if test_set.labels is None else jnp.asarray(test_set.labels)[chosen]

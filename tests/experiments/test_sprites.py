@@ -86,6 +86,12 @@ def bad_data(kind, folder):
             np.savez(file, images=np.zeros((9, 20, 20, 3), np.uint8))
         case "dtype":
             np.savez(file, images=IMAGES.astype(np.int64))
+        case "range":
+            np.savez(file, images=IMAGES.astype(np.float32))
+        case "few":
+            np.savez(file, images=IMAGES[:6])
+        case "grey":
+            np.savez(file, images=IMAGES[..., :1])
         case "labels":
             np.savez(file, images=IMAGES, labels=np.zeros(7, np.int64))
         case "empty":
@@ -109,6 +115,9 @@ def bad_data(kind, folder):
     {
         "size": r"holds 20×20 images; expected 16×16",
         "dtype": r"images have dtype int64; expected uint8",
+        "range": r"float32 images span \[0, 255\]; expected",
+        "few": r"--batch-size 8 exceeds the . training images",
+        "grey": r"unlabelled images need 3 channels",
         "labels": r"labels have shape \(7,\); expected \(60,\)",
         "empty": r"no images",
         "mixed sizes": r"1[67]×1[67]",
