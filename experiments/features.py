@@ -32,11 +32,8 @@ def train_judge(train: ImageDataset, test: ImageDataset, *, steps: int, seed: in
     """
     trained_on = "this data's labels"
     if train.labels is None:
-        if train.images.shape[-1] != 3:
-            raise ValueError(
-                f"unlabelled images need 3 channels to be judged, got {train.images.shape[-1]}: add labels"
-            )
-        train, test = split_by_content(render_sprites(20_000, seed), 0.1, seed)
+        rendered = render_sprites(20_000, seed)
+        train, test = split_by_content(replace(rendered, images=to_float(rendered.images)), 0.1, seed)
         trained_on = "the rendered sprites"
     net = ConvClassifier(train.num_classes)
     params = jax.jit(net.init)(jax.random.key(seed, impl="rbg"), jnp.asarray(train.images[:1]))
