@@ -1,11 +1,13 @@
 """Per-example coefficients against batches of any event shape."""
 
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Array, Shaped
 
 
-def per_example(coefficient: Shaped[Array, "..."], x: Shaped[Array, "b *event"]) -> Shaped[Array, "..."]:
+def per_example(coefficient: ArrayLike, x: Shaped[Array, "b *event"]) -> Shaped[Array, "..."]:
     """A coefficient of shape () or (B,) with axes appended, to multiply x of shape (B, *event)."""
+    coefficient = jnp.asarray(coefficient)
     return coefficient if coefficient.ndim == 0 else coefficient.reshape(coefficient.shape + (1,) * (x.ndim - 1))
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from jaxgen.diffusion.broadcast import per_example, safe_divide
 from jaxgen.diffusion.prediction import Kind, Prediction, check_kind, to_x0_eps
-from jaxgen.diffusion.process import GaussianProcess, as_time
+from jaxgen.diffusion.process import GaussianProcess, checked_time
 
 Network = Callable[[Array, Array, Any], Array]
 
@@ -40,7 +40,8 @@ def denoiser(
     clip: bounds x0, a number for [−clip, clip] or a function such as `dynamic_threshold()`; `rederive_eps` then makes
     eps agree with the bounded x0, as DDPM does and as some libraries do not.
 
-    Raises ValueError for an unknown kind, a clip that is not positive, and, when called, an output of another shape.
+    Raises ValueError for an unknown kind, a clip that is not positive, and, when called, for an output of another shape
+    or a concrete t outside [0, 1].
     """
     check_kind(predicts)
     if clip is not None and not callable(clip):
@@ -48,7 +49,7 @@ def denoiser(
     bound_cond = cond
 
     def denoise(x: Float[Array, "b *event"], t: ArrayLike, cond: Any = bound_cond) -> Prediction:
-        t = jnp.broadcast_to(as_time(t), x.shape[:1])
+        t = jnp.broadcast_to(checked_time(t), x.shape[:1])
         output = network(x, t, cond)
         expected = (*x.shape[:-1], 2 * x.shape[-1]) if learned_variance else x.shape
         if output.shape != expected:

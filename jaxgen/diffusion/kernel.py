@@ -9,7 +9,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from jaxgen.diffusion.broadcast import per_example, safe_divide
-from jaxgen.diffusion.process import GaussianProcess, rate
+from jaxgen.diffusion.process import GaussianProcess, checked_time, rate
 
 
 class Gaussian(NamedTuple):
@@ -19,10 +19,12 @@ class Gaussian(NamedTuple):
     std: Array
 
 
-def check_times(t: ArrayLike) -> None:
-    """Raise ValueError where a concrete t leaves [0, 1]; traced times cannot be looked at."""
-    if not isinstance(t, jax.core.Tracer) and not np.all((np.asarray(t) >= 0) & (np.asarray(t) <= 1)):
-        raise ValueError(f"times lie in [0, 1] (0 clean data, 1 the prior), got {t}: divide step indices by T")
+def ordered_times(s: ArrayLike, t: ArrayLike) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
+    """Both times as arrays; raises ValueError where concrete ones leave [0, 1] or s is noisier than t."""
+    concrete = not any(isinstance(time, jax.core.Tracer) for time in (s, t))
+    if concrete and np.any(np.asarray(s) > np.asarray(t)):
+        raise ValueError(f"s must not exceed t: the step is from the noisier t to s, got s={s}, t={t}")
+    return checked_time(s), checked_time(t)
 
 
 def marginal(process: GaussianProcess, x0: Float[Array, "b *event"], t: ArrayLike) -> Gaussian:
@@ -30,7 +32,7 @@ def marginal(process: GaussianProcess, x0: Float[Array, "b *event"], t: ArrayLik
 
     Raises ValueError for a concrete t outside [0, 1].
     """
-    check_times(t)
+    t = checked_time(t)
     return Gaussian(per_example(process.alpha(t), x0) * x0, per_example(process.sigma(t), x0))
 
 
@@ -56,10 +58,10 @@ def transition(process: GaussianProcess, s: ArrayLike, t: ArrayLike) -> Transiti
     """alpha_{t|s} = alpha_t/alpha_s and sigma²_{t|s} = sigma_t² − alpha²_{t|s} sigma_s², for s ≤ t.
 
     Kingma et al. 2021, §A.1. The variance is computed as sigma_t² (1 − e^{λ_t−λ_s}), which keeps its digits for
-    neighbouring times; s = t gives (1, 0) also at the ends. Raises ValueError for a concrete time outside [0, 1].
+    neighbouring times; s = t gives (1, 0) also at the ends.
+    Raises ValueError for concrete times outside [0, 1] or s > t.
     """
-    check_times(s)
-    check_times(t)
+    s, t = ordered_times(s, t)
     log_alpha_t, log_alpha_s = process.log_alpha(t), process.log_alpha(s)
     # inf − inf only where s = t sits at an end
     ratio = jnp.where(log_alpha_t == log_alpha_s, 0, log_alpha_t - log_alpha_s)
@@ -87,6 +89,7 @@ def posterior_coefficients(process: GaussianProcess, s: ArrayLike, t: ArrayLike)
     = sigma²_{t|s} sigma_s²/sigma_t². At s = 0 of a process that starts clean they are (0, 1, 0): x_s is x0.
     At s = t they are (1, 0, 0).
     """
+    s, t = ordered_times(s, t)
     noised = -jnp.expm1(log_snr_step(process, s, t))
     variance_s, variance_t = process.variance(s), process.variance(t)
     ratio = jnp.where(variance_s == variance_t, 1, safe_divide(variance_s, variance_t))
@@ -98,7 +101,7 @@ def posterior(
 ) -> Gaussian:
     """q(x_s | x_t, x0) for s ≤ t, the reverse kernel when x0 is known (Ho et al. 2020, eq. 6–7).
 
-    Raises ValueError for a concrete time outside [0, 1].
+    Raises ValueError for concrete times outside [0, 1] or s > t.
     """
     of_x_t, of_x0, variance = (per_example(c, x0) for c in posterior_coefficients(process, s, t))
     return Gaussian(of_x_t * x_t + of_x0 * x0, jnp.sqrt(variance))

@@ -34,8 +34,8 @@ def denoising_loss(
     time_key, noise_key = jax.random.split(key)
     t = (times or uniform(process.steps))(time_key, x0.shape[0])
     eps = jax.random.normal(noise_key, x0.shape, jnp.promote_types(x0.dtype, jnp.float32))
-    wanted = target(process, predicts, x0, eps, t)
-    output = network(perturb(process, x0, t, eps), t, cond)
+    wanted = target(process, predicts, x0, eps, t).astype(eps.dtype)
+    output = network(perturb(process, x0, t, eps).astype(eps.dtype), t, cond)
     if output.shape != wanted.shape:
         raise ValueError(f"the network must return x's shape {wanted.shape}, got {output.shape}")
     error = ((output - wanted) ** 2).reshape(x0.shape[0], -1).mean(-1)

@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from jaxgen.diffusion.broadcast import per_example, safe_divide
-from jaxgen.diffusion.process import GaussianProcess, rate
+from jaxgen.diffusion.process import GaussianProcess, checked_time, rate
 
 Kind = Literal["eps", "x0", "v", "score", "velocity"]
 
@@ -38,9 +38,10 @@ def target(
 
     v = alpha eps − sigma x0 (Salimans & Ho 2022), score = −eps/sigma (Vincent 2011; infinite at sigma = 0),
     velocity = dx_t/dt = alpha' x0 + sigma' eps (Lipman et al. 2022; infinite at t = 0 where sigma ~ √t).
-    Raises ValueError for an unknown kind, or for velocity on a discrete process.
+    Raises ValueError for an unknown kind, a concrete t outside [0, 1], or velocity on a discrete process.
     """
     check_kind(kind)
+    t = checked_time(t)
     match kind:
         case "eps":
             return eps
@@ -63,6 +64,7 @@ def to_x0_eps(
     At t = 0 a velocity that is infinite there reads x0 = x/alpha, eps = 0. Raises as `target` does.
     """
     check_kind(kind)
+    t = checked_time(t)
     alpha, sigma = per_example(process.alpha(t), x), per_example(process.sigma(t), x)
     match kind:
         case "eps" | "score":
@@ -92,10 +94,11 @@ def eps_error_ratio(process: GaussianProcess, kind: Kind, t: ArrayLike) -> Float
     weight from one kind to another (Kingma & Gao 2023, §A). Raises as `target` does.
     """
     check_kind(kind)
+    t = checked_time(t)
     alpha, sigma = process.alpha(t), process.sigma(t)
     match kind:
         case "eps":
-            return jnp.ones_like(sigma)
+            return jnp.ones_like(t)
         case "score":
             return sigma**2
         case "x0":
@@ -112,4 +115,4 @@ def score(process: GaussianProcess, prediction: Prediction, t: ArrayLike) -> Flo
 
     Never through x0, which is undetermined where alpha = 0.
     """
-    return -prediction.eps / per_example(process.sigma(t), prediction.eps)
+    return -prediction.eps / per_example(process.sigma(checked_time(t)), prediction.eps)

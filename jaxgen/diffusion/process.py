@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
@@ -13,6 +14,13 @@ def as_time(t: ArrayLike) -> Float[Array, "..."]:
     """t as an array of float32 or wider: a bfloat16 caller never pulls the schedule's arithmetic down."""
     t = jnp.asarray(t)
     return t.astype(jnp.promote_types(t.dtype, jnp.float32))
+
+
+def checked_time(t: ArrayLike) -> Float[Array, "..."]:
+    """`as_time`, raising ValueError where a concrete t leaves [0, 1]; traced times cannot be looked at."""
+    if not isinstance(t, jax.core.Tracer) and not np.all((np.asarray(t) >= 0) & (np.asarray(t) <= 1)):
+        raise ValueError(f"times lie in [0, 1] (0 clean data, 1 the prior), got {t}: divide step indices by T")
+    return as_time(t)
 
 
 class GaussianProcess(struct.PyTreeNode):
@@ -77,12 +85,12 @@ class GaussianProcess(struct.PyTreeNode):
 def rate(process: GaussianProcess, function: Callable[[Array], Array], t: ArrayLike) -> tuple[Array, Array]:
     """The value and time derivative of one of the process's functions, `function(t)`, by forward differentiation.
 
-    Raises ValueError for a discrete process, which is a table and has no derivative.
+    Raises ValueError for a discrete process, which is a table without derivative, and a concrete t outside [0, 1].
     """
     if process.steps is not None:
         raise ValueError(
             f"a discrete process of {process.steps} steps has no time derivative: use a continuous process "
             "(vp, cosine, …) for SDE coefficients, velocity prediction and likelihood weighting"
         )
-    t = as_time(t)
-    return jax.jvp(function, (t,), (jnp.ones_like(t),))
+    t = checked_time(t)
+    return jax.jvp(lambda t: jnp.broadcast_to(function(t), t.shape), (t,), (jnp.ones_like(t),))

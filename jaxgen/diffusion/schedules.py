@@ -26,10 +26,6 @@ class VariancePreserving(GaussianProcess):
         """sigma = √(1 − alpha²)."""
         return jnp.sqrt(self.variance(t))
 
-    def log_snr(self, t: ArrayLike) -> Array:
-        """λ = −log(alpha⁻² − 1)."""
-        return -jnp.log(jnp.expm1(-2 * self.log_alpha(t)))
-
 
 class VP(VariancePreserving):
     """See `vp`."""
@@ -50,7 +46,7 @@ class VP(VariancePreserving):
         """The t at which ∫₀ᵗ β = integral."""
         integral = jnp.minimum(integral, (self.beta_min + self.beta_max) / 2)
         root = jnp.sqrt(self.beta_min**2 + 2 * (self.beta_max - self.beta_min) * integral)
-        return 2 * integral / (self.beta_min + root)
+        return jnp.minimum(2 * integral / (self.beta_min + root), 1)
 
 
 class SubVP(VP):
@@ -63,10 +59,6 @@ class SubVP(VP):
     def sigma(self, t: ArrayLike) -> Array:
         """sigma = 1 − alpha²."""
         return -jnp.expm1(2 * self.log_alpha(t))
-
-    def log_snr(self, t: ArrayLike) -> Array:
-        """λ = 2 log(alpha / (1 − alpha²)) = −2 log(2 sinh(−log alpha))."""
-        return -2 * jnp.log(2 * jnp.sinh(-self.log_alpha(t)))
 
     def time_at_log_snr(self, log_snr: ArrayLike) -> Array:
         """The t at which λ(t) = log_snr, closed form: −log alpha = asinh(e^{−λ/2}/2)."""

@@ -31,8 +31,8 @@ def stratified(steps: int | None = None, minimum: float = 1e-5) -> TimeSampler:
 
 
 def _uniform(draw: Callable[[Array, int], Array], steps: int | None, minimum: float) -> TimeSampler:
-    if not 0 <= minimum < 1:
-        raise ValueError(f"need 0 <= minimum < 1, got {minimum}")
+    if not 0 <= minimum < 1 or (steps is not None and steps < 1):
+        raise ValueError(f"need 0 <= minimum < 1 and steps >= 1, got minimum={minimum}, steps={steps}")
     if steps is None:
         return lambda key, n: minimum + (1 - minimum) * draw(key, n)
     return lambda key, n: (jnp.minimum(jnp.floor(draw(key, n) * steps), steps - 1) + 1) / steps
@@ -59,8 +59,9 @@ def quadratic_grid(n: int) -> Grid:
 def subset_grid(steps: int, n: int, spacing: Literal["leading", "trailing", "linspace"] = "trailing") -> Grid:
     """n of a discrete process's T `steps`, descending, then 0: shape (n+1,), for any 1 ≤ n ≤ T.
 
-    Indices, from the cleanest: leading ⌊iT/n⌋, which begins below pure noise; trailing ⌈(i+1)T/n⌉ − 1, which ends
-    above the cleanest; linspace, both ends (Lin et al. 2024, table 2). All are the whole chain when n = T.
+    Indices, spread evenly, from the cleanest: leading ⌊iT/n⌋, which begins below pure noise; trailing ⌈(i+1)T/n⌉ − 1,
+    which ends above the cleanest; linspace, both ends (Lin et al. 2024 on why trailing is best). All are the whole
+    chain when n = T.
     Raises ValueError for n outside [1, T] or another spacing.
     """
     if not 1 <= n <= steps:

@@ -2,6 +2,6 @@
 
 from jaxgen.samplers.ddim import ddim
 from jaxgen.samplers.ddpm import ddpm
-from jaxgen.samplers.driver import Sampler, sample
+from jaxgen.samplers.driver import Sampler, Step, noise, sample
 
-__all__ = ["Sampler", "ddim", "ddpm", "sample"]
+__all__ = ["Sampler", "Step", "ddim", "ddpm", "noise", "sample"]

@@ -10,12 +10,12 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from jaxgen.diffusion.denoiser import Denoiser
-from jaxgen.diffusion.process import GaussianProcess
+from jaxgen.diffusion.process import GaussianProcess, as_time
 
 
 @runtime_checkable
 class Step(Protocol):
-    """From x at time t to x at the less noisy s, with `key` (B,) for noise and a carry for history."""
+    """From x (B, *event) at time t () to the less noisy s (), with `key` (B,) for noise and a carry for history."""
 
     def __call__(
         self, key: Array, process: GaussianProcess, denoise: Denoiser, t: Array, s: Array, x: Array, carry: Any
@@ -45,9 +45,11 @@ def sample(
     """Samples (B, *shape) at the last of `times`, each a function of its own key alone.
 
     keys: (B,) typed keys; sample b is the same at any batch size and in any split over devices. times: (N+1,) strictly
-    descending in [0, 1], as the grids of `diffusion.times` make them. start: the state at times[0], drawn from the
-    prior N(0, prior_std² I) when not given. trajectory: return all N+1 states, (N+1, B, *shape); otherwise memory does
-    not grow with N. Call it inside `jax.jit`, with the network's parameters an argument of the jitted function.
+    descending in [0, 1], as the grids of `diffusion.times` make them. start: the state at times[0]; when not given it
+    is the prior's noise, of standard deviation prior_std at t = 1 and in proportion to sigma below, which holds no
+    signal: give a start to begin well below 1. trajectory: return all N+1 states, (N+1, B, *shape); otherwise memory
+    does not grow with N. An eager call compiles anew each time: inside `jax.jit`, with the network's parameters an
+    argument, it compiles once.
 
     Raises ValueError for keys that are not typed and one-dimensional, times that do not descend within [0, 1] or miss a
     discrete process's steps (traced times cannot be checked), and a start of another shape.
@@ -57,9 +59,10 @@ def sample(
             "keys must be typed keys of shape (B,), one per sample: jax.random.split(jax.random.key(seed), B)"
         )
     _check_grid(times, process.steps)
-    times = jnp.asarray(times, jnp.promote_types(jnp.result_type(times), jnp.float32))
+    times = as_time(times)
     if start is None:
-        x = process.prior_std * noise(_fold_in(keys, 0), shape, times.dtype)
+        spread = process.prior_std * process.sigma(times[0]) / process.sigma(jnp.ones_like(times[0]))
+        x = spread * noise(_fold_in(keys, 0), shape, times.dtype)
     elif start.shape == (keys.shape[0], *shape):
         x = start.astype(jnp.promote_types(start.dtype, jnp.float32))
     else:
@@ -68,6 +71,7 @@ def sample(
     def body(state: tuple[Array, Any], step: tuple[Array, Array, Array]) -> tuple[tuple[Array, Any], Array | None]:
         index, t, s = step
         x, carry = sampler.step(_fold_in(keys, index), process, denoise, t, s, *state)
+        x = x.astype(state[0].dtype)
         return (x, carry), x if trajectory else None
 
     steps = jnp.arange(1, times.shape[0]), times[:-1], times[1:]

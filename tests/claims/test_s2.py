@@ -7,7 +7,7 @@ import pytest
 from oracles import PROCESSES, snap
 from scipy.stats import norm
 
-from jaxgen.diffusion import Gaussian, gaussian_kl, marginal, perturb, posterior, transition
+from jaxgen.diffusion import Gaussian, edm, gaussian_kl, marginal, perturb, posterior, transition
 
 every_process = pytest.mark.parametrize("name", PROCESSES)
 
@@ -31,8 +31,14 @@ def test_c2_4_gaussian_kl_closed_form():
 def test_c2_4_reparameterised_gradient_is_unbiased():
     """∇_{μ,σ} E f(μ+σε) for f = z⁴: E z⁴ = μ⁴ + 6μ²σ² + 3σ⁴, so the gradient is (4μ³+12μσ², 12μ²σ+12σ³)."""
     mean, std, n = 0.6, 0.5, 400_000
+    # EDM's process with sigma_max = 1 has alpha = 1 and sigma(t) = t: perturb is the reparameterisation μ + σε
+    process = edm(1.0)
     eps = jax.random.normal(jax.random.key(0), (n,))
-    per_draw = jax.vmap(jax.grad(lambda parameters, e: (parameters[0] + parameters[1] * e) ** 4), (None, 0))
+
+    def value(parameters, e):
+        return perturb(process, parameters[:1, None], parameters[1], e.reshape(1, 1))[0, 0] ** 4
+
+    per_draw = jax.vmap(jax.grad(value), (None, 0))
     gradients = np.asarray(per_draw(jnp.array([mean, std]), eps))
     exact = np.array([4 * mean**3 + 12 * mean * std**2, 12 * mean**2 * std + 12 * std**3])
     assert np.all(np.abs(gradients.mean(0) - exact) < 4 * gradients.std(0) / np.sqrt(n))

@@ -35,6 +35,11 @@ def test_dynamic_threshold_is_each_examples_own_quantile():
         np.testing.assert_allclose(bounded[b], np.clip(x0[b], -limit, limit) / limit, rtol=1e-5)
 
 
+def test_dynamic_threshold_scales_to_its_bound():
+    x0 = jnp.array([[0.0, 4.0, -4.0, 1.0], [0.5, 1.9, 0.0, -1.0]])
+    np.testing.assert_allclose(dynamic_threshold(1.0, 2.0)(x0), [[0, 2, -2, 0.5], [0.5, 1.9, 0, -1]], rtol=1e-6)
+
+
 def test_learned_variance_is_the_second_half():
     network = lambda x, t, cond: jnp.concatenate([x, jnp.full_like(x, 0.5)], -1)
     prediction = denoiser(PROCESSES["vp"], network, predicts="x0", learned_variance=True)(X, 0.5)
@@ -80,6 +85,7 @@ def test_edm_preconditioning(name):
     for end in (0.0, 1.0):
         at_end = edm_preconditioning(process, network, sigma_data)(X, jnp.full(3, end), None)
         assert np.all(np.isfinite(at_end))
+        assert np.all(np.abs(seen["c_noise"]) <= 10)
         if process.sigma(end) == 0:
             np.testing.assert_allclose(at_end, X, rtol=1e-6)
 
@@ -133,6 +139,8 @@ def test_refusals():
         denoiser(process, lambda x, t, cond: jnp.concatenate([x, x], -1))(X, 0.5)
     with pytest.raises(ValueError, match=r"must return shape \(3, 4, 4, 4\)"):
         denoiser(process, lambda x, t, cond: x, learned_variance=True)(X, 0.5)
+    with pytest.raises(ValueError, match=r"times lie in \[0, 1\]"):
+        denoiser(process, lambda x, t, cond: x)(X, 500.0)
     with pytest.raises(ValueError, match="quantile"):
         dynamic_threshold(1.5)
     with pytest.raises(ValueError, match="sigma_data must be positive"):

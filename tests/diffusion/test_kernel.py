@@ -8,7 +8,16 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from oracles import PROCESSES, snap
 
-from jaxgen.diffusion import Gaussian, gaussian_kl, marginal, perturb, posterior, transition
+from jaxgen.diffusion import (
+    Gaussian,
+    GaussianProcess,
+    gaussian_kl,
+    marginal,
+    perturb,
+    posterior,
+    sde_coefficients,
+    transition,
+)
 from jaxgen.diffusion.kernel import posterior_coefficients
 
 every_process = pytest.mark.parametrize("name", PROCESSES)
@@ -72,6 +81,52 @@ def test_ends_of_the_kernels(name):
         np.testing.assert_allclose(last.variance, process.variance(t), rtol=1e-6)
 
 
+@every_process
+@settings(deadline=None, max_examples=20)
+@given(time=st.floats(0.03, 1.0))
+def test_posterior_at_the_ends_of_every_step(name, time):
+    process = PROCESSES[name]
+    t = snap(process, time)
+    np.testing.assert_array_equal(np.asarray(posterior_coefficients(process, t, t)), [1, 0, 0])
+    if process.sigma(0.0) == 0:
+        np.testing.assert_array_equal(np.asarray(posterior_coefficients(process, 0.0, t)), [0, 1, 0])
+    if t < 1:
+        found, forward = posterior_coefficients(process, t, 1.0), transition(process, t, 1.0)
+        # towards pure noise the posterior forgets x_t and becomes the marginal at s
+        kept = float(forward.alpha**2 * process.variance(t) / process.variance(1.0))
+        np.testing.assert_allclose(found.variance, process.variance(t) * (1 - kept), rtol=1e-4, atol=1e-9)
+
+
+def test_a_steep_chain_keeps_its_noise_where_nothing_is_left_of_the_data():
+    process = PROCESSES["steep"]
+    i = np.arange(1, 401)
+    np.testing.assert_allclose(transition(process, (i - 1) / 400, i / 400).variance, 0.3, rtol=1e-5)
+
+
+def test_plain_python_processes_are_enough():
+    class Straight(GaussianProcess):
+        def alpha(self, t):
+            return 1 - t
+
+        def sigma(self, t):
+            return t
+
+    class Growing(GaussianProcess):
+        def alpha(self, t):
+            return 1.0
+
+        def sigma(self, t):
+            return 3 * t
+
+    x = jnp.ones((2, 3))
+    np.testing.assert_allclose(perturb(Straight(), x, 0.25, 2 * x), 1.25)
+    np.testing.assert_allclose(perturb(Growing(), x, jnp.array([0.25, 0.5]), x)[:, 0], [1.75, 2.5])
+    np.testing.assert_allclose(sde_coefficients(Growing(), jnp.array([0.5])).diffusion_squared, [9.0], rtol=1e-6)
+    for process in (Straight(), Growing()):
+        assert marginal(process, x, jnp.asarray(0.25, jnp.bfloat16)).std.dtype == jnp.float32
+        np.testing.assert_allclose(transition(process, 0.25, 0.5).alpha, process.alpha(0.5) / process.alpha(0.25))
+
+
 def test_neighbouring_steps_keep_their_digits():
     process = PROCESSES["linear"]
     betas = np.linspace(1e-4, 0.02, 1000)
@@ -110,5 +165,9 @@ def test_times_outside_the_unit_interval_are_refused():
     for bad in (-0.1, 500, np.array([0.5, 1.5])):
         with pytest.raises(ValueError, match="divide step indices by T"):
             perturb(PROCESSES["vp"], x0, bad, x0)
-        with pytest.raises(ValueError, match=r"times lie in \[0, 1\]"):
-            transition(PROCESSES["vp"], 0.0, bad)
+    with pytest.raises(ValueError, match=r"times lie in \[0, 1\]"):
+        transition(PROCESSES["vp"], -0.1, 0.5)
+    with pytest.raises(ValueError, match=r"times lie in \[0, 1\]"):
+        transition(PROCESSES["vp"], 0.5, 1.5)
+    with pytest.raises(ValueError, match="s must not exceed t"):
+        posterior(PROCESSES["vp"], x0, x0, 0.5, 0.3)

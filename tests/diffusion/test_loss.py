@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from oracles import CONTINUOUS, PROCESSES, gaussian_denoiser
 
-from jaxgen.diffusion import denoising_loss, sde_coefficients, weighting
+from jaxgen.diffusion import denoising_loss, discrete, linear_betas, sde_coefficients, weighting
 from jaxgen.diffusion.prediction import Kind, eps_error_ratio, target
 
 STD = 0.6
@@ -61,8 +61,9 @@ def test_a_weight_means_the_same_for_every_kind(name):
         np.testing.assert_allclose(loss, losses[0], rtol=5e-3, atol=1e-5, err_msg=kind)
 
 
-def test_min_snr_weights_of_the_paper():
-    process, gamma = PROCESSES["vp"], 5.0
+@pytest.mark.parametrize("gamma", [2.0, 5.0])
+def test_min_snr_weights_of_the_paper(gamma):
+    process = PROCESSES["vp"]
     t = np.linspace(0.001, 1, 50)
     snr = np.exp(np.float64(process.log_snr(t)))
     on_eps = weighting.min_snr(gamma)(process.log_snr(t))
@@ -93,6 +94,50 @@ def test_likelihood_weight_is_half_g_squared_on_the_score(name):
     np.testing.assert_allclose(weight * process.variance(t), g_squared / 2, rtol=1e-3)
     sigmoid = weighting.sigmoid(process, bias=1.0)(process.log_snr(t))
     np.testing.assert_allclose(sigmoid / weight, 1 / (1 + np.exp(np.asarray(process.log_snr(t)) - 1)), rtol=1e-4)
+
+
+def test_the_network_sees_cond_and_the_process_own_times():
+    process, seen = PROCESSES["cosine_table"], {}
+
+    def network(x, t, cond):
+        seen.update(x=x, t=t, cond=cond)
+        return jnp.zeros_like(x)
+
+    labels = jnp.arange(4000)
+    x0 = jnp.zeros((4000, 1))
+    denoising_loss(jax.random.key(0), process, network, x0, cond=labels)
+    np.testing.assert_array_equal(seen["cond"], labels)
+    steps = np.asarray(seen["t"]) * process.steps
+    np.testing.assert_allclose(steps, np.round(steps), atol=1e-4)
+    assert set(np.round(steps)) == set(range(1, process.steps + 1))
+    # time and noise are drawn apart: their correlation is 0 to within four standard errors
+    eps = np.asarray(seen["x"])[:, 0] / np.asarray(process.sigma(seen["t"]))
+    assert abs(np.corrcoef(seen["t"], eps)[0, 1]) < 4 / np.sqrt(4000)
+
+
+def test_weights_reach_far_into_the_clean_end():
+    process = PROCESSES["vp"]
+    x0 = jax.random.normal(jax.random.key(0), (8, 3))
+    draw = [
+        denoising_loss(jax.random.key(1), process, lambda x, t, cond: x, x0, weighting=weight, times=at(1e-4))
+        for weight in (None, weighting.min_snr())
+    ]
+    np.testing.assert_allclose(draw[1] / draw[0], 5 / np.exp(np.float64(process.log_snr(1e-4))), rtol=1e-3)
+
+
+def test_half_precision_data_give_a_float32_loss_and_x64_tables_do_not_widen_it():
+    x0 = jnp.ones((4, 3), jnp.bfloat16)
+    assert denoising_loss(jax.random.key(0), PROCESSES["vp"], lambda x, t, cond: x, x0).dtype == jnp.float32
+    with jax.enable_x64(True):
+        seen = {}
+
+        def network(x, t, cond):
+            seen["x"] = x
+            return x
+
+        process = discrete(linear_betas(10))
+        denoising_loss(jax.random.key(0), process, network, jnp.ones((4, 3), jnp.float32))
+        assert seen["x"].dtype == jnp.float32
 
 
 def test_simple_is_the_plain_eps_error():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from oracles import CONTINUOUS, PROCESSES
 from scipy.stats import kstest, norm
 
-from jaxgen.diffusion import cosine_betas, discrete, linear_betas
+from jaxgen.diffusion import cosine_betas, discrete, edm, linear_betas, sub_vp, ve, vp
 from jaxgen.diffusion.times import (
     karras_grid,
     log_normal,
@@ -25,6 +25,7 @@ KEY = jax.random.key(0)
 
 
 def test_uniform_times():
+    assert kstest(np.asarray(uniform()(KEY, 5000)), "uniform").pvalue > 1e-3
     t = np.asarray(uniform(minimum=0.2)(KEY, 5000))
     assert t.min() >= 0.2
     assert kstest((t - 0.2) / 0.8, "uniform").pvalue > 1e-3
@@ -51,6 +52,8 @@ def test_log_normal_times(name):
     t = np.asarray(log_normal(process)(KEY, 5000))
     log_noise = -np.asarray(process.log_snr(t)) / 2
     assert kstest(log_noise, norm(-1.2, 1.2).cdf).pvalue > 1e-3
+    log_noise = -np.asarray(process.log_snr(log_normal(process, 0.3, 0.5)(KEY, 5000))) / 2
+    assert kstest(log_noise, norm(0.3, 0.5).cdf).pvalue > 1e-3
 
 
 def test_karras_grid_of_the_paper():
@@ -106,7 +109,11 @@ def test_any_subset_descends_and_ends_where_it_says(steps, data, spacing):
 def test_subsets_of_a_thousand():
     assert (subset_grid(1000, 10, "leading")[:-1] * 1000 - 1).round().tolist() == list(range(900, -1, -100))
     assert (subset_grid(1000, 10, "trailing")[:-1] * 1000 - 1).round().tolist() == list(range(999, 0, -100))
-    # 7 does not divide 1000: neighbouring gaps differ by one step at most
+    # 7 does not divide 1000
+    index = {s: (subset_grid(1000, 7, s)[-2::-1] * 1000 - 1).round().tolist() for s in ("leading", "trailing")}
+    assert index["leading"] == [0, 142, 285, 428, 571, 714, 857]
+    assert index["trailing"] == [142, 285, 428, 571, 714, 857, 999]
+    assert quadratic_grid(4).tolist() == [1, 0.5625, 0.25, 0.0625, 0]
     for spacing in ("leading", "trailing", "linspace"):
         gaps = -np.diff(subset_grid(1000, 7, spacing)[:-1] * 1000).round()
         assert np.ptp(gaps) <= 1
@@ -122,8 +129,22 @@ def test_plain_grids(n):
         assert np.all(np.diff(grid) < 0)
 
 
+@settings(deadline=None, max_examples=40)
+@given(low=st.floats(0.05, 5.0), ratio=st.floats(1.0, 100.0), n=st.integers(1, 40))
+def test_noise_grids_of_any_schedule_descend_within_the_unit_interval(low, ratio, n):
+    processes = vp(low, low * ratio), sub_vp(low, low * ratio), ve(low / 100, low * ratio + 1), edm(low * ratio)
+    for process in processes:
+        for grid in (karras_grid(process, n), log_snr_grid(process, n)):
+            assert 2 <= len(grid) <= n + 1
+            assert grid[0] <= 1
+            assert grid[-1] == 0
+            assert np.all(np.diff(grid) < 0)
+
+
 @pytest.mark.usefixtures("unchecked")
 def test_refusals():
+    with pytest.raises(ValueError, match="steps >= 1"):
+        uniform(0)
     with pytest.raises(ValueError, match="subsets of 1 to 100 of them, got n=101"):
         subset_grid(100, 101)
     with pytest.raises(ValueError, match="got n=0"):

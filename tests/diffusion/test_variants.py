@@ -30,8 +30,10 @@ def network(x, t, cond):
     return x * t[:, None]
 
 
-def loss(process, seed, x0):
-    return denoising_loss(jax.random.key(seed), process, network, x0, predicts="v", weighting=weighting.min_snr())
+def loss(kind, weight):
+    return lambda process, seed, x0: denoising_loss(
+        jax.random.key(seed), process, network, x0, predicts=kind, weighting=weight
+    )
 
 
 FUNCTIONS = {
@@ -47,11 +49,15 @@ FUNCTIONS = {
     "to_x0_eps": (lambda process, *args: to_x0_eps(process, "v", *args)[:2], X0, EPS, T),
     "denoiser": (lambda process, *args: denoiser(process, network, clip=1.0)(*args)[:2], X0, S),
     "edm": (lambda process, *args: edm_preconditioning(process, network)(*args, None), X0, S),
-    "loss": (loss, jnp.asarray(0), X0),
+    "loss_eps": (loss("eps", weighting.simple()), jnp.asarray(0), X0),
+    "loss_x0": (loss("x0", weighting.edm()), jnp.asarray(0), X0),
+    "loss_v": (loss("v", weighting.min_snr()), jnp.asarray(0), X0),
 }
 CONTINUOUS_ONLY = {
     "sde": (sde_coefficients, S),
     "likelihood": (lambda process, value: weighting.likelihood(process)(value), S),
+    "sigmoid": (lambda process, value: weighting.sigmoid(process)(value), S),
+    "loss_velocity": (loss("velocity", None), jnp.asarray(0), X0),
 }
 CASES = [
     {
@@ -63,7 +69,6 @@ CASES = [
     for cases, processes in ((FUNCTIONS, PROCESSES), (CONTINUOUS_ONLY, CONTINUOUS))
     for function in cases
     for name in processes
-    if name in ("vp", "rectified_flow", "linear") or function in ("alpha", "sigma", "log_snr")
 ]
 
 

@@ -1,5 +1,7 @@
 """The driver's promises: keys, memory, compile time, starts, trajectories, refusals."""
 
+import time
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -10,7 +12,7 @@ from oracles import PROCESSES, gaussian_denoiser
 
 from jaxgen.diffusion import denoiser, discrete, linear_betas, vp
 from jaxgen.diffusion.times import subset_grid, uniform_grid
-from jaxgen.samplers import Sampler, ddim, ddpm, sample
+from jaxgen.samplers import Sampler, ddim, ddpm, noise, sample
 
 SAMPLERS = {"ddpm": ddpm(), "ddpm_large": ddpm("large"), "ddim": ddim(), "ddim_half": ddim(0.5)}
 PROCESS = PROCESSES["linear"]
@@ -71,6 +73,46 @@ def test_the_prior_has_its_stated_spread():
         np.testing.assert_allclose(x.std(), process.prior_std, rtol=5 / np.sqrt(2 * len(keys)))
 
 
+def test_every_step_draws_its_own_noise_from_the_sample_key():
+    keys = jax.random.split(jax.random.key(0), 3)
+    spy = Sampler(
+        init=lambda x: None,
+        step=lambda key, process, denoise, t, s, x, carry: (noise(key, x.shape[1:]), carry),
+    )
+    path = sample(keys, vp(), lambda x, t: None, spy, uniform_grid(5), (4,), trajectory=True)
+    draws = np.asarray(path).reshape(6, -1)
+    correlation = np.corrcoef(draws)
+    assert np.abs(correlation - np.eye(6)).max() < 0.99  # no draw is used twice, the prior's included
+    assert len(np.unique(draws.round(5))) == draws.size
+
+
+@pytest.mark.parametrize("first", [0.3, 1.0])
+def test_a_grid_that_begins_below_one_begins_with_less_noise(first):
+    keys = jax.random.split(jax.random.key(0), 20_000)
+    for name in ("ve", "edm"):
+        process = PROCESSES[name]
+        times = np.append(np.geomspace(first, 1e-4, 150), 0.0)
+        x = sample(keys, process, gaussian_denoiser(process, 0.0, 0.5), ddpm(), times, (1,))
+        # what is lost by starting from noise alone is the data's share of the variance at the first time
+        share = float(process.variance(first)) / (0.25 + float(process.variance(first)))
+        np.testing.assert_allclose(x.std(), 0.5 * np.sqrt(share), rtol=0.06, err_msg=name)
+
+
+def test_states_stay_float32_whatever_comes_in():
+    keys = jax.random.split(jax.random.key(0), 3)
+    denoise = gaussian_denoiser(vp(), 0.0, 1.0)
+    times = [1.0, 0.5, 0.0]
+    for start in (None, jnp.ones((3, 2), jnp.bfloat16)):
+        x = sample(keys, vp(), denoise, ddpm(), jnp.asarray(times, jnp.bfloat16), (2,), start=start)
+        assert x.dtype == jnp.float32
+    with jax.enable_x64(True):
+        x = sample(keys, vp(), denoise, ddpm(), uniform_grid(3), (2,), start=jnp.ones((3, 2), jnp.float32))
+        assert x.dtype == jnp.float32
+        table = discrete(linear_betas(10))
+        x = sample(keys, table, denoise, ddim(), jnp.asarray([1.0, 0.5, 0.0], jnp.float32), (2,))
+        assert np.all(np.isfinite(x))
+
+
 def test_a_carry_passes_from_step_to_step():
     count = Sampler(
         init=lambda x: jnp.zeros((), jnp.int32),
@@ -83,11 +125,14 @@ def test_a_carry_passes_from_step_to_step():
 
 def compiled(steps):
     keys = jax.random.split(jax.random.key(0), 256)
-    return jax.jit(lambda keys: generate(keys, ddpm(), steps)).lower(keys).compile()
+    started = time.perf_counter()
+    return jax.jit(lambda keys: generate(keys, ddpm(), steps)).lower(keys).compile(), time.perf_counter() - started
 
 
-def test_memory_and_code_do_not_grow_with_steps():
-    short, long = compiled(10), compiled(500)
+def test_memory_code_and_compile_time_do_not_grow_with_steps():
+    compiled(11)  # what is compiled once per process is not counted
+    (short, seconds), (long, seconds_long) = compiled(10), compiled(500)
+    assert seconds_long < 2 * seconds + 0.5
     # only the grid itself, 12 bytes a step
     grown = long.memory_analysis().temp_size_in_bytes - short.memory_analysis().temp_size_in_bytes
     assert grown <= 490 * 16

@@ -22,7 +22,7 @@ def grid_for(process, n):
     return karras_grid(process, n) if process.alpha(1.0) == 1 else uniform_grid(n)
 
 
-def law(process, times, kind):
+def law(process, times, kind, noise_scale=1.0):
     """Mean and variance of the chain on data N(MEAN, STD²) from the prior: each step is affine, in float64.
 
     x_s = a x_t + b + noise, with a and b from x̂0 = E[x0 | x_t] by the definitions of the two papers.
@@ -45,7 +45,7 @@ def law(process, times, kind):
             shift = alpha_s * step_var / var_t * offset
             small = step_var * var_s / var_t
             added = {"small": small, "large": step_var, "middle": np.sqrt(small * step_var)}[kind] if s > 0 else small
-        mean, variance = slope * mean + shift, slope**2 * variance + added
+        mean, variance = slope * mean + shift, slope**2 * variance + noise_scale**2 * added
     return mean, variance
 
 
@@ -87,17 +87,25 @@ def test_a_single_datum_is_reached_exactly(name):
         np.testing.assert_allclose(x, datum, atol=0.06 if name == "ve" else 1e-5)  # VE ends at sigma_min = .01
 
 
-def test_learned_variance_lies_between_in_logs():
+@pytest.mark.parametrize(("v", "kind"), [(-1.0, "small"), (0.0, "middle"), (1.0, "large")])
+def test_learned_variance_lies_between_in_logs(v, kind):
     process = PROCESSES["linear"]
     times = subset_grid(1000, 12)
     exact = gaussian_denoiser(process, MEAN, STD)
 
     def network(x, t, cond):
-        return jnp.concatenate([exact(x, t).eps, jnp.zeros_like(x)], -1)  # v = (0 + 1)/2
+        return jnp.concatenate([exact(x, t).eps, jnp.full_like(x, v)], -1)
 
     denoise = denoiser(process, network, learned_variance=True)
     x = sample(KEYS, process, denoise, ddpm("learned"), times, (1,))
-    check_moments(x, *law(process, times, "middle"))
+    check_moments(x, *law(process, times, kind))
+
+
+def test_noise_scale_multiplies_the_standard_deviation():
+    process = PROCESSES["linear"]
+    times = subset_grid(1000, 12)
+    x = sample(KEYS, process, gaussian_denoiser(process, MEAN, STD), ddpm(noise_scale=0.5), times, (1,))
+    check_moments(x, *law(process, times, "small", 0.5))
 
 
 def test_ddpm_without_noise_is_the_mean():
