@@ -54,7 +54,7 @@ def training(report: Report, batch_size: int, model: Model, history: History) ->
             log_y=True,
         ),
         "loss",
-        f"Loss of a network of {size / 1e6:.2f} M parameters over {history['loss'][0][-1]} steps of {batch_size} images. "
+        f"Loss of a network of {size / 1e6:.2f} M parameters over {steps} steps of {batch_size} images. "
         "The held-out curve uses the same noise each time, so it is smooth.",
     )
     report.metrics["training"] = {"parameters": size, "held_out_loss": history["eval/loss"][1][-1]}

@@ -30,7 +30,6 @@ DISCRETE = {
     "linear": discrete(linear_betas(1000)),
     "cosine_table": discrete(cosine_betas(50)),
     "zero_snr": discrete(zero_terminal_snr(linear_betas(200))),
-    "steep": discrete(np.full(400, 0.3)),  # log-SNR down to -143, beyond what e^λ can hold in float32
 }
 PROCESSES = CONTINUOUS | DISCRETE
 
