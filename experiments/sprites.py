@@ -11,6 +11,7 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from experiments import launch
@@ -109,7 +110,9 @@ def load(config: Config) -> tuple[ImageDataset, ImageDataset]:
     else:
         how = {"resize": config.size} if config.resize else {"size": config.size}
         dataset = load_images(config.data, subset=config.subset, **how)
-    train_set, test_set = split_by_content(replace(dataset, images=to_float(dataset.images)), 0.1, config.seed)
+    # files often come sorted by class; what is shown and measured takes the first ones
+    shuffled = dataset.take(np.random.default_rng(config.seed).permutation(len(dataset)))
+    train_set, test_set = split_by_content(replace(shuffled, images=to_float(shuffled.images)), 0.1, config.seed)
     if len(train_set) < config.batch_size:
         raise ValueError(f"--batch-size {config.batch_size} exceeds the {len(train_set)} training images: lower it")
     if dataset.labels is None and dataset.images.shape[-1] != 3:
@@ -203,7 +206,8 @@ def main(config: Config) -> Path:
     figures.training(report, config.batch_size, model, history)
 
     report.section("Sampling")
-    chosen = jax.random.randint(jax.random.key(config.seed + 2), (config.samples,), 0, len(held_out))
+    # every method is asked for the classes of the same held-out images, which are also the floor it is held against
+    chosen = np.resize(np.arange(len(held_out)), config.samples)
     keys = jax.random.split(jax.random.key(config.seed + 3), config.samples)
     labels = None if test_set.labels is None else jnp.asarray(test_set.labels)[chosen]
     drawn = {f"DDPM-{steps}": draw(model, ddpm(), steps, keys, labels)}

@@ -177,8 +177,7 @@ def compare(
         f"Real held-out images are at {floor['Fréchet distance']:.3g}."
     )
     report.finding(
-        f"**The prior matters to DDIM.** The chain ends short of pure noise. Started from held-out images noised to "
-        f"its last step instead of from N(0, I), {fast['method']} is at {rows[noised]['Fréchet distance']:.3g} instead "
-        f"of {fast['Fréchet distance']:.3g}: what is above that comes from the start, which DDPM's noise forgets and a "
-        "deterministic path cannot."
+        "**The start.** The chain ends short of pure noise. Begun from held-out images noised to its last step instead "
+        f"of from N(0, I), {fast['method']} is at {rows[noised]['Fréchet distance']:.3g} instead of "
+        f"{fast['Fréchet distance']:.3g}: DDPM's noise forgets where the chain began, a deterministic path cannot."
     )
