@@ -115,7 +115,7 @@ def bad_data(kind, folder):
     {
         "size": r"holds 20×20 images; expected 16×16",
         "dtype": r"images have dtype int64; expected uint8",
-        "range": r"float32 images span \[0, 255\]; expected",
+        "range": r"float32 images span \[\d+, 255\]; expected",
         "few": r"--batch-size 8 exceeds the . training images",
         "grey": r"unlabelled images need 3 channels",
         "labels": r"labels have shape \(7,\); expected \(60,\)",
