@@ -74,8 +74,8 @@ def without_noise(report: Report, silent: np.ndarray, noisy: np.ndarray, real: n
     report.metrics["variety"], report.metrics["detail"] = variety, detail
     report.finding(
         f"**Without the noise z** the samples vary {variety['without z'] / variety['DDPM']:.0%} as much as DDPM's "
-        f"(standard deviation of a pixel across samples, {variety['without z']:.2f} against {variety['DDPM']:.2f}; real "
-        f"images {variety['real']:.2f}), with {detail['without z'] / detail['DDPM']:.0%} of the contrast between "
+        f"(standard deviation of a pixel across samples, {variety['without z']:.2f} against {variety['DDPM']:.2f}; "
+        f"real images {variety['real']:.2f}), with {detail['without z'] / detail['DDPM']:.0%} of the contrast between "
         "neighbouring pixels."
     )
 
