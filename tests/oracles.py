@@ -54,25 +54,45 @@ def gaussian_denoiser(process, mean, std):
 class Mixture:
     """A one-dimensional Gaussian mixture, with its exact density, score and denoiser under any process."""
 
-    weights = jnp.array([0.3, 0.7])
-    means = jnp.array([-1.0, 0.8])
-    stds = jnp.array([0.3, 0.2])
+    weights = np.array([0.3, 0.7])
+    means = np.array([-1.0, 0.8])
+    stds = np.array([0.3, 0.2])
 
     def sample(self, key, n):
         """Draws (n, 1)."""
         which, noise = jax.random.split(key)
         component = jax.random.choice(which, 2, (n,), p=self.weights)
-        return (self.means[component] + self.stds[component] * jax.random.normal(noise, (n,)))[:, None]
+        return (
+            jnp.asarray(self.means)[component] + jnp.asarray(self.stds)[component] * jax.random.normal(noise, (n,))
+        )[:, None]
 
     def log_joint(self, process, x, t):
         """log of weight × density of each component of q_t at x (..., 1) -> (..., 2)."""
         mean = process.alpha(t) * self.means
         variance = (process.alpha(t) * self.stds) ** 2 + process.variance(t)
-        return jnp.log(self.weights) - 0.5 * ((x - mean) ** 2 / variance + jnp.log(2 * jnp.pi * variance))
+        return np.log(self.weights) - 0.5 * ((x - mean) ** 2 / variance + jnp.log(2 * jnp.pi * variance))
 
     def log_density(self, process, x, t):
         """log q_t(x) of x (..., 1) -> (...)."""
         return jax.nn.logsumexp(self.log_joint(process, x, t), axis=-1)
+
+    def distribution(self, process, x, t):
+        """P(x_t ≤ x), of x (...)."""
+        mean = process.alpha(t) * self.means
+        std = jnp.sqrt((process.alpha(t) * self.stds) ** 2 + process.variance(t))
+        return jnp.sum(self.weights * jax.scipy.stats.norm.cdf(x[..., None], mean, std), -1)
+
+    def flow(self, process, x, t, s):
+        """Where the probability flow takes x (...) from t to s: in one dimension it keeps every quantile."""
+        level = self.distribution(process, x, t)
+
+        def halve(_, bracket):
+            low, high = bracket
+            middle = (low + high) / 2
+            below = self.distribution(process, middle, s) < level
+            return jnp.where(below, middle, low), jnp.where(below, high, middle)
+
+        return jax.lax.fori_loop(0, 80, halve, (jnp.full_like(x, -500), jnp.full_like(x, 500)))[0]
 
     def denoiser(self, process):
         """E[x0 | x_t] and E[eps | x_t], as responsibilities times each component's own linear answer."""

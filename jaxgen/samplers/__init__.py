@@ -2,6 +2,32 @@
 
 from jaxgen.samplers.ddim import ddim
 from jaxgen.samplers.ddpm import ddpm
-from jaxgen.samplers.driver import Sampler, Step, noise, sample
+from jaxgen.samplers.dpm_solver import dpmpp_1, dpmpp_2m, dpmpp_2m_sde, dpmpp_2s
+from jaxgen.samplers.driver import Sampler, Step, fold_in, noise, sample
+from jaxgen.samplers.euler import euler, euler_maruyama
+from jaxgen.samplers.heun import heun
+from jaxgen.samplers.langevin import annealed_langevin, langevin, langevin_corrector
+from jaxgen.samplers.predictor_corrector import predictor_corrector
+from jaxgen.samplers.reverse_diffusion import reverse_diffusion
 
-__all__ = ["Sampler", "Step", "ddim", "ddpm", "noise", "sample"]
+__all__ = [
+    "Sampler",
+    "Step",
+    "annealed_langevin",
+    "ddim",
+    "ddpm",
+    "dpmpp_1",
+    "dpmpp_2m",
+    "dpmpp_2m_sde",
+    "dpmpp_2s",
+    "euler",
+    "euler_maruyama",
+    "fold_in",
+    "heun",
+    "langevin",
+    "langevin_corrector",
+    "noise",
+    "predictor_corrector",
+    "reverse_diffusion",
+    "sample",
+]

@@ -1,13 +1,8 @@
 """Denoising diffusion implicit models (Song et al. 2021 (DDIM), eq. 12 and 16)."""
 
-from typing import Any
-
 import jax.numpy as jnp
-from jaxtyping import Array
 
-from jaxgen.diffusion.denoiser import Denoiser
 from jaxgen.diffusion.kernel import log_snr_step
-from jaxgen.diffusion.process import GaussianProcess
 from jaxgen.samplers.driver import Sampler, noise
 
 
@@ -19,9 +14,7 @@ def ddim(eta: float = 0.0) -> Sampler:
     if not 0 <= eta <= 1:
         raise ValueError(f"eta must lie in [0, 1] (0 deterministic, 1 DDPM), got {eta}")
 
-    def step(
-        key: Array, process: GaussianProcess, denoise: Denoiser, t: Array, s: Array, x: Array, carry: Any
-    ) -> tuple[Array, Any]:
+    def step(key, process, denoise, t, s, x, carry):
         x0, eps, _ = denoise(x, t)
         # β̃/sigma_s² = 1 − e^{λ_t−λ_s}
         fresh = -jnp.expm1(log_snr_step(process, s, t))
@@ -31,4 +24,4 @@ def ddim(eta: float = 0.0) -> Sampler:
             return mean, carry
         return mean + eta * sigma * jnp.sqrt(fresh) * noise(key, x.shape[1:], x.dtype), carry
 
-    return Sampler(init=lambda x: None, step=step)
+    return Sampler(step)

@@ -25,10 +25,10 @@ class Step(Protocol):
 
 
 class Sampler(NamedTuple):
-    """A pair of pure functions, as an optimiser is in optax."""
+    """A pair of pure functions, as an optimiser is in optax; `init(x)` makes the first carry, none unless given."""
 
-    init: Callable[[Array], Any]
     step: Step
+    init: Callable[[Array], Any] = lambda x: None
 
 
 def sample(
@@ -62,7 +62,7 @@ def sample(
     times = as_time(times)
     if start is None:
         spread = process.prior_std * process.sigma(times[0]) / process.sigma(jnp.ones_like(times[0]))
-        x = spread * noise(_fold_in(keys, 0), shape, times.dtype)
+        x = spread * noise(fold_in(keys, 0), shape, times.dtype)
     elif start.shape == (keys.shape[0], *shape):
         x = start.astype(jnp.promote_types(start.dtype, jnp.float32))
     else:
@@ -70,7 +70,7 @@ def sample(
 
     def body(state: tuple[Array, Any], step: tuple[Array, Array, Array]) -> tuple[tuple[Array, Any], Array | None]:
         index, t, s = step
-        x, carry = sampler.step(_fold_in(keys, index), process, denoise, t, s, *state)
+        x, carry = sampler.step(fold_in(keys, index), process, denoise, t, s, *state)
         x = x.astype(state[0].dtype)
         return (x, carry), x if trajectory else None
 
@@ -84,7 +84,9 @@ def noise(keys: Key[Array, " b"], shape: tuple[int, ...], dtype: Any = jnp.float
     return jax.vmap(lambda key: jax.random.normal(key, shape, dtype))(keys)
 
 
-_fold_in = jax.vmap(jax.random.fold_in, in_axes=(0, None))
+def fold_in(keys: Key[Array, " b"], index: ArrayLike) -> Key[Array, " b"]:
+    """A fresh key for each of keys (B,) and an index, for samplers that draw more than once in a step."""
+    return jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, index)
 
 
 def _check_grid(times: ArrayLike, steps: int | None) -> None:
