@@ -4,7 +4,7 @@ Exercise 1 of the homework on DDPM, DDIM and score-based models: one-shot pertur
 U-Net under a linear β schedule, 50 samples of each kind, what the noise z is for, and quality against wall time.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -12,18 +12,18 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from experiments import launch
 from experiments import sprites_report as figures
 from experiments.features import train_judge
+from experiments.images import load, source
 from experiments.sampling import Model, draw
-from jaxgen.data import Batches, ImageDataset, load_images, render_sprites, split_by_content, to_float
+from experiments.training import train_network
+from jaxgen.data import ImageDataset
 from jaxgen.diffusion import denoising_loss, discrete, linear_betas, perturb
 from jaxgen.nets import ContextUNet, UNet
 from jaxgen.report import Report, image_grid
 from jaxgen.samplers import ddim, ddpm
-from jaxgen.training import Checkpoints, create_state, fit, make_train_step, warmup_ema
 
 
 @dataclass(frozen=True)
@@ -103,24 +103,6 @@ PRESETS = {
 }  # fmt: skip
 
 
-def load(config: Config) -> tuple[ImageDataset, ImageDataset]:
-    """Training and held-out images in [−1, 1]; raises ValueError for what could only fail after training."""
-    if config.data is None:
-        dataset = render_sprites(config.images, config.seed)
-    else:
-        how = {"resize": config.size} if config.resize else {"size": config.size}
-        dataset = load_images(config.data, subset=config.subset, **how)
-    # files often come sorted by class; what is shown and measured takes the first ones
-    shuffled = dataset.take(np.random.default_rng(config.seed).permutation(len(dataset)))
-    train_set, test_set = split_by_content(replace(shuffled, images=to_float(shuffled.images)), 0.1, config.seed)
-    if len(train_set) < config.batch_size:
-        raise ValueError(f"--batch-size {config.batch_size} exceeds the {len(train_set)} training images: lower it")
-    if dataset.labels is None and dataset.images.shape[-1] != 3:
-        raise ValueError(f"unlabelled images need 3 channels to be judged, got {dataset.images.shape[-1]}: add labels")
-    jax.eval_shape(build(config, dataset.num_classes).init, jax.random.key(0), train_set.images[:1], jnp.zeros(1))
-    return train_set, test_set
-
-
 def build(config: Config, num_classes: int) -> UNet | ContextUNet:
     """The network, unconditional where the data have no labels."""
     module = {"unet": UNet, "context": ContextUNet}[config.network]
@@ -134,15 +116,6 @@ def train(config: Config, net, process, train_set: ImageDataset, test_set: Image
     held_out_labels = None if test_set.labels is None else jnp.asarray(test_set.labels[:256])
     # an "rbg" key compiles the initialisation in a third of the time
     params = jax.jit(net.init)(jax.random.key(config.seed, impl="rbg"), held_out[:1], jnp.zeros(1))
-    decay = {"cosine": optax.cosine_decay_schedule, "linear": lambda lr, n: optax.linear_schedule(lr, 0.0, n)}
-    rate = optax.join_schedules(
-        [
-            optax.linear_schedule(0.0, config.learning_rate, 100),
-            decay[config.schedule](config.learning_rate, config.steps),
-        ],
-        [100],
-    )
-    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
 
     def loss(key, params, batch):
         x0, labels = batch
@@ -151,36 +124,23 @@ def train(config: Config, net, process, train_set: ImageDataset, test_set: Image
             labels = jnp.where(jax.random.bernoulli(drop_key, config.drop_label, labels.shape), -1, labels)
         return denoising_loss(loss_key, process, partial(net.apply, params), x0, cond=labels)
 
-    @jax.jit
     def held_out_loss(params):
         network = partial(net.apply, params)
         losses = denoising_loss(jax.random.key(1), process, network, held_out, cond=held_out_labels)
         return jnp.mean(losses)
 
-    state = create_state(jax.random.key(config.seed + 1), params, optimizer)
-    with Checkpoints(directory / "checkpoints") as checkpoints:
-        if config.resume is not None:
-            state = checkpoints.restore(state)
-        result = fit(
-            make_train_step(loss, optimizer, ema=warmup_ema(config.ema)),
-            state,
-            Batches((train_set.images, train_set.labels), config.batch_size, config.seed),
-            steps=config.steps,
-            checkpoints=checkpoints,
-            checkpoint_every=config.checkpoint_every,
-            log=directory / "metrics.jsonl",
-            log_every=max(1, config.steps // 200),
-            evaluate=lambda state: {"loss": held_out_loss(state.ema)},
-            evaluate_every=max(1, config.steps // 25),
-            progress=config.progress,
-        )
-    return result.state.ema, result.history
+    return train_network(
+        config, params, loss, (train_set.images, train_set.labels), directory,
+        held_out_loss=held_out_loss, seed=config.seed, schedule=config.schedule,
+    )  # fmt: skip
 
 
 def main(config: Config) -> Path:
     """Run the exercise and return the path of its report."""
     with launch.reading_data():
         train_set, test_set = load(config)
+        net = build(config, train_set.num_classes)
+        jax.eval_shape(net.init, jax.random.key(0), train_set.images[:1], jnp.zeros(1))
     directory = launch.begin("sprites", config)
     report = Report(
         "Sprites: DDPM and DDIM",
@@ -191,7 +151,6 @@ def main(config: Config) -> Path:
     )
     steps, names = config.timesteps, train_set.label_names or tuple(map(str, range(train_set.num_classes)))
     process = discrete(linear_betas(steps, config.beta_start, config.beta_end))
-    net = build(config, train_set.num_classes)
     print(f"{len(train_set)} training and {len(test_set)} held-out images; writing {directory}")
     params, history = train(config, net, process, train_set, test_set, directory)
     judge = train_judge(train_set, test_set, steps=config.judge_steps, seed=config.seed, progress=config.progress)
@@ -199,8 +158,7 @@ def main(config: Config) -> Path:
 
     report.section("The data and the forward process")
     images, held_out = train_set.images, test_set.images
-    source = "rendered" if config.data is None else f"from {config.data}"
-    report.figure(image_grid(images[:60], 15), "data", f"Training images, 60 of {len(train_set)}, {source}.")
+    report.figure(image_grid(images[:60], 15), "data", f"Training images, 60 of {len(train_set)}, {source(config)}.")
     figures.forward_process(report, process, images)
     report.section("Training")
     figures.training(report, config.batch_size, model, history)

@@ -110,7 +110,8 @@ def noise_grid(process: GaussianProcess, sigmas: Float[np.ndarray, " n"]) -> Gri
     Values beyond the process's range take its end, and those that meet at one time (on a table, or beyond the range)
     are merged, so the grid may have fewer than n steps: its length tells. Needs a concrete process.
     """
-    times = np.asarray(process.time_at_log_snr(-2 * np.log(sigmas)), np.float64)
+    with jax.ensure_compile_time_eval():  # a grid may be made inside a jitted function
+        times = np.asarray(process.time_at_log_snr(-2 * np.log(sigmas)), np.float64)
     return np.append(-np.unique(-times[times > 0]), 0.0)
 
 

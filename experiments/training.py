@@ -1,0 +1,66 @@
+"""Adam with warm-up and decay, averaged parameters, checkpoints and logs: how every image experiment trains."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import jax
+import optax
+
+from jaxgen.data import Batches
+from jaxgen.training import Checkpoints, History, create_state, fit, make_train_step, warmup_ema
+
+
+class TrainingConfig(Protocol):
+    """The flags that govern training."""
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+    ema: float
+    checkpoint_every: int
+    progress: bool
+    resume: Path | None
+
+
+def train_network(
+    config: TrainingConfig,
+    params: Any,
+    loss: Callable[[jax.Array, Any, Any], jax.Array],
+    data: tuple[Any, ...],
+    directory: Path,
+    *,
+    held_out_loss: Callable[[Any], jax.Array],
+    seed: int,
+    schedule: str = "cosine",
+) -> tuple[Any, History]:
+    """Averaged parameters and the history of the losses; checkpoints and the log lie in `directory`.
+
+    loss(key, params, batch) -> (B,). held_out_loss(params) -> () is followed on the averaged parameters. With
+    config.resume the directory's last checkpoint is continued.
+    """
+    decay = {"cosine": optax.cosine_decay_schedule, "linear": lambda lr, n: optax.linear_schedule(lr, 0.0, n)}
+    rate = optax.join_schedules(
+        [optax.linear_schedule(0.0, config.learning_rate, 100), decay[schedule](config.learning_rate, config.steps)],
+        [100],
+    )
+    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
+    evaluate = jax.jit(held_out_loss)
+    state = create_state(jax.random.key(seed + 1), params, optimizer)
+    with Checkpoints(directory / "checkpoints") as checkpoints:
+        if config.resume is not None and checkpoints.latest_step is not None:
+            state = checkpoints.restore(state)
+        result = fit(
+            make_train_step(loss, optimizer, ema=warmup_ema(config.ema)),
+            state,
+            Batches(data, config.batch_size, seed),
+            steps=config.steps,
+            checkpoints=checkpoints,
+            checkpoint_every=config.checkpoint_every,
+            log=directory / "metrics.jsonl",
+            log_every=max(1, config.steps // 200),
+            evaluate=lambda state: {"loss": evaluate(state.ema)},
+            evaluate_every=max(1, config.steps // 25),
+            progress=config.progress,
+        )
+    return result.state.ema, result.history
