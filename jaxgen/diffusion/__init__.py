@@ -1,8 +1,9 @@
-"""Gaussian diffusion: processes, kernels, predictions, denoisers, losses and times."""
+"""Gaussian diffusion: processes, kernels, predictions, denoisers, losses, times, flows and likelihoods."""
 
 from jaxgen.diffusion import times, weighting
 from jaxgen.diffusion.betas import cosine_betas, linear_betas, zero_terminal_snr
 from jaxgen.diffusion.denoiser import Denoiser, Network, denoiser, dynamic_threshold, edm_preconditioning
+from jaxgen.diffusion.dynamics import probability_flow, reverse_sde
 from jaxgen.diffusion.kernel import (
     Gaussian,
     gaussian_kl,
@@ -11,6 +12,14 @@ from jaxgen.diffusion.kernel import (
     posterior,
     sde_coefficients,
     transition,
+)
+from jaxgen.diffusion.likelihood import (
+    bits_per_dim,
+    dequantisation_offset,
+    dequantise,
+    exact_divergence,
+    hutchinson,
+    log_likelihood,
 )
 from jaxgen.diffusion.loss import denoising_loss
 from jaxgen.diffusion.prediction import Prediction, score
@@ -23,20 +32,28 @@ __all__ = [
     "GaussianProcess",
     "Network",
     "Prediction",
+    "bits_per_dim",
     "cosine",
     "cosine_betas",
     "denoiser",
     "denoising_loss",
+    "dequantisation_offset",
+    "dequantise",
     "discrete",
     "dynamic_threshold",
     "edm",
     "edm_preconditioning",
+    "exact_divergence",
     "gaussian_kl",
+    "hutchinson",
     "linear_betas",
+    "log_likelihood",
     "marginal",
     "perturb",
     "posterior",
+    "probability_flow",
     "rectified_flow",
+    "reverse_sde",
     "score",
     "sde_coefficients",
     "sub_vp",

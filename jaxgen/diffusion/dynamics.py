@@ -44,7 +44,7 @@ class ReverseSDE(NamedTuple):
 
 
 def reverse_sde(
-    process: GaussianProcess, denoise: Denoiser, x: Float[Array, "b *event"], t: ArrayLike, strength: float = 1.0
+    process: GaussianProcess, denoise: Denoiser, x: Float[Array, "b *event"], t: ArrayLike, strength: ArrayLike = 1.0
 ) -> ReverseSDE:
     """dx = [f x − ½(1 + η²) g² score] dt + η g dw̄, of the process's marginals at every strength η ≥ 0.
 
@@ -69,4 +69,6 @@ def check_interval(process: GaussianProcess, t_min: ArrayLike, t_max: ArrayLike)
         with jax.ensure_compile_time_eval():
             rates = [rate(process, function, t)[1] for function in (process.alpha, process.sigma)]
         if not any(isinstance(value, jax.core.Tracer) for value in rates) and not np.all(np.isfinite(rates)):
-            raise ValueError(f"the velocity of {type(process).__name__} is infinite at t={t}: keep away, e.g. t_min=1e-5")
+            raise ValueError(
+                f"the velocity of {type(process).__name__} is infinite at t={t}: keep away, e.g. t_min=1e-5"
+            )

@@ -82,6 +82,12 @@ class GaussianProcess(struct.PyTreeNode):
         return jnp.where(target >= self.log_snr(low), low, high)
 
 
+def prior_spread(process: GaussianProcess, t: ArrayLike) -> Array:
+    """Standard deviation of the noise that sampling starts from at t: prior_std at 1, in proportion to sigma below."""
+    t = as_time(t)
+    return process.prior_std * process.sigma(t) / process.sigma(jnp.ones_like(t))
+
+
 def rate(process: GaussianProcess, function: Callable[[Array], Array], t: ArrayLike) -> tuple[Array, Array]:
     """The value and time derivative of one of the process's functions, `function(t)`, by forward differentiation.
 

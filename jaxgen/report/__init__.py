@@ -2,10 +2,22 @@
 
 from jaxgen.report.animation import animate
 from jaxgen.report.curves import curves, panels
+from jaxgen.report.dots import dots
 from jaxgen.report.grids import image_grid, strip
 from jaxgen.report.html import Report
 from jaxgen.report.records import write_json
 from jaxgen.report.runs import run_directory
 from jaxgen.report.tradeoff import tradeoff
 
-__all__ = ["Report", "animate", "curves", "image_grid", "panels", "run_directory", "strip", "tradeoff", "write_json"]
+__all__ = [
+    "Report",
+    "animate",
+    "curves",
+    "dots",
+    "image_grid",
+    "panels",
+    "run_directory",
+    "strip",
+    "tradeoff",
+    "write_json",
+]

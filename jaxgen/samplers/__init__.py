@@ -1,5 +1,6 @@
 """From a denoiser to samples: one driver, and a step for each method."""
 
+from jaxgen.samplers.continuous import decode, encode, sample_ode, sample_sde
 from jaxgen.samplers.ddim import ddim
 from jaxgen.samplers.ddpm import ddpm
 from jaxgen.samplers.dpm_solver import dpmpp_1, dpmpp_2m, dpmpp_2m_sde, dpmpp_2s
@@ -16,10 +17,12 @@ __all__ = [
     "annealed_langevin",
     "ddim",
     "ddpm",
+    "decode",
     "dpmpp_1",
     "dpmpp_2m",
     "dpmpp_2m_sde",
     "dpmpp_2s",
+    "encode",
     "euler",
     "euler_maruyama",
     "fold_in",
@@ -30,4 +33,6 @@ __all__ = [
     "predictor_corrector",
     "reverse_diffusion",
     "sample",
+    "sample_ode",
+    "sample_sde",
 ]

@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from jaxgen.diffusion.denoiser import Denoiser
-from jaxgen.diffusion.process import GaussianProcess, as_time
+from jaxgen.diffusion.process import GaussianProcess, as_time, prior_spread
 
 
 @runtime_checkable
@@ -54,15 +54,11 @@ def sample(
     Raises ValueError for keys that are not typed and one-dimensional, times that do not descend within [0, 1] or miss a
     discrete process's steps (traced times cannot be checked), and a start of another shape.
     """
-    if not (isinstance(keys, jax.Array) and jnp.issubdtype(keys.dtype, jax.dtypes.prng_key) and keys.ndim == 1):
-        raise ValueError(
-            "keys must be typed keys of shape (B,), one per sample: jax.random.split(jax.random.key(seed), B)"
-        )
+    check_keys(keys)
     _check_grid(times, process.steps)
     times = as_time(times)
     if start is None:
-        spread = process.prior_std * process.sigma(times[0]) / process.sigma(jnp.ones_like(times[0]))
-        x = spread * noise(fold_in(keys, 0), shape, times.dtype)
+        x = prior_noise(keys, process, shape, times[0])
     elif start.shape == (keys.shape[0], *shape):
         x = start.astype(jnp.promote_types(start.dtype, jnp.float32))
     else:
@@ -79,6 +75,14 @@ def sample(
     return jnp.concatenate([x[None], path]) if trajectory else last
 
 
+def prior_noise(
+    keys: Array, process: GaussianProcess, shape: tuple[int, ...], t: ArrayLike
+) -> Float[Array, "b *event"]:
+    """The state (B, *shape) that sampling starts from at t, row b from keys[b] alone; see `prior_spread`."""
+    t = as_time(t)
+    return (prior_spread(process, t) * noise(fold_in(keys, 0), shape, t.dtype)).astype(t.dtype)
+
+
 def noise(keys: Key[Array, " b"], shape: tuple[int, ...], dtype: Any = jnp.float32) -> Float[Array, "b *event"]:
     """Standard normal noise (B, *shape), row b from keys[b] alone."""
     return jax.vmap(lambda key: jax.random.normal(key, shape, dtype))(keys)
@@ -87,6 +91,14 @@ def noise(keys: Key[Array, " b"], shape: tuple[int, ...], dtype: Any = jnp.float
 def fold_in(keys: Key[Array, " b"], index: ArrayLike) -> Key[Array, " b"]:
     """A fresh key for each of keys (B,) and an index, for samplers that draw more than once in a step."""
     return jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, index)
+
+
+def check_keys(keys: Array) -> None:
+    """Raise ValueError for keys that are not typed and of shape (B,)."""
+    if not (isinstance(keys, jax.Array) and jnp.issubdtype(keys.dtype, jax.dtypes.prng_key) and keys.ndim == 1):
+        raise ValueError(
+            "keys must be typed keys of shape (B,), one per sample: jax.random.split(jax.random.key(seed), B)"
+        )
 
 
 def _check_grid(times: ArrayLike, steps: int | None) -> None:

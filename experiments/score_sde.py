@@ -1,0 +1,213 @@
+"""Score SDEs: VE, VP and sub-VP, every sampler, the probability-flow ODE, likelihoods and codes.
+
+The seminar's chapter on score-based models by stochastic differential equations (Song et al. 2021), and the exam's
+question on the reverse SDE and its corrector: one network per process, sampled in every way at equal cost.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments import launch
+from experiments import score_sde_report as figures
+from experiments.features import train_judge
+from experiments.images import load, source
+from experiments.training import train_network
+from jaxgen.data import to_uint8
+from jaxgen.diffusion import (
+    Denoiser,
+    GaussianProcess,
+    denoiser,
+    denoising_loss,
+    edm_preconditioning,
+    sub_vp,
+    ve,
+    vp,
+    weighting,
+)
+from jaxgen.diffusion.likelihood import dequantise
+from jaxgen.nets import UNet
+from jaxgen.report import Report, image_grid
+from jaxgen.training import History
+
+
+@dataclass(frozen=True)
+class Config:
+    """Train score models under three SDEs and sample them in every way."""
+
+    preset: Literal["default", "smoke", "paper"] = "default"
+    """default: minutes on 2 cores; smoke: seconds; paper: sizes for a GPU."""
+    data: Path | None = None
+    """Real images (.npy, .npz, folder, tar); without it, sprites are rendered."""
+    subset: str | None = None
+    """Part of the data to use, such as train."""
+    size: int = 16
+    """Height and width of the images in pixels."""
+    resize: bool = False
+    """Resize images of another size (bicubic); otherwise they are refused."""
+    images: int = 20_000
+    """Sprites to render."""
+    channels: int = 16
+    """Channels of the U-Net's first level."""
+    multipliers: tuple[int, ...] = (1, 2, 4)
+    """Channels of each level, in multiples of the first."""
+    steps: int = 800
+    """Training steps of each of the four networks."""
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    ema: float = 0.995
+    """Decay of the averaged parameters that are sampled."""
+    judge_steps: int = 250
+    """Training steps of the classifier whose features the Fréchet distance uses."""
+    samples: int = 128
+    """Samples per method, drawn as one batch."""
+    calls: tuple[int, ...] = (5, 10, 20, 50)
+    """Network calls per sample in the comparison of samplers."""
+    corrector_calls: int = 60
+    """Network calls of the predictor, and of predictor and corrector together."""
+    tolerances: tuple[float, ...] = (1e-1, 1e-2, 1e-3, 1e-4)
+    """rtol = atol of the adaptive ODE; the last is also the reference for the others."""
+    likelihood_images: int = 64
+    """Held-out images whose likelihood is computed."""
+    checkpoint_every: int = 400
+    seed: int = 0
+    progress: bool = True
+    """Show a progress bar."""
+    runs: Path = Path("runs")
+    """Where the run's directory is made."""
+    resume: Path | None = None
+    """Directory of an interrupted run to continue, with its flags."""
+
+    def __post_init__(self) -> None:
+        """Refuse what could only fail after training."""
+        for name in ("steps", "batch_size", "images", "judge_steps", "channels", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}")
+        if self.samples < 20 or self.likelihood_images < 8:
+            raise ValueError(
+                f"the figures show 20 samples and 8 codes: got --samples {self.samples} and "
+                f"--likelihood-images {self.likelihood_images}"
+            )
+        if not self.calls or min(self.calls) < 3 or self.corrector_calls < 4:
+            raise ValueError(
+                f"Heun needs 3 calls for two steps, a corrector 4: got --calls {self.calls} and "
+                f"--corrector-calls {self.corrector_calls}"
+            )
+        if not self.tolerances or not all(0 < tolerance < 1 for tolerance in self.tolerances):
+            raise ValueError(f"--tolerances lie in (0, 1), got {self.tolerances}")
+
+
+PRESETS = {
+    "default": Config(),
+    "smoke": Config(
+        preset="smoke", images=400, channels=8, multipliers=(1, 2), steps=6, batch_size=8, judge_steps=4, samples=20,
+        calls=(3, 4), corrector_calls=4, tolerances=(0.5, 0.1), likelihood_images=8, checkpoint_every=3,
+    ),
+    "paper": Config(
+        preset="paper", images=89_400, channels=128, multipliers=(1, 2, 2), steps=100_000, batch_size=128,
+        learning_rate=2e-4, ema=0.9999, judge_steps=4000, samples=3000, calls=(5, 10, 20, 50, 100, 200, 500, 1000),
+        corrector_calls=2000, tolerances=(1e-1, 1e-2, 1e-3, 1e-4, 1e-5), likelihood_images=1000,
+        checkpoint_every=5000,
+    ),
+}  # fmt: skip
+
+
+class Model(NamedTuple):
+    """A trained score model of one process, and what it takes to evaluate it."""
+
+    process: GaussianProcess
+    net: UNet
+    params: Any
+    sigma_data: float
+    shape: tuple[int, ...]
+    history: History
+
+    def denoise(self, params: Any) -> Denoiser:
+        """The denoiser with these parameters, which stay an argument of what is compiled."""
+        network = edm_preconditioning(self.process, partial(self.net.apply, params), self.sigma_data)
+        return denoiser(self.process, network, predicts="x0")
+
+
+def processes(largest: float) -> dict[str, GaussianProcess]:
+    """The three SDEs with the constants of Song et al. 2021; VE reaches the data's largest distance (NCSNv2)."""
+    return {"VE": ve(0.01, largest), "VP": vp(), "sub-VP": sub_vp()}
+
+
+def train(config: Config, process: GaussianProcess, train_images, held_out, seed: int, directory: Path) -> Model:
+    """A score model by the paper's objective: the error in ε at t uniform on [1e-5, 1], images dequantised anew."""
+    shape, net = train_images.shape[1:], UNet(config.channels, config.multipliers)
+    sigma_data = float(np.sqrt(np.mean(np.square(train_images[:5000] / 127.5 - 1))))
+    params = jax.jit(net.init)(jax.random.key(seed, impl="rbg"), jnp.zeros((1, *shape)), jnp.zeros(1))
+
+    def loss(key, params, batch):
+        loss_key, *keys = jax.random.split(key, len(batch[0]) + 1)
+        x0 = dequantise(jnp.stack(keys), batch[0])
+        network = edm_preconditioning(process, partial(net.apply, params), sigma_data)
+        return denoising_loss(loss_key, process, network, x0, predicts="x0", weighting=weighting.simple())
+
+    params, history = train_network(
+        config, params, loss, (train_images,), directory, seed=seed,
+        held_out_loss=lambda params: jnp.mean(loss(jax.random.key(1), params, (held_out,))),
+    )  # fmt: skip
+    return Model(process, net, params, sigma_data, shape, history)
+
+
+def main(config: Config) -> Path:
+    """Run the exercise and return the path of its report."""
+    with launch.reading_data():
+        train_set, test_set = load(config)
+        net = UNet(config.channels, config.multipliers)
+        jax.eval_shape(net.init, jax.random.key(0), train_set.images[:1], jnp.zeros(1))
+    directory = launch.begin("score_sde", config)
+    report = Report(
+        "Score SDEs: every sampler, the ODE, and likelihoods",
+        "How does quality grow with network calls for each sampler under the VE, VP and sub-VP SDEs, what does a "
+        "corrector add, how likely are held-out images, and does the ODE's code belong to the image or to the network?",
+        launch.command("experiments.score_sde"),
+        config,
+    )
+    print(f"{len(train_set)} training and {len(test_set)} held-out images; writing {directory}")
+    train_images, held_out = to_uint8(train_set.images), to_uint8(test_set.images)
+    kinds = processes(figures.largest_distance(train_set.images))
+    models = {
+        name: train(
+            config, kinds[name.split(",")[0]], train_images, jnp.asarray(held_out[:256]), seed, directory / name
+        )
+        for name, seed in {**dict.fromkeys(kinds, config.seed), figures.TWIN: config.seed + 100}.items()
+    }
+    twin = models.pop(figures.TWIN)
+    judge = train_judge(train_set, test_set, steps=config.judge_steps, seed=config.seed, progress=config.progress)
+    quality = figures.Quality(judge, train_set.images, test_set.images, config.samples)
+    keys = jax.random.split(jax.random.key(config.seed + 3), config.samples)
+
+    report.section("The data and the three processes")
+    report.figure(
+        image_grid(train_set.images[:60], 15), "data", f"Training images, 60 of {len(train_set)}, {source(config)}."
+    )
+    figures.three_processes(report, kinds, train_set.images[:3])
+    figures.training(report, models | {figures.TWIN: twin}, config.batch_size)
+
+    report.section("Every sampler, by network calls")
+    images = figures.quality_by_calls(report, models, quality, keys, config.calls)
+    figures.towards_the_ode(report, models["VP"], images, keys, config.calls, config.tolerances)
+    report.section("Predictor and corrector")
+    figures.predictor_corrector_comparison(report, models, quality, keys, config.corrector_calls)
+    report.section("The adaptive ODE")
+    figures.adaptive_ode(report, models, quality, keys, config.tolerances, config.corrector_calls)
+    report.section("Likelihood")
+    figures.likelihood(report, models, held_out, config.likelihood_images, config.seed)
+    report.section("Codes")
+    figures.unique_encoding(report, models["VP"], twin, held_out[: config.likelihood_images], config.seed)
+    figures.interpolation(report, models["VP"], held_out, config.seed)
+    path = report.save(directory)
+    print(f"report: {path}")
+    return path
+
+
+if __name__ == "__main__":
+    launch.run(main, PRESETS)

@@ -1,0 +1,164 @@
+"""The likelihood of a denoiser through its probability-flow ODE, and its bits per dimension."""
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, get_args
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int, Key, UInt8
+
+from jaxgen.diffusion.denoiser import Denoiser
+from jaxgen.diffusion.dynamics import check_interval, probability_flow
+from jaxgen.diffusion.ode import integrate
+from jaxgen.diffusion.process import GaussianProcess, prior_spread
+
+VectorField = Callable[[Array], Array]
+Divergence = Callable[[VectorField, Array], tuple[Array, Array]]
+
+
+class LogLikelihood(NamedTuple):
+    """log p(x) in nats, the code of x at t_max, and the price as `ode.Solution` has it."""
+
+    log_density: Float[Array, " b"]
+    latent: Float[Array, "b *event"]
+    steps: Int[Array, "..."]
+    evaluations: Int[Array, "..."] | None
+
+
+def log_likelihood(
+    process: GaussianProcess,
+    denoise: Denoiser,
+    x0: Float[Array, "b *event"],
+    *,
+    divergence: Divergence | None = None,
+    cond: Any = None,
+    t_min: ArrayLike = 1e-5,
+    t_max: ArrayLike = 1.0,
+    **options: Any,
+) -> LogLikelihood:
+    """log p(x0) = log N(x_{t_max}; 0, prior_std² I) + ∫ ∇·v dt along the probability-flow ODE from t_min to t_max.
+
+    Chen et al. 2018, theorem 1; Song et al. 2021, eq. 39. The model's density at t_min: where the score is exact and
+    q_1 is the prior, that of q_{t_min}, not of clean data. Below t_max = 1 the prior shrinks as sigma does.
+    divergence: a function (v, x) -> (v(x), ∇·v (B,)) with v: (B, *event) -> (B, *event) acting on each sample alone;
+    `exact_divergence` by default, `hutchinson` for images. A `jax.tree_util.Partial` may carry arrays (B, ...), one row
+    per sample. cond: replaces the denoiser's conditioning, needed where that has a batch axis and per_sample is set.
+    options: of `ode.integrate` (solver, controller, per_sample, …). An evaluation is one network call and as many
+    derivatives along a direction as the divergence takes. Differentiable in x0 and in all that denoise closes over.
+
+    Raises ValueError for a discrete process, an interval outside [0, 1] or with an infinite velocity at its ends, and
+    as `integrate` does.
+    """
+    check_interval(process, t_min, t_max)
+    divergence = exact_divergence if divergence is None else divergence
+    if not isinstance(divergence, jax.tree_util.Partial):
+        divergence = jax.tree_util.Partial(divergence)
+
+    def field(t: Array, state: tuple[Array, Array], args: tuple[Any, Divergence]) -> tuple[Array, Array]:
+        cond, divergence = args
+        return divergence(lambda x: probability_flow(process, bind(denoise, cond), x, t), state[0])
+
+    state = x0, jnp.zeros(x0.shape[0], jnp.promote_types(x0.dtype, jnp.float32))
+    (latent, change), steps, evaluations = integrate(field, state, t_min, t_max, args=(cond, divergence), **options)
+    return LogLikelihood(_log_prior(process, latent, t_max) + change, latent, steps, evaluations)
+
+
+def bind(denoise: Denoiser, cond: Any) -> Denoiser:
+    """The denoiser with its conditioning replaced by `cond`, unless that is None."""
+    return denoise if cond is None else lambda x, t: denoise(x, t, cond=cond)
+
+
+def _log_prior(process: GaussianProcess, x: Float[Array, "b *event"], t_max: ArrayLike) -> Float[Array, " b"]:
+    std = prior_spread(process, jnp.asarray(t_max, x.dtype)).astype(x.dtype)
+    terms = -0.5 * ((x / std) ** 2 + math.log(2 * math.pi)) - jnp.log(std)
+    return terms.reshape(x.shape[0], -1).sum(-1)
+
+
+def exact_divergence(
+    field: VectorField, x: Float[Array, "b *event"]
+) -> tuple[Float[Array, "b *event"], Float[Array, " b"]]:
+    """v(x) and ∇·v by one derivative along each of the d axes, all at once: time and memory of d more calls."""
+    event, dims = x.shape[1:], math.prod(x.shape[1:])
+    axes = jnp.eye(dims, dtype=x.dtype).reshape(dims, *event)
+    value, along = jax.linearize(field, x)
+    return value, jax.vmap(lambda axis: (along(jnp.broadcast_to(axis, x.shape)) * axis).reshape(len(x), -1).sum(-1))(
+        axes
+    ).sum(0)
+
+
+def hutchinson(
+    keys: Key[Array, " b"],
+    shape: tuple[int, ...],
+    probes: int = 1,
+    distribution: Literal["rademacher", "gaussian"] = "rademacher",
+) -> Divergence:
+    """∇·v estimated as the mean of εᵀ (∂v/∂x) ε over `probes` draws of ε (*shape) per sample, kept for a whole solve.
+
+    Unbiased, with variance (S the symmetric part of the Jacobian) 2 Σ_{i≠j} S_ij² / probes for signs and
+    2 ‖S‖² / probes for Gaussian noise (Hutchinson 1990; Grathwohl et al. 2019, §3.1). keys (B,): a sample's probes come
+    from its own key alone. Raises ValueError unless probes ≥ 1, and for another distribution.
+    """
+    if distribution not in get_args(Literal["rademacher", "gaussian"]):
+        raise ValueError(f"unknown distribution {distribution!r}: choose rademacher or gaussian")
+    if probes < 1:
+        raise ValueError(f"need at least one probe, got {probes}")
+    draw = jax.random.rademacher if distribution == "rademacher" else jax.random.normal
+    eps = jax.vmap(lambda key: draw(key, (probes, *shape), jnp.float32))(keys)
+    return jax.tree_util.Partial(_probe, eps)
+
+
+def _probe(
+    eps: Float[Array, "b probes *event"], field: VectorField, x: Float[Array, "b *event"]
+) -> tuple[Float[Array, "b *event"], Float[Array, " b"]]:
+    if eps.shape[2:] != x.shape[1:] or len(eps) != len(x):
+        raise ValueError(f"probes were drawn for {len(eps)} samples of shape {eps.shape[2:]}, got x of {x.shape}")
+    value, along = jax.linearize(field, x)
+    directions = jnp.moveaxis(eps, 1, 0).astype(x.dtype)
+    products = jax.vmap(lambda direction: (direction * along(direction)).reshape(len(x), -1).sum(-1))(directions)
+    return value, products.mean(0)
+
+
+def bits_per_dim(log_density: Float[Array, " b"], dims: int, offset: ArrayLike) -> Float[Array, " b"]:
+    """−log₂ p / dims + offset, of log p in nats and with offset in bits, see `dequantisation_offset`.
+
+    The offset is 0 for a density of the data as they are, and log₂ of the levels per unit for dequantised ones.
+    """
+    return -log_density / (dims * math.log(2)) + offset
+
+
+def dequantisation_offset(levels: int = 256, low: float = -1.0, high: float = 1.0) -> float:
+    """log₂(levels / (high − low)), the bits by which a level is finer than a unit: 8 on [0, 1], 7 on [−1, 1].
+
+    With it, bits per dimension bound those of the integers from above (Theis et al. 2016, eq. 4) and do not depend on
+    the scaling. Raises ValueError unless levels ≥ 2 and low < high.
+    """
+    _check_levels(levels, low, high)
+    return math.log2(levels / (high - low))
+
+
+def dequantise(
+    keys: Key[Array, " b"], images: UInt8[Array, "b *event"], levels: int = 256, low: float = -1.0, high: float = 1.0
+) -> Float[Array, "b *event"]:
+    """low + (high − low) (x + u)/levels with u uniform in (0, 1), float32: integers spread evenly over [low, high).
+
+    Uria et al. 2013, §5.1. keys (B,): image b's u come from keys[b] alone. u lies on the middles of a grid so fine
+    that x + u keeps all its digits, so that ⌊levels (y − low)/(high − low)⌋ gives x back.
+    Raises ValueError unless 2 ≤ levels ≤ 256 and low < high.
+    """
+    _check_levels(levels, low, high)
+    if levels > 256:
+        raise ValueError(f"images of uint8 have at most 256 levels, got {levels}")
+    cells = 2 ** (21 - (levels - 1).bit_length())
+
+    def spread(key: Array, image: Array) -> Array:
+        u = (jax.random.randint(key, image.shape, 0, cells) + jnp.float32(0.5)) / cells
+        return low + (high - low) * ((image + u) / levels)
+
+    return jax.vmap(spread)(keys, images)
+
+
+def _check_levels(levels: int, low: float, high: float) -> None:
+    if levels < 2 or not low < high:
+        raise ValueError(f"need levels >= 2 and low < high, got {levels}, {low} and {high}")

@@ -1,0 +1,192 @@
+"""The one door to diffrax: integrate a vector field over a batch, count its evaluations, and say why a solve failed."""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Int
+
+
+class Solution(NamedTuple):
+    """The state at t1, and its price: () for a batch that shares its steps, (B,) where each sample has its own."""
+
+    y: Any
+    steps: Int[Array, "..."]  # rejected ones included
+    evaluations: Int[Array, "..."] | None  # of the vector field; None where a step has no fixed number of them
+
+
+def integrate(
+    field: Callable[[Array, Any, Any], Any],
+    y0: Any,
+    t0: ArrayLike,
+    t1: ArrayLike,
+    *,
+    args: Any = None,
+    solver: diffrax.AbstractSolver | None = None,
+    controller: diffrax.AbstractStepSizeController | None = None,
+    first_step: ArrayLike | None = None,
+    per_sample: bool = False,
+    max_steps: int = 4096,
+    adjoint: diffrax.AbstractAdjoint | None = None,
+) -> Solution:
+    """The solution at t1 of dy/dt = field(t, y, args) from y0 at t0, in either direction.
+
+    field: t (), y and args as given, and what it closes over is differentiated too. y0, args: pytrees of (B, ...)
+    arrays. solver: Tsit5() by default. controller: PIDController(rtol=1e-5, atol=1e-5) by default. first_step: its
+    positive length, all steps' length under ConstantStepSize; by default a hundredth of the way. adjoint: how to
+    differentiate, by default backwards through the steps in memory of about log(max_steps) states.
+
+    per_sample=False: one step size for the batch, by the root mean square of its errors. Each step is one batched call,
+    and a sample moves, within tolerance, with its neighbours. per_sample=True: each sample has its own steps, so it is
+    the same alone or in any batch; the cost is that of the slowest. field then sees batches of one under `vmap`: what
+    belongs to a sample (its conditioning, its probes) must come in args, for a closed-over array is not split.
+
+    State and time are float32 or wider, as y0 is. An eager call compiles anew each time: inside `jax.jit` it compiles
+    once. Raises ValueError for arrays without a common leading axis and for a first_step that is missing or not
+    positive; RuntimeError, when run and also under jit, where max_steps are not enough or the solver fails.
+    """
+    solver = diffrax.Tsit5() if solver is None else solver
+    controller = diffrax.PIDController(rtol=1e-5, atol=1e-5) if controller is None else controller
+    y0, args = jax.tree.map(_widen, y0), jax.tree.map(jnp.asarray, args)
+    _check_batch(y0, args)
+    dtype = jnp.result_type(*jax.tree.leaves(y0))
+    t0, t1 = jnp.asarray(t0, dtype), jnp.asarray(t1, dtype)
+
+    def of_batch(t: Array, y: Any, args: Any) -> Any:
+        return jax.tree.map(lambda rate, y: rate.astype(y.dtype), field(t, y, args), y)
+
+    def of_one(t: Array, y: Any, args: Any) -> Any:
+        y, args = jax.tree.map(lambda leaf: leaf[None], (y, args))
+        return jax.tree.map(lambda rate: jnp.squeeze(rate, 0), of_batch(t, y, args))
+
+    # closed-over arrays become leaves of the term, so that jit, vmap and every adjoint see them
+    example = jax.tree.map(lambda leaf: leaf[0], (y0, args)) if per_sample else (y0, args)
+    hoisted = eqx.filter_closure_convert(of_one if per_sample else of_batch, t0, *example)
+
+    def one_solve(y: Any, args: Any) -> Solution:
+        return solve(
+            diffrax.ODETerm(hoisted), y, t0, t1, args, solver, controller, first_step, max_steps, adjoint=adjoint
+        )
+
+    return jax.vmap(one_solve)(y0, args) if per_sample else one_solve(y0, args)
+
+
+def solve(
+    terms: Any,
+    y0: Any,
+    t0: Array,
+    t1: Array,
+    args: Any,
+    solver: diffrax.AbstractSolver,
+    controller: diffrax.AbstractStepSizeController,
+    first_step: ArrayLike | None,
+    max_steps: int,
+    adjoint: diffrax.AbstractAdjoint | None = None,
+) -> Solution:
+    """`diffrax.diffeqsolve` with a count of evaluations and errors that say what to do; see `integrate`."""
+    cost = evaluations_per_step(solver)
+    sol = diffrax.diffeqsolve(
+        terms,
+        solver,
+        t0,
+        t1,
+        _signed_step(controller, first_step, t0, t1),
+        y0,
+        args,
+        saveat=diffrax.SaveAt(t1=True, controller_state=True),
+        stepsize_controller=controller if cost is None else _Counting(controller),
+        adjoint=diffrax.RecursiveCheckpointAdjoint() if adjoint is None else adjoint,
+        max_steps=max_steps,
+        throw=False,
+    )
+    y = eqx.error_if(
+        jax.tree.map(lambda path: path[0], sol.ys),
+        sol.result == diffrax.RESULTS.max_steps_reached,
+        f"the solver did not arrive within {max_steps=}: raise it, loosen the controller's rtol and atol, take another "
+        "solver, or look for a vector field that is not finite on the way",
+    )
+    y = sol.result.error_if(y, sol.result != diffrax.RESULTS.successful)
+    steps = sol.stats["num_steps"]
+    if cost is None:
+        return Solution(y, steps, None)
+    return Solution(y, steps, cost.each * steps + cost.fresh * sol.controller_state.fresh_starts)
+
+
+class Cost(NamedTuple):
+    """Evaluations of the vector field by one step."""
+
+    each: int
+    fresh: int  # more, where the field at the step's start is not known from the last stage of the step before
+
+
+def evaluations_per_step(solver: diffrax.AbstractSolver) -> Cost | None:
+    """What a step of an explicit solver costs; None for a solver whose steps differ, such as an implicit one."""
+    match solver:
+        case diffrax.HalfSolver():
+            inner = evaluations_per_step(solver.solver)
+            return inner and Cost(3 * inner.each, 2 * inner.fresh)
+        case diffrax.AbstractERK() if isinstance(solver.tableau, diffrax.ButcherTableau):
+            stages, kept = solver.tableau.num_stages, int(solver.tableau.fsal)
+            return Cost(stages - kept, kept)
+        case diffrax.AbstractSRK():
+            skipped = solver.tableau.ignore_stage_f
+            return Cost(len(solver.tableau.b_sol) - (0 if skipped is None else int(np.sum(skipped))), 0)
+        case diffrax.Euler() | diffrax.EulerHeun():
+            return Cost(1, 0)
+    return None
+
+
+class _CountingState(NamedTuple):
+    inner: Any
+    fresh: Array  # whether the next step must evaluate the field at its start
+    fresh_starts: Array
+
+
+class _Counting(diffrax.AbstractStepSizeController):
+    """A controller that counts the steps which begin afresh: the first, its repetitions, and those after a jump."""
+
+    inner: diffrax.AbstractStepSizeController
+
+    def wrap(self, direction: Any) -> "_Counting":
+        return _Counting(self.inner.wrap(direction))
+
+    def init(self, *arguments: Any) -> tuple[Any, _CountingState]:
+        t1, state = self.inner.init(*arguments)
+        return t1, _CountingState(state, jnp.asarray(True), jnp.asarray(0))
+
+    def adapt_step_size(self, *arguments: Any) -> tuple[Any, ...]:
+        *arguments, (inner, fresh, starts) = arguments
+        keep, t0, t1, jumped, inner, result = self.inner.adapt_step_size(*arguments, inner)
+        state = _CountingState(inner, jnp.where(keep, jumped, fresh), starts + fresh)
+        return keep, t0, t1, jumped, state, result
+
+
+def _signed_step(
+    controller: diffrax.AbstractStepSizeController, length: ArrayLike | None, t0: Array, t1: Array
+) -> Array | None:
+    if isinstance(controller, diffrax.StepTo):
+        return None
+    if length is None:
+        if isinstance(controller, diffrax.ConstantStepSize):
+            raise ValueError("ConstantStepSize needs first_step, the length of every step: e.g. first_step=0.01")
+        return (t1 - t0) / 100
+    if not isinstance(length, jax.core.Tracer) and not (np.ndim(length) == 0 and 0 < float(length) < math.inf):
+        raise ValueError(f"first_step is a positive length, whichever way time runs; got {length}")
+    return jnp.where(t1 < t0, -1, 1) * jnp.asarray(length, t0.dtype)
+
+
+def _widen(leaf: ArrayLike) -> Array:
+    leaf = jnp.asarray(leaf)
+    return leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32))
+
+
+def _check_batch(y0: Any, args: Any) -> None:
+    shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves((y0, args))]
+    if not shapes or any(shape[:1] != shapes[0][:1] or not shape for shape in shapes):
+        raise ValueError(f"every array of y0 and args needs the same leading axis (B, ...), got shapes {shapes}")

@@ -1,0 +1,67 @@
+"""One measure of many named things, each a dot with its spread: what costs more, and is the difference real."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from jax.typing import ArrayLike
+from matplotlib.figure import Figure
+
+from jaxgen.report.style import INK, PALETTE, SOFT_INK, WIDTH, house_style, inches, set_scales
+
+Spread = tuple[ArrayLike, ArrayLike, ArrayLike]  # value, low, high
+
+_SHIFT = 0.22  # rows between the dots that groups give to one name
+
+
+@house_style
+def dots(
+    groups: Mapping[str, Mapping[str, Spread]],
+    *,
+    x_label: str,
+    levels: Mapping[str, ArrayLike] | None = None,
+    log_x: bool = False,
+    row_height: int = 25,
+) -> Figure:
+    """Draws {group: {name: (value, low, high)}}: a row per name, a dot per group, and a bar from low to high.
+
+    Names stand in the order in which they first appear, from the top; dashed vertical `levels` are named above.
+    `row_height` is in CSS pixels.
+
+    Raises ValueError for no dots, values that are not finite or not low ≤ value ≤ high, or what a logarithmic axis
+    cannot show.
+    """
+    groups = {group: {name: tuple(map(float, of)) for name, of in dots.items()} for group, dots in groups.items()}
+    levels = {name: float(x) for name, x in (levels or {}).items()}
+    names = list(dict.fromkeys(name for dots in groups.values() for name in dots))
+    if not names:
+        raise ValueError("there are no dots to draw: expected {group: {name: (value, low, high)}}")
+    spreads = [(name, spread) for dots in groups.values() for name, spread in dots.items()]
+    for name, (value, low, high) in [*spreads, *((name, (x, x, x)) for name, x in levels.items())]:
+        if not (np.isfinite([value, low, high]).all() and low <= value <= high):
+            raise ValueError(f"dot {name!r} needs finite low <= value <= high, got {low}, {value}, {high}")
+        if log_x and low <= 0:
+            raise ValueError(f"dot {name!r} reaches {low}, which has no place on a log axis")
+
+    figure = Figure(figsize=(inches(WIDTH), inches(row_height * len(names) + 78)), layout="constrained")
+    axes = figure.add_subplot()
+    set_scales(axes, log_x, False)
+    for i, (group, members) in enumerate(groups.items()):
+        color = PALETTE[i % len(PALETTE)]
+        x, low, high = np.array(list(members.values())).T if members else np.empty((3, 0))
+        rows = [names.index(name) + _SHIFT * (i - (len(groups) - 1) / 2) for name in members]
+        axes.hlines(rows, low, high, color=color, alpha=0.45, linewidth=2.4)
+        axes.plot(x, rows, color=color, linestyle="", marker="o", markersize=6, markeredgecolor="white", label=group)
+    for name, x in levels.items():
+        axes.axvline(x, color=SOFT_INK, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+        # the outer ones of several turn outwards, so that close levels' names do not meet
+        side = "center" if len(levels) == 1 else {min(levels.values()): "right", max(levels.values()): "left"}.get(x)
+        axes.annotate(
+            name, (x, 1), (0, 3), xycoords=axes.get_xaxis_transform(), textcoords="offset points",
+            ha=side or "center", va="bottom", fontsize=8, color=SOFT_INK,
+        )  # fmt: skip
+    axes.set(xlabel=x_label, ylim=(len(names) - 0.4, -0.6))
+    axes.set_yticks(range(len(names)), names, color=INK, fontsize=8.5)
+    axes.tick_params(axis="y", length=0)
+    if len(groups) > 1:
+        figure.legend(loc="outside upper left", ncols=min(len(groups), 5))
+    return figure

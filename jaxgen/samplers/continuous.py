@@ -1,0 +1,203 @@
+"""Samples and codes by diffrax's solvers: the probability-flow ODE both ways, and the reverse SDE."""
+
+from typing import Any, NamedTuple
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int
+
+from jaxgen.diffusion.denoiser import Denoiser
+from jaxgen.diffusion.dynamics import check_interval, probability_flow, reverse_sde
+from jaxgen.diffusion.kernel import sde_coefficients
+from jaxgen.diffusion.likelihood import bind
+from jaxgen.diffusion.ode import integrate, solve
+from jaxgen.diffusion.process import GaussianProcess
+from jaxgen.samplers.brownian import EqualStepNoise, IsotropicNoise, levy_area
+from jaxgen.samplers.driver import check_keys, fold_in, prior_noise
+
+
+class Solved(NamedTuple):
+    """States (B, *event) and their price: () where the batch shares its steps, (B,) where each sample has its own."""
+
+    x: Float[Array, "b *event"]
+    steps: Int[Array, "..."]  # rejected ones included
+    evaluations: Int[Array, "..."] | None  # network calls; None where the solver has no fixed number per step
+
+
+def encode(
+    process: GaussianProcess,
+    denoise: Denoiser,
+    x0: Float[Array, "b *event"],
+    *,
+    cond: Any = None,
+    t_min: ArrayLike = 1e-5,
+    t_max: ArrayLike = 1.0,
+    **options: Any,
+) -> Solved:
+    """The code x_{t_max} of data x_{t_min} = x0 along the probability-flow ODE (Song et al. 2021, §4.3 and D.2).
+
+    `decode` is its inverse, up to the tolerance. cond: replaces the denoiser's conditioning, needed where that has a
+    batch axis and per_sample is set. options: of `diffusion.ode.integrate`: solver, controller, per_sample, max_steps …
+    Raises ValueError for a discrete process, an interval outside [0, 1] or with an infinite velocity at its ends, and
+    as `integrate` does.
+    """
+    check_interval(process, t_min, t_max)
+    return _flow(process, denoise, x0, t_min, t_max, cond, **options)
+
+
+def decode(
+    process: GaussianProcess,
+    denoise: Denoiser,
+    latent: Float[Array, "b *event"],
+    *,
+    cond: Any = None,
+    t_min: ArrayLike = 1e-5,
+    t_max: ArrayLike = 1.0,
+    **options: Any,
+) -> Solved:
+    """The x_{t_min} whose code is `latent` = x_{t_max}: the ODE from noise to data (Song et al. 2021, §4.3).
+
+    Arguments and errors as of `encode`.
+    """
+    check_interval(process, t_min, t_max)
+    return _flow(process, denoise, latent, t_max, t_min, cond, **options)
+
+
+def sample_ode(
+    keys: Array,
+    process: GaussianProcess,
+    denoise: Denoiser,
+    shape: tuple[int, ...],
+    *,
+    t_max: ArrayLike = 1.0,
+    **options: Any,
+) -> Solved:
+    """Samples (B, *shape): the prior's noise, as `sample` draws it from keys (B,), decoded (Song et al. 2021, §4.3).
+
+    Adaptive steps, some 50 to 200 network calls at the default tolerance, however many a grid would have had. The
+    batch shares its steps unless per_sample=True. Other arguments and errors as of `decode`.
+    """
+    check_keys(keys)
+    latent = prior_noise(keys, process, shape, t_max)
+    return decode(process, denoise, latent, t_max=t_max, **options)
+
+
+def sample_sde(
+    keys: Array,
+    process: GaussianProcess,
+    denoise: Denoiser,
+    shape: tuple[int, ...],
+    *,
+    strength: ArrayLike = 1.0,
+    solver: diffrax.AbstractSolver | None = None,
+    steps: int = 1000,
+    controller: diffrax.AbstractStepSizeController | None = None,
+    first_step: ArrayLike | None = None,
+    cond: Any = None,
+    t_min: ArrayLike = 1e-5,
+    t_max: ArrayLike = 1.0,
+    max_steps: int = 4096,
+) -> Solved:
+    """Samples (B, *shape) at t_min of dx = [f x − ½(1 + η²) g² score] dt + η g dw̄ (Song et al. 2021, eq. 6).
+
+    keys: (B,) typed keys; each sample has its own Brownian motion, a function of its own key. strength: η ≥ 0; 0 is
+    the ODE.
+    The noise is additive, so Itô's and Stratonovich's solutions are one and diffrax's solvers of both kinds are right:
+    Euler() (the default, weak and strong order 1), Heun(), SRA1(), ShARK() (strong order 1.5 for two calls a step).
+
+    controller=None: `steps` equal steps in t, one batched call each; a loop of the general solver, so several times
+    slower than a scan with `sample`. Otherwise a controller such as diffrax.PIDController(rtol=1e-2, atol=1e-2) with a
+    solver that estimates its error (ShARK or SRA1; Heun and HalfSolver(Euler()) do, poorly), in the time τ = t_max − t
+    that the solver runs in: each sample has its own steps and the cost is that of the slowest, plus a
+    Brownian tree, searched anew at each step. The denoiser then sees batches of one under `vmap`: conditioning with a
+    batch axis must come in `cond`. In other batches a sample is then the same to about 1e-3, for rounding moves τ by
+    1e-7 and a Brownian path by the square root of that. In few dimensions an error may be small by chance and a bad
+    step pass: choose tight tolerances. Equal steps are coarse where noise falls fast (edm): adapt them there.
+
+    The prior's noise starts it, scaled as in `sample` below t_max = 1. What arrives still has the noise of t_min, and
+    of Euler's last step. Raises ValueError where the SDE is infinite at t_max (cosine, rectified flow at 1), for a
+    discrete process, a negative strength, steps < 1, and Euler with a controller; RuntimeError as `integrate` does.
+    """
+    check_interval(process, t_min, t_max)
+    _check_coefficients(process, t_max)
+    if not isinstance(strength, jax.core.Tracer) and strength < 0:
+        raise ValueError(f"strength must not be negative, got {strength}")
+    if steps < 1:
+        raise ValueError(f"need at least one step, got {steps}")
+    solver = diffrax.Euler() if solver is None else solver
+    if controller is not None and type(solver) in (diffrax.Euler, diffrax.EulerHeun) and _adaptive(controller):
+        raise ValueError(
+            f"{type(solver).__name__} does not estimate its error, so its steps cannot adapt: take diffrax.ShARK(), "
+            f"diffrax.Heun() or diffrax.HalfSolver(diffrax.Euler())"
+        )
+    x = prior_noise(keys, process, shape, t_max)
+    brownian_keys = fold_in(keys, 1)
+    start, end = jnp.zeros((), x.dtype), jnp.asarray(t_max, x.dtype) - jnp.asarray(t_min, x.dtype)
+
+    def drift(tau: Array, x: Array, cond: Any) -> Array:
+        return -reverse_sde(process, bind(denoise, cond), x, t_max - tau, strength).drift.astype(x.dtype)
+
+    def diffusion(tau: Array) -> Array:
+        return strength * jnp.sqrt(sde_coefficients(process, t_max - tau).diffusion_squared).astype(x.dtype)
+
+    def drift_of_one(tau: Array, x: Array, cond: Any) -> Array:
+        return drift(tau, x[None], jax.tree.map(lambda leaf: leaf[None], cond))[0]
+
+    cond, area = jax.tree.map(jnp.asarray, cond), levy_area(solver)
+    scale = eqx.filter_closure_convert(diffusion, start)
+    if controller is None and not isinstance(solver, diffrax.HalfSolver):
+        path = EqualStepNoise(brownian_keys, end / steps, shape, area)
+        hoisted = eqx.filter_closure_convert(drift, start, x, cond)
+        terms = diffrax.MultiTerm(diffrax.ODETerm(hoisted), IsotropicNoise(scale, path))
+        fixed = diffrax.ConstantStepSize()
+        return Solved(*solve(terms, x, start, end, cond, solver, fixed, end / steps, steps))
+
+    if controller is None:
+        controller, first_step, max_steps = diffrax.ConstantStepSize(), end / steps, steps
+    one = jax.tree.map(lambda leaf: leaf[0], (x, cond))
+    hoisted = eqx.filter_closure_convert(drift_of_one, start, *one)
+
+    def one_solve(key: Array, x: Array, cond: Any) -> Any:
+        # finer than any step that float32 can make near τ = 1
+        path = diffrax.VirtualBrownianTree(start, end, 2.0**-21, jax.ShapeDtypeStruct(shape, x.dtype), key, area)
+        terms = diffrax.MultiTerm(diffrax.ODETerm(hoisted), IsotropicNoise(scale, path))
+        return solve(terms, x, start, end, cond, solver, controller, first_step, max_steps)
+
+    return Solved(*jax.vmap(one_solve)(brownian_keys, x, cond))
+
+
+def _flow(
+    process: GaussianProcess,
+    denoise: Denoiser,
+    x: Float[Array, "b *event"],
+    start: ArrayLike,
+    end: ArrayLike,
+    cond: Any,
+    **options: Any,
+) -> Solved:
+    def field(t: Array, x: Array, cond: Any) -> Array:
+        return probability_flow(process, bind(denoise, cond), x, t)
+
+    return Solved(*integrate(field, x, start, end, args=cond, **options))
+
+
+def _check_coefficients(process: GaussianProcess, t_max: ArrayLike) -> None:
+    if isinstance(t_max, jax.core.Tracer):
+        return
+    with jax.ensure_compile_time_eval():
+        coefficients = sde_coefficients(process, t_max)
+    if any(isinstance(value, jax.core.Tracer) for value in coefficients):
+        return
+    if not np.all(np.isfinite(coefficients)):
+        raise ValueError(
+            f"the SDE of {type(process).__name__} is infinite at t_max={t_max}, where no signal is left: take t_max < 1"
+            ", such as 0.999, or sample_ode"
+        )
+
+
+def _adaptive(controller: diffrax.AbstractStepSizeController) -> bool:
+    return isinstance(controller, diffrax.AbstractAdaptiveStepSizeController)

@@ -1,0 +1,127 @@
+"""The flow and the reverse SDE against the formulas of Song et al. (2021) and closed forms."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from oracles import CONTINUOUS, DISCRETE, Mixture, gaussian_denoiser
+
+from jaxgen.diffusion import Prediction, score, sde_coefficients
+from jaxgen.diffusion.dynamics import check_interval, flow, probability_flow, reverse_sde
+
+T = jnp.array([1e-3, 0.1, 0.35, 0.6, 0.9, 0.98])
+X = jax.random.normal(jax.random.key(0), (6, 3))
+every_process = pytest.mark.parametrize("name", CONTINUOUS)
+
+
+def reference_sde(name, t):
+    """f and g² as the papers give them, in float64 (Song et al. 2021, eq. 30-32 and 29; Karras et al. 2022)."""
+    t = np.asarray(t, np.float64)
+    beta = 0.1 + t * 19.9
+    integral = 0.1 * t + 19.9 * t**2 / 2
+    zero = np.zeros_like(t)
+    angle = np.pi / 2 * (t + 0.008) / 1.008
+    match name:
+        case "vp":
+            return -beta / 2, beta
+        case "sub_vp":
+            return -beta / 2, beta * (1 - np.exp(-2 * integral))
+        case "ve":
+            return zero, (0.01 * 5000.0**t) ** 2 * 2 * np.log(5000)
+        case "edm":
+            return zero, 2 * 80.0**2 * t
+        case "cosine":  # variance preserving, with β = −2 d log α/dt
+            rate = np.pi / 1.008 * np.tan(angle)
+            return -rate / 2, rate
+        case "rectified_flow":  # f = −1/(1−t), g² = 2t/(1−t)
+            return -1 / (1 - t), 2 * t / (1 - t)
+
+
+@every_process
+def test_the_flow_is_drift_minus_half_g2_score(name):
+    process = CONTINUOUS[name]
+    prediction = gaussian_denoiser(process, 0.4, 0.5)(X, T)
+    f, g2 = (c[:, None] for c in reference_sde(name, T))
+    expected = f * X - 0.5 * g2 * score(process, prediction, T)
+    np.testing.assert_allclose(flow(process, prediction, T), expected, rtol=2e-3, atol=1e-3)
+    np.testing.assert_allclose(probability_flow(process, lambda x, t: prediction, X, T), expected, rtol=2e-3, atol=1e-3)
+
+
+@every_process
+@pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])
+def test_the_reverse_sde(name, strength):
+    process = CONTINUOUS[name]
+    denoise = gaussian_denoiser(process, 0.4, 0.5)
+    f, g2 = (c[:, None] for c in reference_sde(name, T))
+    found = reverse_sde(process, denoise, X, T, strength)
+    expected = f * X - 0.5 * (1 + strength**2) * g2 * score(process, denoise(X, T), T)
+    np.testing.assert_allclose(found.drift, expected, rtol=2e-3, atol=1e-3)
+    np.testing.assert_allclose(found.diffusion, strength * np.sqrt(g2[:, 0]), rtol=2e-3)
+
+
+@every_process
+def test_the_flow_moves_gaussian_data_as_their_marginal_moves(name):
+    """The path x_t = m_t + s_t z, with m = alpha μ and s² = alpha² std² + sigma², has dx/dt = the flow."""
+    process = CONTINUOUS[name]
+    with jax.enable_x64(True):
+        z = jnp.array([[-1.3], [0.2], [2.0]])
+
+        def path(t):
+            return process.alpha(t) * 0.4 + jnp.sqrt((process.alpha(t) * 0.5) ** 2 + process.variance(t)) * z
+
+        for t in (1e-4, 0.3, 0.7, 1.0):
+            x, velocity = jax.jvp(path, (jnp.float64(t),), (jnp.float64(1),))
+            found = probability_flow(process, gaussian_denoiser(process, 0.4, 0.5), x, t)
+            np.testing.assert_allclose(found, velocity, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize(("name", "alpha_rate", "sigma_rate"), [("cosine", None, 0.0), ("rectified_flow", -1.0, 1.0)])
+def test_the_velocity_is_finite_where_the_sde_is_not(name, alpha_rate, sigma_rate):
+    process = CONTINUOUS[name]
+    assert not np.all(np.isfinite(sde_coefficients(process, 1.0)))
+    if alpha_rate is None:  # d/dt cos(π/2 (t+s)/(1+s))/cos(π/2 s/(1+s)) at t = 1
+        alpha_rate = -np.pi / 2 / 1.008 / np.cos(np.pi / 2 * 0.008 / 1.008)
+    x0, eps = jnp.full((2, 3), 0.7), jnp.full((2, 3), -0.2)
+    found = flow(process, Prediction(x0, eps), 1.0)
+    np.testing.assert_allclose(found, alpha_rate * 0.7 + sigma_rate * -0.2, rtol=1e-5)
+
+
+def test_one_time_for_the_batch_or_one_each():
+    process, mixture = CONTINUOUS["vp"], Mixture()
+    x = X[:, :1]
+    one = [reverse_sde(process, mixture.denoiser(process), x[i : i + 1], T[i]) for i in range(6)]
+    each = reverse_sde(process, mixture.denoiser(process), x, T)
+    np.testing.assert_allclose(each.drift, jnp.concatenate([r.drift for r in one]), rtol=1e-5)
+    np.testing.assert_allclose(each.diffusion, jnp.stack([r.diffusion for r in one]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", DISCRETE)
+def test_a_discrete_process_is_refused(name):
+    process = DISCRETE[name]
+    denoise = gaussian_denoiser(process, 0.4, 0.5)
+    for refused in (
+        lambda: probability_flow(process, denoise, X, 0.5),
+        lambda: reverse_sde(process, denoise, X, 0.5),
+        lambda: check_interval(process, 1e-5, 1.0),
+    ):
+        with pytest.raises(ValueError, match="use a continuous process"):
+            refused()
+
+
+@pytest.mark.parametrize("ends", [(-0.1, 1.0), (0.1, 1.1), (0.5, 0.5), (0.9, 0.1), (float("nan"), 1.0)])
+def test_intervals_outside_or_reversed_are_refused(ends):
+    with pytest.raises(ValueError, match="0 <= t_min < t_max <= 1"):
+        check_interval(CONTINUOUS["vp"], *ends)
+
+
+@pytest.mark.parametrize("name", ["vp", "cosine"])
+def test_an_infinite_velocity_is_refused(name):
+    with pytest.raises(ValueError, match="infinite at t=0"):
+        jax.jit(lambda: check_interval(CONTINUOUS[name], 0.0, 1.0))()
+    check_interval(CONTINUOUS[name], 1e-5, 1.0)
+    jax.jit(lambda process: check_interval(process, 0.0, 1.0))(CONTINUOUS[name])  # traced: cannot be looked at
+
+
+@pytest.mark.parametrize("name", ["sub_vp", "ve", "edm", "rectified_flow"])
+def test_a_finite_velocity_at_0_is_not(name):
+    check_interval(CONTINUOUS[name], 0.0, 1.0)

@@ -1,0 +1,398 @@
+"""Likelihoods against closed forms, the divergence estimators against their theory, and bits per dimension."""
+
+import math
+
+import chex
+import diffrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from oracles import CONTINUOUS, DISCRETE, Mixture, gaussian_denoiser
+from scipy.stats import kstest, norm
+
+from jaxgen.diffusion import denoiser, score, vp
+from jaxgen.diffusion.likelihood import (
+    bits_per_dim,
+    dequantisation_offset,
+    dequantise,
+    exact_divergence,
+    hutchinson,
+    log_likelihood,
+)
+
+MEAN, STD, T_MIN = 0.4, 0.5, 1e-5
+MIXTURE = Mixture()
+POINTS = np.linspace(-1.7, 1.4, 9)[:, None]
+every_process = pytest.mark.parametrize("name", CONTINUOUS)
+
+
+def pid(tolerance):
+    return diffrax.PIDController(rtol=tolerance, atol=tolerance)
+
+
+def log_prior(process, z):
+    return norm.logpdf(np.asarray(z), 0, np.asarray(process.prior_std)).reshape(len(z), -1).sum(-1)
+
+
+def gaussian_law(process, t):
+    """Mean and standard deviation of q_t for data N(MEAN, STD²)."""
+    alpha = np.asarray(process.alpha(t))
+    return alpha * MEAN, np.sqrt((alpha * STD) ** 2 + np.asarray(process.variance(t)))
+
+
+def mixture_cdf(process, x, t):
+    x, alpha, variance = (np.asarray(v) for v in (x, process.alpha(t), process.variance(t)))
+    weights, means, stds = (np.asarray(v, np.float64) for v in (Mixture.weights, Mixture.means, Mixture.stds))
+    return (weights * norm.cdf(x, alpha * means, np.sqrt((alpha * stds) ** 2 + variance))).sum(-1)
+
+
+@every_process
+def test_gaussian_likelihood_and_code(name):
+    """The ODE of N(m₀, s₀²) is x_1 = m_1 + (s_1/s₀)(x₀ − m₀), so log p = Σ log N(x_1; 0, prior²) + log(s_1/s₀)."""
+    process = CONTINUOUS[name]
+    with jax.enable_x64(True):
+        x = jnp.asarray(MEAN + STD * np.random.default_rng(0).normal(size=(4, 2, 3)))
+        found = jax.jit(
+            lambda x: log_likelihood(process, gaussian_denoiser(process, MEAN, STD), x, controller=pid(1e-7))
+        )(x)
+        (m0, s0), (m1, s1) = gaussian_law(process, T_MIN), gaussian_law(process, 1.0)
+        code = m1 + s1 / s0 * (x - m0)
+        np.testing.assert_allclose(found.latent, code, rtol=1e-5, atol=1e-5)
+        exact = log_prior(process, code) + 6 * np.log(s1 / s0)
+        np.testing.assert_allclose(found.log_density, exact, atol=6e-5)  # 1e-5 nats per dimension
+        # and that is the density of q at t_min, but for the prior's distance from q_1
+        q = norm.logpdf(x, m0, s0).reshape(4, -1).sum(-1)
+        gap = log_prior(process, code) - norm.logpdf(code, m1, s1).reshape(4, -1).sum(-1)
+        np.testing.assert_allclose(found.log_density - gap, q, atol=6e-5)
+        if name in ("cosine", "rectified_flow"):  # no signal is left at 1
+            np.testing.assert_allclose(found.log_density, q, atol=6e-5)
+
+
+@every_process
+def test_mixture_likelihood_and_code(name):
+    """The flow keeps quantiles, F_1(x_1) = F₀(x₀), and log p(x₀) − log q₀(x₀) = log prior(x_1) − log q_1(x_1)."""
+    process = CONTINUOUS[name]
+    with jax.enable_x64(True):
+        x = jnp.asarray(POINTS)
+        found = jax.jit(lambda x: log_likelihood(process, MIXTURE.denoiser(process), x, controller=pid(1e-7)))(x)
+        np.testing.assert_allclose(
+            mixture_cdf(process, found.latent, 1.0), mixture_cdf(process, x, T_MIN), atol=1e-6, rtol=1e-5
+        )
+        gap = log_prior(process, found.latent) - MIXTURE.log_density(process, found.latent, 1.0)
+        exact = MIXTURE.log_density(process, x, T_MIN)
+        np.testing.assert_allclose(found.log_density - gap, exact, atol=1e-4)
+        if name in ("cosine", "rectified_flow"):
+            np.testing.assert_allclose(found.log_density, exact, atol=1e-4)
+
+
+@every_process
+def test_the_default_tolerance_in_float32(name):
+    process, x = CONTINUOUS[name], jnp.asarray(POINTS, jnp.float32)
+    found = jax.jit(lambda x: log_likelihood(process, MIXTURE.denoiser(process), x))(x)
+    assert found.log_density.dtype == found.latent.dtype == jnp.float32
+    gap = log_prior(process, found.latent) - MIXTURE.log_density(process, found.latent, 1.0)
+    np.testing.assert_allclose(found.log_density - gap, MIXTURE.log_density(process, x, T_MIN), atol=5e-3)
+    assert 30 < found.evaluations < 250
+
+
+@pytest.mark.parametrize("t_min", [1e-3, 0.1, 0.4])
+def test_what_is_measured_is_q_at_t_min(t_min):
+    process = CONTINUOUS["cosine"]
+    found = log_likelihood(
+        process, MIXTURE.denoiser(process), jnp.asarray(POINTS, jnp.float32), t_min=t_min, controller=pid(1e-6)
+    )
+    np.testing.assert_allclose(found.log_density, MIXTURE.log_density(process, POINTS, t_min), atol=1e-3)
+
+
+def test_the_prior_below_1_shrinks_as_sigma_does():
+    process, t_max = CONTINUOUS["edm"], 0.5
+    with jax.enable_x64(True):
+        x = jnp.asarray(POINTS)
+        found = log_likelihood(process, MIXTURE.denoiser(process), x, t_max=t_max, controller=pid(1e-7))
+        gap = norm.logpdf(found.latent[:, 0], 0, 40.0) - MIXTURE.log_density(process, found.latent, t_max)
+        np.testing.assert_allclose(found.log_density - gap, MIXTURE.log_density(process, x, T_MIN), atol=1e-4)
+
+
+@pytest.mark.parametrize(("name", "per_sample"), [(name, name == "rectified_flow") for name in CONTINUOUS])
+def test_the_gradient_in_x_is_the_exact_score(name, per_sample):
+    """∇ log p = ∇ log q at t_min, where the prior is q_1 or, to the tolerance, near it."""
+    process = CONTINUOUS[name]
+    with jax.enable_x64(True):
+        x = jnp.asarray(POINTS)
+
+        def total(x):
+            found = log_likelihood(
+                process, MIXTURE.denoiser(process), x, t_min=1e-3, controller=pid(1e-6), per_sample=per_sample
+            )
+            return found.log_density.sum()
+
+        exact = score(process, MIXTURE.denoiser(process)(x, 1e-3), 1e-3)
+        np.testing.assert_allclose(jax.jit(jax.grad(total))(x), exact, rtol=1e-3, atol=5e-3)
+
+
+def network(parameters, x, t, cond):
+    """A small network that predicts eps; cond shifts it."""
+    hidden = jnp.tanh(x @ parameters["in"] + t[:, None] * parameters["time"] + (0 if cond is None else cond))
+    return hidden @ parameters["out"]
+
+
+def parameters(dims=2, width=4, dtype=jnp.float32):
+    keys = jax.random.split(jax.random.key(3), 3)
+    shapes = {"in": (dims, width), "time": (width,), "out": (width, dims)}
+    return {n: 0.5 * jax.random.normal(k, s, dtype) for (n, s), k in zip(shapes.items(), keys, strict=True)}
+
+
+def test_gradients_of_the_network_are_its_finite_differences():
+    process = CONTINUOUS["vp"]
+    with jax.enable_x64(True):
+        theta = parameters(dtype=jnp.float64)
+        x = jax.random.normal(jax.random.key(1), (3, 2), jnp.float64)
+
+        @jax.jit
+        def total(theta):
+            divergence = hutchinson(jax.random.split(jax.random.key(2), 3), (2,))
+            denoise = denoiser(process, lambda x, t, cond: network(theta, x, t, cond))
+            return log_likelihood(
+                process, denoise, x, divergence=divergence, t_min=1e-2, controller=pid(1e-8)
+            ).log_density.sum()
+
+        gradient = jax.grad(total)(theta)
+        for name in theta:
+            at = (0,) * theta[name].ndim
+            high, low = (total(theta | {name: theta[name].at[at].add(step)}) for step in (1e-4, -1e-4))
+            np.testing.assert_allclose(gradient[name][at], (high - low) / 2e-4, rtol=1e-4, atol=1e-5)
+
+
+def test_the_density_of_a_network_integrates_to_1():
+    """Whatever the network, its ODE carries a density: ∫ p dx = 1 on a grid that holds all of the mass."""
+    process, theta = vp(0.1, 2.0), parameters(dims=1)
+    x = jnp.linspace(-30, 30, 3001)[:, None]
+    denoise = denoiser(process, lambda x, t, cond: network(theta, x, t, cond))
+    found = log_likelihood(process, denoise, x, t_min=1e-2, controller=pid(1e-6))
+    np.testing.assert_allclose(np.exp(np.float64(found.log_density)).sum() * 0.02, 1, atol=2e-3)
+
+
+# -- divergences -------------------------------------------------------------------------------------------------
+
+MATRIX = np.random.default_rng(1).normal(size=(5, 5)).astype(np.float32)
+
+
+def linear(x):
+    return x @ MATRIX.T
+
+
+def test_exact_divergence_is_the_trace():
+    x = jax.random.normal(jax.random.key(0), (4, 5))
+    value, divergence = exact_divergence(linear, x)
+    np.testing.assert_allclose(value, linear(x), rtol=1e-6)
+    np.testing.assert_allclose(divergence, np.full(4, np.trace(MATRIX)), rtol=1e-5)
+    # of an event with axes: v = x³ has ∇·v = Σ 3x²
+    x = jax.random.normal(jax.random.key(0), (4, 2, 3))
+    value, divergence = jax.jit(lambda x: exact_divergence(lambda x: x**3, x))(x)
+    np.testing.assert_allclose(value, x**3, rtol=1e-6)
+    np.testing.assert_allclose(divergence, (3 * x**2).sum((1, 2)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("distribution", ["rademacher", "gaussian"])
+@pytest.mark.parametrize("probes", [1, 4])
+def test_hutchinson_is_unbiased_with_the_variance_of_theory(distribution, probes):
+    """Var = 2 Σ_{i≠j} S_ij²/n for signs and 2 ‖S‖²/n for Gaussian noise, S = (A + Aᵀ)/2."""
+    n = 40_000
+    divergence = hutchinson(jax.random.split(jax.random.key(0), n), (5,), probes, distribution)
+    value, found = jax.jit(divergence, static_argnums=0)(linear, jnp.ones((n, 5)))
+    found = np.float64(found)
+    symmetric = (MATRIX + MATRIX.T) / 2
+    kept = symmetric - np.diag(np.diag(symmetric)) if distribution == "rademacher" else symmetric
+    variance = 2 * np.sum(kept**2) / probes
+    assert abs(found.mean() - np.trace(MATRIX)) < 4 * np.sqrt(variance / n)
+    squares = (found - found.mean()) ** 2
+    assert abs(squares.mean() - variance) < 4 * squares.std() / np.sqrt(n)
+    assert squares.std() / np.sqrt(n) < 0.03 * variance  # or the line above could not fail
+    np.testing.assert_allclose(value, linear(np.ones((n, 5))), rtol=1e-5)
+
+
+def test_probes_come_from_the_samples_own_key():
+    keys = jax.random.split(jax.random.key(0), 6)
+    all_of_them = hutchinson(keys, (5,))(linear, jnp.ones((6, 5)))[1]
+    some = hutchinson(keys[2:4], (5,))(linear, jnp.ones((2, 5)))[1]
+    np.testing.assert_array_equal(all_of_them[2:4], some)
+    assert len(set(np.asarray(all_of_them).tolist())) > 3
+
+
+@pytest.mark.parametrize("per_sample", [False, True])
+def test_one_probe_is_exact_where_the_jacobian_is_diagonal(per_sample):
+    """Independent coordinates: the off-diagonal of the Jacobian is 0, so signs have no variance."""
+    process = CONTINUOUS["rectified_flow"]
+    x = jax.random.normal(jax.random.key(1), (3, 4))
+    denoise = gaussian_denoiser(process, MEAN, STD)
+    keys = jax.random.split(jax.random.key(0), 3)
+    for probes in (1, 2):
+        found = log_likelihood(
+            process, denoise, x, divergence=hutchinson(keys, (4,), probes), per_sample=per_sample, controller=pid(1e-6)
+        )
+        m, s = gaussian_law(process, T_MIN)
+        np.testing.assert_allclose(found.log_density, norm.logpdf(x, m, s).sum(-1), atol=1e-3)
+        assert found.steps.shape == ((3,) if per_sample else ())
+
+
+def test_hutchinson_likelihood_is_unbiased():
+    """In correlated dimensions: the mean over probes of log p is the exact log p."""
+    process, theta = CONTINUOUS["vp"], parameters()
+    denoise = denoiser(process, lambda x, t, cond: network(theta, x, t, cond))
+    n = 4000
+    x = jnp.tile(jnp.array([[0.7, -0.4]]), (n, 1))
+    keys = jax.random.split(jax.random.key(0), n)
+    exact = log_likelihood(process, denoise, x[:1], t_min=1e-2, controller=pid(1e-6)).log_density[0]
+    found = np.asarray(
+        log_likelihood(
+            process, denoise, x, divergence=hutchinson(keys, (2,), 1, "gaussian"), t_min=1e-2, controller=pid(1e-6)
+        ).log_density
+    )
+    assert found.std() > 0.05
+    assert abs(found.mean() - exact) < 4 * found.std() / np.sqrt(n)
+
+
+def test_a_divergence_of_ones_own():
+    """A function that knows the answer: for data N(0, s²), ∇·v = d · (log s_t)'."""
+    process = CONTINUOUS["rectified_flow"]
+
+    def naive(field, x):
+        return field(x), jax.vmap(lambda row: jnp.trace(jax.jacfwd(lambda r: field(r[None])[0])(row)))(x)
+
+    x = jax.random.normal(jax.random.key(1), (3, 2))
+    denoise = gaussian_denoiser(process, MEAN, STD)
+    own, exact = (log_likelihood(process, denoise, x, divergence=d).log_density for d in (naive, exact_divergence))
+    np.testing.assert_allclose(own, exact, rtol=1e-5)
+
+
+# -- batches, conditioning, compilation ----------------------------------------------------------------------------
+
+
+def test_neighbours_and_conditioning():
+    """per_sample: the same alone or in a batch, each under its own condition; shared steps: the same to tolerance."""
+    process, theta = CONTINUOUS["vp"], parameters()
+    x, cond = jax.random.normal(jax.random.key(1), (4, 2)), jnp.array([[-1.0], [0.0], [0.5], [3.0]])
+    keys = jax.random.split(jax.random.key(0), 4)
+    denoise = denoiser(process, lambda x, t, cond: network(theta, x, t, cond))
+
+    @jax.jit
+    def alone(key, x, cond):
+        return log_likelihood(
+            process, denoise, x[None], divergence=hutchinson(key[None], (2,)), cond=cond[None], per_sample=True
+        )
+
+    def batch(**options):
+        return log_likelihood(process, denoise, x, divergence=hutchinson(keys, (2,)), cond=cond, **options)
+
+    own, shared = batch(per_sample=True), batch()
+    for i in range(4):
+        one = alone(keys[i], x[i], cond[i])
+        np.testing.assert_allclose(own.log_density[i], one.log_density[0], rtol=1e-6)
+        np.testing.assert_allclose(own.latent[i], one.latent[0], rtol=1e-5, atol=1e-6)
+        assert own.evaluations[i] == one.evaluations[0]
+    np.testing.assert_allclose(shared.log_density, own.log_density, atol=2e-3)
+    bound = denoiser(process, lambda x, t, cond: network(theta, x, t, cond), cond=cond)
+    again = log_likelihood(process, bound, x, divergence=hutchinson(keys, (2,)))
+    np.testing.assert_allclose(again.log_density, shared.log_density, rtol=1e-6)
+    assert np.ptp(own.log_density) > 0.1
+
+
+def test_a_sweep_over_processes_and_parameters_compiles_once():
+    @jax.jit
+    @chex.assert_max_traces(n=1)
+    def found(process, theta, x, key):
+        denoise = denoiser(process, lambda x, t, cond: network(theta, x, t, cond))
+        divergence = hutchinson(jax.random.split(key, 3), (2,))
+        return log_likelihood(process, denoise, x, divergence=divergence).log_density
+
+    values = [
+        found(CONTINUOUS["vp"].replace(beta_max=beta), parameters(), jnp.ones((3, 2)) * beta, jax.random.key(int(beta)))
+        for beta in (5.0, 10.0, 20.0)
+    ]
+    assert np.all(np.isfinite(values))
+    assert len({float(v[0]) for v in values}) == 3
+
+
+# -- bits per dimension --------------------------------------------------------------------------------------------
+
+
+def test_offsets():
+    assert dequantisation_offset(256, 0.0, 1.0) == 8
+    assert dequantisation_offset() == dequantisation_offset(256, -1.0, 1.0) == 7
+    assert dequantisation_offset(2, 0.0, 1.0) == 1
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-1.0, 1.0), (-0.5, 2.5)])
+def test_noise_images_cost_their_entropy(low, high):
+    """Uniform integers have 8 bits each; their dequantised density is uniform, 1/(high − low) per dimension."""
+    dims = 12
+    log_density = jnp.full(3, -dims * math.log(high - low))
+    np.testing.assert_allclose(bits_per_dim(log_density, dims, dequantisation_offset(256, low, high)), 8, rtol=1e-6)
+    np.testing.assert_allclose(bits_per_dim(log_density, dims, 0.0), math.log2(high - low), rtol=1e-5, atol=1e-6)
+
+
+def test_bits_do_not_depend_on_the_scaling():
+    """The flow of data N(m, s²) on [0, 1] and of the same data on [−1, 1], with their own offsets."""
+    process = CONTINUOUS["rectified_flow"]
+    images = jax.random.randint(jax.random.key(0), (5, 4), 0, 256).astype(jnp.uint8)
+    keys = jax.random.split(jax.random.key(1), 5)
+    bits = []
+    for low, mean, std in ((0.0, 0.5, 0.25), (-1.0, 0.0, 0.5)):
+        y = dequantise(keys, images, low=low)
+        found = log_likelihood(process, gaussian_denoiser(process, mean, std), y, t_min=1e-4, controller=pid(1e-6))
+        bits.append(bits_per_dim(found.log_density, 4, dequantisation_offset(256, low, 1.0)))
+    np.testing.assert_allclose(bits[0], bits[1], atol=1e-3)
+    # independent: −log₂ of the Gaussian density on the scale of the integers, plus nothing
+    expected = -norm.logpdf(np.float64(y), 0.0, 0.5).mean(-1) / math.log(2) + 7
+    np.testing.assert_allclose(bits[1], expected, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("levels", "low", "high"), [(256, -1.0, 1.0), (256, 0.0, 1.0), (2, 0.0, 1.0), (10, -3.0, 1.0), (200, -0.1, 0.7)]
+)
+def test_dequantised_integers_come_back_and_fill_their_cells(levels, low, high):
+    images = jnp.tile(jnp.arange(levels, dtype=jnp.uint8), (2000, 1)).reshape(2000, levels, 1)
+    y = dequantise(jax.random.split(jax.random.key(0), 2000), images, levels, low, high)
+    assert y.dtype == jnp.float32
+    assert low <= y.min() < y.max() < high
+    cells = levels * (np.float64(y) - low) / (high - low)
+    np.testing.assert_array_equal(np.floor(cells), images)
+    assert kstest((cells % 1)[:, levels // 2, 0], "uniform").pvalue > 1e-3
+    assert kstest((cells % 1)[:200].ravel(), "uniform").pvalue > 1e-3
+
+
+def test_dequantisation_by_its_own_key():
+    keys = jax.random.split(jax.random.key(0), 4)
+    images = jnp.full((4, 3, 3), 17, jnp.uint8)
+    y = dequantise(keys, images)
+    np.testing.assert_array_equal(dequantise(keys[1:2], images[1:2])[0], y[1])
+    assert len(np.unique(y)) > 30
+
+
+# -- refusals ------------------------------------------------------------------------------------------------------
+
+
+def test_refusals(unchecked):
+    process, x = CONTINUOUS["vp"], jnp.ones((2, 3))
+    denoise = gaussian_denoiser(process, MEAN, STD)
+    discrete = DISCRETE["linear"]
+    keys = jax.random.split(jax.random.key(0), 2)
+    cases = {
+        "use a continuous process": lambda: log_likelihood(discrete, gaussian_denoiser(discrete, MEAN, STD), x),
+        "infinite at t=0": lambda: log_likelihood(process, denoise, x, t_min=0.0),
+        "0 <= t_min < t_max <= 1": lambda: log_likelihood(process, denoise, x, t_max=2.0),
+        "rademacher or gaussian": lambda: hutchinson(keys, (3,), distribution="uniform"),
+        "at least one probe": lambda: hutchinson(keys, (3,), 0),
+        "probes were drawn for 2 samples of shape": lambda: log_likelihood(
+            process, denoise, x, divergence=hutchinson(keys, (4,))
+        ),
+        "levels >= 2 and low < high": lambda: dequantisation_offset(256, 1.0, 1.0),
+        "at most 256 levels": lambda: dequantise(keys, jnp.ones((2, 3), jnp.uint8), 257),
+        "same leading axis": lambda: log_likelihood(process, denoise, x, cond=jnp.ones(3)),
+    }
+    for message, refused in cases.items():
+        with pytest.raises(ValueError, match=message):
+            refused()
+    with pytest.raises(RuntimeError, match="max_steps=3"):
+        log_likelihood(process, denoise, x, max_steps=3)

@@ -1,0 +1,196 @@
+"""Langevin dynamics: its law, its failure on separated modes, and what annealing and correcting mend."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from affine_law import law
+from oracles import CONTINUOUS, Mixture, gaussian_denoiser
+
+from jaxgen.diffusion import Prediction, edm, vp
+from jaxgen.diffusion.times import noise_grid, uniform_grid
+from jaxgen.samplers import (
+    annealed_langevin,
+    ddim,
+    fold_in,
+    langevin,
+    langevin_corrector,
+    noise,
+    predictor_corrector,
+    sample,
+)
+
+MEAN, STD = 0.4, 0.5
+
+
+@pytest.mark.parametrize("name", CONTINUOUS)
+def test_c3_3_langevin_leaves_q_t_invariant_as_its_step_vanishes(name):
+    """x ← x + ε/2 score + √ε z has variance v/(1 − ε/4v) on N(m, v): an error of first order in ε, exactly."""
+    process, t = CONTINUOUS[name], 0.4
+    with jax.enable_x64(True):
+        mean = float(process.alpha(jnp.float64(t))) * MEAN
+        v = float(process.alpha(jnp.float64(t)) ** 2 * STD**2 + process.variance(jnp.float64(t)))
+        denoise = gaussian_denoiser(process, MEAN, STD)
+        for share in (0.2, 0.1, 0.05):
+            # each step of the grid is one move; they end at one time, so all are at (nearly) the same t
+            times = t + 1e-9 * np.linspace(1, 0, int(20 / share))
+            found = law(langevin(share * v), process, denoise, times, mean, 0.5 * v)
+            np.testing.assert_allclose(found[0], mean, rtol=1e-6)
+            np.testing.assert_allclose(found[1], v / (1 - share / 4), rtol=1e-5)
+
+
+def test_c2_7a_without_noise_langevin_climbs_to_the_modes():
+    process, mixture = edm(10.0), Mixture()
+    t = 0.01  # sigma = .1
+    start = jnp.linspace(-1.8, 1.6, 40)[:, None]
+    keys = jax.random.split(jax.random.key(0), 40)
+    climb = langevin(0.01, steps=400, noise_scale=0.0)
+    x = sample(keys, process, mixture.denoiser(process), climb, np.array([t, 0.0]), (1,), start=start)
+    modes = jnp.linspace(-2, 2, 40_001)[:, None]
+    density = mixture.log_density(process, modes, t)
+    peaks = [float(modes[i, 0]) for i in range(1, 40_000) if density[i] > max(density[i - 1], density[i + 1])]
+    assert len(peaks) == 2
+    nearest = np.abs(np.asarray(x) - np.array(peaks)).min(-1)
+    np.testing.assert_allclose(nearest, 0, atol=1e-3)
+    # both are reached
+    assert (x < 0).any()
+    assert (x > 0).any()
+
+
+def test_c2_7b_with_noise_langevin_samples_the_density():
+    """One mode at a time, of the mixture at sigma = .6, where it mixes."""
+    process, mixture, n = edm(10.0), Mixture(), 4000
+    t = 0.06
+    keys = jax.random.split(jax.random.key(0), n)
+    start = jax.random.normal(jax.random.key(1), (n, 1))
+    x = sample(keys, process, mixture.denoiser(process), langevin(0.05, 600), np.array([t, 0.0]), (1,), start=start)
+    grid = np.linspace(-4, 4, 2001)
+    density = np.exp(np.asarray(mixture.log_density(process, jnp.asarray(grid)[:, None], t)))
+    density /= density.sum()
+    mean = (grid * density).sum()
+    variance = ((grid - mean) ** 2 * density).sum()
+    assert abs(float(x.mean()) - mean) < 5 * np.sqrt(variance / n)
+    # the step's own bias, ε/4v, is 2 %
+    np.testing.assert_allclose(x.var(), variance, rtol=0.03 + 5 * np.sqrt(2 / n))
+    right = float((np.asarray(x) > 0).mean())
+    expected = density[grid > 0].sum()
+    assert abs(right - expected) < 0.01 + 5 * np.sqrt(expected * (1 - expected) / n)
+
+
+class Seminar:
+    """The seminar's mixture: 0.8 N((5, 5), I) + 0.2 N((−5, −5), I)."""
+
+    weights, means = np.array([0.8, 0.2]), np.array([[5.0, 5.0], [-5.0, -5.0]])
+
+    def denoiser(self, process):
+        def denoise(x, t, cond=None):
+            alpha, sigma = process.alpha(t), process.sigma(t)
+            variance = alpha**2 + sigma**2
+            offsets = x[:, None] - alpha * self.means
+            logits = np.log(self.weights) - 0.5 * (offsets**2).sum(-1) / variance
+            whitened = (jax.nn.softmax(logits)[..., None] * offsets).sum(1) / variance
+            eps = sigma * whitened
+            return Prediction((x - sigma * eps) / alpha, eps)
+
+        return denoise
+
+
+def test_c1_11_annealing_restores_mode_weights_where_langevin_loses_them():
+    """Langevin from U[−8, 8]² keeps about half of 1280 starts in each mode; annealed from σ = 20 to 1 gives .8 and .2.
+
+    The seminar's figures: ε = .1, T = 1000; ten levels of T = 100 with ε_i = .1 σ_i²/σ_L².
+    """
+    n, process, mixture = 1280, edm(20.0), Seminar()
+    keys = jax.random.split(jax.random.key(0), n)
+    start = jax.random.uniform(jax.random.key(1), (n, 2), minval=-8.0, maxval=8.0)
+    denoise = mixture.denoiser(process)
+    clean = np.array([1e-3, 0.0])  # sigma = .02: the data's own score
+    plain = sample(keys, process, denoise, langevin(0.1, 1000), clean, (2,), start=start)
+    levels = noise_grid(process, np.geomspace(20, 1, 10))
+    assert len(levels) == 11
+    annealed = sample(keys, process, denoise, annealed_langevin(0.1, 1.0, 100), levels, (2,), start=start)
+    share = [float((np.asarray(x).sum(-1) > 0).mean()) for x in (plain, annealed)]
+    # the starts' own halves: which basin a start lies in is settled at once
+    error = np.sqrt(0.25 / n)
+    assert abs(share[0] - 0.5) < 0.03 + 4 * error
+    assert abs(share[1] - 0.8) < 0.02 + 4 * np.sqrt(0.16 / n)
+
+
+def test_final_denoising_is_tweedies_step():
+    """x + σ_L² score at the last level, and nothing before it."""
+    process, mixture = edm(10.0), Mixture()
+    keys = jax.random.split(jax.random.key(0), 200)
+    levels = noise_grid(process, np.geomspace(10, 0.1, 8))
+    denoise = mixture.denoiser(process)
+    plain, final = (
+        sample(keys, process, denoise, annealed_langevin(1e-3, 0.1, 5, last), levels, (1,), trajectory=True)
+        for last in (False, True)
+    )
+    np.testing.assert_array_equal(plain[:-1], final[:-1])
+    x = plain[-1]
+    gradient = jax.vmap(jax.grad(lambda x: mixture.log_density(process, x, 0.01)))(x)
+    np.testing.assert_allclose(final[-1], x + 0.1**2 * gradient, atol=1e-5)
+
+
+@pytest.mark.parametrize("norms", ["sample", "batch"])
+def test_corrector_steps_have_the_stated_signal_to_noise_ratio(norms):
+    """‖(ε/2) score‖ = 2 r² ‖z‖²/‖score‖: r² of Song et al. 2021 in the ratio to the noise √ε z, per sample or mean."""
+    process, d, r = vp(), 64, 0.16
+    keys = jax.random.split(jax.random.key(0), 5)
+    x = jax.random.normal(jax.random.key(1), (5, d)) * jnp.arange(1.0, 6)[:, None]
+    denoise = gaussian_denoiser(process, 0.0, STD)
+    t = jnp.asarray(0.5)
+    after, _ = langevin_corrector(r, norms=norms).step(keys, process, denoise, t, t, x, None)
+    gradient = -x / float(process.alpha(0.5) ** 2 * STD**2 + process.variance(0.5))
+    z = noise(fold_in(keys, 0), (d,))
+    z_norm, g_norm = (np.linalg.norm(v, axis=-1) for v in (z, gradient))
+    if norms == "batch":
+        z_norm, g_norm = z_norm.mean(), g_norm.mean()
+    step = np.broadcast_to(2 * (r * z_norm / g_norm) ** 2, 5)[:, None]  # the paper's ε
+    np.testing.assert_allclose(after, x + step * gradient + np.sqrt(2 * step) * z, rtol=1e-4, atol=1e-5)
+
+
+def test_corrector_brings_back_what_a_coarse_predictor_lost():
+    """C0.5: at ten steps the predictor's law is off; with Langevin at each level it is less so."""
+    with jax.enable_x64(True):
+        process = vp()
+        denoise = gaussian_denoiser(process, MEAN, STD)
+        times = uniform_grid(10)
+        errors = []
+        for predictor in (ddim(), predictor_corrector(ddim(), langevin(0.05, steps=3))):
+            _, variance = law(predictor, process, denoise, times[:-1], 0.0, 1.0)
+            t = jnp.float64(times[-2])
+            exact = float(process.alpha(t) ** 2 * STD**2 + process.variance(t))
+            errors.append(abs(float(variance) - exact) / exact)
+        assert errors[1] < 0.7 * errors[0]
+
+
+def test_corrector_keeps_a_wide_gaussian_within_its_bias():
+    """In many dimensions the norms are nearly fixed, so it is Langevin with step 4 r² v, whose bias is r²."""
+    process, d, r, n = vp(), 256, 0.1, 400
+    keys = jax.random.split(jax.random.key(0), n)
+    t = 0.5
+    v = float(process.alpha(t) ** 2 * STD**2 + process.variance(t))
+    start = np.sqrt(v) * jax.random.normal(jax.random.key(1), (n, d))
+    corrector = langevin_corrector(r, steps=300)
+    denoise = gaussian_denoiser(process, 0.0, STD)
+    x = sample(keys, process, denoise, corrector, np.array([t, t - 1e-3]), (d,), start=start)
+    np.testing.assert_allclose(x.var() / v, 1 + r**2, atol=5 * np.sqrt(2 / (n * d)) + 2 * r**2 / np.sqrt(d))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: langevin(0.0), "positive"),
+        (lambda: langevin(0.1, steps=-1), "steps"),
+        (lambda: langevin(0.1, noise_scale=-1.0), "noise_scale"),
+        (lambda: annealed_langevin(0.1, 0.0, 10), "positive"),
+        (lambda: annealed_langevin(0.1, 1.0, 0), "steps"),
+        (lambda: langevin_corrector(-0.1), "snr"),
+        (lambda: langevin_corrector(norms="mean"), "choose sample or batch"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_refusals(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -1,0 +1,65 @@
+"""Every sampler draws a bimodal density from the prior, under every process it serves: moments and mode weights."""
+
+import jax
+import numpy as np
+import pytest
+from oracles import CONTINUOUS, PROCESSES, Mixture
+
+from jaxgen.diffusion.times import karras_grid, subset_grid
+from jaxgen.samplers import (
+    ddim,
+    ddpm,
+    dpmpp_2m,
+    dpmpp_2m_sde,
+    dpmpp_2s,
+    euler,
+    euler_maruyama,
+    heun,
+    langevin,
+    predictor_corrector,
+    reverse_diffusion,
+    sample,
+)
+
+N = 4000
+KEYS = jax.random.split(jax.random.key(0), N)
+STEPS = 200
+ANY = {
+    "ddpm_large": ddpm("large"),
+    "ddim": ddim(),
+    "ddim_half": ddim(0.5),
+    "reverse_diffusion": reverse_diffusion(),
+    "heun": heun(),
+    "heun_churn": heun(churn=0.05, churn_range=(0.05, 50.0), noise_scale=1.0),
+    "dpmpp_2m": dpmpp_2m(),
+    "dpmpp_2s": dpmpp_2s(),
+    "dpmpp_2m_sde": dpmpp_2m_sde(),
+    "predictor_corrector": predictor_corrector(reverse_diffusion(), langevin(1e-4, steps=2)),
+}
+CONTINUOUS_ONLY = {
+    "euler": euler(),
+    "euler_maruyama": euler_maruyama(),
+    "euler_maruyama_half": euler_maruyama(0.5),
+    "euler_maruyama_double": euler_maruyama(2.0),
+}
+CASES = [(sampler, process) for sampler in ANY for process in PROCESSES]
+CASES += [(sampler, process) for sampler in CONTINUOUS_ONLY for process in CONTINUOUS]
+
+
+def grid(process):
+    if process.steps is not None:
+        return subset_grid(process.steps, min(STEPS, process.steps))
+    return karras_grid(process, STEPS, 0.01, 160.0)
+
+
+@pytest.mark.parametrize(("sampler", "name"), CASES)
+def test_a_sampler_draws_the_mixture(sampler, name):
+    process, mixture = PROCESSES[name], Mixture()
+    stepper = (ANY | CONTINUOUS_ONLY)[sampler]
+    x = np.asarray(sample(KEYS, process, mixture.denoiser(process), stepper, grid(process), (1,)))[:, 0]
+    right = x > -0.2
+    assert abs(right.mean() - 0.7) < 5 * np.sqrt(0.21 / N)
+    for component, mean, std in ((x[right], 0.8, 0.2), (x[~right], -1.0, 0.3)):
+        # the table of fifty steps is coarse
+        assert abs(component.mean() - mean) < 0.1 * std + 3 * std / np.sqrt(len(component))
+        np.testing.assert_allclose(component.std(), std, rtol=0.12 + 3 / np.sqrt(2 * len(component)))
