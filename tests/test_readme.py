@@ -30,7 +30,39 @@ def test_the_example_learns_the_circle(example):
     assert np.hypot(np.cos(angle).mean(), np.sin(angle).mean()) < 0.12
 
 
-@pytest.mark.parametrize("block", BLOCKS[1:], ids=["nnx", "equinox"])
+def on_the_circle(x, within=0.1):
+    return abs(np.median(np.hypot(*np.asarray(x).T)) - 1) < within
+
+
+def test_every_way_of_sampling(example):
+    names = dict(example)
+    exec(BLOCKS[1], names)
+    assert on_the_circle(names["few"])
+    assert on_the_circle(names["ode"].x)
+    assert 20 < names["ode"].evaluations < 500
+    # the model's density is high where its samples are, and low in the middle of the circle
+    inside = diffusion.log_likelihood(names["process"], names["denoise"], names["ode"].x / 3).log_density
+    assert np.median(names["found"].log_density) > np.median(inside) + 2
+
+
+def test_a_sampler_of_ones_own(example):
+    """The midpoint rule: as good as its many steps, and of second order, unlike Euler's."""
+    assert len([line for line in BLOCKS[2].splitlines() if line.strip()]) <= 10
+    names = dict(example)
+    exec(BLOCKS[1], names)
+    exec(BLOCKS[2], names)
+    assert on_the_circle(names["x"])
+    process, keys, start = names["process"], names["keys"], jax.random.normal(jax.random.key(5), (100, 2))
+
+    def solve(sampler, n):
+        times = np.linspace(0.8, 0.2, n + 1)
+        return samplers.sample(keys, process, names["denoise"], sampler, times, (2,), start=start)
+
+    errors = [float(jnp.abs(solve(names["midpoint"](), n) - solve(samplers.heun(), 400)).mean()) for n in (10, 20)]
+    assert errors[1] < errors[0] / 2.8
+
+
+@pytest.mark.parametrize("block", BLOCKS[3:], ids=["nnx", "equinox"])
 def test_other_networks_train_and_sample(example, block):
     names = dict(example)
     exec(block, names)
@@ -55,5 +87,5 @@ def test_other_networks_train_and_sample(example, block):
 
 
 def test_the_readme_is_short_enough_to_read():
-    assert len(BLOCKS) == 3
+    assert len(BLOCKS) == 5
     assert len([line for line in BLOCKS[0].splitlines() if line.strip()]) <= 17

@@ -122,6 +122,7 @@ def sample_sde(
     of Euler's last step. Raises ValueError where the SDE is infinite at t_max (cosine, rectified flow at 1), for a
     discrete process, a negative strength, steps < 1, and Euler with a controller; RuntimeError as `integrate` does.
     """
+    check_keys(keys)
     check_interval(process, t_min, t_max)
     _check_coefficients(process, t_max)
     if not isinstance(strength, jax.core.Tracer) and strength < 0:

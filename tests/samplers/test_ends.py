@@ -28,17 +28,15 @@ from jaxgen.samplers import (
 )
 
 ANY = [
-    ddpm("small"), ddpm("large"), ddim(), ddim(1.0), reverse_diffusion(), heun(), heun(churn=0.4),
-    dpmpp_1(), dpmpp_2m(), dpmpp_2s(), dpmpp_2m_sde(), annealed_langevin(1e-3, 1.0, 2, final_denoising=True),
-    predictor_corrector(reverse_diffusion(), langevin_corrector()),
-    predictor_corrector(dpmpp_2m(), langevin_corrector(norms="batch")),
+    ddpm("large"), ddim(), ddim(1.0), reverse_diffusion(), heun(churn=0.4), dpmpp_2m(), dpmpp_2s(), dpmpp_2m_sde(),
+    annealed_langevin(1e-3, 1.0, 2, final_denoising=True),
+    predictor_corrector(dpmpp_1(), langevin_corrector(norms="batch")),
 ]  # fmt: skip
-CONTINUOUS_ONLY = [euler(), euler_maruyama(), euler_maruyama(2.0)]
+CONTINUOUS_ONLY = [euler(), euler_maruyama()]
 
 
-@pytest.mark.parametrize("kind", ["eps", "x0", "v"])
+@pytest.mark.parametrize(("kind", "dtype"), [("eps", jnp.float32), ("eps", jnp.bfloat16), ("v", jnp.bfloat16)])
 @pytest.mark.parametrize("name", PROCESSES)
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_samples_are_finite_from_end_to_end(name, kind, dtype):
     process = PROCESSES[name]
     samplers = ANY + (CONTINUOUS_ONLY if process.steps is None else [])

@@ -1,0 +1,90 @@
+"""The score-SDE experiment from its command line: a whole small run, its parts, and what it refuses."""
+
+import json
+import re
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+from oracles import Mixture
+
+from experiments import launch, score_sde
+from experiments import score_sde_report as figures
+from jaxgen.data import render_sprites
+from jaxgen.diffusion import vp
+from jaxgen.samplers import euler_maruyama, sample
+
+pytestmark = pytest.mark.filterwarnings("ignore:Fréchet distance of 64-dimensional")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A whole smoke run."""
+    root = tmp_path_factory.mktemp("runs")
+    score_sde.main(replace(score_sde.PRESETS["smoke"], runs=root, progress=False))
+    (directory,) = (root / "score_sde").iterdir()
+    return directory
+
+
+def test_a_run_leaves_its_report(finished):
+    page = (finished / "report.html").read_text()
+    assert not re.search(r'(src|href)="(?!data:|#)', page)
+    for words in ("bits/dim", "Δt < 0", "DPM-Solver++(2M)", "held-out real images", "One denoiser, three processes"):
+        assert words in page, words
+    figures = {file.name for file in (finished / "figures").iterdir()}
+    assert figures == {
+        "data.png", "processes.png", "forward.png", "loss.png", "quality-and-calls.png", "few-calls.png",
+        "many-calls.png", "own-clocks.png", "samples.png", "predictor-corrector.png", "ode-samples.png",
+        "encoding.png", "interpolation.png",
+    }  # fmt: skip
+    metrics = json.loads((finished / "metrics.json").read_text())
+    calls = {(row["sampler"], row["budget"]): row["calls"] for row in metrics["quality_by_calls"]}
+    assert calls["DDIM", 3] == 3
+    assert calls["Heun", 4] == 3  # two steps, the last of one call
+    # samplers in x/alpha and sigma/alpha cannot tell the processes apart
+    assert max(metrics["same_images"].values()) < 5e-3
+    assert {row["process"] for row in metrics["bits_per_dim"]} == {"VE", "VP", "sub-VP"}
+    # an untrained denoiser is nearly Gaussian, whose codes both networks share
+    assert metrics["encoding"][0]["correlation"] > 0.95
+    assert metrics["round_trip"] < 0.05
+
+
+def test_the_exams_update_is_euler_maruyama():
+    """Term by term, but for the last step's noise, which the library leaves out."""
+    process, keys = vp(), jax.random.split(jax.random.key(0), 50)
+    times = np.linspace(1, 0.2, 9)
+    denoise = Mixture().denoiser(process)
+    found = [sample(keys, process, denoise, s, times, (1,)) for s in (figures.exam_update(), euler_maruyama())]
+    np.testing.assert_allclose(*found, atol=1e-4)
+
+
+def test_great_circles_keep_their_ends_and_length():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 5, 4, 4, 3))
+    np.testing.assert_allclose(figures.great_circle(a, b, 0.0), a, atol=1e-12)
+    np.testing.assert_allclose(figures.great_circle(a, b, 1.0), b, atol=1e-12)
+    norm = lambda x: np.linalg.norm(x.reshape(5, -1), axis=-1)
+    np.testing.assert_allclose(norm(figures.great_circle(a, b, 0.3)), 0.7 * norm(a) + 0.3 * norm(b))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"samples": 10}, "--samples 10"),
+        ({"calls": (2,)}, "Heun needs 3 calls"),
+        ({"tolerances": (2.0,)}, "--tolerances"),
+        ({"twin_steps": 0}, "--twin-steps must be at least 1"),
+    ],
+)
+def test_refusals(change, message):
+    with pytest.raises(ValueError, match=message):
+        replace(score_sde.PRESETS["smoke"], **change)
+
+
+def test_images_of_another_size_are_refused_before_anything_is_written(tmp_path):
+    np.save(tmp_path / "images.npy", render_sprites(60, 0).images[:, :10])
+    config = replace(score_sde.PRESETS["smoke"], data=tmp_path / "images.npy", runs=tmp_path / "runs")
+    with pytest.raises(launch.BadInput):
+        score_sde.main(config)
+    assert not (tmp_path / "runs").exists()
