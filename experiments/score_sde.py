@@ -61,9 +61,9 @@ class Config:
     """Channels of the U-Net's first level."""
     multipliers: tuple[int, ...] = (1, 2, 4)
     """Channels of each level, in multiples of the first."""
-    steps: int = 4000
+    steps: int = 2600
     """Training steps of a network."""
-    twin_steps: int = 2000
+    twin_steps: int = 1400
     """Training steps of the network of another seed, for the comparison of codes."""
     batch_size: int = 32
     learning_rate: float = 2e-3
@@ -73,13 +73,13 @@ class Config:
     """Training steps of the classifier whose features the Fréchet distance uses."""
     samples: int = 128
     """Samples per method, drawn as one batch."""
-    calls: tuple[int, ...] = (5, 10, 20, 50)
+    calls: tuple[int, ...] = (10, 20, 50)
     """Network calls per sample in the comparison of samplers."""
     corrector_calls: int = 40
     """Network calls of the predictor, and of predictor and corrector together."""
-    tolerances: tuple[float, ...] = (1e-1, 1e-2, 1e-3)
+    tolerances: tuple[float, ...] = (1e-2, 1e-3)
     """rtol = atol of the adaptive ODE; the last is also the reference for the others."""
-    likelihood_images: int = 64
+    likelihood_images: int = 32
     """Held-out images whose likelihood is computed."""
     checkpoint_every: int = 1000
     seed: int = 0

@@ -139,7 +139,11 @@ def dequantisation_offset(levels: int = 256, low: float = -1.0, high: float = 1.
 
 
 def dequantise(
-    keys: Key[Array, " b"], images: UInt8[Array, "b *event"], levels: int = 256, low: float = -1.0, high: float = 1.0
+    keys: Key[Array, " b"],
+    images: UInt8[ArrayLike, "b *event"],
+    levels: int = 256,
+    low: float = -1.0,
+    high: float = 1.0,
 ) -> Float[Array, "b *event"]:
     """low + (high − low) (x + u)/levels with u uniform in (0, 1), float32: integers spread evenly over [low, high).
 

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 from oracles import PROCESSES, Mixture, snap
 
-from jaxgen.diffusion import Gaussian, discrete, gaussian_kl, linear_betas, perturb, posterior, score
+from jaxgen.diffusion import Gaussian, discrete, edm, gaussian_kl, linear_betas, perturb, posterior, score, ve
 from jaxgen.diffusion.kernel import posterior_coefficients
+from jaxgen.diffusion.times import noise_grid
+from jaxgen.samplers import annealed_langevin, euler_maruyama, noise, sample
 
 T = 100
+MIXTURE = Mixture()
 BETAS = linear_betas(T, 1e-3, 0.1)
 CHAIN = discrete(BETAS)
 ALPHA_BAR = np.cumprod(1 - BETAS)
@@ -72,3 +75,37 @@ def test_c0_8c_weight_of_the_eps_form(i):
     kl, _ = kl_to_model(i, x0, x_t, model_mean, std)
     weight = BETAS[i] ** 2 / (2 * std**2 * (1 - BETAS[i]) * (1 - ALPHA_BAR[i]))
     np.testing.assert_allclose(kl, weight * np.sum((eps - model_eps) ** 2, -1), rtol=2e-3)
+
+
+def test_c0_3_noise_levels_must_be_close_enough_to_overlap():
+    """Annealed Langevin through ten levels finds the modes' weights; through two, of equal cost, it does not.
+
+    Between distant levels the samples do not begin in the bulk of the next law, and there is no time to move between
+    modes any more: what is left is the share that the first, nearly structureless level put on each side.
+    """
+    process, n, last = edm(20.0), 2000, 0.1
+    keys = jax.random.split(jax.random.key(0), n)
+    shares = {}
+    for levels in (10, 2):
+        times = noise_grid(process, np.geomspace(20, last, levels))
+        sampler = annealed_langevin(0.1 * last**2, last, 1000 // levels)
+        x = sample(keys, process, MIXTURE.denoiser(process), sampler, times, (1,))
+        shares[levels] = float((np.asarray(x) > -0.2).mean())
+    error = np.sqrt(0.21 / n)
+    assert abs(shares[10] - 0.7) < 5 * error + 0.01
+    assert abs(shares[2] - 0.7) > 8 * error
+
+
+@pytest.mark.parametrize(("t", "s"), [(1.0, 0.95), (0.5, 0.4)])
+def test_c0_5_eulers_step_of_the_reverse_ve_sde_has_a_negative_dt(t, s):
+    """x ← x − g² score Δt + g √|Δt| z with Δt = s − t < 0 and g² = d sigma²/dt."""
+    process = ve(0.01, 10.0)
+    keys = jax.random.split(jax.random.key(0), 9)
+    x = jnp.linspace(-8, 8, 9)[:, None]
+    denoise = MIXTURE.denoiser(process)
+    found, _ = euler_maruyama().step(keys, process, denoise, jnp.asarray(t), jnp.asarray(s), x, None)
+    g_squared = 2 * np.log(1000.0) * (0.01 * 1000.0**t) ** 2
+    dt = s - t
+    gradient = jax.vmap(jax.grad(lambda x: MIXTURE.log_density(process, x, t)))(x)
+    expected = x - g_squared * gradient * dt + np.sqrt(g_squared * abs(dt)) * noise(keys, (1,))
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)

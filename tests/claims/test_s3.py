@@ -1,11 +1,26 @@
 """Claims of S3, the seminar on diffusion models."""
 
+from itertools import pairwise
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from oracles import CONTINUOUS, Mixture
 
-from jaxgen.diffusion import cosine_betas, discrete, linear_betas, marginal, perturb
+from jaxgen.diffusion import (
+    cosine_betas,
+    discrete,
+    linear_betas,
+    marginal,
+    perturb,
+    reverse_sde,
+    sde_coefficients,
+    transition,
+    ve,
+    vp,
+)
+from jaxgen.diffusion.prediction import score, target
 
 
 @pytest.mark.parametrize("betas", [linear_betas(200), cosine_betas(200)], ids=["linear", "cosine"])
@@ -22,3 +37,60 @@ def test_c3_6_the_marginal(betas):
     assert np.all(np.abs(x.mean(0) - np.sqrt(alpha_bar[99]) * x0[0]) < 5 * np.sqrt((1 - alpha_bar[99]) / n))
     covariance = np.cov(np.asarray(x).T)
     np.testing.assert_allclose(covariance, (1 - alpha_bar[99]) * np.eye(2), atol=5 * np.sqrt(2 / n))
+
+
+def test_c3_10_the_ddpm_chain_tends_to_the_vp_sde():
+    """With β_i = β(i/N)/N the chain's log ᾱ tends to −∫β, its error halving as N doubles."""
+    errors = []
+    for n in (100, 200, 400):
+        chain = discrete((0.1 + 19.9 * (np.arange(n) + 1) / n) / n)
+        t = np.linspace(0.1, 1, 10)
+        errors.append(np.abs(chain.log_alpha(t) - vp().log_alpha(t)).max())
+    np.testing.assert_allclose(np.array(errors[:-1]) / errors[1:], 2, rtol=0.1)
+
+
+def test_c3_10_the_smld_chain_tends_to_the_ve_sde():
+    """The variance that a step of the ladder adds, over its length, tends to g² = d sigma²/dt."""
+    process, t = ve(0.01, 50.0), 0.6
+    g_squared = float(sde_coefficients(process, t).diffusion_squared)
+    np.testing.assert_allclose(g_squared, (0.01 * 5000**t) ** 2 * 2 * np.log(5000), rtol=1e-4)
+    with jax.enable_x64(True):
+        gaps = [float(transition(process, t - h, t).variance) / h - g_squared for h in (0.02, 0.01, 0.005)]
+    ratios = np.array(gaps[:-1]) / gaps[1:]
+    assert np.all(np.abs(ratios - 2) < 0.2)
+
+
+@pytest.mark.parametrize("name", CONTINUOUS)
+def test_c3_10_the_reverse_sde_undoes_the_forward_one(name):
+    """−∂q/∂t by the Fokker–Planck equation of the reverse SDE equals that of the forward one, on a mixture."""
+    process, mixture, t = CONTINUOUS[name], Mixture(), 0.5
+    with jax.enable_x64(True):
+        x = jnp.linspace(-1.5, 1.5, 7, dtype=jnp.float64)
+        density = lambda x, t: jnp.exp(mixture.log_density(process, jnp.atleast_1d(x), t))
+        rate = jax.vmap(jax.grad(density, 1), (0, None))(x, t)
+        for strength in (1.0, 0.5):
+
+            def flux(x, strength=strength):
+                drift, diffusion = reverse_sde(process, mixture.denoiser(process), x.reshape(1, 1), t, strength)
+                # time runs backwards: −∂q/∂t = ∂(drift q)/∂x + ½ g² ∂²q/∂x²
+                return drift[0, 0] * density(x, t) + 0.5 * diffusion**2 * jax.grad(density)(x, t)
+
+            reversed_rate = jax.vmap(jax.grad(flux))(x)
+            np.testing.assert_allclose(-reversed_rate, rate, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", CONTINUOUS)
+def test_c3_10_continuous_dsm_is_minimised_by_the_score(name):
+    """The mean of the denoising target −ε/sigma over a bin of x_t is the score of q_t there, at every t."""
+    process, mixture, n = CONTINUOUS[name], Mixture(), 400_000
+    x0 = mixture.sample(jax.random.key(0), n)
+    eps = jax.random.normal(jax.random.key(1), x0.shape)
+    for t in (0.3, 0.7):
+        x = np.asarray(perturb(process, x0, t, eps))[:, 0]
+        targets = np.asarray(target(process, "score", x0, eps, jnp.full(n, t)))[:, 0]
+        exact = np.asarray(score(process, mixture.denoiser(process)(jnp.asarray(x)[:, None], t), t))[:, 0]
+        edges = np.quantile(x, np.linspace(0, 1, 21))
+        for low, high in pairwise(edges):
+            inside = (x >= low) & (x < high)
+            gap = targets[inside] - exact[inside]
+            assert abs(gap.mean()) < 5 * gap.std() / np.sqrt(inside.sum()) + 1e-5

@@ -30,7 +30,7 @@ def finished(tmp_path_factory):
 def test_a_run_leaves_its_report(finished):
     page = (finished / "report.html").read_text()
     assert not re.search(r'(src|href)="(?!data:|#)', page)
-    for words in ("bits/dim", "Δt < 0", "DPM-Solver++(2M)", "held-out real images", "One denoiser, three processes"):
+    for words in ("bits/dim", "Δt &lt; 0", "DPM-Solver++(2M)", "held-out images", "One denoiser, three processes"):
         assert words in page, words
     figures = {file.name for file in (finished / "figures").iterdir()}
     assert figures == {

@@ -107,8 +107,8 @@ def test_predictor_corrector_without_corrector_steps_is_the_predictor(name, corr
         assert_same(both, predictor, process, grid(process))
 
 
-def test_corrector_alone_is_annealed_langevin():
-    """C0.5: with a predictor that only hands over, what is left is Langevin at each level in turn."""
+def test_c0_5_the_corrector_alone_is_annealed_langevin():
+    """With a predictor that only hands over, what is left is Langevin at each level in turn."""
     process, times = edm(10.0), np.geomspace(1, 0.01, 6)
     stay = Sampler(lambda key, process, denoise, t, s, x, carry: (x, carry))
     start = jax.random.normal(jax.random.key(1), (50, 1)) * 10
