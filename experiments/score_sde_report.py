@@ -278,8 +278,8 @@ def one_denoiser(report: Report, models: Mapping, images: Mapping, keys: jax.Arr
     report.finding(
         "**One denoiser, three processes.** In x/α and σ/α the three are one: on the same noise levels and noise, "
         f"DPM-Solver++(2M) under VE and sub-VP draws VP's images, within {gaps['VE']:.2g} and {gaps['sub-VP']:.2g} "
-        "(root mean square on [−1, 1]; VE ends with the noise of its σ_min, .01). What sets the processes apart is their "
-        "clock, and samplers that live in it."
+        "(root mean square on [−1, 1]; VE ends with the noise of its σ_min, .01). What sets the processes apart is "
+        "their clock, and samplers that live in it."
     )
 
 
