@@ -61,7 +61,7 @@ class Config:
     """Channels of the U-Net's first level."""
     multipliers: tuple[int, ...] = (1, 2, 4)
     """Channels of each level, in multiples of the first."""
-    steps: int = 2600
+    steps: int = 4000
     """Training steps of a network."""
     twin_steps: int = 1400
     """Training steps of the network of another seed, for the comparison of codes."""
