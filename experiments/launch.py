@@ -62,8 +62,13 @@ def command(module: str, arguments: Sequence[str] | None = None) -> str:
 
 
 def begin(name: str, config: Any) -> Path:
-    """The run's directory, holding its configuration: a new one, or the one being resumed."""
+    """The run's directory, holding its configuration: a new one, or the one being resumed.
+
+    Raises FileNotFoundError where there is no checkpoint to resume from.
+    """
     if config.resume is not None:
+        if not any(config.resume.glob("**/checkpoints/*")):
+            raise FileNotFoundError(f"no checkpoint to resume from under {config.resume}: start without --resume")
         return config.resume
     directory = run_directory(config.runs, name)
     write_json(directory / "config.json", asdict(config))

@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import launch
-from experiments import score_sde_report as figures
+from experiments import score_sde_samplers as samplers
+from experiments import score_sde_solvers as solvers
 from experiments.features import train_judge
 from experiments.images import load, source
 from experiments.training import train_network
@@ -77,7 +78,9 @@ class Config:
     """Network calls per sample in the comparison of samplers."""
     corrector_calls: int = 40
     """Network calls of the predictor, and of predictor and corrector together."""
-    tolerances: tuple[float, ...] = (1e-2, 1e-3)
+    snr: float = 0.5
+    """r of the corrector; Song et al. 2021 take .16, with a thousand steps."""
+    tolerances: tuple[float, ...] = (1e-1, 1e-2, 1e-3)
     """rtol = atol of the adaptive ODE; the last is also the reference for the others."""
     likelihood_images: int = 32
     """Held-out images whose likelihood is computed."""
@@ -119,7 +122,7 @@ PRESETS = {
         preset="paper", images=89_400, separate=True, channels=128, multipliers=(1, 2, 2), steps=100_000,
         twin_steps=100_000, batch_size=128,
         learning_rate=2e-4, ema=0.9999, judge_steps=4000, samples=3000, calls=(5, 10, 20, 50, 100, 200, 500, 1000),
-        corrector_calls=2000, tolerances=(1e-1, 1e-2, 1e-3, 1e-4, 1e-5), likelihood_images=1000,
+        corrector_calls=2000, snr=0.16, tolerances=(1e-1, 1e-2, 1e-3, 1e-4, 1e-5), likelihood_images=1000,
         checkpoint_every=5000,
     ),
 }  # fmt: skip
@@ -159,7 +162,7 @@ def train(
     """
     shape, net = train_images.shape[1:], UNet(config.channels, config.multipliers)
     sigma_data = float(np.sqrt(np.mean(np.square(train_images[:5000] / 127.5 - 1))))
-    params = jax.jit(net.init)(jax.random.key(seed, impl="rbg"), jnp.zeros((1, *shape)), jnp.zeros(1))
+    params = _init(net, jax.random.key(seed, impl="rbg"), jnp.zeros((1, *shape)), jnp.zeros(1))
     if process is None:
         process = edm()
         objective = {"weighting": weighting.edm(sigma_data), "times": times.log_normal(process, -0.8, 1.6)}
@@ -177,6 +180,11 @@ def train(
         held_out_loss=lambda params: jnp.mean(loss(jax.random.key(1), params, (held_out,))),
     )  # fmt: skip
     return Model(process, net, params, sigma_data, shape, history)
+
+
+@partial(jax.jit, static_argnums=0)
+def _init(net: UNet, *args: jax.Array) -> Any:
+    return net.init(*args)
 
 
 def train_all(config: Config, kinds: dict[str, GaussianProcess], *data: Any, directory: Path) -> tuple[dict, Model]:
@@ -214,31 +222,32 @@ def main(config: Config) -> Path:
     data = train_images, jnp.asarray(held_out[:256])
     models, twin = train_all(config, kinds, *data, directory=directory)
     judge = train_judge(train_set, test_set, steps=config.judge_steps, seed=config.seed, progress=config.progress)
-    quality = figures.Quality(judge, train_set.images, test_set.images, config.samples)
+    quality = samplers.Quality(judge, train_set.images, test_set.images, config.samples)
     keys = jax.random.split(jax.random.key(config.seed + 3), config.samples)
+    draws = {name: samplers.Drawer(model, keys) for name, model in models.items()}
 
     report.section("The data and the three processes")
     report.figure(
         image_grid(train_set.images[:60], 15), "data", f"Training images, 60 of {len(train_set)}, {source(config)}."
     )
-    figures.three_processes(report, kinds, train_set.images[:3])
+    samplers.three_processes(report, kinds, train_set.images[:3])
     trained = models if config.separate else {"all processes": models["VP"]}
-    figures.training(report, trained, twin, config.batch_size)
+    samplers.training(report, trained, twin, config.batch_size)
 
     report.section("Every sampler, by network calls")
-    images = figures.quality_by_calls(report, models["VP"], quality, keys, config.calls, config.tolerances[-1])
-    figures.own_clocks(report, models, quality, keys, config.calls)
+    images = samplers.quality_by_calls(report, draws["VP"], quality, config.calls, config.tolerances[-1])
+    samplers.own_clocks(report, draws, quality, config.calls)
     if not config.separate:
-        figures.one_denoiser(report, models, images, keys, config.calls)
+        samplers.one_denoiser(report, draws, images, config.calls)
     report.section("Predictor and corrector")
-    figures.predictor_corrector_comparison(report, models, quality, keys, config.corrector_calls)
+    samplers.predictor_corrector_comparison(report, draws, quality, config.corrector_calls, config.snr)
     report.section("The adaptive ODE")
-    figures.adaptive_ode(report, models, quality, keys, config.tolerances, config.corrector_calls)
+    solvers.adaptive_ode(report, models, quality, keys, config.tolerances, config.corrector_calls)
     report.section("Likelihood")
-    figures.likelihood(report, models, held_out, config.likelihood_images, config.seed)
+    solvers.likelihood(report, models, held_out, config.likelihood_images, config.seed)
     report.section("Codes")
-    figures.unique_encoding(report, models["VP"], twin, held_out[: config.likelihood_images], config.seed)
-    figures.interpolation(report, models["VP"], held_out, config.seed)
+    solvers.unique_encoding(report, models["VP"], twin, held_out[: config.likelihood_images], config.seed)
+    solvers.interpolation(report, models["VP"], held_out, config.seed)
     path = report.save(directory)
     print(f"report: {path}")
     return path

@@ -37,7 +37,7 @@ def train_network(
     """Averaged parameters and the history of the losses; checkpoints and the log lie in `directory`.
 
     loss(key, params, batch) -> (B,). held_out_loss(params) -> () is followed on the averaged parameters. With
-    config.resume the directory's last checkpoint is continued.
+    config.resume the directory's last checkpoint is continued, if it has one.
     """
     decay = {"cosine": optax.cosine_decay_schedule, "linear": lambda lr, n: optax.linear_schedule(lr, 0.0, n)}
     rate = optax.join_schedules(

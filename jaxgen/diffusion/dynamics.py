@@ -12,7 +12,7 @@ from jaxgen.diffusion.broadcast import per_example
 from jaxgen.diffusion.denoiser import Denoiser
 from jaxgen.diffusion.kernel import sde_coefficients
 from jaxgen.diffusion.prediction import Prediction
-from jaxgen.diffusion.process import GaussianProcess, rate
+from jaxgen.diffusion.process import GaussianProcess, rates
 
 
 def flow(process: GaussianProcess, prediction: Prediction, t: ArrayLike) -> Float[Array, "b *event"]:
@@ -21,7 +21,7 @@ def flow(process: GaussianProcess, prediction: Prediction, t: ArrayLike) -> Floa
     Equal to f x − ½ g² score (Song et al. 2021, eq. 13) and finite where f and g² are not (alpha = 0); infinite only
     where sigma' is (t = 0 of vp and cosine). Raises ValueError for a discrete process.
     """
-    (_, alpha_rate), (_, sigma_rate) = rate(process, process.alpha, t), rate(process, process.sigma, t)
+    alpha_rate, sigma_rate = rates(process, t)
     x0, eps, _ = prediction
     return per_example(alpha_rate, x0) * x0 + per_example(sigma_rate, eps) * eps
 
@@ -67,8 +67,8 @@ def check_interval(process: GaussianProcess, t_min: ArrayLike, t_max: ArrayLike)
         raise ValueError(f"need 0 <= t_min < t_max <= 1 (0 clean data, 1 the prior), got {t_min} and {t_max}")
     for t in (t_min, t_max):
         with jax.ensure_compile_time_eval():
-            rates = [rate(process, function, t)[1] for function in (process.alpha, process.sigma)]
-        if not any(isinstance(value, jax.core.Tracer) for value in rates) and not np.all(np.isfinite(rates)):
+            slopes = rates(process, t)
+        if not any(isinstance(slope, jax.core.Tracer) for slope in slopes) and not np.all(np.isfinite(slopes)):
             raise ValueError(
                 f"the velocity of {type(process).__name__} is infinite at t={t}: keep away, e.g. t_min=1e-5"
             )

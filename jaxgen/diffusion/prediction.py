@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from jaxgen.diffusion.broadcast import per_example, safe_divide
-from jaxgen.diffusion.process import GaussianProcess, checked_time, rate
+from jaxgen.diffusion.process import GaussianProcess, checked_time, rates
 
 Kind = Literal["eps", "x0", "v", "score", "velocity"]
 
@@ -52,7 +52,7 @@ def target(
         case "v":
             return per_example(process.alpha(t), x0) * eps - per_example(process.sigma(t), x0) * x0
         case "velocity":
-            (_, alpha_rate), (_, sigma_rate) = rate(process, process.alpha, t), rate(process, process.sigma, t)
+            alpha_rate, sigma_rate = rates(process, t)
             return per_example(alpha_rate, x0) * x0 + per_example(sigma_rate, x0) * eps
 
 
@@ -76,7 +76,7 @@ def to_x0_eps(
             norm = alpha**2 + sigma**2
             return Prediction((alpha * x - sigma * output) / norm, (sigma * x + alpha * output) / norm)
         case "velocity":
-            (_, alpha_rate), (_, sigma_rate) = rate(process, process.alpha, t), rate(process, process.sigma, t)
+            alpha_rate, sigma_rate = rates(process, t)
             finite = per_example(jnp.isfinite(sigma_rate), x)
             alpha_rate, sigma_rate = per_example(alpha_rate, x), jnp.where(finite, per_example(sigma_rate, x), 0)
             determinant = alpha * sigma_rate - sigma * alpha_rate
@@ -106,7 +106,7 @@ def eps_error_ratio(process: GaussianProcess, kind: Kind, t: ArrayLike) -> Float
         case "v":
             return (alpha / (alpha**2 + sigma**2)) ** 2
         case "velocity":
-            (_, alpha_rate), (_, sigma_rate) = rate(process, process.alpha, t), rate(process, process.sigma, t)
+            alpha_rate, sigma_rate = rates(process, t)
             return (alpha / (alpha * sigma_rate - sigma * alpha_rate)) ** 2
 
 

@@ -100,3 +100,8 @@ def rate(process: GaussianProcess, function: Callable[[Array], Array], t: ArrayL
         )
     t = checked_time(t)
     return jax.jvp(lambda t: jnp.broadcast_to(function(t), t.shape), (t,), (jnp.ones_like(t),))
+
+
+def rates(process: GaussianProcess, t: ArrayLike) -> tuple[Array, Array]:
+    """alpha' and sigma' at t, as `rate` gives them and with its errors."""
+    return rate(process, process.alpha, t)[1], rate(process, process.sigma, t)[1]

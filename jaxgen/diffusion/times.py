@@ -108,10 +108,22 @@ def noise_grid(process: GaussianProcess, sigmas: Float[np.ndarray, " n"]) -> Gri
     """The times at which sigma/alpha takes the given descending values, then 0.
 
     Values beyond the process's range take its end, and those that meet at one time (on a table, or beyond the range)
-    are merged, so the grid may have fewer than n steps: its length tells. Needs a concrete process.
+    are merged, so the grid may have fewer than n steps: its length tells. A level that lies at t = 0, where `ve` still
+    has sigma_min, is taken just above it. Needs a concrete process.
+    Raises ValueError for values that are not positive, finite and descending, and for a traced process.
     """
+    sigmas = np.asarray(sigmas, np.float64)
+    if sigmas.ndim != 1 or not np.all((sigmas > 0) & np.isfinite(sigmas)) or not np.all(np.diff(sigmas) < 0):
+        raise ValueError(f"noise levels must be positive, finite and strictly descending, the 0 left out: got {sigmas}")
     with jax.ensure_compile_time_eval():  # a grid may be made inside a jitted function
-        times = np.asarray(process.time_at_log_snr(-2 * np.log(sigmas)), np.float64)
+        times, noise_at_0 = process.time_at_log_snr(-2 * np.log(sigmas)), process.sigma(0.0)
+    if isinstance(times, jax.core.Tracer) or isinstance(noise_at_0, jax.core.Tracer):
+        raise ValueError(
+            "a grid needs a process with concrete parameters: make the process outside the traced function"
+        )
+    times = np.asarray(times, np.float64)
+    if np.asarray(noise_at_0) > 0:
+        times = np.maximum(times, 1e-7)
     return np.append(-np.unique(-times[times > 0]), 0.0)
 
 

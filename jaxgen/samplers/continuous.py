@@ -118,13 +118,14 @@ def sample_sde(
     1e-7 and a Brownian path by the square root of that. In few dimensions an error may be small by chance and a bad
     step pass: choose tight tolerances. Equal steps are coarse where noise falls fast (edm): adapt them there.
 
-    The prior's noise starts it, scaled as in `sample` below t_max = 1. What arrives still has the noise of t_min, and
-    of Euler's last step. Raises ValueError where the SDE is infinite at t_max (cosine, rectified flow at 1), for a
-    discrete process, a negative strength, steps < 1, and Euler with a controller; RuntimeError as `integrate` does.
+    The prior's noise starts it, scaled as in `sample` below t_max = 1. What arrives still has the noise of t_min and of
+    Euler's last step. Raises ValueError where the SDE is infinite at t_max (cosine, rectified flow at 1) or sigma is 0
+    at t_min, for a discrete process, a negative strength, steps < 1, and Euler with a controller; RuntimeError as
+    `integrate` does.
     """
     check_keys(keys)
     check_interval(process, t_min, t_max)
-    _check_coefficients(process, t_max)
+    _check_coefficients(process, t_min, t_max)
     if not isinstance(strength, jax.core.Tracer) and strength < 0:
         raise ValueError(f"strength must not be negative, got {strength}")
     if steps < 1:
@@ -186,13 +187,15 @@ def _flow(
     return Solved(*integrate(field, x, start, end, args=cond, **options))
 
 
-def _check_coefficients(process: GaussianProcess, t_max: ArrayLike) -> None:
-    if isinstance(t_max, jax.core.Tracer):
+def _check_coefficients(process: GaussianProcess, t_min: ArrayLike, t_max: ArrayLike) -> None:
+    if any(isinstance(t, jax.core.Tracer) for t in (t_min, t_max)):
         return
     with jax.ensure_compile_time_eval():
-        coefficients = sde_coefficients(process, t_max)
-    if any(isinstance(value, jax.core.Tracer) for value in coefficients):
+        coefficients, sigma = sde_coefficients(process, t_max), process.sigma(t_min)
+    if any(isinstance(value, jax.core.Tracer) for value in (*coefficients, sigma)):
         return
+    if np.asarray(sigma) == 0:
+        raise ValueError(f"the score is infinite at t_min={t_min}, where sigma = 0: keep away, e.g. t_min=1e-5")
     if not np.all(np.isfinite(coefficients)):
         raise ValueError(
             f"the SDE of {type(process).__name__} is infinite at t_max={t_max}, where no signal is left: take t_max < 1"

@@ -12,7 +12,7 @@ from jaxgen.samplers.driver import Sampler, noise
 
 
 def dpmpp_1() -> Sampler:
-    """DPM-Solver++(1), D = x̂0 (Lu et al. 2022b, eq. 14 at k = 1): DDIM by another name, order 1, one call a step."""
+    """DPM-Solver++(1), D = x̂0 : DDIM by another name (Lu et al. 2022b), order 1, one call a step."""
 
     def step(key, process, denoise, t, s, x, carry):
         return _advance(process, t, s, x, denoise(x, t).x0), carry
@@ -23,7 +23,8 @@ def dpmpp_1() -> Sampler:
 def dpmpp_2s() -> Sampler:
     """DPM-Solver++(2S): D taken halfway in log-SNR (Lu et al. 2022b, algorithm 1, r = ½), order 2, two calls a step.
 
-    A step from alpha = 0 or to sigma = 0, which has no middle, is of order 1; so is one between neighbours of a table.
+    A step from alpha = 0 or to sigma = 0, which has no middle, is of order 1; so is one of a table on which the time
+    nearest to the middle is t itself.
     """
 
     def step(key, process, denoise, t, s, x, carry):
@@ -52,7 +53,7 @@ def dpmpp_2m() -> Sampler:
 
 
 def dpmpp_2m_sde() -> Sampler:
-    """SDE-DPM-Solver++(2M): D as in `dpmpp_2m` in the posterior q(x_s | x_t, D), with its noise (Lu et al. 2022b, §5).
+    """SDE-DPM-Solver++(2M): D as in `dpmpp_2m` in the posterior q(x_s | x_t, D), with its noise (Lu et al. 2022b).
 
     One call a step; with D = x̂0 it would be `ddim(1.0)`. The first step, and one to sigma = 0, is of order 1.
     """

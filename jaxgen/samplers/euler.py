@@ -12,8 +12,8 @@ from jaxgen.samplers.driver import Sampler, noise
 def euler() -> Sampler:
     """x_s = x + (s − t) dx/dt on the probability-flow ODE (Song et al. 2021, eq. 13): order 1, one call a step.
 
-    The same as DDIM where sigma is linear in t and alpha constant (`edm`). Its steps live in t, in which vp moves
-    fastest near 0: `ddim` suits coarse grids better. A discrete process raises ValueError: it has no derivative.
+    The same as DDIM where sigma and alpha are linear in t (`edm`, `rectified_flow`). Its steps live in t, in which vp
+    moves fastest near 0: `ddim` suits coarse grids better. A discrete process raises ValueError: it has no derivative.
     """
 
     def step(key, process, denoise, t, s, x, carry):

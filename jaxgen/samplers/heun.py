@@ -30,7 +30,8 @@ def heun(churn: float = 0.0, churn_range: tuple[float, float] = (0.0, math.inf),
         log_snr = process.log_snr(t)
         gamma = jnp.where((log_snr <= -2 * math.log(low or 1e-30)) & (log_snr >= -2 * math.log(high)), churn, 0)
         # a table answers with its nearest time, which may lie below t
-        raised = jnp.maximum(t, process.time_at_log_snr(log_snr - 2 * jnp.log1p(gamma)))
+        higher = jnp.maximum(t, process.time_at_log_snr(log_snr - 2 * jnp.log1p(gamma)))
+        raised = jnp.where(gamma > 0, higher, t)
         alpha, variance = transition(process, t, raised)
         return raised, alpha * x + noise_scale * jnp.sqrt(variance) * noise(key, x.shape[1:], x.dtype)
 

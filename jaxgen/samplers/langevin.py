@@ -47,12 +47,12 @@ def annealed_langevin(step_size: float, sigma_last: float, steps: int, final_den
 
 
 def langevin_corrector(snr: float = 0.16, steps: int = 1, norms: Norms = "sample") -> Sampler:
-    """`langevin` with the step that holds ‖(ε/2) score‖ to about r²-fold of the noise: ε = 4 (r ‖z‖/‖score‖)².
+    """`langevin` with the step at which ‖(ε/2) score‖ is r times the noise ‖√ε z‖: ε = 4 (r ‖z‖/‖score‖)².
 
-    Song et al. 2021, algorithms 4 and 5 (their ε is half of this one; their factor alpha_i of vp, 1 − β_i ≈ 1, belongs
-    to a table and is left out). snr: r, about .16 for images. norms: of each sample, or their means over the batch as
-    in the reference, which makes a sample depend on its neighbours. The step depends on z and on the gradient's length,
-    which biases the law in few dimensions: use it for some tens of them or more.
+    Song et al. 2021, algorithms 4 and 5 (their ε is half of this one; their factor alpha_i of vp, 1 − β_i ≈ 1,
+    belongs to a table and is left out). snr: r, about .16 for images. norms: of each sample, or their means over the
+    batch as in the reference, which makes a sample depend on its neighbours. The step knows z and the gradient, which
+    biases it: the variance of N(m, v I) in d dimensions settles at v (1 + r² + 4/d), without 4/d for batch norms.
     Raises ValueError unless snr > 0 and steps ≥ 0, or for other norms.
     """
     _check(steps, snr=snr)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from oracles import CONTINUOUS, DISCRETE, Mixture
 
+from experiments.calls import network_calls
 from jaxgen.diffusion import denoiser, discrete, linear_betas, marginal, perturb, posterior, ve, vp
 from jaxgen.diffusion.times import subset_grid, uniform_grid
 from jaxgen.samplers import ddim, ddpm, sample
@@ -133,5 +134,9 @@ def test_c1_7_ddim_saves_calls_at_little_loss():
         return np.mean(np.abs(np.sort(np.asarray(x)[:, 0]) - data))
 
     whole, fast, too_few = distance(ddpm("large"), 1000), distance(ddim(), 50), distance(ddim(), 5)
+    calls = [
+        network_calls(sampler, process, subset_grid(1000, n)) for sampler, n in ((ddpm("large"), 1000), (ddim(), 50))
+    ]
+    assert calls == [1000, 50]
     assert fast < whole + 0.03
     assert too_few > 2 * fast  # the distance can tell

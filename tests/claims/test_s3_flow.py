@@ -16,7 +16,7 @@ MIXTURE = Mixture()
 TIGHT = diffrax.PIDController(rtol=1e-7, atol=1e-7)
 
 
-@pytest.mark.parametrize("name", ["vp", "rectified_flow"])
+@pytest.mark.parametrize("name", ["vp", "ve", "sub_vp", "rectified_flow"])
 def test_c3_11_ode_and_sde_share_their_marginals(name):
     """At each t the ODE, the reverse SDE and q_t itself give samples of one law (Kolmogorov–Smirnov)."""
     process, n = CONTINUOUS[name], 3000
@@ -34,7 +34,7 @@ def test_c3_11_ode_and_sde_share_their_marginals(name):
         exact = perturb(process, data, t, jax.random.normal(jax.random.key(2), data.shape))[:, 0]
         for found in solved(t):
             assert ks_2samp(found, exact).pvalue > 1e-3
-    assert ks_2samp(solved(0.05)[0], solved(0.25)[0]).pvalue < 1e-3  # the test can tell laws apart
+    assert ks_2samp(solved(0.05)[0], solved(0.6)[0]).pvalue < 1e-3  # the test can tell laws apart
 
 
 @pytest.mark.parametrize("name", ["cosine", "rectified_flow"])

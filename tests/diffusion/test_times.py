@@ -81,6 +81,16 @@ def test_noise_grids_hold_the_noise_they_promise(name):
     assert grid[-1] == by_log_snr[-1] == 0
 
 
+@pytest.mark.parametrize("sigmas", [[1.0, 0.01], [1.0, 0.01, 0.001], [0.001]])
+def test_the_level_at_which_ve_ends_is_kept(sigmas):
+    """sigma(0) = sigma_min of ve is noise, not data: the sampler must still leave it."""
+    process = ve(0.01, 50.0)
+    grid = noise_grid(process, np.array(sigmas))
+    np.testing.assert_allclose(process.sigma(grid[-2]), 0.01, rtol=1e-5)
+    assert len(grid) == min(len(sigmas), 2) + 1
+    assert grid[-2] > grid[-1] == 0
+
+
 def test_meeting_times_are_merged():
     process = discrete(cosine_betas(20))
     grid = karras_grid(process, 50)
@@ -155,6 +165,11 @@ def test_refusals():
         uniform_grid(0)
     with pytest.raises(ValueError, match="sigma_min < sigma_max"):
         karras_grid(CONTINUOUS["edm"], 10, 80.0, 0.002)
+    for sigmas in ([0.1, 1.0], [1.0, 0.0], [1.0, np.nan], [np.inf, 1.0], [[1.0]], [1.0, 1.0]):
+        with pytest.raises(ValueError, match="positive, finite and strictly descending"):
+            noise_grid(CONTINUOUS["edm"], np.array(sigmas))
+    with pytest.raises(ValueError, match="concrete parameters"):
+        jax.jit(lambda process: noise_grid(process, np.array([1.0])))(CONTINUOUS["vp"])
     with pytest.raises(ValueError, match="log_snr_min < log_snr_max"):
         log_snr_grid(CONTINUOUS["edm"], 10, 1.0, 0.0)
     with pytest.raises(ValueError, match="at least one step"):

@@ -180,6 +180,14 @@ def test_euler_maruyama_follows_its_exact_law(name, strength):
     assert found.steps == found.evaluations == steps
 
 
+def test_a_thousand_equal_steps_reach_the_data():
+    """The default: the number of steps at which rounding of the last one has failed before."""
+    process = CONTINUOUS["vp"]
+    found = jax.jit(lambda keys: sample_sde(keys, process, gaussian_denoiser(process, MEAN, STD), (1,)))(KEYS)
+    check_moments(np.float64(found.x), MEAN, STD**2, bias=0.01)
+    assert found.steps == found.evaluations == 1000
+
+
 @pytest.mark.parametrize(
     ("name", "solver"),
     [(name, diffrax.ShARK()) for name in ("sub_vp", "ve", "rectified_flow")]
@@ -356,6 +364,7 @@ def test_refusals(unchecked):
         ("infinite at t=0", lambda: encode(process, denoise, x, t_min=0.0)),
         ("take t_max < 1, such as 0.999", lambda: sample_sde(keys, cosine, of_cosine, (3,))),
         ("take t_max < 1", jax.jit(lambda keys: sample_sde(keys, CONTINUOUS["rectified_flow"], denoise, (3,)))),
+        ("score is infinite at t_min=0", lambda: sample_sde(keys, CONTINUOUS["edm"], denoise, (3,), t_min=0.0)),
         ("0 <= t_min < t_max <= 1", lambda: decode(process, denoise, x, t_min=0.5, t_max=0.4)),
         ("strength must not be negative", lambda: sample_sde(keys, process, denoise, (3,), strength=-1.0)),
         ("at least one step", lambda: sample_sde(keys, process, denoise, (3,), steps=0)),

@@ -5,9 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from diffrax import PIDController
+from every_sampler import ANY, CONTINUOUS_ONLY
 from oracles import CONTINUOUS, PROCESSES
 
 from jaxgen.diffusion import denoiser, ve
+from jaxgen.diffusion.likelihood import log_likelihood
 from jaxgen.diffusion.times import subset_grid, uniform_grid
 from jaxgen.samplers import (
     annealed_langevin,
@@ -15,31 +17,26 @@ from jaxgen.samplers import (
     ddpm,
     decode,
     dpmpp_1,
-    dpmpp_2m,
-    dpmpp_2m_sde,
-    dpmpp_2s,
-    euler,
-    euler_maruyama,
+    encode,
     heun,
+    langevin,
     langevin_corrector,
     predictor_corrector,
-    reverse_diffusion,
     sample,
+    sample_sde,
 )
 
-ANY = [
-    ddpm("large"), ddim(), ddim(1.0), reverse_diffusion(), heun(churn=0.4), dpmpp_2m(), dpmpp_2s(), dpmpp_2m_sde(),
-    annealed_langevin(1e-3, 1.0, 2, final_denoising=True),
+COARSE = [
+    ddim(1.0), heun(churn=0.4), langevin(1e-3, 2), annealed_langevin(1e-3, 1.0, 2, final_denoising=True),
     predictor_corrector(dpmpp_1(), langevin_corrector(norms="batch")),
 ]  # fmt: skip
-CONTINUOUS_ONLY = [euler(), euler_maruyama()]
 
 
 @pytest.mark.parametrize(("kind", "dtype"), [("eps", jnp.float32), ("eps", jnp.bfloat16), ("v", jnp.bfloat16)])
 @pytest.mark.parametrize("name", PROCESSES)
 def test_samples_are_finite_from_end_to_end(name, kind, dtype):
     process = PROCESSES[name]
-    samplers = ANY + (CONTINUOUS_ONLY if process.steps is None else [])
+    samplers = COARSE + list((ANY | CONTINUOUS_ONLY if process.steps is None else ANY).values())
     times = uniform_grid(4) if process.steps is None else subset_grid(process.steps, 4)
     assert times[0] == 1
     assert times[-1] == 0
@@ -48,7 +45,10 @@ def test_samples_are_finite_from_end_to_end(name, kind, dtype):
     def run(keys):
         network = lambda x, t, cond: jnp.tanh(x.astype(dtype) + t.astype(dtype)[:, None])
         denoise = denoiser(process, network, predicts=kind)
-        return [sample(keys, process, denoise, sampler, times, (2,), trajectory=True) for sampler in samplers]
+        both = lambda x, t, cond: jnp.concatenate([network(x, t, cond)] * 2, -1)
+        learned = denoiser(process, both, predicts=kind, learned_variance=True)
+        cases = [(denoise, sampler) for sampler in samplers] + [(learned, ddpm("learned"))]
+        return [sample(keys, process, answer, sampler, times, (2,), trajectory=True) for answer, sampler in cases]
 
     for path in run(jax.random.split(jax.random.key(0), 6)):
         assert path.dtype == jnp.float32
@@ -56,15 +56,30 @@ def test_samples_are_finite_from_end_to_end(name, kind, dtype):
 
 
 @pytest.mark.parametrize("name", CONTINUOUS)
-def test_the_ode_is_finite_in_half_precision(name):
+def test_solvers_are_finite_in_half_precision(name):
     process = CONTINUOUS[name]
     network = lambda x, t, cond: jnp.tanh(x.astype(jnp.bfloat16)) / 2
-    denoise = denoiser(process, network, predicts="v" if name in ("cosine", "rectified_flow") else "eps")
-    latent = process.prior_std * jax.random.normal(jax.random.key(0), (6, 2))
+    infinite = name in ("cosine", "rectified_flow")  # at t = 1
+    denoise = denoiser(process, network, predicts="v" if infinite else "eps")
+    keys = jax.random.split(jax.random.key(0), 6)
+    x = jax.random.normal(jax.random.key(0), (6, 2))
     # rounding of the network's output is noise to an adaptive step
-    solved = decode(process, denoise, latent, controller=PIDController(rtol=1e-1, atol=1e-1))
-    assert solved.x.dtype == jnp.float32
-    assert np.all(np.isfinite(solved.x))
+    options = {"controller": PIDController(rtol=1e-1, atol=1e-1)}
+
+    @jax.jit
+    def run(x):
+        likelihood = log_likelihood(process, denoise, x, **options)
+        return (
+            decode(process, denoise, process.prior_std * x, **options).x,
+            encode(process, denoise, x, **options).x,
+            likelihood.log_density,
+            likelihood.latent,
+            sample_sde(keys, process, denoise, (2,), steps=4, t_max=0.999 if infinite else 1.0).x,
+        )
+
+    for found in run(x):
+        assert found.dtype == jnp.float32
+        assert np.all(np.isfinite(found))
 
 
 def test_a_corrector_works_at_the_last_level_of_ve_and_is_left_out_where_no_noise_is_left():

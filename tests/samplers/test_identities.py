@@ -127,6 +127,30 @@ def test_c0_5_the_corrector_alone_is_annealed_langevin():
         np.testing.assert_allclose(path[i], x, atol=1e-4)
 
 
+def test_correctors_of_a_nest_have_noise_of_their_own():
+    """A pair as the predictor of a pair: the state after both correctors holds two independent draws."""
+    still = Sampler(lambda key, process, denoise, t, s, x, carry: (x, carry))
+    adds = Sampler(lambda key, process, denoise, t, s, x, carry: (x + noise(key, x.shape[1:]), carry))
+    for nest in (
+        predictor_corrector(predictor_corrector(still, adds), adds),
+        predictor_corrector(still, predictor_corrector(adds, adds)),
+    ):
+        keys = jax.random.split(jax.random.key(0), 5000)
+        after = sample(
+            keys, vp(), Mixture().denoiser(vp()), nest, np.array([0.5, 0.4]), (1,), start=jnp.zeros((5000, 1))
+        )
+        np.testing.assert_allclose(after.var(), 2, rtol=5 * np.sqrt(2 / 5000))
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_churn_outside_its_range_is_none(name):
+    process = PROCESSES[name]
+    times = grid(process)
+    np.testing.assert_array_equal(
+        run(heun(churn=0.4, churn_range=(1e6, 1e7)), process, times), run(heun(), process, times)
+    )
+
+
 def test_heun_to_clean_data_ends_in_a_ddim_step():
     process = vp()
     times = np.array([0.2, 0.0])

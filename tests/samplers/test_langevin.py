@@ -7,7 +7,7 @@ import pytest
 from affine_law import law
 from oracles import CONTINUOUS, Mixture, gaussian_denoiser
 
-from jaxgen.diffusion import Prediction, edm, vp
+from jaxgen.diffusion import Prediction, edm, ve, vp
 from jaxgen.diffusion.times import noise_grid, uniform_grid
 from jaxgen.samplers import (
     annealed_langevin,
@@ -17,6 +17,7 @@ from jaxgen.samplers import (
     langevin_corrector,
     noise,
     predictor_corrector,
+    reverse_diffusion,
     sample,
 )
 
@@ -116,6 +117,57 @@ def test_c1_11_annealing_restores_mode_weights_where_langevin_loses_them():
     assert abs(share[1] - 0.8) < 0.02 + 4 * np.sqrt(0.16 / n)
 
 
+@pytest.mark.parametrize("name", ["ve", "vp", "sub_vp", "rectified_flow"])
+def test_annealed_langevin_samples_the_last_level_of_any_process(name):
+    """Moments and mode weights of q at the noise σ/α = .1, by levels from far above the data; ve's ends at its own."""
+    process, mixture, n = ve(0.1, 50.0) if name == "ve" else CONTINUOUS[name], Mixture(), 4000
+    levels = noise_grid(process, np.geomspace(8, 0.1, 25))
+    assert len(levels) == 26
+    last = float(levels[-2])
+    keys = jax.random.split(jax.random.key(0), n)
+    alpha, sigma = float(process.alpha(last)), float(process.sigma(last))
+    # the means move with alpha from level to level, and the chain must follow
+    steps = annealed_langevin(0.1 * sigma**2, sigma, 150)
+    x = (
+        np.asarray(jax.jit(lambda: sample(keys, process, mixture.denoiser(process), steps, levels, (1,)))())[:, 0]
+        / alpha
+    )
+    right = x > -0.2
+    assert abs(right.mean() - 0.7) < 0.02 + 5 * np.sqrt(0.21 / n)
+    for component, mean, std in ((x[right], 0.8, 0.2), (x[~right], -1.0, 0.3)):
+        spread = np.hypot(std, sigma / alpha)
+        assert abs(component.mean() - mean) < 0.01 + 4 * spread / np.sqrt(len(component))
+        np.testing.assert_allclose(component.std(), spread, rtol=0.04 + 4 / np.sqrt(2 * len(component)))
+
+
+@pytest.mark.parametrize("name", ["vp", "ve", "sub_vp"])
+def test_the_papers_pair_keeps_the_law_of_wide_data(name):
+    """Reverse diffusion and its corrector (Song et al. 2021, algorithms 2 and 3) on N(m, s² I) in 64 dimensions.
+
+    Within the corrector's bias r² and the predictor's first-order error, which at 25 steps it more than halves.
+    """
+    process, d, r, n = CONTINUOUS[name], 64, 0.1, 500
+    keys = jax.random.split(jax.random.key(0), n)
+    denoise = gaussian_denoiser(process, MEAN, STD)
+    t = 0.3
+    mean, v = process.alpha(t) * MEAN, process.alpha(t) ** 2 * STD**2 + process.variance(t)
+    noise_of_v = np.sqrt(2 / (n * d))
+
+    def errors(steps, corrected):
+        pair = predictor_corrector(reverse_diffusion(), langevin_corrector(r, steps=corrected, norms="batch"))
+        times = np.linspace(1, t, steps + 1)
+        x = jax.jit(lambda: sample(keys, process, denoise, pair, times, (d,)))()
+        return abs(float(x.mean() - mean)) / np.sqrt(v), float(x.var() / v - 1)
+
+    of_mean, of_variance = errors(400, 1)
+    assert of_mean < 0.02 + 5 / np.sqrt(n * d)
+    assert abs(of_variance) < 2 * r**2 + 5 * noise_of_v
+    # fewer steps, more correction: what the predictor lost comes back
+    alone, mended = abs(errors(25, 0)[1]), abs(errors(25, 20)[1])
+    assert mended < max(0.5 * alone, 2 * r**2 + 5 * noise_of_v)
+    assert alone > 2 * r**2 + 5 * noise_of_v
+
+
 def test_final_denoising_is_tweedies_step():
     """x + σ_L² score at the last level, and nothing before it."""
     process, mixture = edm(10.0), Mixture()
@@ -134,7 +186,7 @@ def test_final_denoising_is_tweedies_step():
 
 @pytest.mark.parametrize("norms", ["sample", "batch"])
 def test_corrector_steps_have_the_stated_signal_to_noise_ratio(norms):
-    """‖(ε/2) score‖ = 2 r² ‖z‖²/‖score‖: r² of Song et al. 2021 in the ratio to the noise √ε z, per sample or mean."""
+    """ε/2 = 2 (r ‖z‖/‖score‖)², the step of Song et al. 2021, algorithms 4 and 5: the drift is r times the noise."""
     process, d, r = vp(), 64, 0.16
     keys = jax.random.split(jax.random.key(0), 5)
     x = jax.random.normal(jax.random.key(1), (5, d)) * jnp.arange(1.0, 6)[:, None]
@@ -148,6 +200,11 @@ def test_corrector_steps_have_the_stated_signal_to_noise_ratio(norms):
         z_norm, g_norm = z_norm.mean(), g_norm.mean()
     step = np.broadcast_to(2 * (r * z_norm / g_norm) ** 2, 5)[:, None]  # the paper's ε
     np.testing.assert_allclose(after, x + step * gradient + np.sqrt(2 * step) * z, rtol=1e-4, atol=1e-5)
+    if norms == "sample":
+        drift = np.linalg.norm(step * gradient, axis=-1)
+        np.testing.assert_allclose(
+            drift / np.linalg.norm(np.asarray(after) - x - step * gradient, axis=-1), r, rtol=1e-3
+        )
 
 
 def test_corrector_brings_back_what_a_coarse_predictor_lost():
@@ -165,17 +222,18 @@ def test_corrector_brings_back_what_a_coarse_predictor_lost():
         assert errors[1] < 0.8 * errors[0]
 
 
-def test_corrector_keeps_a_wide_gaussian_within_its_bias():
-    """In many dimensions the norms are nearly fixed, so it is Langevin with step 4 r² v, whose bias is r²."""
-    process, d, r, n = vp(), 256, 0.1, 400
+@pytest.mark.parametrize(("norms", "bias"), [("sample", 4), ("batch", 0)])
+def test_corrector_settles_at_its_stated_bias(norms, bias):
+    """u = ‖x − m‖²/dv and w = ‖z‖²/d: E Δu = 4r² (E[w²]/u − E[w]) + 4r⁴ = 0 at E u = 1 + r² + E w² − 1 + Var u."""
+    process, d, r, n, t = vp(), 64, 0.1, 2000, 0.5
     keys = jax.random.split(jax.random.key(0), n)
-    t = 0.5
     v = float(process.alpha(t) ** 2 * STD**2 + process.variance(t))
     start = np.sqrt(v) * jax.random.normal(jax.random.key(1), (n, d))
-    corrector = langevin_corrector(r, steps=300)
+    corrector = langevin_corrector(r, steps=150, norms=norms)
     denoise = gaussian_denoiser(process, 0.0, STD)
-    x = sample(keys, process, denoise, corrector, np.array([t, t - 1e-3]), (d,), start=start)
-    np.testing.assert_allclose(x.var() / v, 1 + r**2, atol=5 * np.sqrt(2 / (n * d)) + 2 * r**2 / np.sqrt(d))
+    x = jax.jit(lambda: sample(keys, process, denoise, corrector, np.array([t, t - 1e-3]), (d,), start=start))()
+    # four standard errors and the next order of 1/d and r²
+    np.testing.assert_allclose(x.var() / v, 1 + r**2 + bias / d, atol=4 * np.sqrt(2 / (n * d)) + (bias / d) ** 2)
 
 
 @pytest.mark.parametrize(

@@ -3,45 +3,15 @@
 import jax
 import numpy as np
 import pytest
+from every_sampler import ANY, CONTINUOUS_ONLY
 from oracles import CONTINUOUS, PROCESSES, Mixture
 
 from jaxgen.diffusion.times import karras_grid, subset_grid
-from jaxgen.samplers import (
-    ddim,
-    ddpm,
-    dpmpp_2m,
-    dpmpp_2m_sde,
-    dpmpp_2s,
-    euler,
-    euler_maruyama,
-    heun,
-    langevin,
-    predictor_corrector,
-    reverse_diffusion,
-    sample,
-)
+from jaxgen.samplers import sample
 
 N = 4000
 KEYS = jax.random.split(jax.random.key(0), N)
 STEPS = 200
-ANY = {
-    "ddpm_large": ddpm("large"),
-    "ddim": ddim(),
-    "ddim_half": ddim(0.5),
-    "reverse_diffusion": reverse_diffusion(),
-    "heun": heun(),
-    "heun_churn": heun(churn=0.05, churn_range=(0.05, 50.0), noise_scale=1.0),
-    "dpmpp_2m": dpmpp_2m(),
-    "dpmpp_2s": dpmpp_2s(),
-    "dpmpp_2m_sde": dpmpp_2m_sde(),
-    "predictor_corrector": predictor_corrector(reverse_diffusion(), langevin(1e-4, steps=2)),
-}
-CONTINUOUS_ONLY = {
-    "euler": euler(),
-    "euler_maruyama": euler_maruyama(),
-    "euler_maruyama_half": euler_maruyama(0.5),
-    "euler_maruyama_double": euler_maruyama(2.0),
-}
 CASES = [(sampler, process) for sampler in ANY for process in PROCESSES]
 CASES += [(sampler, process) for sampler in CONTINUOUS_ONLY for process in CONTINUOUS]
 

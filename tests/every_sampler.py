@@ -1,0 +1,37 @@
+"""Every step sampler by name, with options that serve a grid of many short steps."""
+
+from jaxgen.samplers import (
+    ddim,
+    ddpm,
+    dpmpp_1,
+    dpmpp_2m,
+    dpmpp_2m_sde,
+    dpmpp_2s,
+    euler,
+    euler_maruyama,
+    heun,
+    langevin,
+    predictor_corrector,
+    reverse_diffusion,
+)
+
+ANY = {
+    "ddpm_small": ddpm("small"),
+    "ddpm_large": ddpm("large"),
+    "ddim": ddim(),
+    "ddim_half": ddim(0.5),
+    "reverse_diffusion": reverse_diffusion(),
+    "heun": heun(),
+    "heun_churn": heun(churn=0.05, churn_range=(0.05, 50.0), noise_scale=1.0),
+    "dpmpp_1": dpmpp_1(),
+    "dpmpp_2m": dpmpp_2m(),
+    "dpmpp_2s": dpmpp_2s(),
+    "dpmpp_2m_sde": dpmpp_2m_sde(),
+    "predictor_corrector": predictor_corrector(reverse_diffusion(), langevin(1e-4, steps=2)),
+}
+CONTINUOUS_ONLY = {
+    "euler": euler(),
+    "euler_maruyama": euler_maruyama(),
+    "euler_maruyama_half": euler_maruyama(0.5),
+    "euler_maruyama_double": euler_maruyama(2.0),
+}
