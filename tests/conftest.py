@@ -14,3 +14,10 @@ def unchecked():
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forget_compiled():
+    """Compiled programs of one file serve no other, and kept they grow to gigabytes."""
+    yield
+    jax.clear_caches()

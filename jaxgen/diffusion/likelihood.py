@@ -81,11 +81,9 @@ def exact_divergence(
 ) -> tuple[Float[Array, "b *event"], Float[Array, " b"]]:
     """v(x) and ∇·v by one derivative along each of the d axes, all at once: time and memory of d more calls."""
     event, dims = x.shape[1:], math.prod(x.shape[1:])
-    axes = jnp.eye(dims, dtype=x.dtype).reshape(dims, *event)
-    value, along = jax.linearize(field, x)
-    return value, jax.vmap(lambda axis: (along(jnp.broadcast_to(axis, x.shape)) * axis).reshape(len(x), -1).sum(-1))(
-        axes
-    ).sum(0)
+    axes = jnp.eye(dims, dtype=x.dtype).reshape(dims, 1, *event)
+    value, products = _products(field, x, jnp.broadcast_to(axes, (dims, *x.shape)))
+    return value, products.sum(0)
 
 
 def hutchinson(
@@ -114,10 +112,16 @@ def _probe(
 ) -> tuple[Float[Array, "b *event"], Float[Array, " b"]]:
     if eps.shape[2:] != x.shape[1:] or len(eps) != len(x):
         raise ValueError(f"probes were drawn for {len(eps)} samples of shape {eps.shape[2:]}, got x of {x.shape}")
-    value, along = jax.linearize(field, x)
-    directions = jnp.moveaxis(eps, 1, 0).astype(x.dtype)
-    products = jax.vmap(lambda direction: (direction * along(direction)).reshape(len(x), -1).sum(-1))(directions)
+    value, products = _products(field, x, jnp.moveaxis(eps, 1, 0).astype(x.dtype))
     return value, products.mean(0)
+
+
+def _products(
+    field: VectorField, x: Float[Array, "b *event"], directions: Float[Array, "k b *event"]
+) -> tuple[Float[Array, "b *event"], Float[Array, "k b"]]:
+    """v(x), and uᵀ (∂v/∂x) u for each of k directions u."""
+    value, along = jax.linearize(field, x)
+    return value, jax.vmap(lambda u: (u * along(u)).reshape(len(x), -1).sum(-1))(directions)
 
 
 def bits_per_dim(log_density: Float[Array, " b"], dims: int, offset: ArrayLike) -> Float[Array, " b"]:

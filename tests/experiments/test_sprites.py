@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from PIL import Image
 
 from experiments import launch, sprites
 from jaxgen.data import render_sprites
+from jaxgen.report import write_json
 
 pytestmark = pytest.mark.filterwarnings("ignore:Fréchet distance of 64-dimensional")
 
@@ -165,3 +166,9 @@ def test_a_checkpoint_of_another_architecture_is_refused(finished, tmp_path, mon
     with pytest.raises(SystemExit, match=r"(?s)another architecture.*params.*expected.*found"):
         run(monkeypatch, "--resume", directory, "--features", "16")
     assert (directory / "checkpoints" / "6").is_dir()
+
+
+def test_a_run_without_a_checkpoint_is_not_begun_anew(tmp_path, monkeypatch):
+    write_json(tmp_path / "config.json", asdict(sprites.PRESETS["smoke"]))
+    with pytest.raises(SystemExit, match="no checkpoint to resume from"):
+        run(monkeypatch, "--resume", tmp_path)

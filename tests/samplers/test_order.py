@@ -78,6 +78,7 @@ def test_order_along_the_probability_flow_of_a_mixture(name, process_name):
             times = np.linspace(t, s, n + 1)
             x = sample(keys, process, mixture.denoiser(process), sampler, times, (1,), start=start)
             errors.append(float(jnp.abs(x - exact).max()))
+        print(f"order {name} {process_name} {orders(errors)[-1]:.2f}")  # pytest -rP shows the table
         check(orders(errors), order)
 
 
@@ -97,6 +98,7 @@ def test_weak_order_on_gaussian_data(name, process_name):
             found = law(make(n), process, denoise, np.linspace(t, s, n + 1), start, float(first))
             errors.append(float(abs(found[1] - variance)))
             mean_errors.append(float(abs(found[0] - mean)))
+        print(f"weak order {name} {process_name} {orders(errors)[-1]:.2f}")
         check(orders(errors), order)
         assert mean_errors[-1] < max(0.55 * mean_errors[-2], 1e-9)
 
