@@ -11,9 +11,11 @@ import numpy as np
 import optax
 
 from jaxgen.data import Batches, ImageDataset, render_sprites, split_by_content, to_float
-from jaxgen.metrics import extract
+from jaxgen.metrics import extract, frechet_distance
 from jaxgen.nets import ConvClassifier
 from jaxgen.training import create_state, fit, make_train_step
+
+FLOOR, FRECHET = "held-out images", "Fréchet distance"
 
 
 class Judge(NamedTuple):
@@ -55,3 +57,23 @@ def train_judge(train: ImageDataset, test: ImageDataset, *, steps: int, seed: in
     classify = partial(extract, lambda x: jax.nn.softmax(net.apply(params, x)))
     accuracy = float(np.mean(classify(test.images).argmax(-1) == test.labels))
     return Judge(features, classify, accuracy, trained_on)
+
+
+class Quality:
+    """Fréchet distance of images in [−1, 1] to the training images, in the judge's features."""
+
+    def __init__(self, judge: Judge, train_images: np.ndarray, held_out: np.ndarray, n: int):
+        self._features, self._reference = judge.features, judge.features(train_images)
+        self.floor = self(held_out[:n])
+        self.describe = (
+            f"Fréchet distance of {n} images to the {len(train_images)} training images in the 64 features of a "
+            f"classifier trained on {judge.trained_on}; as many held-out real images are at {self.floor:.2g}"
+        )
+
+    def __call__(self, images: np.ndarray) -> float:
+        """The distance."""
+        return frechet_distance(self._features(np.clip(images, -1, 1)), self._reference)
+
+    def between(self, images: np.ndarray, others: np.ndarray) -> float:
+        """Fréchet distance of two sets of images; drawn from the same noise, they share their chance."""
+        return frechet_distance(*(self._features(np.clip(x, -1, 1)) for x in (images, others)))

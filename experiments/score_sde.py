@@ -17,7 +17,7 @@ import numpy as np
 from experiments import launch
 from experiments import score_sde_samplers as samplers
 from experiments import score_sde_solvers as solvers
-from experiments.features import train_judge
+from experiments.features import Quality, train_judge
 from experiments.images import load, source
 from experiments.training import train_network
 from jaxgen.data import to_uint8
@@ -62,9 +62,9 @@ class Config:
     """Channels of the U-Net's first level."""
     multipliers: tuple[int, ...] = (1, 2, 4)
     """Channels of each level, in multiples of the first."""
-    steps: int = 4000
+    steps: int = 3600
     """Training steps of a network."""
-    twin_steps: int = 1400
+    twin_steps: int = 900
     """Training steps of the network of another seed, for the comparison of codes."""
     batch_size: int = 32
     learning_rate: float = 2e-3
@@ -175,11 +175,11 @@ def train(
         network = edm_preconditioning(process, partial(net.apply, params), sigma_data)
         return denoising_loss(loss_key, process, network, x0, predicts="x0", **objective)
 
-    params, history = train_network(
+    trained = train_network(
         replace(config, steps=steps), params, loss, (train_images,), directory, seed=seed,
         held_out_loss=lambda params: jnp.mean(loss(jax.random.key(1), params, (held_out,))),
     )  # fmt: skip
-    return Model(process, net, params, sigma_data, shape, history)
+    return Model(process, net, trained.averaged, sigma_data, shape, trained.history)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -222,7 +222,7 @@ def main(config: Config) -> Path:
     data = train_images, jnp.asarray(held_out[:256])
     models, twin = train_all(config, kinds, *data, directory=directory)
     judge = train_judge(train_set, test_set, steps=config.judge_steps, seed=config.seed, progress=config.progress)
-    quality = samplers.Quality(judge, train_set.images, test_set.images, config.samples)
+    quality = Quality(judge, train_set.images, test_set.images, config.samples)
     keys = jax.random.split(jax.random.key(config.seed + 3), config.samples)
     draws = {name: samplers.Drawer(model, keys) for name, model in models.items()}
 

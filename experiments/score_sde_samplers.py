@@ -11,10 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.calls import Counter
-from experiments.features import Judge
+from experiments.features import FLOOR, FRECHET, Quality
 from jaxgen.diffusion import GaussianProcess, perturb, score, sde_coefficients
 from jaxgen.diffusion.times import karras_grid, uniform_grid
-from jaxgen.metrics import frechet_distance
 from jaxgen.report import Report, curves, image_grid, panels, strip
 from jaxgen.samplers import (
     Sampler,
@@ -45,27 +44,10 @@ STOCHASTIC = {
     "predictor–corrector": predictor_corrector(reverse_diffusion(), langevin_corrector()),
 }
 SAMPLERS = FIRST_ORDER | SECOND_ORDER | STOCHASTIC
-OWN_CLOCK = ("DDIM", "DPM-Solver++(2M)", "Euler–Maruyama", "reverse diffusion", "predictor–corrector")
+OWN_CLOCK = ("DDIM", "DPM-Solver++(2M)", "Euler–Maruyama", "reverse diffusion")
 CALLS_PER_STEP = {"Heun": 2, "DPM-Solver++(2S)": 2, "predictor–corrector": 2}
 SIGMA_MIN, SIGMA_MAX = 0.02, 80.0
-FLOOR = "held-out images"
-FRECHET, TO_ODE = "Fréchet distance", "distance to the ODE's solution"
-
-
-class Quality:
-    """Fréchet distance of images in [−1, 1] to the training images, in the judge's features."""
-
-    def __init__(self, judge: Judge, train_images: np.ndarray, held_out: np.ndarray, n: int):
-        self._features, self._reference = judge.features, judge.features(train_images)
-        self.floor = self(held_out[:n])
-        self.describe = (
-            f"Fréchet distance of {n} images to the {len(train_images)} training images in the 64 features of a "
-            f"classifier trained on {judge.trained_on}; as many held-out real images are at {self.floor:.2g}"
-        )
-
-    def __call__(self, images: np.ndarray) -> float:
-        """The distance."""
-        return frechet_distance(self._features(np.clip(images, -1, 1)), self._reference)
+BETWEEN, TO_ODE = "Fréchet distance to the ODE's images", "distance to the ODE's images"
 
 
 def steps_for(name: str, calls: int) -> int:
@@ -170,6 +152,7 @@ def quality_by_calls(
             found[kind, budget] = {"sampler": kind, "budget": budget, "calls": drawn.calls}
             found[kind, budget][FRECHET] = quality(drawn.images)
             if kind not in STOCHASTIC:
+                found[kind, budget][BETWEEN] = quality.between(drawn.images, exact)
                 found[kind, budget][TO_ODE] = float(np.sqrt(np.mean((drawn.images - exact) ** 2)))
     limit = quality(exact)
     report.metrics["quality_by_calls"], report.metrics["floor"] = list(found.values()), quality.floor
@@ -180,22 +163,28 @@ def quality_by_calls(
         return {kind: ([row["calls"] for row in of], [row[name] for row in of]) for kind, of in rows.items()}
 
     ends = [min(calls), max(calls)]
-    floor, levels = {FLOOR: (ends, [quality.floor] * 2)}, {"the ODE's own solution": (ends, [limit] * 2)}
+    floor, levels = {FLOOR: (ends, [quality.floor] * 2)}, {"the ODE's images": (ends, [limit] * 2)}
     along_the_ode = FIRST_ORDER | SECOND_ORDER
     report.figure(
         panels(
-            {FRECHET: lines(along_the_ode, FRECHET) | floor | levels, TO_ODE: lines(along_the_ode, TO_ODE)},
-            x_label="network calls", log_x=True, log_y=[FRECHET, TO_ODE], height=330,
+            {
+                "Fréchet, to the ODE's images": lines(along_the_ode, BETWEEN),
+                "pixels, to the ODE's images": lines(along_the_ode, TO_ODE),
+                "Fréchet, to the data": lines(along_the_ode, FRECHET) | floor | levels,
+            },
+            x_label="network calls", log_x=True, height=300,
+            log_y=["Fréchet, to the ODE's images", "pixels, to the ODE's images", "Fréchet, to the data"],
         ),
         "quality-and-calls",
-        f"Quality against network calls under VP; down and to the left is better. Left: {quality.describe}. Right: "
-        "root-mean-square distance, on the scale [−1, 1], to the solution of the probability-flow ODE from the same "
-        f"noise (Tsit5 at {tolerance / 10:g}, {exact_calls} calls), which has no sampling error and does not ask how "
-        f"good the model is. All walk through the same noise levels, EDM's from σ/α = {SIGMA_MAX:g} to {SIGMA_MIN:g}, "
-        "then 0.",
+        f"Quality against network calls under VP; down and to the left is better. Left and middle: how far a sampler "
+        f"is from the images that the model's probability-flow ODE makes of the same noise (Tsit5 at "
+        f"{tolerance / 10:g}, {exact_calls} calls): the sampler's own error, in the judge's features and as a "
+        f"root-mean-square distance of pixels on [−1, 1]. Right: {quality.describe}; below that the distance cannot "
+        f"tell samplers apart. All walk through the same noise levels, EDM's from σ/α = {SIGMA_MAX:g} to "
+        f"{SIGMA_MIN:g}, then 0.",
     )  # fmt: skip
     budgets = [budget for budget in calls if 10 <= budget <= 20] or [few_calls(calls)]
-    report.text(_explain(found, budgets, limit))
+    report.text(_explain(found, budgets))
     report.figure(
         panels(
             {FRECHET: lines(STOCHASTIC, FRECHET) | lines(["DPM-Solver++(2M)"], FRECHET) | floor},
@@ -208,12 +197,12 @@ def quality_by_calls(
     report.table(
         [
             {"sampler": kind, "measure": name} | {f"{b} calls": found[kind, b][name] for b in calls}
-            for name in (FRECHET, TO_ODE)
+            for name in (BETWEEN, TO_ODE, FRECHET)
             for kind in SAMPLERS
             if name in found[kind, calls[0]]
         ],
         f"The figures' numbers; Heun makes one call less where the budget is even. {FLOOR.capitalize()} are at "
-        f"{quality.floor:.3g}, the ODE's solution at {limit:.3g}.",
+        f"{quality.floor:.3g} from the data, the ODE's images at {limit:.3g}.",
     )
     for budget, name in ((few_calls(calls), "few-calls"), (max(calls), "many-calls")):
         report.figure(
@@ -221,13 +210,20 @@ def quality_by_calls(
             name,
             f"Fifteen samples by {budget} network calls, the same initial noise in every row.",
         )
-    for name, verdict in ((TO_ODE, "**Order.** By the distance to the ODE's solution"), (FRECHET, "**Quality.** By "
-                          f"Fréchet distance, where the ODE's own solution is at {limit:.2g}")):  # fmt: skip
+    for name, verdict in (
+        (BETWEEN, "**Order.** By Fréchet distance to"),
+        (TO_ODE, "**Order, in pixels.** By distance to"),
+    ):
         ahead, listed = _ahead_of_ddim(found, name, budgets)
         report.finding(
-            f"{verdict}, second-order samplers beat DDIM in {len(ahead)} of {len(budgets) * len(SECOND_ORDER)} "
-            f"comparisons ({listed})."
+            f"{verdict} the images of the ODE itself, second-order samplers beat DDIM in {len(ahead)} of "
+            f"{len(budgets) * len(SECOND_ORDER)} comparisons ({listed})."
         )
+    last = [found[kind, max(calls)][FRECHET] for kind in along_the_ode]
+    report.finding(
+        f"**To the data**, {FLOOR} are at {quality.floor:.2g}, the ODE's images at {limit:.2g}, and its samplers by "
+        f"{max(calls)} calls between {min(last):.2g} and {max(last):.2g}."
+    )
     return images
 
 
@@ -244,9 +240,9 @@ def _ahead_of_ddim(found: Mapping, name: str, budgets: Sequence[int]) -> tuple[l
     return ahead, "; ".join(listed)
 
 
-def _explain(found: Mapping, budgets: Sequence[int], limit: float) -> str:
+def _explain(found: Mapping, budgets: Sequence[int]) -> str:
     """Why the curves lie as they do, in two sentences that follow the numbers."""
-    ahead, _ = _ahead_of_ddim(found, FRECHET, budgets)
+    ahead, _ = _ahead_of_ddim(found, BETWEEN, budgets)
     behind = [(kind, b) for b in budgets for kind in SECOND_ORDER if (kind, b) not in ahead]
 
     def told(pairs: Collection[tuple[str, int]]) -> str:
@@ -254,10 +250,9 @@ def _explain(found: Mapping, budgets: Sequence[int], limit: float) -> str:
 
     return (
         "A second-order step bends with the path of the ODE, so its error falls with the cube of its length and not "
-        f"with the square, as DDIM's does: ahead of DDIM by Fréchet distance at few calls are {told(ahead)}. "
-        "That gain needs steps shorter than the path's bends, and a method of two calls a step takes them twice as "
-        f"long: behind are {told(behind)}; with more calls all approach the ODE's own {limit:.2g}, which is the "
-        "model's error."
+        "with the square, as DDIM's does: nearer than DDIM to the ODE's images, by Fréchet distance at few calls, are "
+        f"{told(ahead)}. The gain needs steps shorter than the path's bends, and a method of two calls a step takes "
+        f"them twice as long: farther are {told(behind)}."
     )
 
 
@@ -355,17 +350,19 @@ def predictor_corrector_comparison(
 
     def chains(name, predictor):
         return {
-            name: (predictor, calls),
-            f"{name}, half the steps": (predictor, half),
-            f"{name}, half, corrector": (predictor_corrector(predictor, corrector), half),
-            f"{name}, half, {many} correctors": (predictor_corrector(predictor, strong), half),
+            f"{name}, {calls} steps": (predictor, calls),
+            f"{name}, {half} steps": (predictor, half),
+            f"{name}, {half} + corrector": (predictor_corrector(predictor, corrector), half),
         }
 
-    exam = "exam's update"
+    exam, paper = "exam's update", "reverse diffusion"
+    often = {f"{exam}, {half} + {many} correctors": (predictor_corrector(exam_update(), strong), half)}
     rows, drawn = {}, {}
     for process, draw in draws.items():
-        kinds = chains("reverse diffusion", SAMPLERS["reverse diffusion"])
-        for kind, (sampler, steps) in (chains(exam, exam_update()) | kinds if process == "VE" else kinds).items():
+        kinds = chains(paper, SAMPLERS[paper])
+        if process == "VE":
+            kinds = chains(exam, exam_update()) | often | kinds
+        for kind, (sampler, steps) in kinds.items():
             found = drawn[process, kind] = draw(sampler, uniform_grid(steps))
             rows[process, kind] = {"process": process, "sampler": kind, "steps": steps, "calls": found.calls}
             rows[process, kind][FRECHET] = quality(found.images)
@@ -377,32 +374,27 @@ def predictor_corrector_comparison(
     )
     kinds = [kind for process, kind in rows if process == "VE"]
     report.figure(
-        image_grid(np.concatenate([drawn["VE", kind].images[:15] for kind in kinds]), 15, row_labels=kinds),
+        image_grid(np.concatenate([drawn["VE", kind].images[:11] for kind in kinds]), 11, row_labels=kinds, scale=3),
         "predictor-corrector",
-        f"Fifteen samples of the VE model: {calls} steps, {half}, and {half} with correctors.",
+        f"Eleven samples of the VE model: {calls} steps, {half}, and {half} with correctors.",
     )
+
+    def distances(process, name):
+        return [row[FRECHET] for (of, kind), row in rows.items() if of == process and kind.startswith(name)]
 
     def told(process, name):
-        whole, alone, once, often = (
-            row[FRECHET] for (of, kind), row in rows.items() if of == process and kind.startswith(name)
-        )
-        return (
-            f"{process} {alone:.3g} alone, {once:.3g} with one corrector, {often:.3g} with {many} "
-            f"({whole:.3g} by twice the steps)"
-        )
+        whole, alone, once, *more = distances(process, name)
+        further = "".join(f", {value:.3g} with {many}" for value in more)
+        return f"{process} {alone:.3g} alone, {once:.3g} with one corrector{further} ({whole:.3g} by twice the steps)"
 
-    alone, often = (rows["VE", f"{exam}, {kind}"][FRECHET] for kind in ("half the steps", f"half, {many} correctors"))
+    _, alone, _, cured = distances("VE", exam)
     enough = "is not enough" if alone > 2 * quality.floor else "is enough"
-    cured = "takes most of that error out" if often < alone / 2 else "does not take half of that error out"
+    mended = "takes most of that error out" if cured < alone / 2 else "does not take half of that error out"
+    compared = [distances("VE", exam), *(distances(process, paper) for process in draws)]
+    won = sum(corrected < whole for whole, _, corrected, *_ in compared)
     report.finding(
-        f"**The exam's update** alone {enough} at {half} steps, and the corrector {cured}: Fréchet distance "
-        f"{told('VE', exam)}; held-out images are at {quality.floor:.2g}. Reverse diffusion: "
-        f"{'; '.join(told(process, 'reverse diffusion') for process in draws)}. " + _equal_cost(rows, draws, exam, half)
+        f"**The exam's update** alone {enough} at {half} steps, and the corrector, repeated, {mended}: Fréchet "
+        f"distance {told('VE', exam)}; held-out images are at {quality.floor:.2g}. Reverse diffusion: "
+        f"{'; '.join(told(process, paper) for process in draws)}. At equal cost one corrector a step beats twice the "
+        f"steps in {won} of {len(compared)} comparisons."
     )
-
-
-def _equal_cost(rows: Mapping, draws: Mapping, exam: str, half: int) -> str:
-    """Whether correcting pays, or stepping more finely."""
-    pairs = [("VE", exam), *((process, "reverse diffusion") for process in draws)]
-    won = sum(rows[p, f"{name}, half, corrector"][FRECHET] < rows[p, name][FRECHET] for p, name in pairs)
-    return f"At equal cost one corrector a step beats twice the steps in {won} of {len(pairs)} comparisons."

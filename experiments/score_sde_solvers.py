@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.score_sde_samplers import Quality
+from experiments.features import FRECHET, Quality
 from jaxgen.diffusion import GaussianProcess, perturb
 from jaxgen.diffusion.likelihood import bits_per_dim, dequantisation_offset, dequantise, hutchinson, log_likelihood
 from jaxgen.diffusion.times import noise_grid
@@ -37,7 +37,7 @@ def adaptive_ode(
             distance = float(np.sqrt(np.mean((np.asarray(solved.x) - finest[name]) ** 2)))
             rows.append(
                 {"process": name, "method": f"ODE, Tsit5 at {tolerance:g}", "calls": int(solved.evaluations)}
-                | {"distance to the finest": distance, "Fréchet distance": quality(np.asarray(solved.x))}
+                | {"distance to the finest": distance, FRECHET: quality(np.asarray(solved.x))}
             )
     model = models["VP"]
     run = partial(sample_sde, keys, model.process, shape=model.shape, steps=sde_steps, t_min=1e-3)
@@ -45,7 +45,7 @@ def adaptive_ode(
     rows.append(
         {"process": "VP", "method": f"reverse SDE, diffrax Euler, {sde_steps} steps"}
         | {"calls": int(np.max(solved.evaluations)), "distance to the finest": None}
-        | {"Fréchet distance": quality(np.asarray(solved.x))}
+        | {FRECHET: quality(np.asarray(solved.x))}
     )
     report.metrics["adaptive"] = rows
     report.table(

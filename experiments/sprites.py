@@ -129,10 +129,11 @@ def train(config: Config, net, process, train_set: ImageDataset, test_set: Image
         losses = denoising_loss(jax.random.key(1), process, network, held_out, cond=held_out_labels)
         return jnp.mean(losses)
 
-    return train_network(
+    trained = train_network(
         config, params, loss, (train_set.images, train_set.labels), directory,
         held_out_loss=held_out_loss, seed=config.seed, schedule=config.schedule,
     )  # fmt: skip
+    return trained.averaged, trained.history
 
 
 def main(config: Config) -> Path:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import jax
 import optax
@@ -23,6 +23,14 @@ class TrainingConfig(Protocol):
     resume: Path | None
 
 
+class Trained(NamedTuple):
+    """The last and the averaged parameters, and the history of the losses."""
+
+    params: Any
+    averaged: Any
+    history: History
+
+
 def train_network(
     config: TrainingConfig,
     params: Any,
@@ -32,14 +40,18 @@ def train_network(
     *,
     held_out_loss: Callable[[Any], jax.Array],
     seed: int,
-    schedule: str = "cosine",
-) -> tuple[Any, History]:
-    """Averaged parameters and the history of the losses; checkpoints and the log lie in `directory`.
+    schedule: Literal["constant", "cosine", "linear"] = "cosine",
+) -> Trained:
+    """Train by `loss`; checkpoints and the log lie in `directory`.
 
     loss(key, params, batch) -> (B,). held_out_loss(params) -> () is followed on the averaged parameters. With
     config.resume the directory's last checkpoint is continued, if it has one.
     """
-    decay = {"cosine": optax.cosine_decay_schedule, "linear": lambda lr, n: optax.linear_schedule(lr, 0.0, n)}
+    decay = {
+        "constant": lambda lr, n: optax.constant_schedule(lr),
+        "cosine": optax.cosine_decay_schedule,
+        "linear": lambda lr, n: optax.linear_schedule(lr, 0.0, n),
+    }
     rate = optax.join_schedules(
         [optax.linear_schedule(0.0, config.learning_rate, 100), decay[schedule](config.learning_rate, config.steps)],
         [100],
@@ -63,4 +75,4 @@ def train_network(
             evaluate_every=max(1, config.steps // 25),
             progress=config.progress,
         )
-    return result.state.ema, result.history
+    return Trained(result.state.params, result.state.ema, result.history)

@@ -12,7 +12,7 @@ def law(sampler, process, denoise, times, mean, variance):
 
     The state and carry are one vector y; a step is y -> A y + b + C z, with z at most two standard normal draws. A and
     C are its Jacobians, so the covariance goes to A V Aᵀ + C Cᵀ. Each normal draw of the step is replaced by the next
-    entry of z.
+    entry of z, once per trace: a step that draws in a loop would use one draw throughout, so give it a single move.
     """
     keys = jax.random.split(jax.random.key(0), 1)
     start = jnp.full((1, 1), mean, float)
