@@ -1,6 +1,6 @@
-"""Gaussian diffusion: processes, kernels, predictions, denoisers, losses, times, flows and likelihoods."""
+"""Gaussian diffusion: processes, kernels, predictions, denoisers, losses, times, ladders, flows and likelihoods."""
 
-from jaxgen.diffusion import times, weighting
+from jaxgen.diffusion import ncsn, times, weighting
 from jaxgen.diffusion.betas import cosine_betas, linear_betas, zero_terminal_snr
 from jaxgen.diffusion.denoiser import Denoiser, Network, denoiser, dynamic_threshold, edm_preconditioning
 from jaxgen.diffusion.dynamics import probability_flow, reverse_sde
@@ -49,6 +49,7 @@ __all__ = [
     "linear_betas",
     "log_likelihood",
     "marginal",
+    "ncsn",
     "perturb",
     "posterior",
     "probability_flow",

@@ -7,7 +7,8 @@ import pytest
 from affine_law import law
 from oracles import CONTINUOUS, Mixture, gaussian_denoiser
 
-from jaxgen.diffusion import Prediction, edm, ve, vp
+from jaxgen.data import seminar_mixture
+from jaxgen.diffusion import denoiser, edm, ve, vp
 from jaxgen.diffusion.times import noise_grid, uniform_grid
 from jaxgen.samplers import (
     annealed_langevin,
@@ -78,33 +79,16 @@ def test_c2_7b_with_noise_langevin_samples_the_density():
     assert abs(right - expected) < 0.01 + 5 * np.sqrt(expected * (1 - expected) / n)
 
 
-class Seminar:
-    """The seminar's mixture: 0.8 N((5, 5), I) + 0.2 N((−5, −5), I)."""
-
-    weights, means = np.array([0.8, 0.2]), np.array([[5.0, 5.0], [-5.0, -5.0]])
-
-    def denoiser(self, process):
-        def denoise(x, t, cond=None):
-            alpha, sigma = process.alpha(t), process.sigma(t)
-            variance = alpha**2 + sigma**2
-            offsets = x[:, None] - alpha * self.means
-            logits = np.log(self.weights) - 0.5 * (offsets**2).sum(-1) / variance
-            whitened = (jax.nn.softmax(logits)[..., None] * offsets).sum(1) / variance
-            eps = sigma * whitened
-            return Prediction((x - sigma * eps) / alpha, eps)
-
-        return denoise
-
-
-def test_c1_11_annealing_restores_mode_weights_where_langevin_loses_them():
+def test_c0_4_c1_11_annealing_restores_mode_weights_where_langevin_loses_them():
     """Langevin from U[−8, 8]² keeps about half of 1280 starts in each mode; annealed from σ = 20 to 1 gives .8 and .2.
 
     The seminar's figures: ε = .1, T = 1000; ten levels of T = 100 with ε_i = .1 σ_i²/σ_L².
     """
-    n, process, mixture = 1280, edm(20.0), Seminar()
+    n, process, mixture = 1280, edm(20.0), seminar_mixture()
     keys = jax.random.split(jax.random.key(0), n)
     start = jax.random.uniform(jax.random.key(1), (n, 2), minval=-8.0, maxval=8.0)
-    denoise = mixture.denoiser(process)
+    score = lambda x, t, cond: mixture.perturbed(process.alpha(t), process.sigma(t)).score(x)
+    denoise = denoiser(process, score, predicts="score")
     clean = np.array([1e-3, 0.0])  # sigma = .02: the data's own score
     plain = sample(keys, process, denoise, langevin(0.1, 1000), clean, (2,), start=start)
     levels = noise_grid(process, np.geomspace(20, 1, 10))

@@ -1,0 +1,341 @@
+"""NCSNv2's techniques against their equations, scipy, the paper's settings, and the exact law of Langevin dynamics."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from affine_law import law
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracles import gaussian_denoiser
+from scipy.optimize import brentq, minimize_scalar
+from scipy.spatial.distance import pdist
+from scipy.stats import chisquare, norm
+
+from jaxgen.diffusion import denoiser, denoising_loss, edm, ncsn, score, ve, weighting
+from jaxgen.diffusion.times import noise_grid
+from jaxgen.samplers import annealed_langevin
+
+# sigma_1, L, T and the step α of the settings published with the paper; sigma_L = .01
+PUBLISHED = {
+    "cifar10": (50, 232, 5, 6.2e-6),
+    "celeba": (90, 500, 5, 3.3e-6),
+    "bedroom": (190, 1086, 3, 1.8e-6),
+    "ffhq": (348, 2311, 3, 0.9e-6),
+}
+LAST = 0.01
+
+
+# -- the first level ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("block", [1, 7, 16, 50, 64, 1000])
+@pytest.mark.parametrize("event", [(), (3,), (4, 4, 3)])
+def test_largest_distance_is_scipys(event, block):
+    x = np.random.default_rng(0).normal(size=(50, *event)).astype(np.float32)
+    expected = pdist(np.float64(x).reshape(50, -1)).max()
+    np.testing.assert_allclose(ncsn.largest_distance(x, block=block), expected, rtol=1e-6)
+    np.testing.assert_allclose(jax.jit(lambda x: ncsn.largest_distance(x, block=block))(x), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("pair", [(0, 1), (0, 40), (17, 18), (39, 40), (20, 36)])
+def test_the_farthest_pair_is_found_wherever_it_is(pair):
+    x = np.random.default_rng(1).normal(size=(41, 5)).astype(np.float32)
+    x[pair[0]] += 100
+    x[pair[1]] -= 100
+    np.testing.assert_allclose(ncsn.largest_distance(x, block=8), np.linalg.norm(x[pair[0]] - x[pair[1]]), rtol=1e-6)
+
+
+def test_far_from_the_origin_no_digits_are_lost():
+    """float32 points of spread 1 about 1e4, whose plain ‖a‖² + ‖b‖² − 2a·b would be off by tens."""
+    x = (1e4 + np.random.default_rng(2).normal(size=(200, 3))).astype(np.float32)
+    np.testing.assert_allclose(ncsn.largest_distance(x, block=32), pdist(np.float64(x)).max(), rtol=1e-6)
+
+
+def test_float64_stays_and_halves_are_widened():
+    with jax.enable_x64(True):
+        x = jnp.asarray(np.random.default_rng(3).normal(size=(60, 4)))
+        found = ncsn.largest_distance(x, block=16)
+        assert found.dtype == jnp.float64
+        np.testing.assert_allclose(found, pdist(x).max(), rtol=1e-14)
+    x = jnp.asarray(np.random.default_rng(3).normal(size=(60, 4)), jnp.bfloat16)
+    found = ncsn.largest_distance(x, block=16)
+    assert found.dtype == jnp.float32
+    np.testing.assert_allclose(found, pdist(np.asarray(x, np.float64)).max(), rtol=1e-6)
+
+
+def test_equal_points_and_broken_ones():
+    assert ncsn.largest_distance(jnp.full((5, 3), 0.3)) == 0
+    assert jnp.isnan(ncsn.largest_distance(jnp.zeros((5, 3)).at[3, 1].set(jnp.nan)))
+    assert jnp.isnan(ncsn.largest_distance(jnp.zeros((5, 3)).at[3, 1].set(jnp.inf)))
+
+
+def test_a_subset_is_drawn_by_the_key():
+    x = np.random.default_rng(4).normal(size=(100, 2)).astype(np.float32)
+    whole = ncsn.largest_distance(x)
+    found = np.array([ncsn.largest_distance(x, subset=30, key=key) for key in jax.random.split(jax.random.key(0), 20)])
+    assert np.all(found <= whole)
+    assert len(set(found.tolist())) > 3
+    assert np.abs(found[:, None] - pdist(x)).min(-1).max() < 1e-5  # each is the distance of a pair
+    assert found[0] == ncsn.largest_distance(x, subset=30, key=jax.random.split(jax.random.key(0), 20)[0])
+    assert ncsn.largest_distance(x, subset=100) == whole
+
+
+def test_memory_is_a_tiles():
+    """Twenty thousand points have 1.6 GB of distances; what is held beside the points is less than 2 MB."""
+    x = jax.ShapeDtypeStruct((20_000, 4), jnp.float32)
+    compiled = jax.jit(lambda x: ncsn.largest_distance(x, block=256)).lower(x).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes < 2e6
+
+
+# -- the ladder --------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(5, 10**6), st.floats(0.01, 0.99))
+def test_the_ratio_solves_the_overlap_equation(dims, overlap):
+    width = np.sqrt(2 * dims)
+    shared = lambda g: norm.cdf(width * (g - 1) + 3 * g) - norm.cdf(width * (g - 1) - 3 * g)
+    gamma = ncsn.ratio(dims, overlap)
+    assert shared(gamma) == pytest.approx(overlap, abs=1e-9)
+    if dims > 50:
+        assert gamma == pytest.approx(brentq(lambda g: shared(g) - overlap, 1, 4, xtol=1e-13), abs=1e-9)
+
+
+def test_levels_are_closer_in_more_dimensions_and_for_more_overlap():
+    assert np.all(np.diff([ncsn.ratio(dims) for dims in (5, 10, 100, 784, 3072, 12288, 10**6)]) < 0)
+    assert np.all(np.diff([ncsn.ratio(784, overlap) for overlap in (0.1, 0.3, 0.5, 0.7, 0.99)]) < 0)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_papers_ladders(name):
+    first, n, *_ = PUBLISHED[name]
+    sigmas = ncsn.geometric_sigmas(first, LAST, n)
+    assert sigmas.shape == (n,)
+    assert sigmas.dtype == np.float64
+    np.testing.assert_allclose(sigmas[[0, -1]], [first, LAST], rtol=1e-12)
+    # the published code's own words
+    np.testing.assert_allclose(sigmas, np.exp(np.linspace(np.log(first), np.log(LAST), n)), rtol=1e-12)
+    assert ncsn.levels(first, LAST, sigmas[0] / sigmas[1]) == n
+
+
+def test_the_papers_cifar_ladder_is_finer_than_half_an_overlap():
+    """232 levels from 50 to .01 have the ratio 1.0376, below γ(3072) = 1.0398; 220 are the fewest for that."""
+    gamma, papers = ncsn.ratio(3072), 5000 ** (1 / 231)
+    assert gamma > papers
+    width = np.sqrt(2 * 3072) * (papers - 1)
+    shared = norm.cdf(width + 3 * papers) - norm.cdf(width - 3 * papers)
+    assert round(shared, 3) == 0.567
+    assert ncsn.ratio(3072, shared) == pytest.approx(papers, abs=1e-10)
+    assert ncsn.levels(50, LAST, gamma) == 1 + int(np.ceil(np.log(5000) / np.log(1.03979642)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(1e-4, 1.0), st.floats(1.01, 1e4), st.floats(1.001, 9.0))
+def test_levels_are_the_fewest(last, span, gamma):
+    first = last * span
+    n = ncsn.levels(first, last, gamma)
+    assert (first / last) ** (1 / (n - 1)) <= gamma * (1 + 1e-6)
+    assert n == 2 or (first / last) ** (1 / (n - 2)) > gamma * (1 - 1e-6)
+
+
+@pytest.mark.parametrize(("first", "gamma", "n"), [(8, 2, 4), (1000, 10, 4), (3**7, 3, 8), (2, 2, 2), (2.0001, 2, 3)])
+def test_levels_of_whole_powers(first, gamma, n):
+    assert ncsn.levels(first, 1, gamma) == n
+    if first != 2.0001:
+        np.testing.assert_allclose(ncsn.geometric_sigmas(first, 1, n), float(gamma) ** np.arange(n)[::-1], rtol=1e-12)
+
+
+# -- the step ----------------------------------------------------------------------------------------------------
+
+
+def law_of_ladder(step, process, times, steps, variance):
+    """Variance of x after `steps` moves of `annealed_langevin` at each time but the last; the data are one point, 0."""
+    # one move for each time of a grid, those of a level at times as good as equal, so that each has noise of its own
+    times = np.append(np.asarray(times)[:-1, None] - 1e-10 * np.arange(steps), times[-1])
+    move = annealed_langevin(step, LAST, 1)
+    mean, variance = law(move, process, gaussian_denoiser(process, 0.0, 0.0), times, 0.0, variance)
+    assert mean == 0
+    return float(variance)
+
+
+def one_level(step, first, n, steps, level):
+    """Variance over σ² after the Langevin steps of one level, begun at that of the level before."""
+    gamma, process = (first / LAST) ** (1 / (n - 1)), ve(LAST, float(first))
+    t = 1 - level / (n - 1)
+    sigma = LAST * (first / LAST) ** t
+    return law_of_ladder(step, process, [t, t - 1e-8], steps, (gamma * sigma) ** 2) / sigma**2
+
+
+@pytest.mark.parametrize(("first", "n", "steps"), [(50, 232, 5), (348, 2311, 3), (1.0, 10, 5), (1.0, 4, 1), (5, 3, 20)])
+def test_the_variance_equation_is_the_law_of_the_sampler(first, n, steps):
+    """Proposition 3, by the exact mean and variance of `annealed_langevin` itself, at two levels and three steps."""
+    with jax.enable_x64(True):
+        gamma, best = (first / LAST) ** (1 / (n - 1)), ncsn.step_size(first, LAST, n, steps)
+        for step in (0.5 * best, best, 1.2 * best):
+            for level in (1, n // 2):
+                expected = float(ncsn.variance_ratio(step, LAST, gamma, steps))
+                assert one_level(step, first, n, steps, level) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(("first", "n", "steps"), [(50, 232, 5), (90, 500, 5), (1.0, 10, 5), (1.0, 4, 1), (5, 3, 20)])
+def test_the_step_brings_the_samplers_variance_nearest_to_1(first, n, steps):
+    """No step does better, on a grid over all stable ones and by scipy; neighbours and the paper's α do worse."""
+    gamma, best = (first / LAST) ** (1 / (n - 1)), ncsn.step_size(first, LAST, n, steps)
+    distance = lambda step: np.abs(ncsn.variance_ratio(step, LAST, gamma, steps) - 1)
+    everywhere = np.linspace(1e-6, 1 - 1e-6, 100_001) * 4 * LAST**2
+    assert distance(best) <= distance(everywhere).min() * (1 + 1e-12)
+    nearest = everywhere[distance(everywhere).argmin()]
+    assert abs(best - nearest) <= everywhere[1] - everywhere[0]
+    found = minimize_scalar(
+        distance, bounds=(nearest * 0.8, nearest * 1.2), method="bounded", options={"xatol": 1e-12 * nearest}
+    )
+    assert best == pytest.approx(found.x, rel=1e-5)
+    with jax.enable_x64(True):
+        measured = [abs(one_level(f * best, first, n, steps, 1) - 1) for f in (0.5, 0.97, 1.0, 1.03)]
+    assert np.argmin(measured) == 2
+
+
+def test_a_level_of_the_sampler_is_that_many_moves():
+    """x0 at 0 and T steps at once: what is left of x is (1 − u)^T of it, by differentiating the sampler itself."""
+    with jax.enable_x64(True):
+        process, step, t = ve(LAST, 50.0), ncsn.step_size(50, LAST, 232, 5), jnp.float64(0.4)
+        sampler, keys = annealed_langevin(step, LAST, 5), jax.random.split(jax.random.key(0), 1)
+        denoise = gaussian_denoiser(process, 0.0, 0.0)
+        after = lambda x: sampler.step(keys, process, denoise, t, t - 0.1, x.reshape(1, 1), None)[0][0, 0]
+        kept = (1 - step / (2 * LAST**2)) ** 5
+        np.testing.assert_allclose(jax.grad(after)(jnp.float64(0.3)), kept, rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_step_is_twice_the_published_one(name):
+    """Published to two digits (one for ffhq), and in the convention x + α score + √(2α) z."""
+    first, n, steps, published = PUBLISHED[name]
+    assert ncsn.step_size(first, LAST, n, steps) / 2 == pytest.approx(published, abs=0.05e-6)
+
+
+def test_the_published_setting_is_near_1():
+    """For CIFAR-10 one level leaves the variance within 6 % of σ²; ten times too small a step leaves the start's γ²."""
+    gamma, step = 5000 ** (1 / 231), ncsn.step_size(50, LAST, 232, 5)
+    assert 1 < ncsn.variance_ratio(step, LAST, gamma, 5) < 1.06
+    assert ncsn.variance_ratio(step / 10, LAST, gamma, 5) > 1.07
+    assert ncsn.variance_ratio(step * 5, LAST, gamma, 5) > 1.1
+
+
+@pytest.mark.parametrize(("first", "n", "steps"), [(50, 232, 5), (1.0, 30, 5)])
+def test_the_whole_ladder(first, n, steps):
+    """Level by level the law follows v ← w(γ²v − q) + q from the prior, the last level included, and stays near 1."""
+    with jax.enable_x64(True):
+        process, step = ve(LAST, float(first)), ncsn.step_size(first, LAST, n, steps)
+        sigmas = ncsn.geometric_sigmas(first, LAST, n)
+        grid = noise_grid(process, sigmas)
+        assert len(grid) == n + 1
+        np.testing.assert_allclose(process.sigma(jnp.asarray(grid[:-1])), sigmas, rtol=1e-5)
+        variance = law_of_ladder(step, process, grid, steps, float(first) ** 2)
+        u, gamma = step / (2 * LAST**2), (first / LAST) ** (1 / (n - 1))
+        q, expected = 1 / (1 - u / 2), 1 / gamma**2
+        for _ in range(n):
+            expected = (1 - u) ** (2 * steps) * (gamma**2 * expected - q) + q
+        assert variance / LAST**2 == pytest.approx(expected, rel=1e-4)
+        # a settled chain is a little wider than one level's, which began at σ exactly
+        assert 1 < expected < 1.2
+
+
+# -- training and the network ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [2, 10, 232])
+def test_training_and_sampling_see_the_same_levels(n):
+    process, sigmas = ve(LAST, 50.0), ncsn.geometric_sigmas(50, LAST, n)
+    t = np.asarray(ncsn.ladder_times(n)(jax.random.key(0), 400 * n))
+    index = t * (n - 1)
+    np.testing.assert_allclose(index, np.round(index), atol=1e-4)
+    level = n - 1 - np.round(index).astype(int)
+    np.testing.assert_allclose(process.sigma(t), sigmas[level], rtol=1e-5)
+    counts = np.bincount(level, minlength=n)
+    assert len(counts) == n
+    assert chisquare(counts).pvalue > 1e-3
+    np.testing.assert_allclose(noise_grid(process, sigmas)[:-1], np.linspace(1, 0, n), atol=2e-6)
+
+
+def test_the_network_is_told_no_time_and_divided_by_sigma():
+    process, seen = ve(LAST, 50.0), []
+
+    def network(x, t, cond):
+        seen.append(t)
+        return jnp.tanh(x) + cond
+
+    x, t = jax.random.normal(jax.random.key(0), (4, 3)), jnp.array([0.0, 0.3, 0.7, 1.0])
+    wrapped = ncsn.divided_by_sigma(process, network)
+    sigma = (LAST * 5000 ** np.float64(t))[:, None]
+    np.testing.assert_allclose(wrapped(x, t, 0.5), (np.tanh(x) + 0.5) / sigma, rtol=1e-5)
+    assert all(np.all(np.asarray(time) == 0) for time in seen)
+    prediction = denoiser(process, wrapped, predicts="score", cond=0.5)(x, t)
+    np.testing.assert_allclose(score(process, prediction, t), (np.tanh(x) + 0.5) / sigma, rtol=1e-5)
+    np.testing.assert_allclose(prediction.eps, -(np.tanh(x) + 0.5), rtol=1e-5)
+
+
+def test_the_weighted_loss_is_that_of_the_raw_output():
+    """λ(σ) = σ² times ‖f/σ + ε/σ‖² is ‖f(x) + ε‖² at every level (NCSN, eq. 5): no level outweighs another."""
+    process, network = ve(LAST, 50.0), lambda x, t, cond: jnp.tanh(x)
+    x0 = jax.random.normal(jax.random.key(0), (64, 3))
+    key, times = jax.random.key(1), ncsn.ladder_times(10)
+    found = denoising_loss(
+        key,
+        process,
+        ncsn.divided_by_sigma(process, network),
+        x0,
+        predicts="score",
+        weighting=weighting.simple(),
+        times=times,
+    )
+    raw = denoising_loss(key, process, lambda x, t, cond: -jnp.tanh(x), x0, times=times)
+    np.testing.assert_allclose(found, raw, rtol=1e-4)
+
+
+def test_the_scores_norm_grows_as_1_over_sigma():
+    """Why dividing is right: E‖score‖ σ of noised data is about √D at every level where the noise rules."""
+    d, x0 = 64, 0.01 * jax.random.normal(jax.random.key(0), (2000, 64))
+    for sigma in (0.1, 1.0, 10.0):
+        x = x0 + sigma * jax.random.normal(jax.random.key(1), x0.shape)
+        norms = jnp.linalg.norm(x / (0.01**2 + sigma**2), axis=-1) * sigma
+        np.testing.assert_allclose(norms.mean(), np.sqrt(d), rtol=0.02)
+
+
+def test_where_there_is_no_noise_the_score_is_0():
+    wrapped = ncsn.divided_by_sigma(edm(10.0), lambda x, t, cond: x)
+    np.testing.assert_array_equal(wrapped(jnp.ones((2, 3)), jnp.array([0.0, 1.0]), None)[0], 0)
+
+
+# -- refusals ----------------------------------------------------------------------------------------------------
+
+X = np.zeros((4, 2), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ncsn.largest_distance(np.zeros((4, 2), np.uint8)), "floating point"),
+        (lambda: ncsn.largest_distance(X[:1]), "two examples"),
+        (lambda: ncsn.largest_distance(X, block=0), "block"),
+        (lambda: ncsn.largest_distance(X, subset=1, key=jax.random.key(0)), "subset=1"),
+        (lambda: ncsn.largest_distance(X, subset=2), "give a key"),
+        (lambda: ncsn.ratio(4), "dims >= 5"),
+        (lambda: ncsn.ratio(784, 0.0), "overlap"),
+        (lambda: ncsn.ratio(784, 0.999), "overlap"),
+        (lambda: ncsn.levels(1.0, 2.0, 1.1), "sigma_last < sigma_first"),
+        (lambda: ncsn.levels(2.0, 1.0, 1.0), "above 1"),
+        (lambda: ncsn.geometric_sigmas(2.0, 0.0, 5), "sigma_last"),
+        (lambda: ncsn.geometric_sigmas(2.0, 1.0, 1), "n=1"),
+        (lambda: ncsn.geometric_sigmas(float("inf"), 1.0, 5), "sigma_first"),
+        (lambda: ncsn.ladder_times(1), "two levels"),
+        (lambda: ncsn.step_size(2.0, 1.0, 5, 0), "one step"),
+        (lambda: ncsn.step_size(1.0, 1.0, 5, 1), "sigma_last < sigma_first"),
+        (lambda: ncsn.variance_ratio(0.0, 1.0, 1.1, 5), "step_size"),
+        (lambda: ncsn.variance_ratio(4.0, 1.0, 1.1, 5), "step_size"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_refusals(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
