@@ -53,7 +53,7 @@ class Config:
     steps: int = 3000
     """Training steps of each of the two networks."""
     batch_size: int = 32
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     """Constant, as in the paper: the average does what a decay would."""
     ema: float = 0.999
     """Decay of the averaged parameters (technique 5)."""

@@ -62,9 +62,9 @@ class Config:
     """Channels of the U-Net's first level."""
     multipliers: tuple[int, ...] = (1, 2, 4)
     """Channels of each level, in multiples of the first."""
-    steps: int = 3600
+    steps: int = 3000
     """Training steps of a network."""
-    twin_steps: int = 900
+    twin_steps: int = 800
     """Training steps of the network of another seed, for the comparison of codes."""
     batch_size: int = 32
     learning_rate: float = 2e-3
@@ -72,7 +72,7 @@ class Config:
     """Decay of the averaged parameters that are sampled."""
     judge_steps: int = 250
     """Training steps of the classifier whose features the Fréchet distance uses."""
-    samples: int = 128
+    samples: int = 100
     """Samples per method, drawn as one batch."""
     calls: tuple[int, ...] = (10, 20, 50)
     """Network calls per sample in the comparison of samplers."""

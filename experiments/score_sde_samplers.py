@@ -44,7 +44,7 @@ STOCHASTIC = {
     "predictor–corrector": predictor_corrector(reverse_diffusion(), langevin_corrector()),
 }
 SAMPLERS = FIRST_ORDER | SECOND_ORDER | STOCHASTIC
-OWN_CLOCK = ("DDIM", "DPM-Solver++(2M)", "Euler–Maruyama", "reverse diffusion")
+OWN_CLOCK = ("DDIM", "DPM-Solver++(2M)", "Euler–Maruyama")
 CALLS_PER_STEP = {"Heun": 2, "DPM-Solver++(2S)": 2, "predictor–corrector": 2}
 SIGMA_MIN, SIGMA_MAX = 0.02, 80.0
 BETWEEN, TO_ODE = "Fréchet distance to the ODE's images", "distance to the ODE's images"

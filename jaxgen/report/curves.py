@@ -117,7 +117,8 @@ def _legend(figure: Figure, axes: Axes | list[Axes], names: Collection[str]) -> 
         handles = {}
         for panel in axes if isinstance(axes, list) else [axes]:
             handles.update({label: handle for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)})
-        figure.legend(handles.values(), handles, loc="outside upper left", ncols=min(len(names), 5))
+        fit = max(1, 105 // (max(map(len, names)) + 4))  # characters that a line has room for, marks included
+        figure.legend(handles.values(), handles, loc="outside upper left", ncols=min(len(names), 5, fit))
 
 
 def _colors(n: int) -> list[str]:
