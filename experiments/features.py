@@ -64,10 +64,10 @@ class Quality:
 
     def __init__(self, judge: Judge, train_images: np.ndarray, held_out: np.ndarray, n: int):
         self._features, self._reference = judge.features, judge.features(train_images)
-        self.floor = self(held_out[:n])
+        self.floor, real = self(held_out[:n]), len(held_out[:n])
         self.describe = (
             f"Fréchet distance of {n} images to the {len(train_images)} training images in the 64 features of a "
-            f"classifier trained on {judge.trained_on}; as many held-out real images are at {self.floor:.2g}"
+            f"classifier trained on {judge.trained_on}; {real} held-out real images are at {self.floor:.2g}"
         )
 
     def __call__(self, images: np.ndarray) -> float:

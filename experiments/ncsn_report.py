@@ -26,7 +26,7 @@ def ladder(report: Report, ladder, gamma: float, whole, dims: int) -> None:
     }  # fmt: skip
     report.table(
         rows,
-        "What NCSNv2's equations give for these images. ε is that of x + (ε/2) s + √ε z; the paper's α is half of it.",
+        "What NCSNv2's equations give for these images. ε is that of x + (ε/2) s + √ε z; the paper's ε is half of it.",
     )
 
 
@@ -57,8 +57,10 @@ def compare(
     report.metrics["variants"], report.metrics["floor"] = [*rows, heun], quality.floor
     report.table(
         [*rows, dict.fromkeys(rows[0]) | heun],
-        f"NCSNv2 whole, without one technique at a time, and NCSN without any, by annealed Langevin dynamics; and the "
-        f"same network on levels of the same ladder by a later sampler of the ODE. {quality.describe}.",
+        f"NCSNv2 whole, without one technique at a time, and without any, by annealed Langevin dynamics; and the "
+        "same network on levels of the same ladder by a later sampler of the ODE. Both networks are trained on "
+        "NCSNv2's ladder: what is taken away is taken from the sampling, and from the network where it says so. "
+        f"{quality.describe}.",
     )
     shown = images | {"by Heun": later}
     report.figure(
@@ -80,12 +82,11 @@ def compare(
 
 def through_the_levels(report: Report, ladder, path: np.ndarray) -> None:
     """A few chains, level by level."""
-    shown = np.linspace(0, ladder.n, 10).round().astype(int)
-    sigmas = np.append(ncsn.geometric_sigmas(*ladder), ladder.last)
+    shown = np.linspace(0, len(path) - 1, min(10, len(path))).round().astype(int)
+    sigmas = ncsn.geometric_sigmas(*ladder)
     states = np.stack([path[i] / max(1.0, sigmas[i]) for i in shown])
     report.figure(
         strip(np.clip(states, -1, 1), [f"σ = {sigmas[i]:.2g}" for i in shown]),
         "levels",
-        "Six chains of NCSNv2 from the prior's noise down the ladder, divided by σ where that exceeds 1. The last step "
-        "is the denoising one.",
+        "Six chains of NCSNv2 from the prior's noise down the ladder, divided by σ where that exceeds 1.",
     )

@@ -108,6 +108,8 @@ class Config:
                 f"Heun needs 3 calls for two steps, a corrector 4: got --calls {self.calls} and "
                 f"--corrector-calls {self.corrector_calls}"
             )
+        if not self.snr > 0:
+            raise ValueError(f"--snr must be positive, got {self.snr}")
         if not self.tolerances or not all(0 < tolerance < 1 for tolerance in self.tolerances):
             raise ValueError(f"--tolerances lie in (0, 1), got {self.tolerances}")
 

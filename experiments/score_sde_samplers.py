@@ -131,7 +131,7 @@ def training(report: Report, models: Mapping, twin, batch_size: int) -> None:
         curves(histories, x_label="training step", y_label="held-out loss", log_y=True),
         "loss",
         f"Held-out loss of the averaged parameters of networks of {size / 1e6:.2f} M parameters, batches of "
-        f"{batch_size}. Losses under different processes do not compare: their noise levels differ.",
+        f"{batch_size}. Losses compare where the processes, and so the noise levels, are the same.",
     )
     report.metrics["training"] = {
         "parameters": size,
@@ -191,7 +191,7 @@ def quality_by_calls(
             x_label="network calls", log_x=True, log_y=[FRECHET], height=300,
         ),
         "noise-and-calls",
-        "The samplers that add noise, on the same levels, beside the best of those that do not. The corrector costs "
+        "The samplers that add noise, on the same levels, beside one that does not. The corrector costs "
         "half of its pair's calls.",
     )  # fmt: skip
     report.table(
@@ -201,7 +201,8 @@ def quality_by_calls(
             for kind in SAMPLERS
             if name in found[kind, calls[0]]
         ],
-        f"The figures' numbers; Heun makes one call less where the budget is even. {FLOOR.capitalize()} are at "
+        f"The figures' numbers; samplers of two calls a step make one call less in the last."
+        f"  {FLOOR.capitalize()} are at "
         f"{quality.floor:.3g} from the data, the ODE's images at {limit:.3g}.",
     )
     for budget, name in ((few_calls(calls), "few-calls"), (max(calls), "many-calls")):
@@ -250,9 +251,9 @@ def _explain(found: Mapping, budgets: Sequence[int]) -> str:
 
     return (
         "A second-order step bends with the path of the ODE, so its error falls with the cube of its length and not "
-        "with the square, as DDIM's does: nearer than DDIM to the ODE's images, by Fréchet distance at few calls, are "
-        f"{told(ahead)}. The gain needs steps shorter than the path's bends, and a method of two calls a step takes "
-        f"them twice as long: farther are {told(behind)}."
+        "with the square, as DDIM's does: nearer than DDIM to the ODE's images, by Fréchet distance at few calls: "
+        f"{told(ahead)}. The gain needs steps shorter than the path's bends, which a method of two calls a step has "
+        f"half as many of; not nearer: {told(behind)}."
     )
 
 
@@ -295,7 +296,7 @@ def own_clocks(report: Report, draws: Mapping[str, Drawer], quality: Quality, ca
         ),
         "own-clocks",
         "Fréchet distance by equal steps in each process's own time t. VE's clock is even in log σ; VP's and sub-VP's "
-        "hurry through the last, cleanest tenth, where a step of 1/N still leaves much noise to remove at once.",
+        "hurry through the last, cleanest tenth, where one step of 1/N spans many levels of noise.",
     )  # fmt: skip
     best = max(budgets)
     report.figure(
@@ -341,7 +342,7 @@ def predictor_corrector_comparison(
     report.text(
         "The exam's Euler step of the reverse SDE, with Δt < 0:\n\n"
         "`x ← x + [f(t) x − g(t)² s(x, t)] Δt + g(t) √|Δt| z`, for VE `x ← x − g² s Δt + g √|Δt| z`.\n\n"
-        "Each step leaves the marginal q_t by an error of order Δt, which later steps carry on. The corrector is "
+        "The steps together leave the marginal q_t by an error of order Δt. The corrector is "
         "Langevin dynamics at fixed t, whose stationary law is q_t, at the price of one more call a step. All chains "
         "here take equal steps in t, as the paper's do."
     )
@@ -384,7 +385,7 @@ def predictor_corrector_comparison(
 
     def told(process, name):
         whole, alone, once, *more = distances(process, name)
-        further = "".join(f", {value:.3g} with {many}" for value in more)
+        further = "".join(f", {value:.3g} with {many}, at {1 + many} calls a step" for value in more)
         return f"{process} {alone:.3g} alone, {once:.3g} with one corrector{further} ({whole:.3g} by twice the steps)"
 
     _, alone, _, cured = distances("VE", exam)

@@ -162,7 +162,7 @@ def kernel_density(
 
     w = softmax(−‖x − x_m‖²/2σ²). The score is what `denoising` on these points at σ is minimised by, among all
     functions (Vincent 2011, §4). sigma: σ > 0, () or (B,). block: points seen at a time, so memory is that of
-    B · block · d numbers, whatever M. As exact far from all points as near them.
+    B · block · d numbers, whatever M. Finite however far x is; at distances of 1e4 σ float32 has few digits left for w.
     Raises ValueError for points of another event shape or none, a sigma as `denoising` does, or unless block ≥ 1.
     """
     if points.shape[1:] != x.shape[1:] or len(points) == 0:
@@ -176,6 +176,7 @@ def kernel_density(
     blocks = -(-count // block)
     padded = jnp.pad(points.reshape(count, dims).astype(dtype), ((0, blocks * block - count), (0, 0)), mode="edge")
 
+    @jax.checkpoint  # or a gradient would keep every block
     def add(carry: tuple[Array, Array, Array], first: Array) -> tuple[tuple[Array, Array, Array], None]:
         """A running softmax: the largest logit, Σ e^{logit − largest}, and the offsets x_m − x weighted by the same."""
         largest, total, pull = carry

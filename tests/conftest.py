@@ -1,10 +1,5 @@
 """Eight CPU devices stand in for an accelerator host, so pmap and sharding are tested everywhere."""
 
-import os
-
-# a test runs its programs a few times at most: compiling them is what takes long
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
-
 import jax
 import jaxtyping
 import pytest

@@ -36,7 +36,7 @@ class GaussianMixture:
         _set_leaves(self, (leaf.astype(dtype) for leaf in leaves))
         _check_shapes(self)
         if not any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
-            _check_values(np.asarray(self.weights, np.float64), np.asarray(self.covariances, np.float64))
+            _check_values(*(np.asarray(a, np.float64) for a in (self.weights, self.means, self.covariances)))
 
     def tree_flatten(self):
         """The three arrays."""
@@ -146,7 +146,9 @@ def _check_shapes(mixture: GaussianMixture) -> None:
         )
 
 
-def _check_values(weights: np.ndarray, covariances: np.ndarray) -> None:
+def _check_values(weights: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> None:
+    if not np.all(np.isfinite(means)):
+        raise ValueError(f"means must be finite, got {means}")
     if not (np.all(weights > 0) and abs(weights.sum() - 1) < 1e-5):
         raise ValueError(f"weights must be positive and sum to 1, got {weights}: divide them by their sum")
     transposed = np.swapaxes(covariances, -1, -2)

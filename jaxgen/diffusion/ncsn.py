@@ -148,7 +148,7 @@ def step_size(sigma_first: ArrayLike, sigma_last: ArrayLike, n: int, steps: int)
     """ε that brings `variance_ratio` nearest to 1 on a ladder of n levels with T = steps each (technique 4).
 
     It is what `annealed_langevin(ε, sigma_last, steps)` takes, whose move is x + (ε/2) score + √ε z. The paper moves by
-    x + α score + √(2α) z, so ε here is twice its published α: 6.2e-6 for CIFAR-10 (σ from 50 to .01, n = 232, T = 5).
+    x + α score + √(2α) z, so ε here is twice its published ε: 6.2e-6 for CIFAR-10 (σ from 50 to .01, n = 232, T = 5).
     The ratio is above 1 for any ε, so nearest is least; its slope in ε changes sign once, where bisection finds it.
     Raises ValueError unless 0 < sigma_last < sigma_first, n ≥ 2 and steps ≥ 1.
     """

@@ -108,8 +108,8 @@ def noise_grid(process: GaussianProcess, sigmas: Float[np.ndarray, " n"]) -> Gri
     """The times at which sigma/alpha takes the given descending values, then 0.
 
     Values beyond the process's range take its end, and those that meet at one time (on a table, or beyond the range)
-    are merged, so the grid may have fewer than n steps: its length tells. A level that lies at t = 0, where `ve` still
-    has sigma_min, is taken just above it. Needs a concrete process.
+    are merged, so the grid may have fewer than n steps: its length tells. sigma_min of `ve` lies at t = 0, the grid's
+    own end. Needs a concrete process.
     Raises ValueError for values that are not positive, finite and descending, and for a traced process.
     """
     sigmas = np.asarray(sigmas, np.float64)
@@ -122,8 +122,8 @@ def noise_grid(process: GaussianProcess, sigmas: Float[np.ndarray, " n"]) -> Gri
             "a grid needs a process with concrete parameters: make the process outside the traced function"
         )
     times = np.asarray(times, np.float64)
-    if np.asarray(noise_at_0) > 0:
-        times = np.maximum(times, 1e-7)
+    if np.asarray(noise_at_0) > 0:  # rounding must not make a second level of the end
+        times = np.where(times < 1e-6, 0, times)
     return np.append(-np.unique(-times[times > 0]), 0.0)
 
 

@@ -188,15 +188,13 @@ def _flow(
 
 
 def _check_coefficients(process: GaussianProcess, t_min: ArrayLike, t_max: ArrayLike) -> None:
-    if any(isinstance(t, jax.core.Tracer) for t in (t_min, t_max)):
-        return
+    """Refuse an SDE that is infinite at either end, each as far as it is concrete."""
     with jax.ensure_compile_time_eval():
-        coefficients, sigma = sde_coefficients(process, t_max), process.sigma(t_min)
-    if any(isinstance(value, jax.core.Tracer) for value in (*coefficients, sigma)):
-        return
-    if np.asarray(sigma) == 0:
+        ends = *sde_coefficients(process, t_max), process.sigma(t_min)
+    *coefficients, sigma = (None if isinstance(value, jax.core.Tracer) else np.asarray(value) for value in ends)
+    if sigma is not None and sigma == 0:
         raise ValueError(f"the score is infinite at t_min={t_min}, where sigma = 0: keep away, e.g. t_min=1e-5")
-    if not np.all(np.isfinite(coefficients)):
+    if any(value is not None and not np.isfinite(value) for value in coefficients):
         raise ValueError(
             f"the SDE of {type(process).__name__} is infinite at t_max={t_max}, where no signal is left: take t_max < 1"
             ", such as 0.999, or sample_ode"

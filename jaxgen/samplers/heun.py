@@ -33,7 +33,8 @@ def heun(churn: float = 0.0, churn_range: tuple[float, float] = (0.0, math.inf),
         higher = jnp.maximum(t, process.time_at_log_snr(log_snr - 2 * jnp.log1p(gamma)))
         raised = jnp.where(gamma > 0, higher, t)
         alpha, variance = transition(process, t, raised)
-        return raised, alpha * x + noise_scale * jnp.sqrt(variance) * noise(key, x.shape[1:], x.dtype)
+        churned = alpha * x + noise_scale * jnp.sqrt(variance) * noise(key, x.shape[1:], x.dtype)
+        return raised, jnp.where(gamma > 0, churned, x)
 
     def step(key, process, denoise, t, s, x, carry):
         if churn > 0:

@@ -30,8 +30,9 @@ def annealed_langevin(step_size: float, sigma_last: float, steps: int, final_den
     """`langevin` at every level of the grid with ε_i = ε σ_i²/σ_L² (Song & Ermon 2019, algorithm 1).
 
     step_size: ε, the step at the last level; sigma_last: its noise σ_L; steps: T per level. The levels are all times of
-    the grid but its last, so a ladder of sigmas is `noise_grid(process, sigmas)`. final_denoising: the step to s = 0
-    ends in x̂0 = x + σ_L² score, by one more call (Song & Ermon 2020 (NCSNv2), algorithm 1).
+    the grid, but its end only where that has the noise sigma_last (t = 0 of `ve`), so a ladder of sigmas is
+    `noise_grid(process, sigmas)`. final_denoising: at the end, x̂0 = x + σ_L² score by one more call (Song & Ermon 2020
+    (NCSNv2), algorithm 1).
     Raises ValueError unless step_size and sigma_last are positive and steps ≥ 1.
     """
     _check(steps - 1, step_size=step_size, sigma_last=sigma_last)
@@ -39,8 +40,16 @@ def annealed_langevin(step_size: float, sigma_last: float, steps: int, final_den
 
     def step(key, process, denoise, t, s, x, carry):
         x, _ = chain(key, process, denoise, t, s, x, carry)
+        further = fold_in(key, steps)  # beyond the keys of the moves at t
+        a_level = (t > s) & (jnp.abs(process.sigma(s) / sigma_last - 1) < 1e-4) & (s == 0)
+
+        def last_level():
+            return chain(further, process, denoise, s, s, x, carry)[0]
+
+        x = jax.lax.cond(a_level, last_level, lambda: x)
         if final_denoising:
-            x = jax.lax.cond(s == 0, lambda: denoise(x, t).x0.astype(x.dtype), lambda: x)
+            last = jnp.where(a_level, s, t)
+            x = jax.lax.cond(s == 0, lambda: denoise(x, last).x0.astype(x.dtype), lambda: x)
         return x, carry
 
     return Sampler(step)

@@ -1,8 +1,20 @@
 """Predictor–corrector sampling (Song et al. 2021, algorithm 1)."""
 
+from typing import Any, NamedTuple
+
 import jax
 
 from jaxgen.samplers.driver import Sampler, fold_in
+
+
+class _Carries(NamedTuple):
+    predictor: Any
+    corrector: Any
+
+
+def _depth(carry: Any) -> int:
+    """How many pairs lie within each other along the predictors."""
+    return 1 + _depth(carry.predictor) if isinstance(carry, _Carries) else 0
 
 
 def predictor_corrector(predictor: Sampler, corrector: Sampler) -> Sampler:
@@ -12,23 +24,20 @@ def predictor_corrector(predictor: Sampler, corrector: Sampler) -> Sampler:
     and the score is infinite. Calls are the sum of both. With no corrector steps the predictor's samples come out. A
     predictor may be such a pair itself: then its corrector and this one follow each other.
     """
-    depth = 1 + getattr(predictor.step, "correctors", 0)
 
     def init(x):
-        return predictor.init(x), corrector.init(x)
+        return _Carries(predictor.init(x), corrector.init(x))
 
     def step(key, process, denoise, t, s, x, carry):
-        first, second = carry
+        depth, (first, second) = _depth(carry), carry  # a key of its own for every corrector of a nest
         predicted, first = predictor.step(key, process, denoise, t, s, x, first)
         predicted = predicted.astype(x.dtype)
 
         def correct():
-            # a key of its own for every corrector of a nest
             x, carry = corrector.step(fold_in(key, depth), process, denoise, s, s, predicted, second)
             return x.astype(predicted.dtype), carry
 
         corrected, second = jax.lax.cond(process.sigma(s) > 0, correct, lambda: (predicted, second))
-        return corrected, (first, second)
+        return corrected, _Carries(first, second)
 
-    step.correctors = depth
     return Sampler(step, init)

@@ -87,6 +87,8 @@ def test_c1_14_without_noise_all_chains_end_in_the_modes():
     assert len(modes) <= 8  # two, up to rounding at the second decimal
     distance = np.linalg.norm(np.asarray(still)[:, None] - np.asarray(mixture.means), axis=-1).min(-1)
     assert distance.max() < 0.05
+    nearest = np.linalg.norm(np.asarray(still)[:, None] - np.asarray(mixture.means), axis=-1).argmin(-1)
+    assert set(nearest) == {0, 1}  # both are reached
     # what has noise spreads over the modes' own width
     spread = np.linalg.norm(np.asarray(moving)[:, None] - np.asarray(mixture.means), axis=-1).min(-1)
     assert np.sqrt(np.mean(spread**2)) > 20 * distance.max()

@@ -150,9 +150,11 @@ def test_levels_of_whole_powers(first, gamma, n):
 
 
 def law_of_ladder(step, process, times, steps, variance):
-    """Variance of x after `steps` moves of `annealed_langevin` at each time but the last; the data are one point, 0."""
-    # one move for each time of a grid, those of a level at times as good as equal, so that each has noise of its own
-    times = np.append(np.asarray(times)[:-1, None] - 1e-10 * np.arange(steps), times[-1])
+    """Variance of x after `steps` moves of `annealed_langevin` at each level of the grid; the data are one point, 0."""
+    # one move for each time of a grid, those of a level at times as good as equal, so that each has noise of its own;
+    # the end is a level too if it is ve's own
+    last = 1e-10 * np.arange(steps)[::-1] if times[-1] == 0 else times[-1:]
+    times = np.append(np.asarray(times)[:-1, None] - 1e-10 * np.arange(steps), last)
     move = annealed_langevin(step, LAST, 1)
     mean, variance = law(move, process, gaussian_denoiser(process, 0.0, 0.0), times, 0.0, variance)
     assert mean == 0
@@ -229,8 +231,8 @@ def test_the_whole_ladder(first, n, steps):
         process, step = ve(LAST, float(first)), ncsn.step_size(first, LAST, n, steps)
         sigmas = ncsn.geometric_sigmas(first, LAST, n)
         grid = noise_grid(process, sigmas)
-        assert len(grid) == n + 1
-        np.testing.assert_allclose(process.sigma(jnp.asarray(grid[:-1])), sigmas, rtol=1e-5)
+        assert len(grid) == n
+        np.testing.assert_allclose(process.sigma(jnp.asarray(grid)), sigmas, rtol=1e-5)
         variance = law_of_ladder(step, process, grid, steps, float(first) ** 2)
         u, gamma = step / (2 * LAST**2), (first / LAST) ** (1 / (n - 1))
         q, expected = 1 / (1 - u / 2), 1 / gamma**2
@@ -255,7 +257,7 @@ def test_training_and_sampling_see_the_same_levels(n):
     counts = np.bincount(level, minlength=n)
     assert len(counts) == n
     assert chisquare(counts).pvalue > 1e-3
-    np.testing.assert_allclose(noise_grid(process, sigmas)[:-1], np.linspace(1, 0, n), atol=2e-6)
+    np.testing.assert_allclose(noise_grid(process, sigmas), np.linspace(1, 0, n), atol=2e-6)
 
 
 def test_the_network_is_told_no_time_and_divided_by_sigma():

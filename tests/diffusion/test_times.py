@@ -81,16 +81,6 @@ def test_noise_grids_hold_the_noise_they_promise(name):
     assert grid[-1] == by_log_snr[-1] == 0
 
 
-@pytest.mark.parametrize("sigmas", [[1.0, 0.01], [1.0, 0.01, 0.001], [0.001]])
-def test_the_level_at_which_ve_ends_is_kept(sigmas):
-    """sigma(0) = sigma_min of ve is noise, not data: the sampler must still leave it."""
-    process = ve(0.01, 50.0)
-    grid = noise_grid(process, np.array(sigmas))
-    np.testing.assert_allclose(process.sigma(grid[-2]), 0.01, rtol=1e-5)
-    assert len(grid) == min(len(sigmas), 2) + 1
-    assert grid[-2] > grid[-1] == 0
-
-
 def test_meeting_times_are_merged():
     process = discrete(cosine_betas(20))
     grid = karras_grid(process, 50)

@@ -365,6 +365,10 @@ def test_refusals(unchecked):
         ("take t_max < 1, such as 0.999", lambda: sample_sde(keys, cosine, of_cosine, (3,))),
         ("take t_max < 1", jax.jit(lambda keys: sample_sde(keys, CONTINUOUS["rectified_flow"], denoise, (3,)))),
         ("score is infinite at t_min=0", lambda: sample_sde(keys, CONTINUOUS["edm"], denoise, (3,), t_min=0.0)),
+        (
+            "take t_max < 1",
+            jax.jit(lambda keys: sample_sde(keys, cosine, of_cosine, (3,), t_min=jax.random.uniform(keys[0]) / 2)),
+        ),
         ("0 <= t_min < t_max <= 1", lambda: decode(process, denoise, x, t_min=0.5, t_max=0.4)),
         ("strength must not be negative", lambda: sample_sde(keys, process, denoise, (3,), strength=-1.0)),
         ("at least one step", lambda: sample_sde(keys, process, denoise, (3,), steps=0)),

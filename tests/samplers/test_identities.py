@@ -131,9 +131,12 @@ def test_correctors_of_a_nest_have_noise_of_their_own():
     """A pair as the predictor of a pair: the state after both correctors holds two independent draws."""
     still = Sampler(lambda key, process, denoise, t, s, x, carry: (x, carry))
     adds = Sampler(lambda key, process, denoise, t, s, x, carry: (x + noise(key, x.shape[1:]), carry))
+    pair = predictor_corrector(still, adds)
+    wrapped = Sampler(lambda *arguments: pair.step(*arguments), pair.init)
     for nest in (
         predictor_corrector(predictor_corrector(still, adds), adds),
         predictor_corrector(still, predictor_corrector(adds, adds)),
+        predictor_corrector(wrapped, adds),
     ):
         keys = jax.random.split(jax.random.key(0), 5000)
         after = sample(

@@ -7,6 +7,7 @@ import pytest
 from affine_law import law
 from oracles import CONTINUOUS, Mixture, gaussian_denoiser
 
+from experiments.calls import network_calls
 from jaxgen.data import seminar_mixture
 from jaxgen.diffusion import denoiser, edm, ve, vp
 from jaxgen.diffusion.times import noise_grid, uniform_grid
@@ -101,13 +102,23 @@ def test_c0_4_c1_11_annealing_restores_mode_weights_where_langevin_loses_them():
     assert abs(share[1] - 0.8) < 0.02 + 4 * np.sqrt(0.16 / n)
 
 
+@pytest.mark.parametrize(("sigma_min", "last"), [(0.01, 0.1), (0.1, 0.1), (0.7, 0.7), (0.9, 0.9), (0.013, 0.013)])
+def test_annealed_langevin_visits_each_level_of_ves_ladder_once(sigma_min, last):
+    """T calls at each of five levels and one to denoise, whether the last is sigma_min of ve or above it."""
+    process = ve(sigma_min, 50.0)
+    grid = noise_grid(process, np.geomspace(8, last, 5))
+    sampler = annealed_langevin(1e-3 * last**2, last, 3, final_denoising=True)
+    assert network_calls(sampler, process, grid) == 16
+
+
 @pytest.mark.parametrize("name", ["ve", "vp", "sub_vp", "rectified_flow"])
 def test_annealed_langevin_samples_the_last_level_of_any_process(name):
     """Moments and mode weights of q at the noise σ/α = .1, by levels from far above the data; ve's ends at its own."""
     process, mixture, n = ve(0.1, 50.0) if name == "ve" else CONTINUOUS[name], Mixture(), 4000
     levels = noise_grid(process, np.geomspace(8, 0.1, 25))
-    assert len(levels) == 26
-    last = float(levels[-2])
+    # ve's last level is the end of its time
+    assert len(levels) == (25 if name == "ve" else 26)
+    last = 0.0 if name == "ve" else float(levels[-2])
     keys = jax.random.split(jax.random.key(0), n)
     alpha, sigma = float(process.alpha(last)), float(process.sigma(last))
     # the means move with alpha from level to level, and the chain must follow
