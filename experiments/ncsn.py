@@ -205,7 +205,7 @@ def main(config: Config) -> Path:
     quality = Quality(judge, train_set.images, test_set.images, config.samples)
     keys = jax.random.split(jax.random.key(config.seed + 3), config.samples)
 
-    def draw(variant: Variant, sampler: Sampler, trajectory: bool = False) -> np.ndarray:
+    def draw(variant: Variant, sampler: Sampler, *, trajectory: bool = False, denoised: bool = False) -> np.ndarray:
         params = variant.network.averaged if variant.averaged else variant.network.raw
         shape, some = train_set.images.shape[1:], keys[:6] if trajectory else keys
         grid = noise_grid(process, ncsn.geometric_sigmas(*variant.ladder))
@@ -214,7 +214,8 @@ def main(config: Config) -> Path:
         def run(params):
             network = score_network(process, variant.network.net, params, variant.network.told)
             denoise = denoiser(process, network, predicts="score")
-            return sample(some, process, denoise, sampler, grid, shape, trajectory=trajectory)
+            x = sample(some, process, denoise, sampler, grid, shape, trajectory=trajectory)
+            return denoise(x, 0.0).x0 if denoised else x
 
         return np.asarray(run(params))
 
@@ -230,7 +231,7 @@ def main(config: Config) -> Path:
     # what a later sampler makes of the same network
     heun_steps = 25
     thinned = chosen["NCSNv2"]._replace(ladder=ladder._replace(n=heun_steps))
-    later = draw(thinned, heun())
+    later = draw(thinned, heun(), denoised=True)
     figures.compare(report, chosen, images, later, 2 * heun_steps, quality)
     report.section("From noise to an image")
     figures.through_the_levels(report, ladder, draw(chosen["NCSNv2"], langevin_of(chosen["NCSNv2"]), trajectory=True))

@@ -13,7 +13,7 @@ def ladder(report: Report, ladder, gamma: float, whole, dims: int) -> None:
     """The numbers that NCSNv2's first, second and fourth techniques give for these data."""
     left = float(ncsn.variance_ratio(whole.step_size, ladder.last, ladder.gamma, whole.steps))
     rows = [
-        {"technique": "1", "quantity": "σ₁, the largest distance between two training images", "value": ladder.first},
+        {"technique": "1", "quantity": "σ₁, the largest distance among 5,000 training images", "value": ladder.first},
         {"technique": "2", "quantity": f"γ at which levels overlap by half in {dims} dimensions", "value": gamma},
         {"technique": "2", "quantity": f"levels from σ₁ to σ_L = {ladder.last:g}", "value": ladder.n},
         {"technique": "4", "quantity": f"ε for T = {whole.steps} steps a level, in units of σ_L²",
@@ -88,5 +88,6 @@ def through_the_levels(report: Report, ladder, path: np.ndarray) -> None:
     report.figure(
         strip(np.clip(states, -1, 1), [f"σ = {sigmas[i]:.2g}" for i in shown]),
         "levels",
-        "Six chains of NCSNv2 from the prior's noise down the ladder, divided by σ where that exceeds 1.",
+        "Six chains of NCSNv2 from the prior's noise down the ladder, divided by σ where that exceeds 1: each "
+        "before the moves at its level, the last after all and denoised.",
     )

@@ -1,0 +1,224 @@
+"""Panels of the plane: vector fields, maps, samples and paths on equal axes, under one scale of colour."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Float64
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Colormap, ListedColormap, LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
+
+from jaxgen.report.numbers import readable
+from jaxgen.report.style import INK, PALETTE, WIDTH, house_style, inches
+
+_DEVIATIONS = (1, 2, 3)  # contours stand where a Gaussian's density is so many standard deviations out
+_DECADES = 4  # a logarithmic scale reaches no deeper below its highest value
+_TITLE, _TICKS, _GAP, _LEGEND, _BAR, _LABEL = 20, 24, 12, 26, 76, 18  # CSS pixels beside the panels
+
+
+@dataclass(frozen=True)
+class Plane:
+    """One panel; what is not given is not drawn.
+
+    arrows: places (n, 2) and vectors (n, 2), drawn in one length, the colour telling theirs.
+    heat: values (h, w) on equal cells of the whole panel, the first row the lowest, as `lattice` lays them.
+    density: (h, w) on such cells, of which contours are drawn at 1, 2 and 3 standard deviations of a Gaussian.
+    points: (n, 2); groups: (n,) of 0, 1, …, the points' colours. paths: (steps, n, 2), from a ring to a dot.
+    """
+
+    title: str = ""
+    arrows: tuple[ArrayLike, ArrayLike] | None = None
+    heat: ArrayLike | None = None
+    density: ArrayLike | None = None
+    points: ArrayLike | None = None
+    groups: ArrayLike | None = None
+    paths: ArrayLike | None = None
+
+
+def lattice(limits: tuple[float, float], n: int) -> Float64[np.ndarray, "n n 2"]:
+    """Returns the centres of n × n equal cells of the square limits × limits, row by row from below.
+
+    Raises ValueError unless n ≥ 1 and the limits ascend.
+    """
+    low, high = limits
+    if n < 1 or not low < high:
+        raise ValueError(f"a lattice needs n >= 1 and ascending limits, got n={n} and {limits}")
+    axis = low + (high - low) * (np.arange(n) + 0.5) / n
+    return np.stack(np.meshgrid(axis, axis), -1)
+
+
+@house_style
+def planes(
+    rows: Sequence[Sequence[Plane]],
+    limits: tuple[float, float],
+    *,
+    color_label: str = "",
+    row_labels: Sequence[str] = (),
+    group_labels: Sequence[str] = (),
+    log_color: bool = True,
+    color_limits: tuple[float, float] | None = None,
+) -> Figure:
+    """Draws rows of square panels that show limits × limits; a shorter row leaves its last places empty.
+
+    All heat, and else all arrows, share one scale of colour, named `color_label`: logarithmic, over at most four
+    decades, or from 0. `color_limits` sets its ends. Arrows over heat are drawn in ink.
+
+    Raises ValueError for no panels, arrays of another shape or with values that are not finite, limits that do not
+    ascend, labels that do not match, or values below zero on a scale of colour.
+    """
+    rows = [list(row) for row in rows]
+    _check(rows, limits, row_labels, color_limits)
+    columns = max(map(len, rows))
+    title_lines = max(panel.title.count("\n") + 1 if panel.title else 0 for row in rows for panel in row)
+    values = _colored(rows)
+    beside = _TICKS + (_BAR if values.size else 0) + (_LABEL if row_labels else 0) + _GAP * columns
+    side = min((WIDTH - beside) / columns, 330)
+    height = len(rows) * (side + title_lines * _TITLE + _GAP) + _TICKS + (_LEGEND if group_labels else 0)
+    size = inches(round(beside + side * columns)), inches(round(height))
+    figure = Figure(figsize=size, layout="compressed")
+    grid = figure.subplots(len(rows), columns, squeeze=False, sharex=True, sharey=True)
+    norm = _norm(values, log_color, color_limits) if values.size else None
+    colors = _scale(any(panel.heat is not None for row in rows for panel in row))
+    for i, row in enumerate(rows):
+        for j, axes in enumerate(grid[i]):
+            if j < len(row):
+                _draw(axes, row[j], limits, norm, colors)
+            else:
+                axes.set_visible(False)
+        if row_labels:
+            grid[i, 0].set_ylabel(row_labels[i], color=INK, fontsize=9)
+    if norm is not None:
+        bar = figure.colorbar(ScalarMappable(norm, colors), ax=grid, fraction=0.05, pad=0.015, aspect=28 * len(rows))
+        bar.set_label(color_label)
+        bar.outline.set_visible(False)
+        bar.ax.tick_params(length=0)
+        if log_color:
+            # few decades need names between their powers
+            wide = norm.vmax > 300 * norm.vmin
+            bar.ax.yaxis.set_major_locator(LogLocator(subs=(1,) if wide else (1, 3)))
+            bar.ax.yaxis.set_major_formatter(lambda x, _: readable(float(x), 1).removeprefix("1×"))
+        bar.ax.minorticks_off()
+    if group_labels:
+        handles = [
+            matplotlib.lines.Line2D([], [], color=PALETTE[i % len(PALETTE)], linestyle="", marker="o", markersize=5)
+            for i in range(len(group_labels))
+        ]
+        figure.legend(handles, group_labels, loc="outside upper left", ncols=len(group_labels))
+    return figure
+
+
+def _draw(axes: Axes, panel: Plane, limits: tuple[float, float], norm: Normalize | None, colors: Colormap) -> None:
+    """The layers, from the map at the bottom to the paths on top."""
+    extent = (*limits, *limits)
+    if panel.heat is not None:
+        heat = np.asarray(panel.heat)
+        shown = np.maximum(heat, norm.vmin)
+        axes.imshow(shown, origin="lower", extent=extent, norm=norm, cmap=colors, interpolation="bilinear")
+    if panel.points is not None:
+        points = np.asarray(panel.points)
+        tint = PALETTE[5] if panel.groups is None else [PALETTE[i % len(PALETTE)] for i in np.asarray(panel.groups)]
+        # many points fade, so that their crowd shows
+        alpha = float(np.clip(12 / np.sqrt(len(points)), 0.15, 0.9))
+        axes.scatter(*points.T, s=7, c=tint, alpha=alpha, linewidths=0)
+    if panel.density is not None:
+        density = np.asarray(panel.density)
+        x, y = (lattice(limits, n)[0, :, 0] for n in (density.shape[1], density.shape[0]))
+        levels = sorted(density.max() * np.exp(-0.5 * np.square(_DEVIATIONS)))
+        if panel.heat is not None:  # a light edge, so that they are seen on the dark
+            axes.contour(x, y, density, levels=levels, colors="white", linewidths=2.2, alpha=0.75)
+        axes.contour(x, y, density, levels=levels, colors=INK, linewidths=0.7, alpha=0.7)
+    if panel.arrows is not None:
+        _draw_arrows(axes, panel, limits, norm, colors)
+    if panel.paths is not None:
+        paths = np.asarray(panel.paths)
+        style = {"linewidth": 1.2, "alpha": 0.9} if len(paths) < 40 else {"linewidth": 0.7, "alpha": 0.75}
+        for i in range(paths.shape[1]):
+            color = PALETTE[i % len(PALETTE)]
+            axes.plot(*paths[:, i].T, color=color, **style)
+            axes.plot(*paths[0, i], color=color, marker="o", markersize=4.5, markerfacecolor="white", zorder=4)
+            axes.plot(*paths[-1, i], color=color, marker="o", markersize=4.5, markeredgecolor="white", zorder=5)
+    axes.set(xlim=limits, ylim=limits, aspect="equal", title=panel.title)
+    axes.title.set_fontsize(8.5)
+    axes.grid(False)
+    axes.tick_params(length=0, labelsize=7.5)
+    axes.spines[:].set_visible(True)
+
+
+def _draw_arrows(
+    axes: Axes, panel: Plane, limits: tuple[float, float], norm: Normalize | None, colors: Colormap
+) -> None:
+    places, vectors = (np.asarray(part, np.float64) for part in panel.arrows)
+    lengths = np.linalg.norm(vectors, axis=-1)
+    unit = np.divide(vectors, lengths[:, None], out=np.zeros_like(vectors), where=lengths[:, None] > 0)
+    # nearly as long as the distance between places, if those are spread evenly
+    reach = 0.85 * (limits[1] - limits[0]) / max(1, round(np.sqrt(len(places))))
+    style = {"angles": "xy", "scale_units": "xy", "scale": 1, "pivot": "mid", "units": "width", "width": 0.006}
+    style |= {"headwidth": 3.6, "headlength": 3.8, "headaxislength": 3.4}
+    color = INK if panel.heat is not None else colors(norm(np.maximum(lengths, norm.vmin)))
+    axes.quiver(*places.T, *(reach * unit).T, color=color, **style)
+
+
+def _colored(rows: Sequence[Sequence[Plane]]) -> Float64[np.ndarray, " n"]:
+    """All values that colour tells: those of the maps, or else the lengths of the arrows."""
+    panels = [panel for row in rows for panel in row]
+    heats = [np.ravel(np.asarray(panel.heat, np.float64)) for panel in panels if panel.heat is not None]
+    arrows = [np.linalg.norm(panel.arrows[1], axis=-1) for panel in panels if panel.arrows is not None]
+    return np.concatenate(heats or [np.asarray(lengths, np.float64) for lengths in arrows] or [np.empty(0)])
+
+
+def _norm(values: Float64[np.ndarray, " n"], log: bool, limits: tuple[float, float] | None) -> Normalize:
+    if (values < 0).any():
+        raise ValueError(f"a map's values are magnitudes, got {values.min()}: give their absolute values")
+    low, high = limits or (0.0, float(values.max()) or 1.0)
+    if not log:
+        return Normalize(low, high, clip=True)
+    if limits is None:
+        positive = values[values > 0]
+        low = max(float(positive.min()) if positive.size else 0.0, high / 10**_DECADES)
+        low = min(low, high / 1.001)
+    return LogNorm(low, high, clip=True)
+
+
+def _scale(heat: bool) -> Colormap:
+    """Light to dark; arrows leave out the lightest third, which could not be seen on white."""
+    source = matplotlib.colormaps["magma_r" if heat else "viridis_r"]
+    return ListedColormap(source(np.linspace(0.0, 0.92, 256) if heat else np.linspace(0.12, 1, 256)))
+
+
+def _check(
+    rows: Sequence[Sequence[Plane]],
+    limits: tuple[float, float],
+    row_labels: Sequence[str],
+    color_limits: tuple[float, float] | None,
+) -> None:
+    if not rows or not any(rows):
+        raise ValueError("there are no panels to draw: expected rows of Plane")
+    if row_labels and len(row_labels) != len(rows):
+        raise ValueError(f"row_labels must name the {len(rows)} rows, got {len(row_labels)}")
+    for name, ends in (("limits", limits), ("color_limits", color_limits)):
+        if ends is not None and not (len(ends) == 2 and np.isfinite(ends).all() and ends[0] < ends[1]):
+            raise ValueError(f"{name} must be finite and ascend, got {ends}")
+    for panel in (panel for row in rows for panel in row):
+        name = f"panel {panel.title!r}"
+        if panel.arrows is not None:
+            places, vectors = map(np.asarray, panel.arrows)
+            if places.ndim != 2 or places.shape[1] != 2 or places.shape != vectors.shape or not len(places):
+                raise ValueError(f"{name}: arrows are (n, 2) and (n, 2), got {places.shape} and {vectors.shape}")
+        for what, expected in (("heat", "(h, w)"), ("density", "(h, w)"), ("points", "(n, 2)"), ("paths", "(t, n, 2)")):
+            layer = getattr(panel, what)
+            if layer is None:
+                continue
+            shape = np.shape(layer)
+            fits = len(shape) == expected.count(",") + 1 and 0 not in shape
+            if not fits or (expected.endswith("2)") and shape[-1] != 2):
+                raise ValueError(f"{name}: {what} must have shape {expected}, got {shape}")
+        if panel.groups is not None and np.shape(panel.groups) != np.shape(panel.points)[:1]:
+            raise ValueError(f"{name}: groups must name each of the points, got {np.shape(panel.groups)}")
+        layers = (panel.heat, panel.density, panel.points, panel.paths, *(panel.arrows or ()))
+        if not all(np.isfinite(np.asarray(layer)).all() for layer in layers if layer is not None):
+            raise ValueError(f"{name} holds values that are not finite: leave out what has no place")

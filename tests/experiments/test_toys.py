@@ -1,0 +1,120 @@
+"""What the toy experiments share: the small trainer, Langevin dynamics on any score, and the judge of samples."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import toy_sampling as sampling
+from experiments.toy_training import ScoreNet, Training, initial
+from jaxgen.data import GaussianMixture, seminar_mixture, student_mixture
+
+N = 4000
+STANDARD = GaussianMixture(np.ones(1), np.zeros((1, 2)), np.eye(2)[None])
+
+
+def test_training_finds_the_least_of_a_quadratic_and_follows_it():
+    def loss(key, params, target):
+        return (params - target + 0.1 * jax.random.normal(key, (64,))) ** 2
+
+    train = Training(
+        loss, steps=995, learning_rate=0.05, points=10, follow=lambda params, target: {"gap": params - target}
+    )
+    fit = train(jax.random.key(0), jnp.float32(0.0), jnp.float32(2.0))
+    assert fit.steps.tolist() == list(range(100, 1001, 100))
+    np.testing.assert_allclose(fit.params, 2.0, atol=5 * 0.1 / 8)
+    assert fit.followed["gap"][-1] == fit.params - 2
+    np.testing.assert_allclose(fit.followed["loss"][-1], 0.01, rtol=0.1)  # the noise's own variance
+    other = train(jax.random.key(0), jnp.float32(0.0), jnp.float32(-1.0))
+    np.testing.assert_allclose(other.params, -1.0, atol=5 * 0.1 / 8)
+
+
+def test_the_score_network_is_divided_by_sigma():
+    """Far above the data's size only the ratio x/σ enters but for ln σ, whose weight is taken out here."""
+    net = ScoreNet(16, spread=1e-3)
+    params = initial(net, jax.random.key(0))
+    kernel = params["params"]["Dense_0"]["kernel"].at[2].set(0.0)
+    params = {"params": params["params"] | {"Dense_0": params["params"]["Dense_0"] | {"kernel": kernel}}}
+    x = jax.random.normal(jax.random.key(1), (5, 2))
+    np.testing.assert_allclose(net.apply(params, 7 * x, 7.0), net.apply(params, x, 1.0) / 7, rtol=1e-4)
+    each = net.apply(params, x, jnp.arange(1.0, 6))
+    np.testing.assert_allclose(each[3], net.apply(params, x[3:4], 4.0)[0], rtol=1e-5)
+
+
+def test_a_walk_without_noise_is_the_euler_flow_of_the_score():
+    start = jnp.array([[1.0, -2.0], [3.0, 0.5]])
+    path = sampling.walk(lambda x: -x, jax.random.key(0), start, step_size=0.2, steps=30, frames=3, noise_scale=0.0)
+    for i, steps in enumerate((0, 10, 20, 30)):
+        np.testing.assert_allclose(path[i], 0.9**steps * start, rtol=1e-4)
+
+
+def test_a_walk_has_the_variance_of_its_step():
+    """x ← x − ε/2 x + √ε z rests at the variance 1/(1 − ε/4)."""
+    x = sampling.walk(lambda x: -x, jax.random.key(0), jnp.zeros((N, 2)), step_size=0.4, steps=100)[-1]
+    np.testing.assert_allclose(x.var(), 1 / 0.9, rtol=5 * np.sqrt(2 / (2 * N)))
+    np.testing.assert_allclose(x.mean(0), 0, atol=5 / np.sqrt(N))
+
+
+def test_annealing_follows_the_recursion_of_its_variance():
+    """On N(0, s² I): v ← (1 − ε_i/2(s² + σ_i²))² v + ε_i, T times at every level, ε_i = ε σ_i²/σ_L²."""
+    s, sigmas, steps, epsilon = 0.5, np.array([8.0, 2.0, 0.5]), 7, 0.05
+    exact = sampling.exact_score(GaussianMixture(np.ones(1), np.zeros((1, 2)), s**2 * np.eye(2)[None]))
+    start = sampling.uniform_starts(jax.random.key(1), N, 4.0)
+    path = sampling.anneal(exact, jax.random.key(0), start, sigmas, step_size=epsilon, steps=steps)
+    assert path.shape == (4, N, 2)
+    v = 16 / 3
+    np.testing.assert_allclose(path[0].var(), v, rtol=0.05)
+    for i, sigma in enumerate(sigmas):
+        step = epsilon * (sigma / sigmas[-1]) ** 2
+        for _ in range(steps):
+            v = (1 - step / (2 * (s**2 + sigma**2))) ** 2 * v + step
+        np.testing.assert_allclose(path[i + 1].var(), v, rtol=5 * np.sqrt(2 / (2 * N)))
+
+
+def test_the_judges_mmd_and_floor_are_those_of_gaussians():
+    """E k(x, x′) = b²/(b² + 2) for x, x′ ~ N(0, I₂), times exp(−δ²/2(b² + 2)) for means δ apart."""
+    judge = sampling.Judge(STANDARD, 1000, jax.random.key(0), draws=20)
+    b = np.array(sampling.BANDWIDTHS)
+    alike = np.mean(b**2 / (b**2 + 2))
+    expected = np.sqrt((1 / 1000 + 1 / 3000) * (1 - alike))
+    np.testing.assert_allclose(judge.floor, expected, rtol=0.25)
+    shift = np.array([1.5, 0.0])
+    apart = np.mean(b**2 / (b**2 + 2) * np.exp(-(shift @ shift) / (2 * (b**2 + 2))))
+    found = judge.mmd(STANDARD.sample(jax.random.key(5), 1000) + shift)
+    np.testing.assert_allclose(found**2, 2 * (alike - apart) + expected**2, rtol=0.1)
+    assert np.isnan(judge.mmd(np.full((5, 2), np.nan)))
+
+
+@pytest.mark.parametrize("sigma", [0.0, 1.0])
+def test_the_judge_reads_weight_and_width(sigma):
+    mixture = student_mixture(0)
+    judge = sampling.Judge(mixture, 500, jax.random.key(0), draws=2)
+    found = judge(mixture.perturbed(1.0, sigma).sample(jax.random.key(1), N))
+    weight = float(mixture.weights[0])
+    assert abs(found.weight - weight) < 5 * np.sqrt(weight * (1 - weight) / N)
+    np.testing.assert_allclose(found.width, sampling.true_widths(mixture, sigma), rtol=0.05)
+    assert sampling.true_widths(mixture, 0.0) == 1
+
+
+def test_exact_scores_are_those_of_the_noised_mixture():
+    mixture = seminar_mixture()
+    x = jnp.array([[1.0, 2.0], [-4.0, 0.0], [9.0, 9.0]])
+    sigmas = jnp.array([0.5, 3.0, 20.0])
+    found = sampling.exact_score(mixture)(x, sigmas)
+    for i, sigma in enumerate(sigmas):
+        gradient = jax.grad(lambda x, sigma=sigma: mixture.perturbed(1.0, sigma).log_prob(x))(x[i])
+        np.testing.assert_allclose(found[i], gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_the_nearest_mode_and_the_spread_over_seeds():
+    means = np.array([[5.0, 5.0], [-5.0, -5.0]])
+    np.testing.assert_array_equal(sampling.nearest_mode([[[1, 0], [-3, 1]]], means), [[0, 1]])
+    assert sampling.over_seeds([1.0, 3.0]) == (2, pytest.approx(np.sqrt(2)))
+    assert sampling.over_seeds([1.0]) == (1, 0)
+
+
+def test_the_square_holds_the_mixture():
+    for seed in range(5):
+        mixture = student_mixture(seed)
+        x = np.asarray(mixture.sample(jax.random.key(0), N))
+        assert np.mean(np.abs(x) < sampling.half_width(mixture)) > 0.999
