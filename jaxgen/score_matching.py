@@ -51,7 +51,7 @@ def explicit(score: Score, target_score: Score, x: Float[Array, "b *event"]) -> 
 
 
 def implicit(score: Score, x: Float[Array, "b *event"], *, block: int = 32) -> Float[Array, " b"]:
-    """½‖s‖² + tr ∇s with the exact trace: `explicit` + const in expectation over x ~ q (Hyvärinen 2005, eq. 4).
+    """½‖s‖² + tr ∇s with the exact trace: `explicit` + const in expectation over x ~ q (Hyvärinen 2005, theorem 1).
 
     Time of d directional derivatives, `block` of them at a time, and memory of one block, also when differentiated.
     Raises ValueError for a score of another shape, or unless block ≥ 1.
@@ -80,9 +80,9 @@ def sliced(
     distribution: Distribution = "rademacher",
     variance_reduced: bool = False,
 ) -> Float[Array, " b"]:
-    """½(vᵀs)² + vᵀ∇s v, averaged over projections v: an unbiased estimate of `implicit` (Song et al. 2019, eq. 7).
+    """½(vᵀs)² + vᵀ∇s v, averaged over projections v: an unbiased estimate of `implicit` (Song et al. 2019, §3.1).
 
-    variance_reduced: ½‖s‖² in place of ½(vᵀs)², SSM-VR (eq. 8). distribution: of v, each with E vvᵀ = I: signs,
+    variance_reduced: ½‖s‖² in place of ½(vᵀs)², SSM-VR. distribution: of v, each with E vvᵀ = I: signs,
     N(0, I), or the sphere of radius √d. With H = S + ½ssᵀ (H = S if variance_reduced), S the symmetric part of ∇s, the
     variance at x is 2 Σ_{i≠j} H_ij² for signs, 2‖H‖² for Gaussian v and 2d/(d+2) (‖H‖² − (tr H)²/d) on the sphere, over
     `projections`. Time and memory of one directional derivative per projection, each example having its own.

@@ -101,3 +101,10 @@ def test_memory_does_not_grow_with_the_number_of_points():
 
     assert memory(16_640) < memory(2_050) + 8 * 8 * 256
     assert memory(16_640) < 64 * 16_640 * 8 / 4  # not even one number for each pair
+
+
+def test_the_gradient_does_not_keep_every_offset():
+    x, points = jnp.ones((64, 8)), jnp.ones((16_640, 8))
+    loss = lambda x: kernel_density(x, points, 0.5).score.sum()
+    temporary = jax.jit(jax.grad(loss)).lower(x).compile().memory_analysis().temp_size_in_bytes
+    assert temporary < points.size * 64 * 8 / 8  # x_m − x for every pair would be eight times this
