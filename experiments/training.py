@@ -8,7 +8,7 @@ import jax
 import optax
 
 from jaxgen.data import Batches
-from jaxgen.training import Checkpoints, History, create_state, fit, make_train_step, warmup_ema
+from jaxgen.training import Checkpoints, History, LossFn, create_state, fit, make_train_step, warmup_ema
 
 
 class TrainingConfig(Protocol):
@@ -34,18 +34,19 @@ class Trained(NamedTuple):
 def train_network(
     config: TrainingConfig,
     params: Any,
-    loss: Callable[[jax.Array, Any, Any], jax.Array],
+    loss: LossFn,
     data: tuple[Any, ...],
     directory: Path,
     *,
     held_out_loss: Callable[[Any], jax.Array],
     seed: int,
     schedule: Literal["constant", "cosine", "linear"] = "cosine",
+    carry: Any = None,
 ) -> Trained:
     """Train by `loss`; checkpoints and the log lie in `directory`.
 
-    loss(key, params, batch) -> (B,). held_out_loss(params) -> () is followed on the averaged parameters. With
-    config.resume the directory's last checkpoint is continued, if it has one.
+    loss and carry: as `make_train_step` takes them. held_out_loss(params) -> () is followed on the averaged parameters.
+    With config.resume the directory's last checkpoint is continued, if it has one.
     """
     decay = {
         "constant": lambda lr, n: optax.constant_schedule(lr),
@@ -58,7 +59,7 @@ def train_network(
     )
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
     evaluate = jax.jit(held_out_loss)
-    state = create_state(jax.random.key(seed + 1), params, optimizer)
+    state = create_state(jax.random.key(seed + 1), params, optimizer, carry)
     with Checkpoints(directory / "checkpoints") as checkpoints:
         if config.resume is not None and checkpoints.latest_step is not None:
             state = checkpoints.restore(state)

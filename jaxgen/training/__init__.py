@@ -6,7 +6,7 @@ from jaxgen.training.log import History
 from jaxgen.training.loop import Diverged, FitResult, Interrupted, fit
 from jaxgen.training.mesh import batch_sharding, data_mesh, replicate
 from jaxgen.training.state import TrainState, create_state
-from jaxgen.training.step import make_train_step
+from jaxgen.training.step import LossFn, make_train_step
 
 __all__ = [
     "CheckpointMismatch",
@@ -16,6 +16,7 @@ __all__ = [
     "FitResult",
     "History",
     "Interrupted",
+    "LossFn",
     "TrainState",
     "batch_sharding",
     "create_state",

@@ -8,7 +8,10 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 
 class TrainState(flax.struct.PyTreeNode):
-    """Step () int32, parameters, optimiser state, average of the parameters, and the typed key () of the whole run."""
+    """Step () int32, parameters, optimiser state, average of the parameters, and the typed key () of the whole run.
+
+    carry is what the loss function hands from step to step: running statistics, a history of losses, or None.
+    """
 
     # PyTree, not Array: jax builds such nodes with shapes, shardings and placeholders as leaves too.
     step: PyTree
@@ -16,12 +19,15 @@ class TrainState(flax.struct.PyTreeNode):
     opt_state: PyTree
     ema: PyTree
     key: PyTree
+    carry: PyTree = None
 
 
-def create_state(key: PRNGKeyArray, params: PyTree, optimizer: optax.GradientTransformation) -> TrainState:
+def create_state(
+    key: PRNGKeyArray, params: PyTree, optimizer: optax.GradientTransformation, carry: PyTree = None
+) -> TrainState:
     """The state before the first step; `key` () is typed; raises TypeError for an old-style key.
 
-    Everything is copied, since a train step donates its state: `params` and `key` stay usable. The average is float32
+    Everything is copied, since a train step donates its state: what is given stays usable. The average is float32
     at least, whatever the parameters are, because a bfloat16 average with decay .999 would never move.
     """
     if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
@@ -34,6 +40,7 @@ def create_state(key: PRNGKeyArray, params: PyTree, optimizer: optax.GradientTra
         opt_state=optimizer.init(params),
         ema=jax.tree.map(_at_least_float32, params),
         key=key,
+        carry=carry,
     )
     return jax.tree.map(jnp.copy, state)
 

@@ -93,6 +93,34 @@ def test_accumulation_gives_each_part_its_own_noise():
     assert state.params["b"] == pytest.approx(-float(noise.mean()), rel=1e-5)
 
 
+@pytest.mark.parametrize("parts", [1, 3])
+def test_a_carry_is_handed_from_pass_to_pass_and_not_differentiated(parts):
+    optimizer = optax.sgd(0.1)
+
+    def with_carry(key, params, batch, carry):
+        losses = squares(key, params, batch) + carry["seen"].sum() * params["b"]
+        return losses, {"seen": carry["seen"].sum()}, {"seen": jnp.append(carry["seen"][1:], losses.mean())}
+
+    zeros = {"w": jnp.zeros(3), "b": jnp.zeros(())}
+    state = create_state(jax.random.key(0), zeros, optimizer, carry={"seen": jnp.zeros(4)})
+    step = make_train_step(chex.assert_max_traces(with_carry, n=1 if parts == 1 else 3), optimizer, accumulate=parts)
+    params, seen = zeros, np.zeros(4)
+    for _ in range(3):
+        state, metrics = step(state, BATCH)
+        gradients, carries = [], []
+        for part in range(parts):
+            rows = jax.tree.map(lambda x, part=part: x[part::parts], BATCH)
+            carries.append(seen.sum())
+            loss = lambda p, rows=rows, total=carries[-1]: jnp.mean(squares(None, p, rows)) + total * p["b"]
+            value, gradient = jax.value_and_grad(loss)(params)
+            gradients.append(gradient)
+            seen = np.append(seen[1:], value)
+        params = jax.tree.map(lambda p, *g: p - 0.1 * sum(g) / parts, params, *gradients)
+        assert metrics["seen"] == pytest.approx(np.mean(carries), rel=1e-5)
+    chex.assert_trees_all_close(state.params, params, rtol=1e-4)
+    np.testing.assert_allclose(state.carry["seen"], seen, rtol=1e-4)
+
+
 def test_without_ema_the_average_is_the_parameters():
     optimizer = optax.sgd(0.1)
     state, _ = make_train_step(squares, optimizer, ema=None)(start(optimizer), BATCH)
