@@ -20,7 +20,7 @@ from experiments import score_sde_solvers as solvers
 from experiments.features import Quality, train_judge
 from experiments.images import load, source
 from experiments.training import train_network
-from jaxgen.data import to_uint8
+from jaxgen.data import dequantise, to_uint8
 from jaxgen.diffusion import (
     Denoiser,
     GaussianProcess,
@@ -34,7 +34,6 @@ from jaxgen.diffusion import (
     vp,
     weighting,
 )
-from jaxgen.diffusion.likelihood import dequantise
 from jaxgen.nets import UNet
 from jaxgen.report import Report, image_grid
 from jaxgen.training import History
@@ -226,7 +225,7 @@ def main(config: Config) -> Path:
     judge = train_judge(train_set, test_set, steps=config.judge_steps, seed=config.seed, progress=config.progress)
     quality = Quality(judge, train_set.images, test_set.images, config.samples)
     keys = jax.random.split(jax.random.key(config.seed + 3), config.samples)
-    draws = {name: samplers.Drawer(model, keys) for name, model in models.items()}
+    draws = {name: samplers.ModelDrawer(model, keys) for name, model in models.items()}
 
     report.section("The data and the three processes")
     report.figure(

@@ -1,16 +1,13 @@
 """The score-SDE experiment by step samplers: quality against network calls, clocks, predictors and correctors."""
 
 from collections.abc import Collection, Mapping, Sequence
-from functools import partial
-from itertools import pairwise
-from typing import NamedTuple
 
 import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.calls import Counter
+from experiments.drawing import Drawer, Drawn
 from experiments.features import FLOOR, FRECHET, Quality
 from jaxgen.diffusion import GaussianProcess, perturb, score, sde_coefficients
 from jaxgen.diffusion.times import karras_grid, uniform_grid
@@ -24,7 +21,6 @@ from jaxgen.samplers import (
     dpmpp_2s,
     euler,
     euler_maruyama,
-    fold_in,
     heun,
     langevin_corrector,
     noise,
@@ -32,7 +28,6 @@ from jaxgen.samplers import (
     reverse_diffusion,
     sample_ode,
 )
-from jaxgen.samplers.driver import prior_noise
 
 FIRST_ORDER = {"DDIM": ddim(), "Euler": euler()}
 SECOND_ORDER = {"DPM-Solver++(2M)": dpmpp_2m(), "DPM-Solver++(2S)": dpmpp_2s(), "Heun": heun()}
@@ -60,37 +55,16 @@ def grid(process: GaussianProcess, n: int) -> np.ndarray:
     return karras_grid(process, n, SIGMA_MIN, SIGMA_MAX)
 
 
-class Drawn(NamedTuple):
-    """Samples and the network calls they took, as counted."""
-
-    images: np.ndarray
-    calls: int
-
-
-class Drawer:
-    """Draws samples of a model, one per key, as `sample` does, but by one compiled step for grids of every length.
-
-    `sample` compiles a scan per length; for a dozen short grids that would take longer than the sampling.
-    """
+class ModelDrawer:
+    """Draws samples of one model, one per key."""
 
     def __init__(self, model, keys: jax.Array):
         self.model, self.keys = model, keys
-        self._counter, self._steps = Counter(), {}
+        self._draw = Drawer(lambda _, params: model.denoise(params), model.shape, keys)
 
     def __call__(self, sampler: Sampler, times: np.ndarray) -> Drawn:
         """The samples at the end of a grid."""
-        process, before = self.model.process, self._counter.calls
-        if sampler not in self._steps:
-            self._steps[sampler] = jax.jit(partial(self._step, sampler))
-        x = prior_noise(self.keys, process, self.model.shape, times[0])
-        carry = sampler.init(x)
-        for index, (t, s) in enumerate(pairwise(np.float32(times)), start=1):
-            x, carry = self._steps[sampler](self.model.params, index, t, s, x, carry)
-        return Drawn(np.asarray(x), self._counter.calls - before)
-
-    def _step(self, sampler, params, index, t, s, x, carry):
-        denoise = self._counter.around(self.model.denoise(params))
-        return sampler.step(fold_in(self.keys, index), self.model.process, denoise, t, s, x, carry)
+        return self._draw(self.model.process, self.model.params, sampler, times)
 
 
 def three_processes(report: Report, processes: Mapping[str, GaussianProcess], images: np.ndarray) -> None:
@@ -140,7 +114,7 @@ def training(report: Report, models: Mapping, twin, batch_size: int) -> None:
 
 
 def quality_by_calls(
-    report: Report, draw: Drawer, quality: Quality, calls: Sequence[int], tolerance: float
+    report: Report, draw: ModelDrawer, quality: Quality, calls: Sequence[int], tolerance: float
 ) -> dict[tuple[str, int], np.ndarray]:
     """The picture a researcher wants: quality against network calls; the images by sampler and budget."""
     exact, exact_calls = _exact_path(draw.model, draw.keys, tolerance)
@@ -272,7 +246,7 @@ def _exact_path(model, keys: jax.Array, tolerance: float) -> tuple[np.ndarray, i
     return np.asarray(x), int(calls)
 
 
-def own_clocks(report: Report, draws: Mapping[str, Drawer], quality: Quality, calls: Sequence[int]) -> None:
+def own_clocks(report: Report, draws: Mapping[str, ModelDrawer], quality: Quality, calls: Sequence[int]) -> None:
     """The processes apart: equal steps in each one's own time, by samplers that are and are not blind to it."""
     budgets = [few_calls(calls), max(calls)]
     rows, images = [], {}
@@ -308,7 +282,7 @@ def own_clocks(report: Report, draws: Mapping[str, Drawer], quality: Quality, ca
     )
 
 
-def one_denoiser(report: Report, draws: Mapping[str, Drawer], images: Mapping, calls: Sequence[int]) -> None:
+def one_denoiser(report: Report, draws: Mapping[str, ModelDrawer], images: Mapping, calls: Sequence[int]) -> None:
     """On the same noise levels, a sampler written in x/α and σ/α draws the same images under every process."""
     kind, budget, gaps = "DPM-Solver++(2M)", few_calls(calls), {}
     for name in ("VE", "sub-VP"):
@@ -336,7 +310,7 @@ def exam_update() -> Sampler:
 
 
 def predictor_corrector_comparison(
-    report: Report, draws: Mapping[str, Drawer], quality: Quality, calls: int, snr: float
+    report: Report, draws: Mapping[str, ModelDrawer], quality: Quality, calls: int, snr: float
 ) -> None:
     """Predictor alone against predictor and corrector at equal cost, and the exam's update without a corrector."""
     report.text(

@@ -10,9 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.features import FRECHET, Quality
+from jaxgen.data import dequantise
 from jaxgen.diffusion import GaussianProcess, perturb
-from jaxgen.diffusion.likelihood import bits_per_dim, dequantisation_offset, dequantise, hutchinson, log_likelihood
+from jaxgen.diffusion.likelihood import hutchinson, log_likelihood
 from jaxgen.diffusion.times import noise_grid
+from jaxgen.metrics import bits_per_dim, dequantisation_offset, estimate
 from jaxgen.report import Report, image_grid, strip
 from jaxgen.samplers import decode, encode, sample_ode, sample_sde
 
@@ -79,11 +81,8 @@ def likelihood(report: Report, models: Mapping, held_out: np.ndarray, n: int, se
             return found.log_density, found.evaluations
 
         log_density, calls = evaluate(model.params)
-        bits = np.asarray(bits_per_dim(log_density, dims, dequantisation_offset()))
-        rows.append(
-            {"process": name, "bits/dim": float(bits.mean()), "standard error": float(bits.std() / np.sqrt(len(bits)))}
-            | {"network calls": int(calls)}
-        )
+        bits = estimate(bits_per_dim(log_density, dims, dequantisation_offset()))
+        rows.append({"process": name, "bits/dim": bits.mean, "standard error": bits.error, "network calls": int(calls)})
     report.metrics["bits_per_dim"] = rows
     report.table(
         rows,

@@ -1,6 +1,7 @@
 """Datasets rendered, loaded or drawn from a known density, splits and the input pipeline."""
 
 from jaxgen.data.dataset import ImageDataset, to_float, to_uint8
+from jaxgen.data.dequantise import dequantise
 from jaxgen.data.files import load_images
 from jaxgen.data.mixtures import GaussianMixture, seminar_mixture, student_mixture
 from jaxgen.data.pipeline import Batches
@@ -13,6 +14,7 @@ __all__ = [
     "GaussianMixture",
     "ImageDataset",
     "checkerboard",
+    "dequantise",
     "load_images",
     "moons",
     "render_sprites",

@@ -14,9 +14,6 @@ from jaxgen.diffusion.kernel import (
     transition,
 )
 from jaxgen.diffusion.likelihood import (
-    bits_per_dim,
-    dequantisation_offset,
-    dequantise,
     exact_divergence,
     hutchinson,
     log_likelihood,
@@ -32,13 +29,10 @@ __all__ = [
     "GaussianProcess",
     "Network",
     "Prediction",
-    "bits_per_dim",
     "cosine",
     "cosine_betas",
     "denoiser",
     "denoising_loss",
-    "dequantisation_offset",
-    "dequantise",
     "discrete",
     "dynamic_threshold",
     "edm",

@@ -1,4 +1,4 @@
-"""The likelihood of a denoiser through its probability-flow ODE, and its bits per dimension."""
+"""The likelihood of a denoiser through its probability-flow ODE."""
 
 import math
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Int, Key, UInt8
+from jaxtyping import Array, Float, Int, Key
 
 from jaxgen.diffusion.denoiser import Denoiser
 from jaxgen.diffusion.dynamics import check_interval, probability_flow
@@ -122,51 +122,3 @@ def _products(
     """v(x), and uᵀ (∂v/∂x) u for each of k directions u."""
     value, along = jax.linearize(field, x)
     return value, jax.vmap(lambda u: (u * along(u)).reshape(len(x), -1).sum(-1))(directions)
-
-
-def bits_per_dim(log_density: Float[Array, " b"], dims: int, offset: ArrayLike) -> Float[Array, " b"]:
-    """−log₂ p / dims + offset, of log p in nats and with offset in bits, see `dequantisation_offset`.
-
-    The offset is 0 for a density of the data as they are, and log₂ of the levels per unit for dequantised ones.
-    """
-    return -log_density / (dims * math.log(2)) + offset
-
-
-def dequantisation_offset(levels: int = 256, low: float = -1.0, high: float = 1.0) -> float:
-    """log₂(levels / (high − low)), the bits by which a level is finer than a unit: 8 on [0, 1], 7 on [−1, 1].
-
-    With it, bits per dimension bound those of the integers from above (Theis et al. 2016, eq. 4) and do not depend on
-    the scaling. Raises ValueError unless levels ≥ 2 and low < high.
-    """
-    _check_levels(levels, low, high)
-    return math.log2(levels / (high - low))
-
-
-def dequantise(
-    keys: Key[Array, " b"],
-    images: UInt8[ArrayLike, "b *event"],
-    levels: int = 256,
-    low: float = -1.0,
-    high: float = 1.0,
-) -> Float[Array, "b *event"]:
-    """low + (high − low) (x + u)/levels with u uniform in (0, 1), float32: integers spread evenly over [low, high).
-
-    Uria et al. 2013, §5.1. keys (B,): image b's u come from keys[b] alone. u lies on the middles of a grid so fine
-    that x + u keeps all its digits, so that ⌊levels (y − low)/(high − low)⌋ gives x back.
-    Raises ValueError unless 2 ≤ levels ≤ 256 and low < high.
-    """
-    _check_levels(levels, low, high)
-    if levels > 256:
-        raise ValueError(f"images of uint8 have at most 256 levels, got {levels}")
-    cells = 2 ** (21 - (levels - 1).bit_length())
-
-    def spread(key: Array, image: Array) -> Array:
-        u = (jax.random.randint(key, image.shape, 0, cells) + jnp.float32(0.5)) / cells
-        return low + (high - low) * ((image + u) / levels)
-
-    return jax.vmap(spread)(keys, images)
-
-
-def _check_levels(levels: int, low: float, high: float) -> None:
-    if levels < 2 or not low < high:
-        raise ValueError(f"need levels >= 2 and low < high, got {levels}, {low} and {high}")

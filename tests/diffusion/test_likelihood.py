@@ -1,4 +1,4 @@
-"""Likelihoods against closed forms, the divergence estimators against their theory, and bits per dimension."""
+"""Likelihoods against closed forms, and the divergence estimators against their theory."""
 
 import math
 
@@ -9,17 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from oracles import CONTINUOUS, DISCRETE, Mixture, gaussian_denoiser
-from scipy.stats import kstest, norm
+from scipy.stats import norm
 
+from jaxgen.data import dequantise
 from jaxgen.diffusion import denoiser, score, vp
 from jaxgen.diffusion.likelihood import (
-    bits_per_dim,
-    dequantisation_offset,
-    dequantise,
     exact_divergence,
     hutchinson,
     log_likelihood,
 )
+from jaxgen.metrics import bits_per_dim, dequantisation_offset
 
 MEAN, STD, T_MIN = 0.4, 0.5, 1e-5
 MIXTURE = Mixture()
@@ -318,21 +317,6 @@ def test_a_sweep_over_processes_and_parameters_compiles_once():
 # -- bits per dimension --------------------------------------------------------------------------------------------
 
 
-def test_offsets():
-    assert dequantisation_offset(256, 0.0, 1.0) == 8
-    assert dequantisation_offset() == dequantisation_offset(256, -1.0, 1.0) == 7
-    assert dequantisation_offset(2, 0.0, 1.0) == 1
-
-
-@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-1.0, 1.0), (-0.5, 2.5)])
-def test_noise_images_cost_their_entropy(low, high):
-    """Uniform integers have 8 bits each; their dequantised density is uniform, 1/(high − low) per dimension."""
-    dims = 12
-    log_density = jnp.full(3, -dims * math.log(high - low))
-    np.testing.assert_allclose(bits_per_dim(log_density, dims, dequantisation_offset(256, low, high)), 8, rtol=1e-6)
-    np.testing.assert_allclose(bits_per_dim(log_density, dims, 0.0), math.log2(high - low), rtol=1e-5, atol=1e-6)
-
-
 def test_bits_do_not_depend_on_the_scaling():
     """The flow of data N(m, s²) on [0, 1] and of the same data on [−1, 1], with their own offsets."""
     process = CONTINUOUS["rectified_flow"]
@@ -347,28 +331,6 @@ def test_bits_do_not_depend_on_the_scaling():
     # independent: −log₂ of the Gaussian density on the scale of the integers, plus nothing
     expected = -norm.logpdf(np.float64(y), 0.0, 0.5).mean(-1) / math.log(2) + 7
     np.testing.assert_allclose(bits[1], expected, atol=1e-3)
-
-
-@pytest.mark.parametrize(
-    ("levels", "low", "high"), [(256, -1.0, 1.0), (256, 0.0, 1.0), (2, 0.0, 1.0), (10, -3.0, 1.0), (200, -0.1, 0.7)]
-)
-def test_dequantised_integers_come_back_and_fill_their_cells(levels, low, high):
-    images = jnp.tile(jnp.arange(levels, dtype=jnp.uint8), (2000, 1)).reshape(2000, levels, 1)
-    y = dequantise(jax.random.split(jax.random.key(0), 2000), images, levels, low, high)
-    assert y.dtype == jnp.float32
-    assert low <= y.min() < y.max() < high
-    cells = levels * (np.float64(y) - low) / (high - low)
-    np.testing.assert_array_equal(np.floor(cells), images)
-    assert kstest((cells % 1)[:, levels // 2, 0], "uniform").pvalue > 1e-3
-    assert kstest((cells % 1)[:200].ravel(), "uniform").pvalue > 1e-3
-
-
-def test_dequantisation_by_its_own_key():
-    keys = jax.random.split(jax.random.key(0), 4)
-    images = jnp.full((4, 3, 3), 17, jnp.uint8)
-    y = dequantise(keys, images)
-    np.testing.assert_array_equal(dequantise(keys[1:2], images[1:2])[0], y[1])
-    assert len(np.unique(y)) > 30
 
 
 # -- refusals ------------------------------------------------------------------------------------------------------
@@ -388,8 +350,6 @@ def test_refusals(unchecked):
         "probes were drawn for 2 samples of shape": lambda: log_likelihood(
             process, denoise, x, divergence=hutchinson(keys, (4,))
         ),
-        "levels >= 2 and low < high": lambda: dequantisation_offset(256, 1.0, 1.0),
-        "at most 256 levels": lambda: dequantise(keys, jnp.ones((2, 3), jnp.uint8), 257),
         "same leading axis": lambda: log_likelihood(process, denoise, x, cond=jnp.ones(3)),
     }
     for message, refused in cases.items():

@@ -66,7 +66,7 @@ def test_step_by_step_the_samples_are_those_of_the_driver(kind):
             return Mixture().denoiser(self.process)
 
     model, keys, times = Exact(), jax.random.split(jax.random.key(0), 50), np.linspace(1, 0, 9)
-    draw = samplers.Drawer(model, keys)
+    draw = samplers.ModelDrawer(model, keys)
     for grid in (times[2:], times):  # of two lengths
         expected = sample(keys, vp(), model.denoise(None), samplers.SAMPLERS[kind], grid, (1,))
         drawn = draw(samplers.SAMPLERS[kind], grid)
