@@ -26,7 +26,9 @@ def estimate(values: Float[ArrayLike, " n"]) -> Estimate:
     return Estimate(float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values))))
 
 
-def bits_per_dim(log_likelihood: Float[ArrayLike, "..."], dims: int, offset: float = 0.0) -> Float64[np.ndarray, "..."]:
+def bits_per_dim(
+    log_likelihood: Float[ArrayLike, "..."], dims: int, offset: float | int = 0
+) -> Float64[np.ndarray, "..."]:
     """−log₂ p / dims + offset, of log p in nats, with offset in bits.
 
     The offset is 0 for a probability of integers, such as a bound with a discretised decoder, and for a density of data

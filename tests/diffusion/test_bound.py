@@ -1,0 +1,381 @@
+"""The discrete bound against Gaussian data, on which every term of every grid is known in closed form."""
+
+import math
+from functools import partial
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from absl.testing import parameterized
+from bound_theory import MEAN, STD, VARIANCES, Theory, data
+from oracles import CONTINUOUS, DISCRETE, PROCESSES, gaussian_denoiser
+
+from jaxgen.diffusion import (
+    Bound,
+    Prediction,
+    bound_term,
+    decoder,
+    denoiser,
+    discrete,
+    linear_betas,
+    perturb,
+    posterior,
+    reverse_kernel,
+    variational_bound,
+    vp,
+)
+from jaxgen.diffusion.reverse import clean_kernel
+from jaxgen.diffusion.times import quadratic_grid, subset_grid, uniform_grid
+
+ENTROPY = 0.5 * math.log(2 * math.pi * math.e * STD**2)
+GRIDS = {name: (process, uniform_grid(9)) for name, process in CONTINUOUS.items()}
+GRIDS |= {name: (process, subset_grid(process.steps, 9)) for name, process in DISCRETE.items()}
+GRIDS |= {"whole_cosine_table": (DISCRETE["cosine_table"], subset_grid(50, 50)), "quadratic": (vp(), quadratic_grid(7))}
+every_grid = pytest.mark.parametrize("name", [name for name in GRIDS if name not in ("sub_vp", "edm", "cosine_table")])
+
+
+def exact_denoiser(process, grid, std=STD):
+    """The exact mean, and the fraction at which the variance is exact too."""
+    exact, fractions = gaussian_denoiser(process, MEAN, std), jnp.asarray(Theory(process, grid, std).fractions())
+
+    def denoise(x, t, cond=None):
+        fraction = fractions[jnp.argmin(jnp.abs(jnp.asarray(grid[:-1]) - t))]
+        return Prediction(*exact(x, t)[:2], jnp.full_like(x, fraction))
+
+    return denoise
+
+
+def expected_terms(process, grid, std=STD, variances=VARIANCES):
+    """Each step's expectation over x0 and eps by Gauss–Hermite quadrature of `bound_term`: exact for a quadratic."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(3)
+    x0, eps = (jnp.asarray(axis.reshape(-1, 1)) for axis in np.meshgrid(MEAN + std * nodes, nodes))
+    weights = np.outer(weights, weights).ravel() / (2 * np.pi)
+    denoise = exact_denoiser(process, grid, std)
+
+    @jax.jit
+    @jax.vmap
+    def terms(s, t):
+        x_t, cleanest = perturb(process, x0, t, eps), (grid[-2], grid[-3])
+        options = {"cleanest": cleanest, "decoder": decoder.density()}
+        prediction = denoise(x_t, t)
+        return [bound_term(process, prediction, x_t, x0, s, t, variance=v, **options) for v in variances]
+
+    found = [term @ weights for term in terms(jnp.asarray(grid[1:]), jnp.asarray(grid[:-1]))]
+    return {v: (np.asarray(terms[:-1]), float(terms[-1])) for v, terms in zip(variances, found, strict=True)}
+
+
+def keys_of(n, seed=0):
+    return jax.random.split(jax.random.key(seed), n)
+
+
+# -- terms and totals ----------------------------------------------------------------------------------------------
+
+
+@every_grid
+def test_the_expectation_of_every_term_and_a_tight_bound_from_the_exact_reverse_chain(name):
+    """With the true mean and variance of x_s|x_t the mean bound is H(x0) + KL(q_1 ‖ prior), on any grid."""
+    process, grid = GRIDS[name]
+    theory = Theory(process, grid)
+    with jax.enable_x64(True):
+        found = expected_terms(process, grid)
+    for variance, (transitions, reconstruction) in found.items():
+        # parameters and tables are float32 in part, and SNRs cancel in the theory too
+        np.testing.assert_allclose(transitions, theory.transitions(variance), rtol=1e-4, atol=1e-7, err_msg=variance)
+        np.testing.assert_allclose(reconstruction, theory.reconstruction(variance), rtol=1e-5, err_msg=variance)
+    np.testing.assert_allclose(found["small"][0], 0.5 * theory.snr_gap * theory.residual[:-1], rtol=1e-4, atol=1e-7)
+    # the learned terms are I(x0; x_s|x_t), which telescope
+    np.testing.assert_allclose(found["learned"][0], np.diff(theory.information), rtol=1e-4, atol=1e-7)
+    # β̃ < Var(x_s|x_t) always, and < β where alpha² + sigma² = 1 or alpha = 1
+    assert np.all(theory.true > theory.posterior)
+    if name != "rectified_flow":
+        assert np.all(theory.true < theory.beta)
+    total = {variance: theory.prior + terms.sum() + last for variance, (terms, last) in found.items()}
+    np.testing.assert_allclose(total["learned"], ENTROPY + theory.mismatch, rtol=1e-4)
+    # no other variance does as well, and all of them bound the entropy from above
+    assert min(total["small"], total["large"]) > total["learned"] + 1e-3
+    assert total["learned"] > ENTROPY - 1e-4
+
+
+@pytest.mark.parametrize("name", ["vp", "ve", "linear", "zero_snr", "quadratic"])
+def test_the_estimate_is_unbiased(name):
+    (process, grid), n, event = GRIDS[name], 8000, (2, 1)
+    theory, denoise = Theory(process, grid), exact_denoiser(process, grid)
+
+    @jax.jit
+    def estimate(keys, x0):
+        options = {"grid": grid, "decoder": decoder.density()}
+        return [variational_bound(keys, process, denoise, x0, variance=v, **options) for v in VARIANCES]
+
+    for variance, found in zip(VARIANCES, estimate(keys_of(n), data(n, event)), strict=True):
+        assert isinstance(found, Bound)
+        chex.assert_shape((found.prior, found.transitions, found.reconstruction), ((n,), (n, len(grid) - 2), (n,)))
+        expected = np.append(theory.transitions(variance), [theory.reconstruction(variance), theory.prior]) * 2
+        terms = np.float64(np.column_stack([found.transitions, found.reconstruction, found.prior]))
+        error = terms.std(0) / np.sqrt(n)
+        assert np.all(np.abs(terms.mean(0) - expected) < 4.5 * error + 1e-4 * np.abs(expected) + 1e-6), variance
+        np.testing.assert_allclose(found.total, terms.sum(1), rtol=1e-4, atol=1e-4)
+
+
+def gaps(steps, variance, std=STD, betas=lambda n: linear_betas(n, 0.1 / n, 20 / n)):
+    """Bound less entropy and less the prior's part, of DDPM chains of T steps that all tend to one process."""
+    found = []
+    for n in steps:
+        process, grid = discrete(betas(n)), subset_grid(n, n)
+        transitions, reconstruction = expected_terms(process, grid, std, (variance,))[variance]
+        entropy = 0.5 * math.log(2 * math.pi * math.e * std**2)
+        found.append(transitions.sum() + reconstruction + Theory(process, grid, std).information[0] - entropy)
+    return np.array(found)
+
+
+def test_the_gap_falls_as_1_over_steps_with_the_large_variance():
+    with jax.enable_x64(True):
+        found = gaps((100, 200, 400), "large")
+    assert np.all(found > 0)
+    np.testing.assert_allclose(found[:-1] / found[1:], 2, rtol=0.05)
+
+
+def test_the_gap_of_the_small_variance_is_left_at_the_clean_end():
+    """Near the data sigma² = i β, where β̃ misses Σ ½ (1/i − log(1 + 1/i)) = γ/2, and the last step ½ (1 − log 2)."""
+    with jax.enable_x64(True):
+        found = gaps((400, 6400), "small", betas=lambda n: np.full(n, 5 / n))
+        # from a fixed noise up it does vanish, as 1/n
+        process, above = vp(), []
+        for n in (50, 100, 200):
+            grid = np.append(np.linspace(1, 0.1, n + 1), 0.0)
+            theory = Theory(process, grid)
+            transitions, _ = expected_terms(process, grid, variances=("small",))["small"]
+            above.append(transitions.sum() - (theory.information[-1] - theory.information[0]))
+    limit = np.euler_gamma / 2 + 0.5 * (1 - math.log(2))
+    errors = np.abs(found - limit)  # of order log T/T
+    assert errors[1] < 0.12 * errors[0]
+    assert errors[1] < 0.012
+    np.testing.assert_allclose(np.array(above[:-1]) / above[1:], 2, rtol=0.05)
+
+
+@pytest.mark.parametrize("n", [3, 10, 200])
+def test_the_large_variance_is_exact_for_data_of_unit_variance(n):
+    """For x0 ~ N(0, I) the chain is stationary and Var(x_s|x_t) = β (Ho et al. 2020, §3.2)."""
+    with jax.enable_x64(True):
+        np.testing.assert_allclose(gaps((max(n, 25),), "large", std=1.0), 0, atol=1e-6)
+        process = discrete(linear_betas(50, 0.002, 0.4))
+        grid = subset_grid(50, min(n, 50))
+        theory = Theory(process, grid, 1.0)
+    np.testing.assert_allclose(theory.true, theory.beta, rtol=1e-5)
+    np.testing.assert_allclose(theory.last[1], theory.last[2], rtol=1e-5)
+
+
+def test_bits_of_levels_are_above_their_entropy_and_near_it():
+    """Data on 256 levels, drawn from a discretised Gaussian, by the discretised decoder: bits need no offset."""
+    n, levels = 4000, np.linspace(-1, 1, 256)
+    weights = np.exp(-((levels - MEAN) ** 2) / (2 * 0.2**2))
+    weights /= weights.sum()
+    entropy = -np.sum(weights * np.log2(weights))
+    x0 = jnp.asarray(np.random.default_rng(0).choice(levels, (n, 1), p=weights), jnp.float32)
+    process = discrete(linear_betas(200, 0.1 / 200, 20 / 200))
+    found, denoise = {}, gaussian_denoiser(process, MEAN, 0.2)
+    for make in (decoder.discretised, decoder.categorical):
+        run = partial(variational_bound, process=process, denoise=denoise, variance="large", decoder=make())
+        bound = jax.jit(lambda keys, x0, run=run: run(keys, x0=x0))(keys_of(n), x0)
+        bits = np.float64(bound.total) / math.log(2)
+        found[make.__name__] = bits.mean(), bits.std() / np.sqrt(n)
+    for mean, error in found.values():
+        assert entropy - 3 * error < mean < entropy + 0.1, (found, entropy)
+        assert error < 0.03
+
+
+def test_the_default_is_the_whole_chain_and_256_levels():
+    process, keys = DISCRETE["cosine_table"], keys_of(3)
+    x0 = jnp.round(jax.random.uniform(jax.random.key(0), (3, 4)) * 255) / 127.5 - 1
+    denoise = gaussian_denoiser(process, MEAN, STD)
+    default = variational_bound(keys, process, denoise, x0)
+    given = variational_bound(
+        keys, process, denoise, x0, grid=subset_grid(50, 50), variance="small", decoder=decoder.discretised()
+    )
+    assert default.transitions.shape == (3, 49)
+    chex.assert_trees_all_equal(default, given)
+
+
+def test_a_sample_depends_on_its_own_key_alone():
+    process, grid = GRIDS["vp"]
+    denoise, x0, keys = gaussian_denoiser(process, MEAN, STD), data(6, (3,)), keys_of(6)
+    options = {"grid": grid, "decoder": decoder.density()}
+    whole = variational_bound(keys, process, denoise, x0, **options)
+    part = variational_bound(keys[2:4], process, denoise, x0[2:4], **options)
+    chex.assert_trees_all_close(jax.tree.map(lambda x: x[2:4], whole), part, rtol=1e-5)
+    same = variational_bound(keys[:1], process, denoise, x0[:1], **options)
+    other = variational_bound(keys[1:2], process, denoise, x0[:1], **options)
+    assert np.all(np.abs(same.transitions - other.transitions) > 0)
+    # the steps have noise of their own
+    ratios = same.transitions[0] / Theory(process, grid).transitions("small")
+    assert np.ptp(ratios) > 0.1
+
+
+def test_each_example_has_its_own_step():
+    """bound_term at (B,) times is bound_term at each of them, L_0 included."""
+    process = DISCRETE["cosine_table"]
+    x0, eps = jax.random.normal(jax.random.key(0), (2, 6, 4)) / 2
+    index = jnp.array([1, 2, 3, 25, 49, 50])
+    s, t = (index - 1) / 50, index / 50
+    x_t = perturb(process, x0, t, eps)
+    base, jitted = gaussian_denoiser(process, MEAN, STD), jax.jit(bound_term, static_argnames="variance")
+    for variance in VARIANCES:
+        denoise = lambda x, t: Prediction(*base(x, t)[:2], jnp.full_like(x, 0.3))
+        together = jitted(process, denoise(x_t, t), x_t, x0, s, t, variance=variance)
+        for b in range(6):
+            one = slice(b, b + 1)
+            alone = jitted(process, denoise(x_t[one], t[b]), x_t[one], x0[one], s[b], t[b], variance=variance)
+            np.testing.assert_allclose(together[b], alone[0], rtol=1e-4)
+
+
+def test_float32_keeps_the_digits_of_every_step_of_a_long_chain():
+    betas, n = linear_betas(1000), 1000
+    draws = np.random.default_rng(0).normal(size=(2, 1, 64))
+    found = {}
+    for dtype in (jnp.float32, jnp.float64):
+        with jax.enable_x64(dtype == jnp.float64):
+            process = discrete(betas)
+            x0, eps = MEAN + STD * jnp.asarray(draws[0], dtype), jnp.asarray(draws[1], dtype)
+            denoise = gaussian_denoiser(process, MEAN, STD)
+
+            @jax.jit
+            @jax.vmap
+            def terms(i, process=process, x0=x0, eps=eps, denoise=denoise):
+                t, s = i / n, (i - 1) / n
+                x_t = perturb(process, x0, t, eps)
+                return bound_term(process, denoise(x_t, t), x_t, x0, s, t, variance="large", decoder=decoder.density())
+
+            found[dtype] = terms(jnp.arange(1, n + 1, dtype=dtype))[:, 0]
+            assert found[dtype].dtype == dtype
+    np.testing.assert_allclose(found[jnp.float32], found[jnp.float64], rtol=2e-3, atol=1e-5)
+
+
+# -- the reverse kernel --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_the_reverse_kernel_is_the_posterior_at_predicted_x0(name):
+    process, grid = GRIDS[name]
+    x_t, x0 = jax.random.normal(jax.random.key(0), (2, 3, 4))
+    t, s = jnp.asarray(grid[[1, 3, 5]]), jnp.asarray(grid[[2, 5, 8]])
+    fraction = jnp.linspace(0, 1, 12).reshape(3, 4)
+    prediction = Prediction(x0, x_t, fraction)
+    mean, std = posterior(process, x_t, x0, s, t)
+    ratio = process.alpha(t) / process.alpha(s)
+    beta = (process.variance(t) - ratio**2 * process.variance(s))[:, None]
+    expected = {"small": std, "large": np.sqrt(beta), "learned": std ** (1 - fraction) * np.sqrt(beta) ** fraction}
+    for variance, wanted in expected.items():
+        found = reverse_kernel(process, prediction, x_t, s, t, variance)
+        np.testing.assert_allclose(found.mean, mean, rtol=1e-6)
+        np.testing.assert_allclose(*np.broadcast_arrays(found.std, wanted), rtol=1e-3)
+        alone = reverse_kernel(process, Prediction(x0[:1], x_t[:1], fraction[:1]), x_t[:1], s[0], t[0], variance)
+        np.testing.assert_allclose(alone.std.squeeze(), found.std[:1].squeeze(), rtol=1e-5)
+        # the step to s = 0 takes β̃
+        last = reverse_kernel(process, prediction, x_t, 0.0, t, variance)
+        np.testing.assert_allclose(*np.broadcast_arrays(last.std, posterior(process, x_t, x0, 0.0, t).std), rtol=1e-6)
+    first, second = grid[-2], grid[-3]
+    low, high = posterior(process, x_t, x0, first, second).std, process.sigma(first)
+    expected = {"small": low, "large": high, "learned": low ** (1 - fraction) * high**fraction}
+    for variance, wanted in expected.items():
+        found = clean_kernel(process, prediction, first, second, variance)
+        np.testing.assert_array_equal(found.mean, x0)
+        np.testing.assert_allclose(found.std, wanted, rtol=1e-5)
+
+
+def test_the_clean_kernel_of_a_ddpm_is_between_its_first_two_variances():
+    """Of the linear schedule of 1000 steps: β̃_2 = 5.45319e-5 and β_1 = 1e-4 (Nichol & Dhariwal's code)."""
+    prediction = Prediction(jnp.zeros((1, 1)), jnp.zeros((1, 1)))
+    for variance, expected in (("small", 5.45319e-5), ("large", 1e-4)):
+        std = clean_kernel(PROCESSES["linear"], prediction, 1 / 1000, 2 / 1000, variance).std
+        np.testing.assert_allclose(std**2, expected, rtol=1e-5)
+
+
+# -- compilation ---------------------------------------------------------------------------------------------------
+
+
+class VariantsTest(chex.TestCase):
+    @chex.variants(with_jit=True, without_jit=True, with_device=True, with_pmap=True)
+    @parameterized.named_parameters([(name, name) for name in ("vp", "ve", "cosine", "zero_snr")])
+    def test_bound_and_kernel(self, name):
+        process, grid = GRIDS[name]
+
+        def of_seed(process, seed, x0):
+            keys = jax.random.split(jax.random.key(seed), 3)
+            denoise = gaussian_denoiser(process, MEAN, STD)
+            bound = variational_bound(keys, process, denoise, x0, grid=grid, decoder=decoder.density())
+            return bound, reverse_kernel(process, denoise(x0, grid[1]), x0, grid[2], grid[1], "large")
+
+        args = process, jnp.asarray(0), data(3, (4,))
+        chex.assert_trees_all_close(self.variant(of_seed)(*args), of_seed(*args), rtol=2e-4, atol=1e-5)
+
+
+def test_a_sweep_over_parameters_and_grids_compiles_once():
+    @jax.jit
+    @chex.assert_max_traces(n=1)
+    def found(process, scale, grid, keys, x0):
+        denoise = denoiser(process, lambda x, t, cond: scale * x)
+        return variational_bound(keys, process, denoise, x0, grid=grid, decoder=decoder.density()).total
+
+    values = [
+        found(vp(beta_max=beta), jnp.asarray(scale), jnp.asarray(grid), keys_of(3, seed), data(3, (2,)))
+        for beta, scale, grid, seed in (
+            (5.0, 0.1, uniform_grid(6), 0),
+            (20.0, 0.1, uniform_grid(6), 0),
+            (20.0, 0.3, quadratic_grid(6), 1),
+        )
+    ]
+    assert np.all(np.isfinite(values))
+    assert len({float(value[0]) for value in values}) == 3
+
+
+def test_vmap_over_schedules():
+    betas = jnp.array([5.0, 10.0, 20.0])
+    grid, x0, keys = uniform_grid(6), data(3, (2,)), keys_of(3)
+
+    def total(beta_max):
+        process = vp(beta_max=beta_max)
+        denoise = gaussian_denoiser(process, MEAN, STD)
+        return variational_bound(keys, process, denoise, x0, grid=grid, decoder=decoder.density()).total
+
+    np.testing.assert_allclose(jax.vmap(total)(betas), [total(beta) for beta in betas], rtol=1e-4)
+
+
+def test_one_step_of_the_scan_holds_one_network():
+    """The cost in memory and compilation does not grow with the number of steps."""
+
+    def lowered(n):
+        denoise = gaussian_denoiser(CONTINUOUS["vp"], MEAN, STD)
+        return jax.make_jaxpr(
+            lambda keys, x0: variational_bound(
+                keys, CONTINUOUS["vp"], denoise, x0, grid=uniform_grid(n), decoder=decoder.density()
+            )
+        )(keys_of(2), data(2))
+
+    counts = [len(str(lowered(n)).splitlines()) for n in (4, 40)]
+    assert abs(counts[0] - counts[1]) < 0.05 * counts[0]
+    assert all(sum(eqn.primitive.name == "scan" for eqn in lowered(n).eqns) == 1 for n in (4, 40))
+
+
+# -- refusals ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_refusals():
+    process, x0, keys = discrete(linear_betas(20, 0.005, 0.4)), data(4, (3,)), keys_of(4)
+    denoise = gaussian_denoiser(process, MEAN, STD)
+    run = lambda **options: variational_bound(keys, process, denoise, x0, **options)
+    cases = {
+        "unknown variance 'medium'": lambda: run(variance="medium"),
+        "learned_variance=True": lambda: run(variance="learned"),
+        "at least two steps": lambda: run(grid=[1.0, 0.0]),
+        r"descend strictly from at most 1 to 0, got \[1.  0.5 0.1\]": lambda: run(grid=[1.0, 0.5, 0.1]),
+        r"descend strictly from at most 1 to 0, got \[0.  0.5 1. \]": lambda: run(grid=[0.0, 0.5, 1.0]),
+        r"use times.subset_grid\(20, n\)": lambda: run(grid=uniform_grid(7)),
+        "one for each of 4 samples": lambda: variational_bound(keys[:3], process, denoise, x0),
+        "a continuous process needs a grid": lambda: variational_bound(keys, vp(), denoise, x0),
+        "give the grid's two cleanest times": lambda: bound_term(vp(), denoise(x0, 0.5), x0, x0, 0.2, 0.5),
+    }
+    for message, refused in cases.items():
+        with pytest.raises(ValueError, match=message):
+            refused()

@@ -1,0 +1,363 @@
+"""Processes given by γ(t): their formulas in float64, the learned one's promises, and what starts at a noisy t = 0."""
+
+import chex
+import diffrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from absl.testing import parameterized
+from affine_law import law
+from every_sampler import ANY, CONTINUOUS_ONLY
+from flax import struct
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracles import gaussian_denoiser
+from scipy.stats import norm
+
+from jaxgen.diffusion import log_likelihood, posterior, probability_flow, sde_coefficients, transition
+from jaxgen.diffusion.learned import FromGamma, Learned, learned, log_linear
+from jaxgen.diffusion.process import rate
+from jaxgen.diffusion.times import karras_grid, log_snr_grid, noise_grid, uniform_grid
+from jaxgen.samplers import sample_ode
+
+MEAN, STD = 0.4, 0.5
+
+
+class Bent(FromGamma):
+    """A schedule of one's own, as its docstring has it."""
+
+    def gamma(self, t):
+        return 5 - 18 * (1 - t) ** 2
+
+
+def scattered(key, features=24, gamma_min=-7.0, gamma_max=4.0, scale=1.0):
+    """A learned process whose parameters are all far from their first values, but for the ends."""
+    process = learned(key, gamma_min, gamma_max, features)
+    leaves, tree = jax.tree.flatten(process.shape)
+    keys = jax.random.split(key, len(leaves))
+    moved = [leaf + scale * jax.random.normal(k, leaf.shape, leaf.dtype) for k, leaf in zip(keys, leaves, strict=True)]
+    return process.replace(shape=jax.tree.unflatten(tree, moved))
+
+
+drawn = jax.jit(scattered, static_argnums=(1, 2, 3))
+PROCESSES = {"bent": Bent(), "log_linear": log_linear(-9.0, 6.0), "learned": scattered(jax.random.key(0))}
+every_process = pytest.mark.parametrize("name", PROCESSES)
+
+
+@jax.jit
+def gamma_of(process, t):
+    return process.gamma(t)
+
+
+class Constant(FromGamma):
+    value: jax.Array
+
+    def gamma(self, t):
+        return self.value + 0 * t
+
+
+def test_alpha_and_sigma_keep_their_digits_at_any_gamma():
+    gamma = np.linspace(-40, 40, 161).astype(np.float32)
+    process, exact = Constant(jnp.asarray(gamma)), gamma.astype(np.float64)
+    t = jnp.zeros(161)
+    np.testing.assert_allclose(process.variance(t), 1 / (1 + np.exp(-exact)), rtol=3e-7)
+    np.testing.assert_allclose(process.sigma(t), np.sqrt(1 / (1 + np.exp(-exact))), rtol=3e-7)
+    np.testing.assert_allclose(process.log_alpha(t), -0.5 * np.log1p(np.exp(exact)), rtol=3e-7)
+    np.testing.assert_allclose(process.alpha(t), np.sqrt(1 / (1 + np.exp(exact))), rtol=2e-6)
+    np.testing.assert_array_equal(process.log_snr(t), -gamma)
+
+
+@every_process
+def test_the_log_snr_is_that_of_alpha_and_sigma(name):
+    process, t = PROCESSES[name], np.linspace(0, 1, 41)
+    alpha, sigma = np.float64(process.alpha(t)), np.float64(process.sigma(t))
+    np.testing.assert_allclose(alpha**2 + sigma**2, 1, rtol=1e-6)
+    np.testing.assert_allclose(process.log_snr(t), 2 * np.log(alpha / sigma), atol=5e-6)
+    assert np.all(np.diff(process.log_snr(t)) < 0)
+
+
+@every_process
+def test_sde_coefficients(name):
+    """f = −½ sigma² γ' and g² = sigma² γ', of any variance-preserving γ."""
+    process, t = PROCESSES[name], np.linspace(0.02, 0.98, 25)
+    slope, variance = np.float64(rate(process, process.gamma, t)[1]), np.float64(process.variance(t))
+    found = sde_coefficients(process, t)
+    np.testing.assert_allclose(found.drift, -0.5 * variance * slope, rtol=1e-5)
+    np.testing.assert_allclose(found.diffusion_squared, variance * slope, rtol=1e-4)
+
+
+@every_process
+def test_time_at_log_snr(name):
+    process, t = PROCESSES[name], np.linspace(0.02, 0.97, 25)
+    # ten digits of λ are seven of t where γ is steep, and fewer where it is flat
+    slope = np.asarray(rate(process, process.gamma, t)[1])
+    assert np.all(np.abs(process.time_at_log_snr(process.log_snr(t)) - t) < 1e-6 + 3e-6 / slope)
+    beyond = np.array([np.inf, 1e4, -1e4, -np.inf])
+    np.testing.assert_array_equal(process.time_at_log_snr(beyond), [0, 0, 1, 1])
+
+
+def test_a_schedule_of_ones_own_takes_any_time():
+    for t in (0.25, jnp.asarray(0.25, jnp.bfloat16), np.array([0.25, 1.0])):
+        gamma = 5 - 18 * (1 - np.float64(t)) ** 2
+        np.testing.assert_allclose(Bent().variance(t), 1 / (1 + np.exp(-gamma)), rtol=1e-6)
+        assert Bent().sigma(t).dtype == jnp.float32
+
+
+# -- the learned schedule ------------------------------------------------------------------------------------------
+
+
+def softplus(x):
+    return np.logaddexp(0, np.float64(x))
+
+
+def paper_gamma(process, t):
+    """γ of Kingma et al. 2021, appendix H, one time after another in float64."""
+    net = process.shape
+
+    def tilde(t):
+        h = softplus(net.l1) * t
+        hidden = 1 / (1 + np.exp(-(softplus(net.l2) * h + np.float64(net.biases))))
+        return h + np.dot(softplus(net.l3), hidden) / len(hidden)
+
+    share = np.array([(tilde(u) - tilde(0)) / (tilde(1) - tilde(0)) for u in t])
+    return np.float64(process.gamma_min) + softplus(process.width) * share
+
+
+@pytest.mark.parametrize("process", [PROCESSES["learned"], learned(jax.random.key(3))])
+def test_gamma_is_the_papers(process):
+    t = np.linspace(0, 1, 33)
+    np.testing.assert_allclose(process.gamma(t), paper_gamma(process, t), atol=2e-5)
+    step = 1e-5
+    inside = t[1:-1]
+    difference = (paper_gamma(process, inside + step) - paper_gamma(process, inside - step)) / (2 * step)
+    np.testing.assert_allclose(rate(process, process.gamma, inside)[1], difference, rtol=1e-4)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    seed=st.integers(0, 2**31),
+    features=st.sampled_from([1, 4, 40]),
+    scale=st.floats(0.0, 4.0),
+    width=st.floats(-6.0, 60.0),
+)
+def test_gamma_rises_between_its_ends_whatever_the_parameters(seed, features, scale, width):
+    process = drawn(jax.random.key(seed), features, -7.0, 4.0, scale).replace(width=jnp.asarray(width))
+    gamma = np.asarray(gamma_of(process, jnp.linspace(0, 1, 201)))
+    assert process.gamma_max > process.gamma_min
+    rounding = 4e-6 * (10 + softplus(width))
+    assert np.all(np.diff(gamma) >= -rounding)
+    np.testing.assert_allclose(gamma[[0, -1]], [-7.0, -7.0 + softplus(width)], rtol=1e-6)
+    # the straight part of γ̃ lets no stretch be flat
+    least = (
+        softplus(width) * softplus(process.shape.l1) / (softplus(process.shape.l1) + softplus(process.shape.l3).mean())
+    )
+    assert np.all(gamma[20:] - gamma[:-20] >= 0.0999 * least - rounding)
+
+
+@pytest.mark.parametrize("features", [1, 2, 5, 12])
+def test_it_starts_near_a_straight_line(features):
+    t = jnp.linspace(0, 1, 101)
+    gamma = jax.jit(jax.vmap(lambda key: learned(key, features=features).gamma(t)))(
+        jax.random.split(jax.random.key(0), 500)
+    )
+    assert np.abs(gamma - (-13.3 + 18.3 * t)).max() <= 0.1 * 18.3
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_it_starts_nearer_with_more_features(seed):
+    t = np.linspace(0, 1, 101)
+    process = learned(jax.random.key(seed))
+    assert process.shape.l2.shape == (1024,)
+    assert np.abs(process.gamma(t) - log_linear().gamma(t)).max() < 0.01 * 18.3
+    assert process.gamma(0.0) == np.float32(-13.3)
+    np.testing.assert_allclose(process.gamma(1.0), 5.0, rtol=1e-6)
+
+
+def test_ends_do_not_move_with_the_shape_nor_the_shape_with_the_ends():
+    process, t = PROCESSES["learned"], np.linspace(0, 1, 11)
+    moved = process.replace(gamma_min=jnp.asarray(-3.0), width=jnp.asarray(2.0))
+    share = (process.gamma(t) + 7) / 11
+    np.testing.assert_allclose(moved.gamma(t), -3 + softplus(2.0) * share, rtol=1e-5)
+
+    def ends(shape):
+        gamma = process.replace(shape=shape).gamma(jnp.array([0.0, 1.0]))
+        return gamma @ jnp.array([1.0, 2.0])
+
+    for leaf in jax.tree.leaves(jax.grad(ends)(process.shape)):
+        np.testing.assert_allclose(leaf, 0, atol=1e-5)
+
+
+def test_its_leaves_are_its_parameters():
+    """optax on the process itself: fit γ to a curve; the ends come with it."""
+    t = jnp.linspace(0, 1, 101)
+    wanted = -10 + 8 * t + 6 * t**3
+    optimizer = optax.adam(3e-2)
+
+    @jax.jit
+    def fit(process):
+        def step(carry, _):
+            process, state = carry
+            loss, grads = jax.value_and_grad(lambda p: jnp.mean((p.gamma(t) - wanted) ** 2))(process)
+            updates, state = optimizer.update(grads, state)
+            return (optax.apply_updates(process, updates), state), loss
+
+        return jax.lax.scan(step, (process, optimizer.init(process)), length=1500)
+
+    (process, _), loss = fit(learned(jax.random.key(0), -7.0, 2.0, 64))
+    assert isinstance(process, Learned)
+    assert loss[-1] < 0.01 * loss[0]
+    np.testing.assert_allclose(process.gamma_min, -10, atol=0.3)
+    np.testing.assert_allclose(process.gamma_max, 4, atol=0.3)
+
+
+def test_a_shape_of_ones_own():
+    class Power(struct.PyTreeNode):
+        exponent: jax.Array
+
+        def __call__(self, t):
+            return t**self.exponent
+
+    process = Learned(gamma_min=jnp.asarray(-2.0), width=jnp.asarray(3.0), shape=Power(jnp.asarray(2.0)))
+    np.testing.assert_allclose(process.gamma(np.array([0.0, 0.5, 1.0])), -2 + softplus(3.0) * np.array([0, 0.25, 1]))
+
+
+def test_sweeps_and_traces():
+    sweep = jax.vmap(lambda key, low: learned(key, low, 3.0, 8))(
+        jax.random.split(jax.random.key(0), 3), jnp.array([-5.0, -6.0, -7.0])
+    )
+    np.testing.assert_allclose(jax.vmap(lambda p: p.gamma(0.0))(sweep), [-5, -6, -7])
+
+    @jax.jit
+    @chex.assert_max_traces(n=1)
+    def snr(process, t):
+        return process.log_snr(t)
+
+    values = [float(snr(learned(jax.random.key(seed), -float(seed), 2.0, 8), 0.5)) for seed in (1, 2, 3)]
+    assert len(set(values)) == 3
+
+
+def test_precision_follows_the_times():
+    process = PROCESSES["learned"]
+    half = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), process)
+    for p in (process, half):
+        for t in (0.5, jnp.asarray(0.5, jnp.bfloat16)):
+            assert p.gamma(t).dtype == p.alpha(t).dtype == jnp.float32
+    with jax.enable_x64(True):
+        wide = learned(jax.random.key(0), features=16)
+        t = np.linspace(0, 1, 9)
+        assert wide.gamma(t).dtype == wide.sigma(t).dtype == jnp.float64
+        assert wide.gamma(t.astype(np.float32)).dtype == jnp.float32
+        np.testing.assert_allclose(wide.gamma(t), paper_gamma(wide, t), rtol=1e-13, atol=1e-12)
+        for p in (wide, log_linear()):
+            middle = p.log_snr(t)
+            np.testing.assert_allclose(p.time_at_log_snr(middle), t, atol=1e-13)
+
+
+# -- a process whose t = 0 is noisy --------------------------------------------------------------------------------
+
+NOISY = {
+    "learned": scattered(jax.random.key(4), 8, gamma_min=-4.0, gamma_max=6.0, scale=0.3),
+    "log_linear": log_linear(-4.0, 6.0),
+}
+
+
+def gaussian_law(process, t):
+    alpha = float(process.alpha(t))
+    return alpha * MEAN, np.sqrt((alpha * STD) ** 2 + float(process.variance(t)))
+
+
+@pytest.mark.parametrize(
+    "sampler", ["ddpm_small", "ddim_half", "reverse_diffusion", "heun", "dpmpp_2m", "dpmpp_2m_sde", "euler_maruyama"]
+)
+def test_samplers_end_at_z0(sampler):
+    """From q_1 the whole grid leads to N(alpha_0 m, alpha_0² s² + sigma_0²), not to the data's own law."""
+    process, stepper = NOISY["learned"], (ANY | CONTINUOUS_ONLY)[sampler]
+    times = uniform_grid(600)
+    mean, std = gaussian_law(process, 1.0)
+    found_mean, found_variance = jax.jit(
+        lambda m, v: law(stepper, process, gaussian_denoiser(process, MEAN, STD), times, m, v)
+    )(mean, std**2)
+    mean, std = gaussian_law(process, 0.0)
+    assert std > 1.02 * STD
+    np.testing.assert_allclose(found_mean, mean, atol=4e-3)
+    np.testing.assert_allclose(np.sqrt(found_variance), std, rtol=0.01)
+
+
+@pytest.mark.parametrize("name", NOISY)
+def test_kernels_from_and_to_t0(name):
+    process, t = NOISY[name], 0.3
+    (a_s, v_s), (a_t, v_t) = ((np.float64(process.alpha(u)), np.float64(process.variance(u))) for u in (0.0, t))
+    step = v_t - (a_t / a_s) ** 2 * v_s
+    found = transition(process, 0.0, t)
+    np.testing.assert_allclose(found.alpha, a_t / a_s, rtol=1e-6)
+    np.testing.assert_allclose(found.variance, step, rtol=1e-4)
+    x0, x_t = jax.random.normal(jax.random.key(0), (2, 5, 2))
+    mean, std = posterior(process, x_t, x0, 0.0, t)
+    np.testing.assert_allclose(mean, a_t / a_s * v_s / v_t * x_t + a_s * step / v_t * x0, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(std**2, step * v_s / v_t, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", NOISY)
+def test_likelihood_and_flow_from_t0(name):
+    """log p is that of z_0, exactly, once the prior's distance from q_1 at the code is taken off."""
+    process = NOISY[name]
+    denoise = gaussian_denoiser(process, MEAN, STD)
+    z0 = jnp.linspace(-1.5, 2, 7)[:, None]
+    assert np.all(np.isfinite(probability_flow(process, denoise, z0, 0.0)))
+    controller = diffrax.PIDController(rtol=1e-5, atol=1e-5)
+    found = jax.jit(lambda z0: log_likelihood(process, denoise, z0, t_min=0.0, controller=controller))(z0)
+    gap = norm.logpdf(found.latent, 0, 1) - norm.logpdf(found.latent, *gaussian_law(process, 1.0))
+    expected = norm.logpdf(z0, *gaussian_law(process, 0.0))
+    np.testing.assert_allclose(found.log_density - gap[:, 0], expected[:, 0], atol=2e-3)
+    x = sample_ode(jax.random.split(jax.random.key(0), 2000), process, denoise, (1,), t_min=0.0).x
+    mean, std = gaussian_law(process, 0.0)
+    # the prior is a little off q_1
+    assert abs(x.mean() - mean) < 0.02 + 4 * std / np.sqrt(2000)
+    np.testing.assert_allclose(x.std(), std, rtol=4 / np.sqrt(4000))
+
+
+@pytest.mark.parametrize("name", NOISY)
+def test_grids(name):
+    process, sigmas = NOISY[name], np.array([5.0, 1.0, 0.2])
+    grid = noise_grid(process, sigmas)
+    np.testing.assert_allclose(process.sigma(grid[:-1]) / process.alpha(grid[:-1]), sigmas, rtol=1e-4)
+    # levels below the process's own noise are its end, once
+    ends = noise_grid(process, np.array([1.0, np.exp(-2.0), 0.01, 0.001]))
+    assert len(ends) == 2
+    for wide in (karras_grid(process, 20), log_snr_grid(process, 20)):
+        assert wide[0] == 1
+        assert wide[-1] == 0
+        assert np.all(np.diff(wide) < 0)
+
+
+FUNCTIONS = {
+    "alpha": lambda process, t: process.alpha(t),
+    "sigma": lambda process, t: process.sigma(t),
+    "log_alpha": lambda process, t: process.log_alpha(t),
+    "gamma": lambda process, t: process.gamma(t),
+    "slope": lambda process, t: rate(process, process.gamma, t)[1],
+    "time_at_log_snr": lambda process, t: process.time_at_log_snr(8 * t - 4),
+}
+
+
+class VariantsTest(chex.TestCase):
+    @chex.variants(with_jit=True, without_jit=True, with_device=True, with_pmap=True)
+    @parameterized.named_parameters([(f"{f}_{name}", f, name) for f in FUNCTIONS for name in PROCESSES])
+    def test_same_numbers(self, function, name):
+        process, t = PROCESSES[name], jnp.array([0.0, 0.3, 0.9])
+        found = self.variant(FUNCTIONS[function])(process, t)
+        np.testing.assert_allclose(found, FUNCTIONS[function](process, t), rtol=2e-5, atol=1e-5)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_refusals():
+    for make in (log_linear, lambda low, high: learned(jax.random.key(0), low, high)):
+        for ends in ((5.0, -13.3), (1.0, 1.0), (-np.inf, 5.0), (0.0, np.nan)):
+            with pytest.raises(ValueError, match="need finite gamma_min < gamma_max"):
+                make(*ends)
+    with pytest.raises(ValueError, match="at least one hidden unit, got features=0"):
+        learned(jax.random.key(0), features=0)
+    with pytest.raises(NotImplementedError, match="FromGamma must define gamma"):
+        FromGamma().alpha(0.5)

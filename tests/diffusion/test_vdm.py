@@ -1,0 +1,519 @@
+"""The variational diffusion bound: its terms against closed forms and KLs, and the gradients that train a schedule."""
+
+from typing import get_args
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from absl.testing import parameterized
+from oracles import CONTINUOUS, DISCRETE, gaussian_denoiser
+
+from jaxgen.diffusion import decoder, edm_preconditioning, gaussian_kl, posterior
+from jaxgen.diffusion.learned import FromGamma, learned, log_linear
+from jaxgen.diffusion.prediction import Kind, target
+from jaxgen.diffusion.times import uniform
+from jaxgen.diffusion.vdm import gamma_conditioned, vdm_bound
+from jaxgen.training import create_state, make_train_step
+
+MEAN, STD, DIMS = 0.4, 0.5, 4
+KEY = jax.random.key(0)
+
+
+class Cosine(FromGamma):
+    """γ = 2 log tan of an angle that is linear in t: the cosine schedule between two ends."""
+
+    gamma_min: float
+    gamma_max: float
+
+    def gamma(self, t):
+        first, last = (jnp.arctan(jnp.exp(end / 2)) for end in (self.gamma_min, self.gamma_max))
+        return 2 * jnp.log(jnp.tan(first + (last - first) * t))
+
+
+# each with the time that stands for z_0
+ALL = {name: (process, 1e-3) for name, process in CONTINUOUS.items()} | {
+    "ve": (CONTINUOUS["ve"], 0.0),
+    "late": (CONTINUOUS["rectified_flow"], 0.3),
+    "log_linear": (log_linear(-8.0, 4.0), 0.0),
+    "learned": (learned(KEY, -8.0, 4.0, 16), 0.0),
+    "cosine_gamma": (Cosine(-8.0, 4.0), 0.0),
+}
+TABLES = {name: (process, 1 / process.steps) for name, process in DISCRETE.items()}
+
+
+def data(n, dims=DIMS, seed=7):
+    return MEAN + STD * jax.random.normal(jax.random.key(seed), (n, dims))
+
+
+def nothing(x, t, cond):
+    """Stands for a network where the precondition does all."""
+    return x
+
+
+def exact(process, network):
+    """The exact denoiser's eps, as a precondition: it sees the process, so that a schedule may change under it."""
+    return lambda x, t, cond: gaussian_denoiser(process, MEAN, STD)(x, t).eps
+
+
+def as_kind(kind):
+    """A denoiser that is wrong on purpose, in the language of `kind`."""
+
+    def precondition(process, network):
+        return lambda x, t, cond: target(process, kind, *gaussian_denoiser(process, 0.1, 0.9)(x, t)[:2], t)
+
+    return precondition
+
+
+def near(found, expected):
+    """The mean of found within four standard errors, of which there are to be few per cent."""
+    found = np.float64(found)
+    error = found.std() / np.sqrt(len(found))
+    assert error < 0.05 * max(abs(expected), found.std(), 1e-3)
+    assert abs(found.mean() - expected) < 4 * error + 1e-5 * abs(expected)
+
+
+def log_snr(process, t):
+    return np.float64(process.log_snr(t))
+
+
+# -- the terms -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_terms_on_gaussian_data(name):
+    """E‖eps − E[eps|x_t]‖² = d sigmoid(λ + log s²), so the diffusion term is ½ d [softplus(λ + log s²)] between ends.
+
+    The prior costs ½ (alpha² E x²/p² + r − 1 − log r), r = sigma²/p², and the reconstruction ½ log(2πe v), per
+    dimension, where v = e^−λ.
+    """
+    process, t_min = ALL[name]
+    x0 = data(60_000)
+    bound = jax.jit(
+        lambda process, key: vdm_bound(
+            key, process, nothing, x0, precondition=exact, decoder=decoder.density(), t_min=t_min
+        )
+    )(process, KEY)
+    first, last = log_snr(process, t_min), np.maximum(log_snr(process, 1.0), -1e9)
+    between = np.logaddexp(0, first + 2 * np.log(STD)) - np.logaddexp(0, last + 2 * np.log(STD))
+    near(bound.diffusion, DIMS / 2 * between)
+    near(bound.reconstruction, DIMS / 2 * (np.log(2 * np.pi * np.e) - first))
+    alpha, variance, prior = (
+        np.float64(v) for v in (process.alpha(1.0), process.variance(1.0), np.square(process.prior_std))
+    )
+    ratio = variance / prior
+    kl = DIMS / 2 * (alpha**2 * (MEAN**2 + STD**2) / prior + ratio - 1 - np.log(ratio))
+    np.testing.assert_allclose(bound.prior.mean(), kl, rtol=0.02, atol=1e-5)
+    np.testing.assert_array_equal(bound.total, bound.prior + bound.diffusion + bound.reconstruction)
+
+
+@pytest.mark.parametrize("kind", ["eps", "v"])
+@pytest.mark.parametrize("name", ALL | TABLES)
+def test_a_step_costs_t_times_its_kl(name, kind):
+    """½ T expm1(γ_t − γ_s) ‖eps − eps_θ‖² is T KL(q(z_s|z_t,x) ‖ q(z_s|z_t,x̂_θ)), example by example."""
+    process, t_min = (ALL | TABLES)[name]
+    steps = 7 if process.steps is None else process.steps - 1
+    x0, i = data(6), np.array([1, 2, 3, 5, steps - 1, steps])
+    noiseless = log_snr(process, 1.0) == -np.inf
+    if noiseless and kind in ("eps", "score"):
+        i[-1] = 4  # these say nothing of x0 there
+    seen = {}
+
+    def recording(process, network):
+        inner = as_kind(kind)(process, network)
+
+        def network(x, t, cond):
+            seen.update(x=x, t=t)
+            return inner(x, t, cond)
+
+        return network
+
+    found = vdm_bound(
+        KEY, process, nothing, x0, precondition=recording, predicts=kind, steps=steps, t_min=t_min,
+        times=lambda key, n: jnp.asarray(i / steps),
+    ).diffusion  # fmt: skip
+    s, t = (np.minimum(np.float32(t_min + (1 - t_min) * j / steps), 1) for j in (i - 1, i))
+    np.testing.assert_allclose(seen["t"], t, rtol=1e-6)
+    x0_model = gaussian_denoiser(process, 0.1, 0.9)(seen["x"], t).x0
+    expected = steps * gaussian_kl(
+        posterior(process, seen["x"], x0, s, t), posterior(process, seen["x"], x0_model, s, t)
+    )
+    assert np.all(np.isfinite(expected))
+    np.testing.assert_allclose(found, expected, rtol=5e-3)
+
+
+@pytest.mark.parametrize("steps", [None, 9])
+@pytest.mark.parametrize("name", ["vp", "ve", "late", "learned"])
+def test_every_kind_has_the_same_bound(name, steps):
+    process, t_min = ALL[name]
+    inside = (lambda key, n: jax.random.uniform(key, (n,), minval=0.35, maxval=0.9)) if steps is None else (
+        lambda key, n: jax.random.randint(key, (n,), 1, steps) / steps
+    )  # fmt: skip
+    terms = [
+        vdm_bound(
+            KEY, process, nothing, data(16), precondition=as_kind(kind), predicts=kind, times=inside, steps=steps,
+            t_min=t_min,
+        ).diffusion
+        for kind in get_args(Kind)
+    ]  # fmt: skip
+    for kind, term in zip(get_args(Kind), terms, strict=True):
+        np.testing.assert_allclose(term, terms[0], rtol=5e-3, err_msg=kind)
+
+
+@pytest.mark.parametrize("name", ["cosine", "rectified_flow"])
+def test_the_bound_is_finite_at_t1_without_signal(name):
+    process = CONTINUOUS[name]
+    for steps in (None, 5):
+        bound = vdm_bound(
+            KEY, process, nothing, data(5), precondition=as_kind("v"), predicts="v", steps=steps, t_min=1e-5,
+            times=lambda key, n: jnp.ones(n),
+        )  # fmt: skip
+        assert np.all(np.isfinite(bound))
+
+
+def test_stratified_times_steady_the_mean():
+    process, x0 = log_linear(-8.0, 4.0), data(64)
+    means = {}
+    for name, times in (("stratified", None), ("uniform", uniform(minimum=0.0))):
+        run = jax.jit(
+            jax.vmap(lambda key, times=times: vdm_bound(
+                key, process, nothing, x0, precondition=exact, times=times
+            ).diffusion.mean())
+        )  # fmt: skip
+        means[name] = np.asarray(run(jax.random.split(KEY, 2000)))
+    assert abs(means["stratified"].mean() - means["uniform"].mean()) < 4 * means["uniform"].std() / np.sqrt(2000)
+    assert means["stratified"].std() < 0.8 * means["uniform"].std()
+
+
+def test_the_decoder_is_given_z0_over_alpha():
+    process, x0, seen = ALL["learned"][0], data(20_000), {}
+
+    def spy(x, gaussian):
+        seen.update(x=x, mean=gaussian.mean, std=gaussian.std)
+        return -jnp.arange(len(x), dtype=jnp.float32)
+
+    bound = vdm_bound(KEY, process, nothing, x0, precondition=exact, decoder=spy)
+    np.testing.assert_array_equal(seen["x"], x0)
+    ratio = np.float64(process.sigma(0.0)) / np.float64(process.alpha(0.0))
+    np.testing.assert_allclose(seen["std"], ratio, rtol=1e-5)
+    z = np.float64(seen["mean"] - x0) / ratio
+    assert abs(z.mean()) < 4 / np.sqrt(z.size)
+    assert abs(z.var() - 1) < 4 * np.sqrt(2 / z.size)
+    np.testing.assert_array_equal(bound.reconstruction, np.arange(20_000))
+
+
+def test_levels_are_read_without_loss_where_z0_is_clean():
+    """By default: 256 levels on [−1, 1], of which noise far below their distance lets each be read."""
+    x0 = jnp.linspace(-1, 1, 256).reshape(32, 8)
+    quiet = vdm_bound(KEY, log_linear(-16.0, 5.0), nothing, x0, precondition=exact)
+    np.testing.assert_allclose(quiet.reconstruction, 0, atol=1e-5)
+    loud = vdm_bound(KEY, log_linear(-4.0, 5.0), nothing, x0, precondition=exact)
+    assert np.all(loud.reconstruction > 8 * np.log(2))
+
+
+def test_an_examples_own_key():
+    """The evaluation of the docstring: n draws for each example, which no neighbour changes, about the closed form."""
+    process, x0, n = log_linear(-8.0, 4.0), data(50), 256
+
+    @jax.jit
+    def evaluate(keys, x0):
+        return jax.vmap(
+            lambda key, x: vdm_bound(
+                key, process, nothing, jnp.stack([x] * n), precondition=exact, decoder=decoder.density()
+            )
+        )(keys, x0)
+
+    keys = jax.random.split(KEY, 50)
+    found, few = evaluate(keys, x0), evaluate(keys[10:13], x0[10:13])
+    assert found.total.shape == (50, n)
+    np.testing.assert_allclose(found.total[10:13], few.total, rtol=1e-5, atol=1e-5)
+    per_example = np.float64(found.diffusion.mean(1))
+    t = (np.arange(4000) + 0.5) / 4000
+    alpha2, variance = np.float64(process.alpha(t)) ** 2, np.float64(process.variance(t))
+    total = alpha2 * STD**2 + variance
+    # eps − E[eps|x_t] = (alpha² s² eps − alpha sigma (x − m))/(alpha² s² + sigma²)
+    offset = np.sum((np.float64(x0) - MEAN) ** 2, 1)
+    error = (alpha2 * STD**2) ** 2 * DIMS / total**2 + np.outer(offset, alpha2 * variance / total**2)
+    expected = 0.5 * 12 * error.mean(1)
+    np.testing.assert_allclose(per_example, expected, atol=5 * found.diffusion.std(1).max() / np.sqrt(n))
+    assert np.ptp(expected) > 0.5
+
+
+def test_conditioning_and_precision():
+    process, x0, seen = log_linear(), data(8), {}
+
+    def network(x, t, cond):
+        seen.update(t=t, cond=cond, x=x)
+        return x.astype(jnp.bfloat16)
+
+    labels = jnp.arange(8)
+    for dtype in (jnp.bfloat16, jnp.float32):
+        bound = vdm_bound(KEY, process, network, x0.astype(dtype), cond=labels)
+        assert {term.dtype for term in bound} == {jnp.dtype(jnp.float32)}
+        assert seen["x"].dtype == seen["t"].dtype == jnp.float32
+        np.testing.assert_array_equal(seen["cond"], labels)
+    with jax.enable_x64(True):
+        for dtype in (jnp.float32, jnp.float64):
+            steps = 10 if dtype == jnp.float32 else None
+            bound = vdm_bound(KEY, learned(KEY, features=4), nothing, data(8).astype(dtype), steps=steps)
+            assert {term.dtype for term in bound} == {jnp.dtype(dtype)}
+
+
+def test_the_network_may_see_gamma():
+    process, seen = log_linear(-10.0, 4.0), {}
+
+    def network(x, t, cond):
+        seen.update(t=t, cond=cond)
+        return x
+
+    conditioned = gamma_conditioned(process, network, -12.0, 8.0)
+    assert conditioned(jnp.ones((3, 2)), jnp.array([0.0, 0.5, 1.0]), "c").shape == (3, 2)
+    np.testing.assert_allclose(seen["t"], [0.1, 0.45, 0.8], rtol=1e-6)
+    assert seen["cond"] == "c"
+    gamma_conditioned(CONTINUOUS["cosine"], network, -20.0, 20.0)(jnp.ones((2, 2)), jnp.array([0.0, 1.0]), None)
+    np.testing.assert_allclose(seen["t"], [-0.5, 1.5])
+
+
+# -- gradients -----------------------------------------------------------------------------------------------------
+
+
+def mlp(params, dtype=jnp.float32):
+    def network(x, t, cond):
+        hidden = jnp.tanh(x @ params["in"] + jnp.sin(5 * t)[:, None] * params["time"])
+        return jnp.tanh(hidden @ params["middle"]) @ params["out"]
+
+    return network
+
+
+def mlp_params(width, dims=DIMS):
+    shapes = {"in": (dims, width), "time": (width,), "middle": (width, width), "out": (width, dims)}
+    keys = jax.random.split(jax.random.key(3), 4)
+    return {n: jax.random.normal(k, s) / np.sqrt(s[0]) for (n, s), k in zip(shapes.items(), keys, strict=True)}
+
+
+def bound_of(params, x0, **options):
+    return vdm_bound(KEY, params["process"], mlp(params["network"]), x0, decoder=decoder.density(), **options)
+
+
+def between_the_ends(process, network):
+    """A network whose time is γ's place between the learned ends, asked for as scalars and for a column of times."""
+
+    def conditioned(x, t, cond):
+        first, last = process.gamma(0.0), process.gamma(1.0)
+        return network(x, ((process.gamma(t[:, None]) - first) / (last - first))[:, 0], cond)
+
+    return conditioned
+
+
+@pytest.mark.parametrize(
+    ("predicts", "conditioned"),
+    [("eps", gamma_conditioned), ("x0", edm_preconditioning), ("v", None), ("velocity", between_the_ends)],
+)
+def test_one_pass_has_the_gradients_of_two(predicts, conditioned):
+    """Network and ends by autodiff of the total, the shape by autodiff of diffusion², each alone with the rest held."""
+    with jax.enable_x64(True):
+        x0 = data(5).astype(jnp.float64)
+        params = {"process": learned(KEY, -6.0, 3.0, 12), "network": mlp_params(8)}
+        options = {"predicts": predicts, "precondition": conditioned}
+        value, found = jax.jit(
+            jax.value_and_grad(lambda p: bound_of(p, x0, variance_gradient=True, **options).total.mean())
+        )(params)
+
+        def total(network, ends):
+            process = params["process"].replace(gamma_min=ends[0], width=ends[1])
+            return bound_of({"process": process, "network": network}, x0, **options).total.mean()
+
+        def square(shape):
+            process = params["process"].replace(shape=shape)
+            return (bound_of(params | {"process": process}, x0, **options).diffusion ** 2).mean()
+
+        process = params["process"]
+        network, ends = jax.jit(jax.grad(total, (0, 1)))(params["network"], (process.gamma_min, process.width))
+        shape = jax.jit(jax.grad(square))(process.shape)
+        np.testing.assert_allclose(value, total(params["network"], (process.gamma_min, process.width)), rtol=1e-12)
+        chex.assert_trees_all_close(found["network"], network, rtol=1e-9)
+        chex.assert_trees_all_close((found["process"].gamma_min, found["process"].width), ends, rtol=1e-9)
+        chex.assert_trees_all_close(found["process"].shape, shape, rtol=1e-9, atol=1e-9)
+        plain = jax.grad(lambda p: bound_of(p, x0, **options).total.mean())(params)["process"].shape
+        assert abs(plain.l1 / shape.l1 - 1) > 0.5  # the gradient of the bound is another
+
+
+def test_the_gradient_under_vmap_and_in_x():
+    params, x0 = {"process": learned(KEY, features=8), "network": mlp_params(8)}, data(6)
+
+    def total(params, key, x0, variance_gradient):
+        return vdm_bound(
+            key, params["process"], mlp(params["network"]), x0, variance_gradient=variance_gradient
+        ).total.mean()
+
+    keys = jax.random.split(KEY, 2)
+    gradient = jax.jit(jax.grad(total, (0, 2)), static_argnums=3)
+    every = jax.vmap(lambda key: gradient(params, key, x0, True))(keys)
+    each = [gradient(params, key, x0, True) for key in keys]
+    chex.assert_trees_all_close(every, jax.tree.map(lambda *leaves: jnp.stack(leaves), *each), rtol=1e-4, atol=1e-4)
+    # not the schedule's, but the data's gradient is the bound's
+    np.testing.assert_allclose(each[0][1], gradient(params, keys[0], x0, False)[1], rtol=1e-4, atol=1e-5)
+
+
+def products(jaxpr):
+    """Matrix products in a jaxpr and all that it calls."""
+    count = 0
+    for equation in jaxpr.eqns:
+        count += equation.primitive.name == "dot_general"
+        for inner in jax.tree.leaves(equation.params, is_leaf=lambda v: hasattr(v, "eqns") or hasattr(v, "jaxpr")):
+            inner = getattr(inner, "jaxpr", inner)
+            count += products(inner) if hasattr(inner, "eqns") else 0
+    return count
+
+
+def test_the_gradients_cost_one_pass():
+    """Beside the bound's own gradient: the same matrix products and, with a wide network, the same arithmetic."""
+    params, x0 = {"process": learned(KEY, features=8), "network": mlp_params(256, 32)}, data(64, 32)
+
+    def gradient(variance_gradient):
+        def total(params):
+            return bound_of(params, x0, variance_gradient=variance_gradient).total.mean()
+
+        return jax.jit(jax.grad(total))
+
+    def twice(params):
+        square = jax.grad(lambda p: (bound_of(p, x0).diffusion ** 2).mean())(params)
+        return jax.grad(lambda p: bound_of(p, x0).total.mean())(params), square
+
+    counts, flops = [], []
+    for function in (gradient(False), gradient(True), jax.jit(twice)):
+        counts.append(products(jax.make_jaxpr(function)(params).jaxpr))
+        flops.append(function.lower(params).compile().cost_analysis()["flops"])
+    assert counts[0] == counts[1] == counts[2] / 2 == 3 + 6  # layers forward and back, x_t's too
+    assert flops[1] < 1.02 * flops[0]
+    assert flops[2] > 1.3 * flops[0]
+
+
+def test_the_ends_go_where_the_exact_bound_falls():
+    """On N(m, s²) the expected total is ½ d log(s² + e^γ0) + d KL(q_1 ‖ N(0, 1)) and a constant: its derivatives."""
+    x0, keys = data(256), jax.random.split(KEY, 400)
+    process = learned(KEY, -3.0, 1.0, 8)
+
+    def total(process, key):
+        return vdm_bound(
+            key, process, nothing, x0, precondition=exact, decoder=decoder.density(), variance_gradient=True
+        ).total.mean()
+
+    gradients = jax.jit(jax.vmap(jax.grad(total), (None, 0)))(process, keys)
+    # gamma_max = gamma_min + softplus(width)
+    of_max = np.asarray(gradients.width) / (1 - np.exp(-4.0))
+
+    def expected(ends):
+        alpha2 = jax.nn.sigmoid(-ends[1])
+        kl = 0.5 * (alpha2 * ((x0 - MEAN) ** 2).mean() - jnp.log1p(alpha2 * (STD**2 - 1)) + alpha2 * (MEAN**2 - 1))
+        return DIMS * (0.5 * jnp.log(STD**2 + jnp.exp(ends[0])) + kl)
+
+    exact_gradient = np.asarray(jax.grad(expected)(jnp.array([-3.0, 1.0])))
+    for found, wanted in zip((np.asarray(gradients.gamma_min) - of_max, of_max), exact_gradient, strict=True):
+        error = found.std() / np.sqrt(len(found))
+        assert error < 0.2 * abs(wanted)
+        # the batch is one draw of the data, whose own scatter is about a sixteenth
+        assert abs(found.mean() - wanted) < 4 * error + 0.1 * abs(wanted)
+
+
+def test_a_train_step_trains_network_and_schedule_together():
+    x0 = data(64)
+    params = {"process": learned(KEY, -8.0, 4.0, 32), "network": mlp_params(16)}
+
+    @chex.assert_max_traces(n=2)  # the step's own, and its optimiser's shapes
+    def loss(key, params, x0):
+        bound = vdm_bound(
+            key, params["process"], mlp(params["network"]), x0, precondition=gamma_conditioned,
+            decoder=decoder.density(), variance_gradient=True,
+        )  # fmt: skip
+        return bound.total, bound._asdict()
+
+    optimizer = optax.adam(1e-2)
+    state, step = create_state(KEY, params, optimizer), make_train_step(loss, optimizer)
+    first = state.params["process"].gamma(np.linspace(0, 1, 5))
+    losses = []
+    for _ in range(300):
+        state, metrics = step(state, x0)
+        losses.append(float(metrics["loss"]))
+    np.testing.assert_allclose(
+        metrics["loss"], metrics["prior"] + metrics["diffusion"] + metrics["reconstruction"], rtol=1e-4
+    )
+    assert np.mean(losses[-50:]) < np.mean(losses[:50]) - 1
+    last = state.params["process"].gamma(np.linspace(0, 1, 5))
+    assert np.all(np.diff(last) > 0)
+    assert np.all(np.abs(last - first) > 1e-3)
+
+
+def test_schedules_and_seeds_compile_once():
+    x0 = data(4)
+
+    @jax.jit
+    @chex.assert_max_traces(n=1)
+    def total(process, key):
+        return vdm_bound(key, process, nothing, x0, precondition=exact, variance_gradient=True).total
+
+    values = [total(learned(key, -5.0 - i, 3.0, 8), key) for i, key in enumerate(jax.random.split(KEY, 3))]
+    assert len({float(v[0]) for v in values}) == 3
+
+
+def case(**options):
+    return lambda process, seed, x0: tuple(
+        vdm_bound(jax.random.key(seed), process, lambda x, t, cond: jnp.tanh(x * t[:, None]), x0, **options)
+    )
+
+
+CASES = {
+    "continuous": case(),
+    "x0": case(predicts="x0"),
+    "steps": case(steps=10, predicts="v"),
+    "density": case(decoder=decoder.density()),
+    "variance": case(variance_gradient=True, precondition=gamma_conditioned),
+}
+
+
+class VariantsTest(chex.TestCase):
+    @chex.variants(with_jit=True, without_jit=True, with_device=True, with_pmap=True)
+    @parameterized.named_parameters([(name, name) for name in CASES])
+    def test_same_numbers(self, name):
+        args = ALL["learned"][0], jnp.asarray(0), data(3)
+        chex.assert_trees_all_close(self.variant(CASES[name])(*args), CASES[name](*args), rtol=5e-5, atol=1e-5)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_refusals():
+    x0, net, trained = data(3), lambda x, t, cond: x, learned(KEY, features=4)
+    cases = {
+        "log-SNR of VP at t_min=0.0 is inf: a bound needs a noisy z_0": lambda: vdm_bound(
+            KEY, CONTINUOUS["vp"], net, x0
+        ),
+        "0 <= t_min < 1": lambda: vdm_bound(KEY, trained, net, x0, t_min=1.0),
+        "steps >= 1": lambda: vdm_bound(KEY, trained, net, x0, steps=0),
+        "must return x's shape": lambda: vdm_bound(KEY, trained, lambda x, t, cond: x[:, :1], x0),
+        "use a continuous process": lambda: vdm_bound(KEY, DISCRETE["linear"], net, x0, t_min=1e-3),
+        "unknown prediction": lambda: vdm_bound(KEY, trained, net, x0, predicts="noise"),
+        "let the shape follow the bound": lambda: vdm_bound(KEY, trained, net, x0, steps=4, variance_gradient=True),
+        "got LogLinear and steps=None": lambda: vdm_bound(KEY, log_linear(), net, x0, variance_gradient=True),
+        "need gamma_min < gamma_max": lambda: gamma_conditioned(trained, net, 1.0, 1.0),
+    }
+    for message, refused in cases.items():
+        with pytest.raises(ValueError, match=message):
+            refused()
+
+
+def test_noise_is_drawn_apart():
+    """z_t, z_0 and t come of three keys: no two of them go together."""
+    process, x0, seen = log_linear(-4.0, 4.0), jnp.zeros((20_000, 1)), {}
+
+    def network(x, t, cond):
+        seen.update(t=t, eps=x[:, 0] / process.sigma(t))
+        return x
+
+    def spy(x, gaussian):
+        seen.update(first=gaussian.mean[:, 0])
+        return jnp.zeros(len(x))
+
+    vdm_bound(KEY, process, network, x0, decoder=spy)
+    correlation = np.corrcoef([seen["t"], seen["eps"], seen["first"]])
+    assert np.all(np.abs(correlation[np.triu_indices(3, 1)]) < 4 / np.sqrt(20_000))

@@ -1,0 +1,94 @@
+"""The improved-DDPM experiment: a whole small run, its estimate of bounds against the full sum, and what it refuses."""
+
+import json
+import re
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from oracles import gaussian_denoiser
+
+from experiments import improved_ddpm
+from experiments.improved_ddpm_bounds import Bounds
+from jaxgen.diffusion import discrete, linear_betas, times, variational_bound
+
+pytestmark = pytest.mark.filterwarnings("ignore:Fréchet distance of 64-dimensional")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A whole smoke run."""
+    root = tmp_path_factory.mktemp("runs")
+    improved_ddpm.main(replace(improved_ddpm.PRESETS["smoke"], runs=root, progress=False))
+    (directory,) = (root / "improved_ddpm").iterdir()
+    return directory
+
+
+def test_a_run_leaves_its_report(finished):
+    page = (finished / "report.html").read_text()
+    assert not re.search(r'(src|href)="(?!data:|#)', page)
+    for words in ("bits/dim", "Skipping the first 20 %", "learned variance", "held-out images"):
+        assert words in page, words
+    assert {file.name for file in (finished / "figures").iterdir()} == {
+        "data.png", "chain.png", "signal.png", "training.png", "bits-by-steps.png", "terms.png",
+        "quality-by-steps.png", "samples.png", "skipping.png", "skipping-linear.png", "skipping-cosine.png",
+    }  # fmt: skip
+    metrics = json.loads((finished / "metrics.json").read_text())
+    trained = {(row["schedule"], row["objective"], row["variance"]) for row in metrics["bits_per_dim"]}
+    assert ("cosine", "bound", "learned") in trained
+    assert ("cosine", "sigmoid", "learned") not in trained  # its network has no output for it
+    # a whole chain, and the same chain cut by a fifth
+    assert metrics["skipping"]["share"] == [0.0, 0.2]
+
+
+class Exact(NamedTuple):
+    """Data N(.2, .3²) with their exact denoiser."""
+
+    process: Any = discrete(linear_betas(60, 1e-3, 0.2))
+    params: None = None
+    learned: bool = False
+
+
+@pytest.mark.parametrize("n", [60, 12])
+def test_bounds_at_random_steps_are_those_of_the_whole_chain(n):
+    """The full sum over the chain, averaged over noise, is what the estimate at few random steps is unbiased for."""
+    rng, model = np.random.default_rng(0), Exact()
+    images = np.round((rng.normal(0.2, 0.3, (400, 2, 2, 1)).clip(-1, 1) + 1) * 127.5) / 127.5 - 1
+    images = jnp.asarray(images, jnp.float32)
+    denoise = lambda process, params: gaussian_denoiser(process, 0.2, 0.3)
+    found = Bounds(images, draws=100, seed=1)(denoise, model, n)
+    grid = times.subset_grid(60, n)
+    for variance in ("small", "large"):
+        whole = np.mean(
+            [
+                variational_bound(
+                    jax.random.split(jax.random.key(seed), 400), model.process, denoise(model.process, None), images,
+                    grid=grid, variance=variance,
+                ).total
+                for seed in range(4)
+            ],
+            axis=0,
+        ) / (4 * np.log(2))  # fmt: skip
+        gap = found.bits[variance] - whole
+        error = gap.std() / 20
+        assert error < 0.02 * whole.mean()
+        assert abs(gap.mean()) < 4 * error
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"skipped": (0.1,)}, "0 among them"),
+        ({"chains": (1,)}, "subsets of 2 to T"),
+        ({"sampling_steps": (501,)}, "subsets of 2 to T"),
+        ({"cosine": ("simple",)}, "hybrid must be"),
+        ({"samples": 5}, "20 samples"),
+        ({"steps": 0}, "--steps must be at least 1"),
+    ],
+)
+def test_refusals(changes, message):
+    with pytest.raises(ValueError, match=message):
+        improved_ddpm.Config(**changes)

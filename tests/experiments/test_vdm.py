@@ -1,0 +1,61 @@
+"""The variational-diffusion experiment: a whole small run, its shapes of γ, and what it refuses."""
+
+import json
+import re
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+
+from experiments import vdm
+from experiments import vdm_report as figures
+from jaxgen.diffusion import learned
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A whole smoke run."""
+    root = tmp_path_factory.mktemp("runs")
+    vdm.main(replace(vdm.PRESETS["smoke"], runs=root, progress=False))
+    (directory,) = (root / "vdm").iterdir()
+    return directory
+
+
+def test_a_run_leaves_its_report(finished):
+    page = (finished / "report.html").read_text()
+    assert not re.search(r'(src|href)="(?!data:|#)', page)
+    for words in ("Invariance", "L_T → L_∞", "lossless compression", "bits-back", "PNG"):
+        assert words in page, words
+    assert {file.name for file in (finished / "figures").iterdir()} == {
+        "data.png", "schedules.png", "training.png", "integrand.png", "finite.png", "samples.png",
+    }  # fmt: skip
+    metrics = json.loads((finished / "metrics.json").read_text())
+    assert metrics["ends"]["fixed"] == pytest.approx([-13.3, 5.0])
+    assert metrics["finite"][0]["above T = ∞"][0] > metrics["finite"][1]["above T = ∞"][0] > 0
+    # the prior's KL at γ = 5 of pixels whose mean square is at most 1, in bits: ½(α² x² + σ² − 1 − log σ²)/ln 2
+    prior = metrics["bits_per_dim"][0]["prior"]
+    alpha, sigma = 1 / (1 + np.exp(5.0)), 1 / (1 + np.exp(-5.0))
+    assert 0.5 * (sigma - 1 - np.log(sigma)) / np.log(2) < prior < 0.5 * (alpha + sigma - 1 - np.log(sigma)) / np.log(2)
+
+
+@pytest.mark.parametrize("shape", [figures._straight, figures._bent, figures._cosine])
+def test_other_shapes_rise_between_the_same_ends(shape):
+    process = learned(jax.random.key(0), -10.0, 4.0, features=8).replace(shape=jax.tree_util.Partial(shape))
+    gamma = process.gamma(np.linspace(0, 1, 101, dtype=np.float32))
+    np.testing.assert_allclose(gamma[np.array([0, -1])], [-10, 4], rtol=1e-5)
+    assert np.all(np.diff(gamma) > 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"gamma_min": 5.0}, "--gamma-min < --gamma-max"),
+        ({"ode_images": 1}, "at least 2 for an error bar"),
+        ({"chains": (0,)}, "at least 1"),
+        ({"batch_size": 0}, "--batch-size must be at least 1"),
+    ],
+)
+def test_refusals(changes, message):
+    with pytest.raises(ValueError, match=message):
+        vdm.Config(**changes)
