@@ -63,15 +63,15 @@ class Config:
     """Sprites to render."""
     channels: int = 16
     """Channels of the U-Net's first level."""
-    multipliers: tuple[int, ...] = (1, 2, 2)
+    multipliers: tuple[int, ...] = (1, 2, 4)
     """Channels of each level, in multiples of the first."""
     timesteps: int = 500
     """Length T of the chain."""
-    linear: tuple[Objective, ...] = ("simple", "hybrid")
+    linear: tuple[Objective, ...] = ("hybrid",)
     """Objectives to train under the linear schedule: simple, hybrid, bound, min-SNR, sigmoid."""
     cosine: tuple[Objective, ...] = ("simple", "hybrid", "bound", "min-SNR", "sigmoid")
     """Objectives to train under the cosine schedule."""
-    steps: int = 700
+    steps: int = 900
     """Training steps of each network."""
     batch_size: int = 32
     learning_rate: float = 2e-3
@@ -129,7 +129,7 @@ class Config:
 PRESETS = {
     "default": Config(),
     "smoke": Config(
-        preset="smoke", images=400, channels=8, multipliers=(1,), timesteps=20, linear=("hybrid",),
+        preset="smoke", images=400, channels=8, multipliers=(1,), timesteps=20,
         cosine=("hybrid", "bound", "sigmoid"), steps=6, batch_size=8, judge_steps=4, samples=20, sampling_steps=(4, 5),
         chains=(5, 20), bound_images=8, bound_draws=2, skipped=(0.0, 0.2), checkpoint_every=3,
     ),

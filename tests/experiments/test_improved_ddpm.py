@@ -34,7 +34,7 @@ def test_a_run_leaves_its_report(finished):
         assert words in page, words
     assert {file.name for file in (finished / "figures").iterdir()} == {
         "data.png", "chain.png", "signal.png", "training.png", "bits-by-steps.png", "terms.png",
-        "quality-by-steps.png", "samples.png", "skipping.png", "skipping-linear.png", "skipping-cosine.png",
+        "quality-by-steps.png", "samples.png", "skipping.png", "skipped-samples.png",
     }  # fmt: skip
     metrics = json.loads((finished / "metrics.json").read_text())
     trained = {(row["schedule"], row["objective"], row["variance"]) for row in metrics["bits_per_dim"]}
@@ -59,7 +59,7 @@ def test_bounds_at_random_steps_are_those_of_the_whole_chain(n):
     images = np.round((rng.normal(0.2, 0.3, (400, 2, 2, 1)).clip(-1, 1) + 1) * 127.5) / 127.5 - 1
     images = jnp.asarray(images, jnp.float32)
     denoise = lambda process, params: gaussian_denoiser(process, 0.2, 0.3)
-    found = Bounds(images, draws=100, seed=1)(denoise, model, n)
+    found = Bounds(images, draws=40, seed=1)(denoise, model, n)
     grid = times.subset_grid(60, n)
     for variance in ("small", "large"):
         whole = np.mean(
