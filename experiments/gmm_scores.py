@@ -48,7 +48,7 @@ class Config:
     langevin_steps: int = 1000
     """Langevin steps at one level."""
     step_size: float = 0.1
-    """ε of x + ε/2 score + √ε z at σ = 1: times max(1, σ) at another one level, σ² down the levels."""
+    """ε of x + ε/2 score + √ε z at σ = 1: times max(1, σ²) at one other level, σ² down the levels."""
     ode_steps: int = 40
     """Steps of DDIM and Heun."""
     steps: int = 3000
@@ -73,7 +73,7 @@ class Config:
     def __post_init__(self) -> None:
         """Refuse what could only fail after training."""
         for name in ("levels", "level_steps", "ode_steps", "steps", "many_steps", "batch_size", "width", "seeds"):
-            least = 2 if name in ("levels", "ode_steps") else 1
+            least = 2 if name in ("levels", "ode_steps", "seeds") else 1
             if getattr(self, name) < least:
                 raise ValueError(f"--{name.replace('_', '-')} must be at least {least}, got {getattr(self, name)}")
         if self.samples < 100 or self.langevin_steps < 20:

@@ -41,7 +41,8 @@ class Drawer:
         By p's exact score for sigma = 0, else by the network of that level.
         """
         steps, net = self.config.langevin_steps, self.models.net
-        options = {"step_size": self.config.step_size * max(sigma, 1.0), "steps": steps, "frames": min(200, steps)}
+        # as σ² grows, scores shrink: else ascent would not arrive
+        options = {"step_size": self.config.step_size * max(sigma, 1.0) ** 2, "steps": steps, "frames": min(200, steps)}
 
         def run(params, key, start):
             score = partial(net.apply, params, sigma=sigma) if sigma else self.models.mixture.score
@@ -115,7 +116,7 @@ def matched_start(mixture: GaussianMixture, eps: jax.Array, sigma: float) -> jax
 
 
 class Method(NamedTuple):
-    """A way of sampling: σ of the law it ends in, its network calls, and its draws (n, 2) of a seed."""
+    """A way of sampling: σ of the law it is to end in, its network calls, and its draws (n, 2) of a seed."""
 
     sigma: float
     calls: int
@@ -132,11 +133,11 @@ def methods(draw: Drawer) -> dict[str, Method]:
     def chain(sigma, noise_scale=1.0):
         return lambda seed: draw.walk(sigma, seed, noise_scale=noise_scale)[-1, draw.FEW :]
 
-    found = {
-        f"ascent, {EXACT}": Method(0.0, steps, chain(0.0, 0.0)),
-        f"Langevin, {EXACT}": Method(0.0, steps, chain(0.0)),
-    }
-    found |= {f"Langevin, network σ = {sigma:g}": Method(sigma, steps, chain(sigma)) for sigma in models.single}
+    found = {}
+    for name, scale in (("ascent", 0.0), ("Langevin", 1.0)):
+        found[f"{name}, {EXACT}"] = Method(0.0, steps, chain(0.0, scale))
+        for sigma in models.single:
+            found[f"{name}, network σ = {sigma:g}"] = Method(sigma * scale, steps, chain(sigma, scale))
     return found | {
         "annealed to σ = 1, exact scores": Method(1.0, calls, lambda seed: draw.anneal("exact", seed)[-1]),
         f"annealed to σ = 1, network {span}": Method(1.0, calls, lambda seed: draw.anneal("homework", seed)[-1]),

@@ -2,32 +2,47 @@
 
 from collections.abc import Mapping
 
+import jax
 import numpy as np
 
 from experiments.features import FLOOR, FRECHET, Quality
 from jaxgen.diffusion import ncsn
+from jaxgen.metrics import Estimate, estimate
 from jaxgen.report import Report, curves, image_grid, strip
 
+WHOLE, OLD_STEP, HALF_STEP = "NCSNv2", "without 4: NCSN's ε", "without 4: ε / 2"
+UNDENOISED, HEUN = "without the last denoising", "by Heun"
 
-def ladder(report: Report, ladder, gamma: float, whole, dims: int) -> None:
+
+def ladder(report: Report, variants: Mapping, gamma: float, dims: int, examined: int) -> None:
     """The numbers that NCSNv2's first, second and fourth techniques give for these data."""
-    left = float(ncsn.variance_ratio(whole.step_size, ladder.last, ladder.gamma, whole.steps))
+    whole = variants[WHOLE]
+    levels = whole.ladder
+    step_sizes = {f"{variants[name].step_size / levels.last**2:.3g}, {said}": variants[name]
+                  for name, said in ((WHOLE, "the equation's"), (OLD_STEP, "NCSN's"), (HALF_STEP, "half"))}  # fmt: skip
     rows = [
-        {"technique": "1", "quantity": "σ₁, the largest distance among 5,000 training images", "value": ladder.first},
+        {"technique": "1", "quantity": f"σ₁, the largest distance among {examined} training images",
+         "value": levels.first},
         {"technique": "2", "quantity": f"γ at which levels overlap by half in {dims} dimensions", "value": gamma},
-        {"technique": "2", "quantity": f"levels from σ₁ to σ_L = {ladder.last:g}", "value": ladder.n},
-        {"technique": "4", "quantity": f"ε for T = {whole.steps} steps a level, in units of σ_L²",
-         "value": whole.step_size / ladder.last**2},
-        {"technique": "4", "quantity": "variance over σ² that this ε leaves", "value": left},
+        {"technique": "2", "quantity": f"levels from σ₁ to σ_L = {levels.last:g}", "value": levels.n},
+        *({"technique": "4", "quantity": f"variance over σ² after a level, with ε/σ_L² = {said}",
+           "value": variance(variant)} for said, variant in step_sizes.items()),
     ]  # fmt: skip
     report.metrics["ladder"] = {
-        "sigma_first": ladder.first, "gamma": gamma, "levels": ladder.n, "step_size": whole.step_size,
-        "variance_ratio": left,
+        "sigma_first": levels.first, "gamma": gamma, "levels": levels.n, "step_size": whole.step_size,
+        "variance_ratio": {said: variance(variant) for said, variant in step_sizes.items()},
     }  # fmt: skip
     report.table(
         rows,
-        "What NCSNv2's equations give for these images. ε is that of x + (ε/2) s + √ε z; the paper's ε is half of it.",
+        f"What NCSNv2's equations give for these images. Variance: of data at one point, after T = {whole.steps} steps "
+        "that began with exactly the variance of the level before; ε makes it least. It is the ε of "
+        "x + (ε/2) s + √ε z; the paper's is half of it.",
     )
+
+
+def variance(variant) -> float:
+    """What the variance equation makes as small as it can."""
+    return float(ncsn.variance_ratio(variant.step_size, variant.ladder.last, variant.ladder.gamma, variant.steps))
 
 
 def losses(report: Report, networks: Mapping, batch_size: int) -> None:
@@ -43,41 +58,166 @@ def losses(report: Report, networks: Mapping, batch_size: int) -> None:
 
 
 def compare(
-    report: Report, variants: Mapping, images: Mapping[str, np.ndarray], later: np.ndarray, calls: int, quality: Quality
+    report: Report,
+    variants: Mapping,
+    drawn: Mapping,
+    later,
+    calls: int,
+    held_out: np.ndarray,
+    quality: Quality,
 ) -> None:
-    """Fréchet distances and samples of every variant, and of a later sampler on the same network."""
-    found = {name: quality(samples) for name, samples in images.items()}
-    rows = [
-        {"variant": name, "σ₁": variant.ladder.first, "levels": variant.ladder.n, "T": variant.steps}
-        | {"ε/σ_L²": variant.step_size / variant.ladder.last**2}
-        | {"calls": variant.ladder.n * variant.steps + variant.final_denoising, FRECHET: found[name]}
-        for name, variant in variants.items()
-    ]
-    heun = {"variant": "NCSNv2's network by Heun", "calls": calls - 1, FRECHET: quality(later)}
-    report.metrics["variants"], report.metrics["floor"] = [*rows, heun], quality.floor
-    report.table(
-        [*rows, dict.fromkeys(rows[0]) | heun],
-        f"NCSNv2 whole, without one technique at a time, and without any, by annealed Langevin dynamics; and the "
-        "same network on levels of the same ladder by a later sampler of the ODE. Both networks are trained on "
-        "NCSNv2's ladder: what is taken away is taken from the sampling, and from the network where it says so. "
-        f"{quality.describe}.",
+    """Fréchet distances, remaining noise and samples of every variant, and of a later sampler on the same network."""
+    images = {name: drawn[name].denoised if variant.final_denoising else drawn[name].chain
+              for name, variant in variants.items()} | {HEUN: later.denoised}  # fmt: skip
+    chains = {name: draws.chain for name, draws in drawn.items()} | {HEUN: later.chain}
+    distances = {
+        name: np.array([quality(some) for some in sets]) for name, sets in (images | {FLOOR: held_out}).items()
+    }
+    means = {name: estimate(values) for name, values in distances.items()}
+    # the same keys: what a lucky set does to both is not counted
+    changes = {name: estimate(distances[name] - distances[WHOLE]) for name in images if name != WHOLE}
+    sigma = variants[WHOLE].ladder.last
+    ends, left = (
+        {name: np.array([remaining_noise(some) for some in of[name]]) / sigma for name in images}
+        for of in (chains, images)
     )
-    shown = images | {"by Heun": later}
+    noisier = {name: estimate(left[name] - left[WHOLE]) for name in images if name != WHOLE}
+    broken = {name: noise_images(sets) for name, sets in images.items()}
+    settings = {
+        name: {"σ₁": variant.ladder.first, "levels": variant.ladder.n, "T": variant.steps,
+               "ε/σ_L²": variant.step_size / variant.ladder.last**2,
+               "calls": variant.ladder.n * variant.steps + variant.final_denoising}
+        for name, variant in variants.items()
+    } | {HEUN: {"calls": calls - 1}}  # fmt: skip
+    empty = dict.fromkeys(settings[WHOLE])
+    measured = [
+        {"variant": name} | empty | settings.get(name, {}) | {FRECHET: mean, "minus NCSNv2's": changes.get(name)}
+        for name, mean in means.items()
+    ]
+    of_noise = [
+        {"variant": name, "predicted": variants[name].predicted_noise if name in variants else None,
+         "chain's end": estimate(ends[name]), "samples": estimate(left[name]), "minus NCSNv2's": noisier.get(name),
+         "noise images": broken[name]}
+        for name in images
+    ]  # fmt: skip
+    report.metrics["variants"], report.metrics["noise"] = measured, of_noise
+    report.metrics["distances"] = distances
+    count, per_set = held_out.shape[:2]
+    report.table(
+        measured,
+        "NCSNv2 whole, without one technique at a time, and without any, by annealed Langevin dynamics; and the "
+        "same network on levels of the same ladder by Heun's method for the ODE. A star: sampled on another ladder "
+        f"than the {variants[WHOLE].ladder.n} levels that both networks are trained on. "
+        f"{quality.describe.partition(';')[0]}, mean ± standard error over {count} sets. The differences are paired, "
+        f"since all share their keys; without any difference {by_chance(count):.0%} of them exceed two errors.",
+    )
+    report.table(
+        of_noise,
+        "Noise r in units of σ_L. Predicted: where chains of an exact network end about data at one point, with "
+        "u = ε/2σ_L², r ← γr from level to level, and by a step r² ← (1 − u)² r² + 2u for a network told σ, but "
+        "r² ← (r − u)² + 2u for one told nothing, which takes the noise it sees for σ. At the chain's end and in the "
+        "samples, denoised or not: measured by how far values leave [−1, 1]. Noise images have more than a tenth of "
+        f"their values outside [−1.5, 1.5]; share of {count * per_set}.",
+    )
     report.figure(
-        image_grid(np.concatenate([samples[:15] for samples in shown.values()]), 15, row_labels=list(shown)),
+        image_grid(
+            np.concatenate([np.clip(sets[0, :15], -1, 1) for sets in images.values()]), 15, row_labels=list(images)
+        ),
         "variants",
         "Fifteen samples of each, from the same noise and keys; not chosen.",
     )
-    whole = found["NCSNv2"]
-    changes = sorted(((value / whole, name) for name, value in found.items() if name != "NCSNv2"), reverse=True)
-    worse = [f"{name} {found[name]:.3g}" for ratio, name in changes if ratio > 1.1]
-    better = [f"{name} {found[name]:.3g}" for ratio, name in changes if ratio < 1 / 1.1]
-    alike = [f"{name} {found[name]:.3g}" for ratio, name in changes if 1 / 1.1 <= ratio <= 1.1]
     report.finding(
-        f"**Fréchet distance** of NCSNv2 {whole:.3g} ({FLOOR} {quality.floor:.2g}; Heun on its network, {calls - 1} "
-        f"calls, {heun[FRECHET]:.3g}). Worse by more than a tenth: {', '.join(worse) or 'none'}. Within a tenth: "
-        f"{', '.join(alike) or 'none'}. Better: {', '.join(better) or 'none'}."
+        f"**Fréchet distance** of NCSNv2 {plus_minus(means[WHOLE])} over {count} sets of {per_set} samples "
+        f"({FLOOR} {plus_minus(means[FLOOR])}). {sorted_by_verdict(changes)} Errors are of sampling alone, each "
+        "network being trained once; a star: on another ladder than trained on."
     )
+    report.finding(
+        f"**Noise in the samples** of NCSNv2 {plus_minus(estimate(left[WHOLE]))} σ_L. {sorted_by_verdict(noisier)}"
+    )
+    report.finding(last_denoising(ends[WHOLE], left[WHOLE], changes[UNDENOISED]))
+    report.finding(step_sizes(variants, {name: values.mean() for name, values in ends.items()}))
+    report.finding(outside(broken, count * per_set))
+
+
+def plus_minus(value: Estimate) -> str:
+    """A mean and its standard error."""
+    return f"{value.mean:.3g} ± {value.error:.2g}"
+
+
+def verdict(change: Estimate) -> str:
+    """What a paired difference of distances says, at two standard errors."""
+    if abs(change.mean) <= 2 * change.error:
+        return "within chance"
+    return "worse" if change.mean > 0 else "better"
+
+
+def by_chance(sets: int) -> float:
+    """How often a mean of so many differences is off by more than two of its standard errors: Student's t."""
+    freedom = sets - 1
+    return float(jax.scipy.special.betainc(freedom / 2, 0.5, freedom / (freedom + 4)))
+
+
+def sorted_by_verdict(changes: Mapping[str, Estimate]) -> str:
+    """All variants under what their differences from the whole say, the largest first."""
+    ordered = sorted(changes.items(), key=lambda item: -item[1].mean)
+
+    def those(said: str) -> str:
+        return "; ".join(f"{n} {c.mean:+.3g} ± {c.error:.2g}" for n, c in ordered if verdict(c) == said) or "none"
+
+    return (
+        f"Differences from it by the same keys: **worse**: {those('worse')}. **Better**: {those('better')}. **Within "
+        f"two standard errors, so within chance**: {those('within chance')}."
+    ).replace("-", "−")
+
+
+def remaining_noise(images: np.ndarray) -> float:
+    """Standard deviation of noise on images in [−1, 1] whose white and black are at the ends: of what lies beyond.
+
+    The median excess of a Gaussian's outer half is .6745 deviations, whatever share of the values is white or black;
+    a median, so that a few images of noise do not count. 0 where nothing is beyond.
+    """
+    excess = np.abs(images) - 1
+    excess = excess[excess > 0]
+    return float(np.median(excess) / 0.6745) if excess.size else 0.0
+
+
+def noise_images(images: np.ndarray) -> float:
+    """The share of images (..., h, w, c) of which more than a tenth of the values are outside [−1.5, 1.5]."""
+    return float(np.mean(np.mean(np.abs(images) > 1.5, axis=(-3, -2, -1)) > 0.1))
+
+
+def last_denoising(before: np.ndarray, after: np.ndarray, change: Estimate) -> str:
+    """What the last denoising does to the noise of each set, and whether the judge can see it."""
+    does = {"better": "lowers", "worse": "raises", "within chance": "leaves"}[verdict(estimate(after - before))]
+    seen = {
+        "within chance": "which the judge, itself trained under noise of .1, cannot tell",
+        "worse": "and the judge sees it: the samples without it are worse",
+        "better": "and the judge prefers the samples without it",
+    }[verdict(change)]
+    return (
+        f"**The last denoising** {does} the noise, from {before.mean():.3g} to {after.mean():.3g} σ_L, {seen} "
+        f"({change.mean:+.2g} ± {change.error:.2g})."
+    ).replace("-", "−")
+
+
+def step_sizes(variants: Mapping, ends: Mapping[str, float]) -> str:
+    """What technique 4 does: the variance equation, and the noise where chains end, by three step sizes."""
+    whole, old, half = (variants[name] for name in (WHOLE, OLD_STEP, HALF_STEP))
+    left = [f"{variance(variant):.4g} σ²" for variant in (whole, old, half)]
+    noise = [f"{ends[name]:.3g} σ_L (predicted {variants[name].predicted_noise:.3g})"
+             for name in (WHOLE, OLD_STEP, HALF_STEP)]  # fmt: skip
+    near = "happens to lie near" if variance(old) < 1.02 * variance(whole) else "lies away from"
+    return (
+        f"**Technique 4.** By the variance equation a level leaves {left[0]} with its own ε, {left[1]} with NCSN's, "
+        f"which {near} the solution, and {left[2]} with half of it. Chains pass on what is left, and end with noise of "
+        f"{noise[0]}, {noise[1]} and {noise[2]}."
+    )
+
+
+def outside(shares: Mapping[str, float], count: int) -> str:
+    """Which samplers return noise."""
+    noisy = [f"{name} {share:.0%}" for name, share in shares.items() if share > 0]
+    return f"**Samples that are noise**, of {count} each: {', '.join(noisy) or 'none'}."
 
 
 def through_the_levels(report: Report, ladder, path: np.ndarray) -> None:

@@ -15,9 +15,11 @@ import numpy as np
 import tyro
 
 from experiments import launch
+from experiments import ncsn_toy_gradients as gradients
 from experiments import ncsn_toy_manifold as manifold
 from experiments import ncsn_toy_objectives as objectives
 from experiments import ncsn_toy_report as figures
+from experiments import ncsn_toy_weights as weights
 from experiments.toy_training import ScoreNet, Training, initial
 from jaxgen.data import GaussianMixture, seminar_mixture
 from jaxgen.diffusion import ncsn
@@ -32,7 +34,9 @@ class Config:
     preset: Literal["default", "smoke", "paper"] = "default"
     """default: minutes on 2 cores; smoke: seconds; paper: longer trainings and more seeds, for a GPU."""
     starts: int = 1280
-    """Chains, begun uniformly on [−8, 8]²."""
+    """Chains in a figure, begun uniformly on [−8, 8]²."""
+    repeats: int = 4
+    """So many times as many chains stand behind each seed's share of a mode."""
     step_size: float = 0.1
     """ε of x + ε/2 score + √ε z; at the last level where there are many."""
     langevin_steps: int = 1000
@@ -45,7 +49,7 @@ class Config:
     """Langevin steps at each level."""
     clean_steps: int = 3000
     """Training steps on the data without noise, by sliced score matching."""
-    many_steps: int = 5000
+    many_steps: int = 15_000
     """Training steps of the network of all levels."""
     ring_noises: tuple[float, ...] = (0.0, 0.03, 0.1)
     """Noise on the ring's data, the ring being of radius 1."""
@@ -59,7 +63,7 @@ class Config:
     """Dimensions in which the objectives' cost and noise are measured."""
     gradients: int = 12
     """Gradients whose variance is measured."""
-    rounds: int = 3
+    rounds: int = 7
     """Rounds of timing."""
     batch_size: int = 256
     learning_rate: float = 2e-3
@@ -77,20 +81,12 @@ class Config:
 
     def __post_init__(self) -> None:
         """Refuse what could only fail after training."""
-        for name in (
-            "clean_steps",
-            "many_steps",
-            "ring_steps",
-            "objective_steps",
-            "level_steps",
-            "batch_size",
-            "width",
-        ):
-            if getattr(self, name) < 1:
-                raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}")
-        for name in ("levels", "seeds", "gradients", "rounds"):
-            if getattr(self, name) < 2:
-                raise ValueError(f"--{name} must be at least 2, got {getattr(self, name)}")
+        least = dict.fromkeys(("levels", "seeds", "gradients", "rounds"), 2) | {"ring_steps": 8}
+        steps = "clean_steps", "many_steps", "objective_steps", "level_steps"
+        least |= dict.fromkeys((*steps, "repeats", "batch_size", "width"), 1)
+        for name, bound in least.items():
+            if getattr(self, name) < bound:
+                raise ValueError(f"--{name.replace('_', '-')} must be at least {bound}, got {getattr(self, name)}")
         if self.starts < 100 or self.langevin_steps < 20:
             raise ValueError(
                 f"shares along the chain need --starts of at least 100 and --langevin-steps of at least 20, got "
@@ -98,10 +94,10 @@ class Config:
             )
         if not 0 < self.sigma_last < self.sigma_first:
             raise ValueError(f"need 0 < --sigma-last < --sigma-first, got {self.sigma_last} and {self.sigma_first}")
-        if not 0 < self.step_size < 1 or not self.objective_sigma > 0:
+        if not 0.02 <= self.step_size < 1 or not self.objective_sigma > 0:
             raise ValueError(
-                f"need --step-size in (0, 1), beyond which the steps overshoot, and a positive --objective-sigma, got "
-                f"{self.step_size} and {self.objective_sigma}"
+                "need --step-size in [.02, 1), below which the grid of the chains' law is too coarse and beyond which "
+                f"they overshoot, and a positive --objective-sigma, got {self.step_size} and {self.objective_sigma}"
             )
         if (
             len(self.ring_noises) < 2
@@ -118,7 +114,7 @@ PRESETS = {
     "smoke": Config(
         preset="smoke", starts=100, langevin_steps=20, levels=3, level_steps=4, clean_steps=20, many_steps=20,
         ring_noises=(0.0, 0.1), ring_steps=20, objective_steps=20, dims=(2, 4), gradients=3, rounds=2, batch_size=32,
-        width=16, seeds=2,
+        width=16, seeds=2, repeats=1,
     ),
     "paper": Config(
         preset="paper", clean_steps=50_000, many_steps=100_000, ring_steps=50_000, objective_steps=50_000,
@@ -178,14 +174,14 @@ def main(config: Config) -> Path:
     report.section("Empty regions")
     figures.low_density(report, models, config)
     report.section("Langevin dynamics and the weights of modes")
-    figures.mode_weights(report, models, config)
+    weights.mode_weights(report, models, config)
     report.section("Data on a curve")
     manifold.ring_scores(report, config)
     report.section("Four objectives")
     objectives.learning_curves(report, config)
-    planar = objectives.Gradients(config, 2)
-    objectives.gradient_noise(report, config, planar)
-    objectives.with_dimension(report, config, planar)
+    planar = gradients.Gradients(config, 2)
+    gradients.gradient_noise(report, config, planar)
+    gradients.with_dimension(report, config, planar)
     path = report.save(directory)
     print(f"report: {path}")
     return path

@@ -1,6 +1,6 @@
 """Langevin dynamics in the plane, plain and annealed, of any score, and how its samples are judged."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -113,11 +113,6 @@ class Judge:
             if len(members) > 2:
                 widths.append(np.sqrt(np.trace(np.cov(members.T)) / np.trace(covariance)))
         return Found(float(np.mean(mode == 0)), float(np.mean(widths)), self.mmd(x))
-
-
-def over_seeds(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and standard deviation over seeds."""
-    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
 
 def half_width(mixture: GaussianMixture) -> float:

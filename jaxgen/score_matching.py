@@ -67,7 +67,8 @@ def implicit(score: Score, x: Float[Array, "b *event"], *, block: int = 32) -> F
         axis = jnp.broadcast_to(jax.nn.one_hot(i, dims, dtype=x.dtype).reshape(x.shape[1:]), x.shape)
         return _dot(axis, along(axis))
 
-    trace = jax.lax.map(diagonal, jnp.arange(dims), batch_size=min(block, dims)).sum(0)
+    together = min(block, dims) if len(x) else None  # jax cannot split an empty batch
+    trace = jax.lax.map(diagonal, jnp.arange(dims), batch_size=together).sum(0)
     return 0.5 * _dot(s, s) + trace
 
 
@@ -162,7 +163,8 @@ def kernel_density(
 
     w = softmax(−‖x − x_m‖²/2σ²). The score is what `denoising` on these points at σ is minimised by, among all
     functions (Vincent 2011, §4). sigma: σ > 0, () or (B,). block: points seen at a time, so memory is that of
-    B · block · d numbers, whatever M. Finite however far x is; at distances of 1e4 σ float32 has few digits left for w.
+    B · block · d numbers, whatever M. At distances of 1e4 σ float32 has few digits left for w; beyond 1e19 σ, where a
+    square overflows (1e154 σ in float64), the result is not finite.
     Raises ValueError for points of another event shape or none, a sigma as `denoising` does, or unless block ≥ 1.
     """
     if points.shape[1:] != x.shape[1:] or len(points) == 0:
@@ -192,14 +194,14 @@ def kernel_density(
     start = jnp.full(len(x), -jnp.inf, dtype), jnp.zeros(len(x), dtype), jnp.zeros((len(x), dims), dtype)
     (largest, total, pull), _ = jax.lax.scan(add, start, block * jnp.arange(blocks))
     log_density = largest + jnp.log(total / count) - dims * (jnp.log(sigma) + 0.5 * math.log(2 * math.pi))
-    score = pull / (total * sigma**2)[:, None]
+    score = pull / total[:, None] / sigma[:, None] / sigma[:, None]  # σ² could be too small to hold
     return KernelDensity(log_density, score.reshape(x.shape))
 
 
 def _dot(a: Float[Array, "b *event"], b: Float[Array, "b *event"]) -> Float[Array, " b"]:
     """The inner product over the event, in float32 at least."""
     a, b = (v.astype(jnp.promote_types(v.dtype, jnp.float32)) for v in (a, b))
-    return (a * b).reshape(a.shape[0], -1).sum(-1)
+    return jnp.sum(a * b, axis=tuple(range(1, a.ndim)))
 
 
 def _checked(output: Array, x: Array) -> Array:

@@ -466,6 +466,20 @@ def test_the_variance_reduced_flag_of_a_constant_score():
     np.testing.assert_allclose(np.unique(plain.round(9)), np.unique(0.5 * (signs @ np.asarray(a)) ** 2))
 
 
+@every_event
+def test_no_examples_have_no_losses(event):
+    key, x, score = jax.random.key(0), jnp.zeros((0, *event)), lambda x: -x
+    for losses in (
+        explicit(score, score, x),
+        implicit(score, x),
+        sliced(key, score, x, distribution="sphere"),
+        denoising(key, score, x, 0.5),
+        noise_conditional(key, lambda x, sigma: score(x), x, np.array([0.5, 1.0])),
+        kernel_density(x, jnp.ones((3, *event)), 0.5).log_density,
+    ):
+        assert losses.shape == (0,)
+
+
 # -- refusals ----------------------------------------------------------------------------------------------------
 
 

@@ -78,6 +78,23 @@ def test_kernel_density_far_from_all_points(dtype):
         np.testing.assert_allclose(gradient(x, sigma), found.score, rtol=10 * tolerance)
 
 
+@pytest.mark.parametrize(("dtype", "reach"), [(jnp.float32, 1e19), (jnp.float64, 1e154)])
+@pytest.mark.parametrize("sigma", [1e-3, 1.0, 1e3])
+def test_kernel_density_at_the_end_of_its_range(dtype, reach, sigma):
+    points, x = jnp.zeros((3, 1), dtype), jnp.full((1, 1), reach * sigma, dtype)
+    found = kernel_density(x, points, sigma)
+    np.testing.assert_allclose(found.log_density, -0.5 * reach**2, rtol=1e-5)
+    np.testing.assert_allclose(found.score, -x / sigma / sigma, rtol=1e-5)
+    assert not jnp.isfinite(kernel_density(2 * x, points, sigma).log_density)
+
+
+def test_kernel_density_where_the_square_of_sigma_vanishes():
+    points, x = jnp.array([[0.0], [2.0]], jnp.float32), jnp.array([[0.0], [1e-3]], jnp.float32)
+    found = kernel_density(x, points, 1e-20)
+    np.testing.assert_allclose(found.score[:, 0], [0, -1e37], rtol=1e-5)
+    np.testing.assert_allclose(found.log_density[0], -np.log(2e-20) - 0.5 * np.log(2 * np.pi), rtol=1e-5)
+
+
 def test_derivatives_pass_through_the_running_softmax():
     """∇_x log q is the score; ∇_x score, ∇_points and ∇_σ are those of the density written at once."""
     points, x = jax.random.normal(jax.random.key(0), (17, 2)), jax.random.normal(jax.random.key(1), (5, 2))

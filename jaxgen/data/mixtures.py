@@ -151,8 +151,10 @@ def _check_values(weights: np.ndarray, means: np.ndarray, covariances: np.ndarra
         raise ValueError(f"means must be finite, got {means}")
     if not (np.all(weights > 0) and abs(weights.sum() - 1) < 1e-5):
         raise ValueError(f"weights must be positive and sum to 1, got {weights}: divide them by their sum")
-    transposed = np.swapaxes(covariances, -1, -2)
-    if not (np.all(np.isfinite(covariances)) and np.allclose(covariances, transposed, rtol=1e-5, atol=1e-7)):
+    deviations = np.sqrt(np.abs(np.diagonal(covariances, axis1=-2, axis2=-1)))
+    rounding = 1e-5 * deviations[..., :, None] * deviations[..., None, :]
+    asymmetry = np.abs(covariances - np.swapaxes(covariances, -1, -2))
+    if not (np.all(np.isfinite(covariances)) and np.all(asymmetry <= rounding)):
         raise ValueError(f"covariances must be finite and symmetric, got {covariances}")
     smallest = np.linalg.eigvalsh(covariances).min()
     if not smallest > 0:

@@ -52,13 +52,16 @@ def largest_distance(
         points = points[jax.random.choice(key, len(points), (subset,), replace=False)]
     n, block = len(points), min(block, len(points))
     wide = jnp.promote_types(points.dtype, jnp.float32)
+    # In units of about the largest coordinate, or squares overflow and vanish; a power of 2 loses no digits.
+    _, exponent = jnp.frexp(jnp.maximum(points.max(), -points.min()).astype(wide))
+    unit = jnp.ldexp(jnp.ones((), wide), exponent - 1)
     # From the mean no point is farther than the largest distance, so ‖a‖² + ‖b‖² − 2a·b rounds relative to that.
-    centre = points.mean(0, dtype=wide)
+    centre = points.mean(0, dtype=wide) / unit
     # The last tile is moved back to fit: to see a pair twice does no harm.
     starts = np.minimum(np.arange(0, n, block), n - block)
 
     def tile(start: Array) -> Array:
-        return jax.lax.dynamic_slice_in_dim(points, start, block).astype(wide) - centre
+        return jax.lax.dynamic_slice_in_dim(points, start, block).astype(wide) / unit - centre
 
     def visit(best: tuple[Array, ...], corner: Array) -> tuple[tuple[Array, ...], None]:
         a, b = tile(corner[0]), tile(corner[1])
@@ -71,7 +74,7 @@ def largest_distance(
     pairs = np.stack([starts[index] for index in np.triu_indices(len(starts))], -1)
     first = jnp.asarray(-1, wide), jnp.asarray(0), jnp.asarray(0)
     (_, i, j), _ = jax.lax.scan(visit, first, jnp.asarray(pairs))
-    distance = jnp.linalg.norm(points[i].astype(wide) - points[j].astype(wide))
+    distance = unit * jnp.linalg.norm(points[i].astype(wide) / unit - points[j].astype(wide) / unit)
     return jnp.where(jnp.all(jnp.isfinite(centre)), distance, jnp.nan)
 
 

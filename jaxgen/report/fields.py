@@ -20,6 +20,9 @@ _DEVIATIONS = (1, 2, 3)  # contours stand where a Gaussian's density is so many 
 _DECADES = 4  # a logarithmic scale reaches no deeper below its highest value
 _TITLE, _TICKS, _GAP, _LEGEND, _BAR, _LABEL = 20, 24, 12, 26, 76, 18  # CSS pixels beside the panels
 
+_ARROWS = {"angles": "xy", "scale_units": "xy", "scale": 1, "pivot": "mid", "units": "width", "width": 0.006}
+_ARROWS |= {"headwidth": 3.6, "headlength": 3.8, "headaxislength": 3.4}
+
 
 @dataclass(frozen=True)
 class Plane:
@@ -66,13 +69,13 @@ def planes(
     """Draws rows of square panels that show limits × limits; a shorter row leaves its last places empty.
 
     All heat, and else all arrows, share one scale of colour, named `color_label`: logarithmic, over at most four
-    decades, or from 0. `color_limits` sets its ends. Arrows over heat are drawn in ink.
+    decades, or from 0. `color_limits` sets its ends. Beside heat, arrows are drawn in ink: the colours are the heat's.
 
     Raises ValueError for no panels, arrays of another shape or with values that are not finite, limits that do not
-    ascend, labels that do not match, or values below zero on a scale of colour.
+    ascend, labels that do not match, densities without a positive value, or values below zero on a scale of colour.
     """
     rows = [list(row) for row in rows]
-    _check(rows, limits, row_labels, color_limits)
+    _check(rows, limits, row_labels, group_labels, color_limits, log_color)
     columns = max(map(len, rows))
     title_lines = max(panel.title.count("\n") + 1 if panel.title else 0 for row in rows for panel in row)
     values = _colored(rows)
@@ -83,11 +86,12 @@ def planes(
     figure = Figure(figsize=size, layout="compressed")
     grid = figure.subplots(len(rows), columns, squeeze=False, sharex=True, sharey=True)
     norm = _norm(values, log_color, color_limits) if values.size else None
-    colors = _scale(any(panel.heat is not None for row in rows for panel in row))
+    heat = any(panel.heat is not None for row in rows for panel in row)
+    colors = _scale(heat)
     for i, row in enumerate(rows):
         for j, axes in enumerate(grid[i]):
             if j < len(row):
-                _draw(axes, row[j], limits, norm, colors)
+                _draw(axes, row[j], limits, norm, colors, colored_arrows=not heat)
             else:
                 axes.set_visible(False)
         if row_labels:
@@ -112,7 +116,15 @@ def planes(
     return figure
 
 
-def _draw(axes: Axes, panel: Plane, limits: tuple[float, float], norm: Normalize | None, colors: Colormap) -> None:
+def _draw(
+    axes: Axes,
+    panel: Plane,
+    limits: tuple[float, float],
+    norm: Normalize | None,
+    colors: Colormap,
+    *,
+    colored_arrows: bool,
+) -> None:
     """The layers, from the map at the bottom to the paths on top."""
     extent = (*limits, *limits)
     if panel.heat is not None:
@@ -133,7 +145,9 @@ def _draw(axes: Axes, panel: Plane, limits: tuple[float, float], norm: Normalize
             axes.contour(x, y, density, levels=levels, colors="white", linewidths=2.2, alpha=0.75)
         axes.contour(x, y, density, levels=levels, colors=INK, linewidths=0.7, alpha=0.7)
     if panel.arrows is not None:
-        _draw_arrows(axes, panel, limits, norm, colors)
+        places, vectors, lengths = _arrows(panel, limits)
+        color = colors(norm(np.maximum(lengths, norm.vmin))) if colored_arrows else INK
+        axes.quiver(*places.T, *vectors.T, color=color, **_ARROWS)
     if panel.paths is not None:
         paths = np.asarray(panel.paths)
         style = {"linewidth": 1.2, "alpha": 0.9} if len(paths) < 40 else {"linewidth": 0.7, "alpha": 0.75}
@@ -149,18 +163,14 @@ def _draw(axes: Axes, panel: Plane, limits: tuple[float, float], norm: Normalize
     axes.spines[:].set_visible(True)
 
 
-def _draw_arrows(
-    axes: Axes, panel: Plane, limits: tuple[float, float], norm: Normalize | None, colors: Colormap
-) -> None:
+def _arrows(panel: Plane, limits: tuple[float, float]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Places, vectors of one length, and the lengths they have."""
     places, vectors = (np.asarray(part, np.float64) for part in panel.arrows)
     lengths = np.linalg.norm(vectors, axis=-1)
     unit = np.divide(vectors, lengths[:, None], out=np.zeros_like(vectors), where=lengths[:, None] > 0)
     # nearly as long as the distance between places, if those are spread evenly
     reach = 0.85 * (limits[1] - limits[0]) / max(1, round(np.sqrt(len(places))))
-    style = {"angles": "xy", "scale_units": "xy", "scale": 1, "pivot": "mid", "units": "width", "width": 0.006}
-    style |= {"headwidth": 3.6, "headlength": 3.8, "headaxislength": 3.4}
-    color = INK if panel.heat is not None else colors(norm(np.maximum(lengths, norm.vmin)))
-    axes.quiver(*places.T, *(reach * unit).T, color=color, **style)
+    return places, reach * unit, lengths
 
 
 def _colored(rows: Sequence[Sequence[Plane]]) -> Float64[np.ndarray, " n"]:
@@ -194,7 +204,9 @@ def _check(
     rows: Sequence[Sequence[Plane]],
     limits: tuple[float, float],
     row_labels: Sequence[str],
+    group_labels: Sequence[str],
     color_limits: tuple[float, float] | None,
+    log_color: bool,
 ) -> None:
     if not rows or not any(rows):
         raise ValueError("there are no panels to draw: expected rows of Plane")
@@ -203,6 +215,8 @@ def _check(
     for name, ends in (("limits", limits), ("color_limits", color_limits)):
         if ends is not None and not (len(ends) == 2 and np.isfinite(ends).all() and ends[0] < ends[1]):
             raise ValueError(f"{name} must be finite and ascend, got {ends}")
+    if log_color and color_limits is not None and color_limits[0] <= 0:
+        raise ValueError(f"color_limits must be positive on a logarithmic scale, got {color_limits}")
     for panel in (panel for row in rows for panel in row):
         name = f"panel {panel.title!r}"
         if panel.arrows is not None:
@@ -217,8 +231,14 @@ def _check(
             fits = len(shape) == expected.count(",") + 1 and 0 not in shape
             if not fits or (expected.endswith("2)") and shape[-1] != 2):
                 raise ValueError(f"{name}: {what} must have shape {expected}, got {shape}")
-        if panel.groups is not None and np.shape(panel.groups) != np.shape(panel.points)[:1]:
-            raise ValueError(f"{name}: groups must name each of the points, got {np.shape(panel.groups)}")
+        if panel.groups is not None:
+            groups, of = np.asarray(panel.groups), np.shape(panel.points)[:1]
+            if groups.shape != of or groups.dtype.kind not in "iub" or groups.min() < 0:
+                raise ValueError(f"{name}: groups are 0, 1, … for each of the points {of}, got {groups!r}")
+            if group_labels and groups.max() >= len(group_labels):
+                raise ValueError(f"{name}: group {groups.max()} has no name among group_labels {list(group_labels)}")
         layers = (panel.heat, panel.density, panel.points, panel.paths, *(panel.arrows or ()))
         if not all(np.isfinite(np.asarray(layer)).all() for layer in layers if layer is not None):
             raise ValueError(f"{name} holds values that are not finite: leave out what has no place")
+        if panel.density is not None and not np.max(panel.density) > 0:
+            raise ValueError(f"{name}: a density needs a positive value for its contours")

@@ -122,7 +122,9 @@ class Checkpoints:
         found = reader.metadata(step).custom_metadata or {}
         if found != expected:
             raise CheckpointMismatch(_difference(self.directory / str(step), found, expected))
-        return reader.restore(step, args=ocp.args.StandardRestore(target))
+        # the manifest agrees leaf by leaf: partial, so that a field that holds nothing may be newer than the checkpoint
+        how = ocp.checkpoint_utils.construct_restore_args(target)
+        return reader.restore(step, args=ocp.args.PyTreeRestore(target, how, partial_restore=True))
 
 
 def _arrays(tree: PyTree) -> PyTree:

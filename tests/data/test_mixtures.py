@@ -339,6 +339,14 @@ def test_two_modes_up_to_sigma_3_and_one_at_7(make):
     assert [modes(make(), sigma) for sigma in (0, 1, 3, 7)] == [2, 2, 2, 1]
 
 
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
+def test_rounding_is_no_asymmetry(scale):
+    root = np.random.default_rng(0).normal(size=(2, 2, 2))
+    covariances = np.float32(scale * root @ np.swapaxes(root, -1, -2))
+    covariances[:, 0, 1] *= 1 + 1e-6
+    GaussianMixture(np.array([0.5, 0.5]), np.zeros((2, 2)), covariances)
+
+
 # -- refusals ----------------------------------------------------------------------------------------------------
 
 W, M, C = np.array([0.5, 0.5]), np.zeros((2, 2)), np.stack([np.eye(2)] * 2)
@@ -352,6 +360,8 @@ W, M, C = np.array([0.5, 0.5]), np.zeros((2, 2)), np.stack([np.eye(2)] * 2)
         (lambda: GaussianMixture(np.array([1.0, 0.0]), M, C), "positive"),
         (lambda: GaussianMixture(np.array([np.nan, 1.0]), M, C), "positive"),
         (lambda: GaussianMixture(W, M, np.array([[[1, 0.5], [0, 1]]] * 2)), "symmetric"),
+        (lambda: GaussianMixture(W, M, np.array([[[1e-9, -1e-9], [0, 1e-9]]] * 2)), "symmetric"),
+        (lambda: GaussianMixture(W, M, np.array([[[1e9, 1e-4], [-1e-4, 1e-9]]] * 2)), "symmetric"),
         (lambda: GaussianMixture(W, M, -C), "positive definite"),
         (lambda: GaussianMixture(W, M, np.array([[[1.0, 2.0], [2.0, 1.0]]] * 2)), "positive definite"),
         (lambda: GaussianMixture(W, M, np.nan * C), "finite"),

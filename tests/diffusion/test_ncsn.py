@@ -52,6 +52,12 @@ def test_far_from_the_origin_no_digits_are_lost():
     np.testing.assert_allclose(ncsn.largest_distance(x, block=32), pdist(np.float64(x)).max(), rtol=1e-6)
 
 
+@pytest.mark.parametrize("scale", [1e-37, 1e-25, 1e-3, 1e10, 1e20, 1e37])
+def test_squares_that_float32_cannot_hold_do_no_harm(scale):
+    x = (scale * np.random.default_rng(5).normal(size=(40, 3))).astype(np.float32)
+    np.testing.assert_allclose(ncsn.largest_distance(x, block=16), pdist(np.float64(x)).max(), rtol=1e-6)
+
+
 def test_float64_stays_and_halves_are_widened():
     with jax.enable_x64(True):
         x = jnp.asarray(np.random.default_rng(3).normal(size=(60, 4)))

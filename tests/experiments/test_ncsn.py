@@ -1,16 +1,227 @@
-"""The NCSN experiment from its command line: a whole small run, its variants, and what it refuses."""
+"""The NCSN experiment: its chains against exact scores, what its sentences say, and a whole small run."""
 
 import json
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 
 from experiments import ncsn as experiment
-from jaxgen.diffusion import ncsn
+from experiments import ncsn_report as report
+from jaxgen.diffusion import ncsn, ve
+from jaxgen.metrics import Estimate, estimate
+from jaxgen.report import Report
 
 pytestmark = pytest.mark.filterwarnings("ignore:Fréchet distance of 64-dimensional")
+
+LADDER = experiment.Ladder(8.0, 0.1, 60)
+PROCESS = ve(LADDER.last, LADDER.first)
+SHAPE = (32, 32, 3)
+
+
+def pulling(told):
+    """The exact score of data at 0, as a network whose parameters scale it."""
+
+    def apply(scale, x, t, cond=None):
+        if told:
+            return -scale * x / PROCESS.sigma(t)[:, None, None, None] ** 2
+        norm = jnp.sqrt(jnp.sum(x**2, (1, 2, 3), keepdims=True))
+        return -scale * np.sqrt(np.prod(SHAPE)) * x / norm
+
+    return experiment.Network(told, SimpleNamespace(apply=apply), jnp.float32(0), jnp.float32(1), None)
+
+
+def variants(**config):
+    config = experiment.Config(langevin_steps=3, **config)
+    return experiment.variants(config, LADDER, pulling(False), pulling(True))
+
+
+# -- the chains --------------------------------------------------------------------------------------------------
+
+
+def test_each_variant_lacks_what_it_says():
+    network, told = object(), object()
+    ladder = experiment.Ladder(25.0, 0.02, 90)
+    whole, narrow, coarse, other, step, half, raw, noisy, old = experiment.variants(
+        experiment.Config(langevin_steps=5), ladder, network, told
+    ).values()
+    assert whole.ladder == ladder
+    assert whole.step_size == ncsn.step_size(25.0, 0.02, 90, 5)
+    assert narrow.ladder.first == 1
+    assert narrow.ladder.gamma <= ladder.gamma * (1 + 1e-9)
+    assert coarse.ladder.n == old.ladder.n == 10
+    assert other.network is old.network is told
+    assert step.step_size == old.step_size == pytest.approx(0.2 * 0.02**2)
+    assert half.step_size == whole.step_size / 2
+    assert (raw.averaged, noisy.final_denoising, old.averaged, old.final_denoising) == (False,) * 4
+    # one thing at a time, and at about equal cost
+    for variant, changed in ((other, 1), (step, 3), (half, 3), (raw, 4), (noisy, 5)):
+        assert [a == b for a, b in zip(whole, variant, strict=True)] == [i != changed for i in range(6)]
+    for variant in (whole, narrow, coarse, other, step, half, raw, noisy, old):
+        assert abs(variant.ladder.n * variant.steps / (90 * 5) - 1) < 0.05
+
+
+def test_a_network_told_nothing_is_divided_by_sigma_and_one_told_sigma_is_not():
+    net = SimpleNamespace(apply=lambda params, x, t, cond=None: params * x + t[:, None])
+    x, t = jnp.ones((3, 2)), jnp.array([0.0, 0.4, 1.0])
+    blind, told = (experiment.score_network(PROCESS, net, 2.0, told)(x, t, None) for told in (False, True))
+    np.testing.assert_allclose(blind, 2 * x / PROCESS.sigma(t)[:, None], rtol=1e-6)
+    np.testing.assert_allclose(told, 2 * x + t[:, None])
+
+
+@pytest.mark.parametrize("name", list(variants()))
+def test_chains_of_exact_scores_end_with_the_predicted_noise(name):
+    """By their own ladder, step and parameters: the raw ones of this network do not pull at all."""
+    variant = variants()[name]
+    keys = jax.random.split(jax.random.key(0), (2, 10))
+    drawn = experiment.draw(variant, experiment.langevin_of(variant), PROCESS, keys, SHAPE)
+    assert drawn.chain.shape == drawn.denoised.shape == (2, 10, *SHAPE)
+    assert not np.allclose(drawn.chain[0], drawn.chain[1])
+    noise = drawn.chain.std() / LADDER.last
+    if not variant.averaged:
+        assert noise > variant.ladder.first / LADDER.last
+        np.testing.assert_array_equal(drawn.denoised, drawn.chain)
+        return
+    assert noise == pytest.approx(variant.predicted_noise, rel=0.03)
+    assert drawn.denoised.std() < drawn.chain.std() - 0.9 * LADDER.last
+
+
+def test_the_predicted_noise_of_a_network_told_sigma_solves_the_variance_equation():
+    variant = variants()["without 3: a network told σ"]
+    wider = 1.0
+    for _ in range(variant.ladder.n):
+        left = float(ncsn.variance_ratio(variant.step_size, LADDER.last, wider, variant.steps))
+        wider = LADDER.gamma * np.sqrt(left)
+    assert variant.predicted_noise == pytest.approx(np.sqrt(left), rel=1e-9)
+
+
+def test_the_states_of_a_chain_go_down_the_ladder():
+    variant = variants()[report.WHOLE]
+    keys = jax.random.split(jax.random.key(0), (1, 6))
+    path = experiment.draw(variant, experiment.langevin_of(variant), PROCESS, keys, SHAPE, trajectory=True)
+    assert path.chain.shape == (1, LADDER.n, 6, *SHAPE)
+    spread = path.chain[0].std((1, 2, 3, 4)) / ncsn.geometric_sigmas(*LADDER)
+    assert 0.9 < spread.min() < spread.max() < 1.1 * LADDER.gamma * variant.predicted_noise
+
+
+# -- the report --------------------------------------------------------------------------------------------------
+
+
+class MeanOfImages:
+    describe = "a mean; a floor"
+
+    def __call__(self, images):
+        return float(images.mean())
+
+
+@pytest.fixture
+def compared():
+    """Distances that are the images' means: the whole's 1, 2, 3; another's 2, 4, 3; denoised 100 off."""
+    means = {name: np.array([1.0, 2.0, 3.0]) for name in variants()}
+    means["without 4: ε / 2"] = np.array([2.0, 4.0, 3.0])
+
+    def images(values):
+        return np.broadcast_to(values[:, None, None, None, None], (3, 15, *SHAPE))
+
+    drawn = {name: experiment.Drawn(images(v + 100), images(v)) for name, v in means.items()}
+    page = Report("title", "question", "command", None)
+    floor = images(np.array([0.5, 1.5, 1.0]))
+    later = experiment.Drawn(floor, images(np.full(3, 9.0)))
+    report.compare(page, variants(), drawn, later, 50, floor, MeanOfImages())
+    return page
+
+
+def test_distances_are_of_what_each_variant_returns_over_the_sets_and_differences_are_paired(compared):
+    rows = {row["variant"]: row for row in compared.metrics["variants"]}
+    assert rows["NCSNv2"]["Fréchet distance"] == estimate(np.array([1.0, 2.0, 3.0]))
+    assert rows["NCSNv2"]["minus NCSNv2's"] is None
+    assert rows["without 4: ε / 2"]["minus NCSNv2's"] == estimate(np.array([1.0, 2.0, 0.0]))
+    assert rows["without 5: no average"]["minus NCSNv2's"] == Estimate(0.0, 0.0)
+    for name in ("without the last denoising", "NCSN*: without all"):
+        assert rows[name]["minus NCSNv2's"].mean == pytest.approx(100)
+    assert rows["by Heun"]["Fréchet distance"].mean == 9
+    assert rows["held-out images"]["Fréchet distance"] == estimate(np.array([0.5, 1.5, 1.0]))
+    noise = {row["variant"]: row for row in compared.metrics["noise"]}
+    assert noise["NCSNv2"]["chain's end"].mean > 10 * noise["NCSNv2"]["samples"].mean
+    assert noise["without the last denoising"]["samples"] == noise["NCSNv2"]["chain's end"]
+    # values of 1, 2 and 3 are 0, 1 and 2 beyond
+    assert noise["NCSNv2"]["samples"].mean == pytest.approx(1 / 0.6745 / LADDER.last)
+    assert noise["without 4: ε / 2"]["minus NCSNv2's"].mean == pytest.approx(1 / 0.6745 / LADDER.last)
+    assert noise["without 4: ε / 2"]["noise images"] == 1
+    assert noise["NCSNv2"]["noise images"] == pytest.approx(2 / 3)
+
+
+def test_a_difference_within_two_errors_is_chance():
+    assert report.verdict(Estimate(1.9, 1.0)) == report.verdict(Estimate(-1.9, 1.0)) == "within chance"
+    assert report.verdict(Estimate(2.1, 1.0)) == "worse"
+    assert report.verdict(Estimate(-2.1, 1.0)) == "better"
+    said = report.sorted_by_verdict(
+        {"a": Estimate(1.0, 0.9), "b": Estimate(5.0, 1.0), "c": Estimate(-5.0, 1.0), "d": Estimate(9.0, 1.0)}
+    )
+    assert "**worse**: d +9 ± 1; b +5 ± 1." in said
+    assert "**Better**: c −5 ± 1." in said
+    assert "chance**: a +1 ± 0.9." in said
+    assert said.count("none") == 0
+    assert report.sorted_by_verdict({"a": Estimate(0.0, 0.0)}).count("none") == 2
+
+
+@pytest.mark.parametrize("sets", [2, 4, 30])
+def test_how_often_chance_exceeds_two_errors(sets):
+    assert report.by_chance(sets) == pytest.approx(2 * scipy.stats.t.sf(2, sets - 1), rel=1e-4)
+
+
+def test_remaining_noise_is_that_on_white_and_black():
+    draw = np.random.default_rng(0)
+    clean = draw.choice([-1.0, -0.2, 0.5, 1.0], size=(200, 8, 8, 3), p=[0.1, 0.3, 0.2, 0.4])
+    noisy = clean + 0.03 * draw.normal(size=clean.shape)
+    assert report.remaining_noise(clean) == 0
+    assert report.remaining_noise(noisy) == pytest.approx(0.03, rel=0.03)
+    noisy[:4] = 9.0  # images of noise
+    assert report.remaining_noise(noisy) == pytest.approx(0.03, rel=0.1)
+
+
+def test_noise_images_are_counted():
+    images = np.zeros((2, 10, 4, 4, 3))
+    images[0, :3] = 1.6
+    images[1, 0] = -1.6
+    images[1, 1:] = 1.4
+    images[0, 5, 0, 0, 0] = 7.0  # one value is no noise image
+    assert report.noise_images(images) == pytest.approx(4 / 20)
+    assert "none" in report.outside({"a": 0.0}, 20)
+    assert report.outside({"a": 0.0, "b": 0.2}, 20) == "**Samples that are noise**, of 20 each: b 20%."
+
+
+def test_what_is_said_of_the_last_denoising():
+    high, low = np.array([1.5, 1.7, 1.6]), np.array([0.6, 0.8, 0.9])
+    said = report.last_denoising(high, low, Estimate(0.01, 0.01))
+    assert "lowers the noise, from 1.6 to 0.767 σ_L" in said
+    assert "cannot tell" in said
+    said = report.last_denoising(low, high, Estimate(0.3, 0.01))
+    assert "raises the noise" in said
+    assert "sees it" in said
+    said = report.last_denoising(high, high[::-1], Estimate(-0.3, 0.01))
+    assert "leaves the noise" in said
+    assert "prefers the samples without it" in said
+
+
+def test_what_is_said_of_the_step_size():
+    chosen = variants()
+    ends = dict.fromkeys(chosen, 1.0) | {"without 4: ε / 2": 33.0}
+    said = report.step_sizes(chosen, ends)
+    assert "which happens to lie near" in said
+    assert f"33 σ_L (predicted {chosen['without 4: ε / 2'].predicted_noise:.3g})" in said
+    far = chosen[report.OLD_STEP]
+    assert report.variance(far) == float(ncsn.variance_ratio(far.step_size, LADDER.last, LADDER.gamma, 3))
+    chosen[report.OLD_STEP] = far._replace(step_size=far.step_size / 9)
+    assert "lies away from" in report.step_sizes(chosen, ends)
+
+
+# -- a whole run -------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -30,33 +241,20 @@ def test_a_run_leaves_its_report(finished):
     metrics = json.loads((finished / "metrics.json").read_text())
     # sixteen by sixteen by three
     assert metrics["ladder"]["gamma"] == pytest.approx(ncsn.ratio(768))
-    assert len(metrics["variants"]) == 9
-    assert all(np.isfinite(row["Fréchet distance"]) for row in metrics["variants"])
-
-
-def test_each_variant_lacks_what_it_says():
-    network, told = object(), object()
-    ladder = experiment.Ladder(25.0, 0.02, 90)
-    whole, narrow, coarse, other, step, raw, noisy, old = experiment.variants(
-        experiment.Config(), ladder, network, told
-    ).values()
-    assert whole.ladder == ladder
-    assert narrow.ladder.first == 1
-    assert narrow.ladder.gamma <= ladder.gamma * (1 + 1e-9)
-    assert coarse.ladder.n == old.ladder.n == 10
-    assert other.network is old.network is told
-    assert step.step_size == old.step_size == pytest.approx(0.2 * 0.02**2)
-    assert (raw.averaged, noisy.final_denoising, old.averaged, old.final_denoising) == (False,) * 4
-    # one thing at a time, and at about equal cost
-    assert [a == b for a, b in zip(whole, other, strict=True)] == [True, False, True, True, True, True]
-    for variant in (whole, narrow, coarse, other, step, raw, noisy, old):
-        assert abs(variant.ladder.n * variant.steps / (90 * 5) - 1) < 0.05
+    # nine variants, Heun, and held-out images
+    assert len(metrics["variants"]) == 11
+    assert all(np.isfinite(row["Fréchet distance"]["mean"]) for row in metrics["variants"])
+    assert "σ₁, the largest distance among 370 training images" in page
+    # the same chains, one call more
+    whole, undenoised = (metrics["noise"][i] for i in (0, 7))
+    assert whole["chain's end"] == undenoised["chain's end"] == undenoised["samples"] != whole["samples"]
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"samples": 10}, "15 samples"),
+        ({"sets": 1}, "two sets"),
         ({"sigma_last": 1.5}, "--sigma-last"),
         ({"langevin_steps": 0}, "--langevin-steps"),
     ],

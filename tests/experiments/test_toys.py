@@ -4,10 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.stats import norm, ttest_rel
 
+from experiments import toy_chance as chance
 from experiments import toy_sampling as sampling
+from experiments.toy_law import expected_shares
 from experiments.toy_training import ScoreNet, Training, initial
 from jaxgen.data import GaussianMixture, seminar_mixture, student_mixture
+from jaxgen.metrics import Estimate
 
 N = 4000
 STANDARD = GaussianMixture(np.ones(1), np.zeros((1, 2)), np.eye(2)[None])
@@ -106,11 +110,64 @@ def test_exact_scores_are_those_of_the_noised_mixture():
         np.testing.assert_allclose(found[i], gradient, rtol=1e-4, atol=1e-6)
 
 
-def test_the_nearest_mode_and_the_spread_over_seeds():
+def test_the_nearest_mode():
     means = np.array([[5.0, 5.0], [-5.0, -5.0]])
     np.testing.assert_array_equal(sampling.nearest_mode([[[1, 0], [-3, 1]]], means), [[0, 1]])
-    assert sampling.over_seeds([1.0, 3.0]) == (2, pytest.approx(np.sqrt(2)))
-    assert sampling.over_seeds([1.0]) == (1, 0)
+
+
+def test_chains_in_law_come_to_the_share_of_the_level():
+    """At σ = 3 and ε = .05 σ² many steps lead to q's own share, but for the step's own bias of ε/4v; few do not."""
+    mixture = seminar_mixture()
+    level = [(3.0, 0.45)]
+    v, distance = 10 / (1 - 0.45 / 40), np.sqrt(50)  # in a single mode
+    of_q = 0.8 * norm.cdf(distance / np.sqrt(v)) + 0.2 * norm.cdf(-distance / np.sqrt(v))
+    found = expected_shares(mixture, level, 6000, 8.0)
+    assert found[0] == pytest.approx(0.5)
+    assert found[1] == pytest.approx(of_q, abs=2e-3)
+    assert expected_shares(mixture, level, 10, 8.0)[1] < of_q - 0.05
+
+
+def test_chains_in_law_do_one_step_as_chains_do():
+    """One step of ε from U[−8, 8]²: the starts' share moved by the score and blurred, by a million draws."""
+    mixture, n = seminar_mixture(), 1_000_000
+    x = sampling.uniform_starts(jax.random.key(0), n, 8.0)
+    x = x + 2.0 * mixture.perturbed(1.0, 4.0).score(x) + 2.0 * jax.random.normal(jax.random.key(1), x.shape)
+    share = float(np.mean(x.sum(-1) > 0))
+    assert expected_shares(mixture, [(4.0, 4.0)], 1, 8.0)[1] == pytest.approx(share, abs=4 * 0.5 / np.sqrt(n))
+
+
+def test_error_bars_over_seeds():
+    assert chance.over_seeds([1.0, 3.0]) == (2, pytest.approx(1))
+    # seeds that agree by chance are not trusted beyond fair draws
+    assert chance.share_estimate([0.2, 0.2], 50) == (pytest.approx(0.2), pytest.approx(np.sqrt(0.16 / 100)))
+    assert chance.share_estimate([0.1, 0.3], 10_000).error == pytest.approx(0.1)
+    assert chance.plus_minus(Estimate(0.7782, 0.0066)) == "0.7782 ± 0.0066"
+    assert chance.plus_minus(Estimate(3.2e-6, 1e-7)) == "3×10⁻⁶"
+
+
+def test_what_is_apart_by_students_t():
+    rng = np.random.default_rng(0)
+    verdicts = set()
+    for shift in np.linspace(0, 3, 20):
+        a, b = rng.normal(size=(2, 4))
+        verdicts.add(chance.apart(a + shift, b))
+        assert chance.apart(a + shift, b) == (ttest_rel(a + shift, b).pvalue < 0.05)
+    assert verdicts == {True, False}
+    assert not chance.apart([1.0, 2.0], [1.0, 2.0])
+
+
+def test_a_ranking_tells_apart_only_what_is():
+    values = {"c": [3.0, 3.1, 3.2], "a": [1.0, 1.2, 1.4], "b": [1.1, 1.15, 1.46]}
+    assert chance.ranking(values) == "a 1.20 ± 0.12 ≈ b 1.24 ± 0.11 < c 3.100 ± 0.058"
+
+
+def test_weights_are_restored_or_lost_by_their_numbers():
+    near, vague, off = Estimate(0.785, 0.001), Estimate(0.77, 0.02), Estimate(0.77, 0.01)
+    assert chance.restores([near, near], 0.8) == "restores them within 0.02"
+    assert chance.restores([near, vague], 0.8) == "restores them within chance, not within 0.02"
+    assert chance.restores([near, off], 0.8) == "does not restore them"
+    assert chance.loses(Estimate(0.5, 0.01), 0.8) == "loses the weights"
+    assert chance.loses(near, 0.8) == chance.loses(vague, 0.8) == "does not lose the weights"
 
 
 def test_the_square_holds_the_mixture():

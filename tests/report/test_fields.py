@@ -6,7 +6,7 @@ from matplotlib.colors import LogNorm, to_rgba
 from matplotlib.quiver import Quiver
 
 from jaxgen.report import Plane, lattice, planes
-from jaxgen.report.style import PALETTE
+from jaxgen.report.style import INK, PALETTE
 
 LIMITS = (-2.0, 2.0)
 PLACES = lattice(LIMITS, 5).reshape(-1, 2)
@@ -48,6 +48,13 @@ def test_arrows_stand_where_given_point_right_and_tell_their_length_by_colour():
     assert not np.allclose(first.get_facecolor()[0], second.get_facecolor()[0])
     (bar,) = [axes for axes in figure.axes if axes.get_label() == "<colorbar>"]
     assert bar.get_ylabel() == "m"
+
+
+def test_beside_heat_arrows_are_ink_and_alone_they_are_not():
+    arrows, heat = Plane(arrows=(PLACES, PLACES)), Plane(heat=np.ones((4, 4)))
+    for rows, ink in (([[arrows, heat]], True), ([[arrows]], False)):
+        colors = quiver(panels_of(planes(rows, LIMITS))[0]).get_facecolor()
+        assert np.allclose(colors, to_rgba(INK)) == ink
 
 
 def test_axes_are_equal_and_shared():
@@ -118,7 +125,13 @@ def test_points_take_their_groups_colour_and_paths_run_from_ring_to_dot():
         ([[Plane("p", heat=np.ones(3))]], {}, r"heat must have shape \(h, w\), got \(3,\)"),
         ([[Plane("p", heat=-np.ones((3, 3)))]], {}, "magnitudes"),
         ([[Plane("p", points=np.ones((3, 3)))]], {}, r"points must have shape \(n, 2\)"),
-        ([[Plane("p", points=PLACES, groups=np.ones(1))]], {}, "groups must name each"),
+        ([[Plane("p", points=PLACES, groups=np.ones(1, int))]], {}, "groups are 0, 1, … for each"),
+        ([[Plane("p", points=PLACES, groups=np.ones(25))]], {}, "groups are 0, 1, … for each"),
+        ([[Plane("p", points=PLACES, groups=np.full(25, -1))]], {}, "groups are 0, 1, … for each"),
+        ([[Plane("p", groups=np.ones(1, int))]], {}, "groups are 0, 1, … for each"),
+        ([[Plane("p", points=PLACES, groups=np.arange(25) % 3)]], {"group_labels": ["a"]}, "group 2 has no name"),
+        ([[Plane("p", heat=np.ones((3, 3)))]], {"color_limits": (0.0, 1.0)}, "color_limits must be positive"),
+        ([[Plane("p", density=np.zeros((3, 3)))]], {}, "a density needs a positive value"),
         ([[Plane("p", points=np.full((2, 2), np.nan))]], {}, "not finite"),
         ([[Plane("p", paths=np.ones((3, 2)))]], {}, r"paths must have shape \(t, n, 2\)"),
     ],

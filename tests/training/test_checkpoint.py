@@ -6,11 +6,13 @@ import textwrap
 from pathlib import Path
 
 import chex
+import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jaxtyping import PyTree
 
 from jaxgen.training import CheckpointMismatch, Checkpoints, TrainState, create_state, data_mesh, replicate
 
@@ -140,6 +142,28 @@ def test_refuses_another_architecture(tmp_path):
             checkpoints.restore(half)
         with pytest.raises(ValueError, match=r"key: expected key<rbg>\[\], found key<fry>\[\]"):
             checkpoints.restore(state_at(0).replace(key=jax.random.key(0, impl="rbg")))
+
+
+class OlderState(flax.struct.PyTreeNode):
+    """A train state as it was before it had a carry."""
+
+    step: PyTree
+    params: PyTree
+    opt_state: PyTree
+    ema: PyTree
+    key: PyTree
+
+
+def test_a_checkpoint_older_than_a_field_that_holds_nothing_is_restored(tmp_path):
+    state = state_at(3)
+    older = OlderState(state.step, state.params, state.opt_state, state.ema, state.key)
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(older)
+        for carry in (None, {}, ()):
+            assert bits(checkpoints.restore(state_at(0).replace(carry=carry))) == bits(state.replace(carry=carry))
+        assert bits(checkpoints.restore(older.replace(step=jnp.int32(0)))) == bits(older)
+        with pytest.raises(CheckpointMismatch, match=r"carry: expected float32\[2\], found nothing"):
+            checkpoints.restore(state_at(0).replace(carry=jnp.zeros(2)))
 
 
 def test_missing_checkpoints(tmp_path):
