@@ -67,10 +67,10 @@ def vdm_bound(
         jax.vmap(lambda key, x: vdm_bound(key, process, network, jnp.stack([x] * n)))(keys, x0)
 
     variance_gradient (`Learned` process, continuous time): the gradient in the shape of γ becomes that of diffusion²,
-    whose mean is the estimate's variance and a constant, since the expected diffusion term does not depend on that
-    shape (§5.3, appendix I); network and ends get the gradient of the bound as ever. There is no second pass through
-    the network, which must see the process by `precondition` alone. The two gradients differ in unit: clip or scale
-    them apart.
+    whose mean is the estimate's variance and a constant, since the expected diffusion term of a network that sees γ
+    (`gamma_conditioned`) does not depend on that shape (§5.3, appendix I); network and ends get the gradient of the
+    bound as ever. There is no second pass through the network, which must see the process by `precondition` alone. The
+    two gradients differ in unit: clip or scale them apart.
 
     Raises ValueError for t_min outside [0, 1), an infinite log-SNR at t_min, steps < 1, an output of another shape, a
     discrete process without steps, and variance_gradient with steps (there the bound depends on the shape) or with
