@@ -89,7 +89,7 @@ def difference(a: Sequence[float], b: Sequence[float]) -> str:
     """By how much the mean of a is above that of b, of paired values, and whether that may be chance."""
     mean, error = over_seeds(np.subtract(a, b))
     return f"{plus_minus(Estimate(abs(mean), error))} {'more' if mean > 0 else 'less'}" + (
-        "" if apart(a, b) else ", which is within chance"
+        "" if apart(a, b) else f", which {len(a)} seeds cannot tell from nothing"
     )
 
 

@@ -306,7 +306,7 @@ def test_ends_and_floors_are_told_by_the_numbers():
     assert findings.twice(Estimate(0.9, 0.1)) == "0.90 ± 0.10 floors from p, within twice the floor"
     assert findings.twice(Estimate(2.1, 0.1)) == "2.10 ± 0.10 floors from p, beyond twice the floor"
     assert findings.difference([0.3, 0.4, 0.5], [0.2, 0.3, 0.401]) == "0.09967 ± 0.00033 more"
-    assert findings.difference([0.2, 0.5], [0.3, 0.5]) == "0.050 ± 0.050 less, which is within chance"
+    assert findings.difference([0.2, 0.5], [0.3, 0.5]) == "0.050 ± 0.050 less, which 2 seeds cannot tell from nothing"
 
 
 def test_only_levels_that_a_network_knows_are_shown(monkeypatch):
