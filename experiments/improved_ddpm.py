@@ -6,7 +6,7 @@ objective, variance and number of steps.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -22,18 +22,20 @@ from experiments.drawing import Drawer
 from experiments.features import Quality, train_judge
 from experiments.images import load, source
 from experiments.training import train_network
-from jaxgen.data import ImageDataset
 from jaxgen.diffusion import (
     Denoiser,
     GaussianProcess,
+    Network,
     cosine,
     cosine_betas,
     denoiser,
     denoising_loss,
     discrete,
+    gamma_conditioned,
     hybrid_loss,
     importance,
     linear_betas,
+    log_linear,
     vlb_loss,
     vp,
     weighting,
@@ -42,6 +44,7 @@ from jaxgen.nets import UNet
 from jaxgen.report import Report, image_grid
 from jaxgen.training import History
 
+GAMMA = -9.0, 7.0  # −log SNR where images of a few bits are told apart from noise and noise from images
 Objective = Literal["simple", "hybrid", "bound", "min-SNR", "sigmoid"]
 
 
@@ -71,8 +74,10 @@ class Config:
     """Objectives to train under the linear schedule: simple, hybrid, bound, min-SNR, sigmoid."""
     cosine: tuple[Objective, ...] = ("simple", "hybrid", "bound", "min-SNR", "sigmoid")
     """Objectives to train under the cosine schedule."""
-    steps: int = 900
-    """Training steps of each network."""
+    stem_steps: int = 2400
+    """Training steps of the network that all others begin from, at all noise levels alike; 0: each from scratch."""
+    steps: int = 400
+    """Training steps of each network, after the stem's."""
     batch_size: int = 32
     learning_rate: float = 2e-3
     ema: float = 0.99
@@ -105,6 +110,8 @@ class Config:
         for name in ("steps", "batch_size", "images", "judge_steps", "channels", "bound_draws", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}")
+        if self.stem_steps < 0:
+            raise ValueError(f"--stem-steps must be at least 0, got {self.stem_steps}")
         if self.samples < 20 or self.bound_images < 2:
             raise ValueError(
                 f"the figures show 20 samples, an error bar takes 2 images: got --samples {self.samples} and "
@@ -130,13 +137,13 @@ PRESETS = {
     "default": Config(),
     "smoke": Config(
         preset="smoke", images=400, channels=8, multipliers=(1,), timesteps=20,
-        cosine=("hybrid", "bound", "sigmoid"), steps=6, batch_size=8, judge_steps=4, samples=20, sampling_steps=(4, 5),
-        chains=(5, 20), bound_images=8, bound_draws=2, skipped=(0.0, 0.2), checkpoint_every=3,
+        cosine=("hybrid", "bound", "sigmoid"), stem_steps=4, steps=6, batch_size=8, judge_steps=4, samples=20,
+        sampling_steps=(4, 5), chains=(5, 20), bound_images=8, bound_draws=2, skipped=(0.0, 0.2), checkpoint_every=3,
     ),
     "paper": Config(
         preset="paper", images=89_400, channels=128, multipliers=(1, 2, 2), timesteps=4000,
-        linear=("simple", "hybrid", "bound"), steps=500_000, batch_size=128, learning_rate=1e-4, ema=0.9999,
-        judge_steps=4000, samples=3000, sampling_steps=(25, 50, 100, 200, 400),
+        linear=("simple", "hybrid", "bound"), stem_steps=0, steps=500_000, batch_size=128, learning_rate=1e-4,
+        ema=0.9999, judge_steps=4000, samples=3000, sampling_steps=(25, 50, 100, 200, 400),
         chains=(25, 50, 100, 200, 400, 1000, 2000, 4000), bound_images=2000, bound_draws=64,
         skipped=(0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5), checkpoint_every=10_000,
     ),
@@ -175,14 +182,24 @@ def learns_variance(objective: Objective) -> bool:
     return objective in ("hybrid", "bound")
 
 
-def network(config: Config, learned: bool, colors: int) -> nn.Module:
-    """The U-Net, with a second output for each of the first's where the variance is learned."""
-    return UNet(config.channels, config.multipliers, out_channels=2 * colors if learned else colors)
+def unet(config: Config, colors: int) -> nn.Module:
+    """The U-Net: ε̂, and as many outputs again for the variance, which not every objective trains."""
+    return UNet(config.channels, config.multipliers, out_channels=2 * colors)
+
+
+def network(net: nn.Module, learned: bool, process: GaussianProcess, params: Any) -> Network:
+    """The U-Net told log-SNR for time, so that one stem serves every schedule; without v where it is not learned."""
+
+    def outputs(x, t, cond):
+        found = net.apply(params, x, t, cond)
+        return found if learned else found[..., : x.shape[-1]]
+
+    return gamma_conditioned(process, outputs, *GAMMA)
 
 
 def make_denoiser(net: nn.Module, learned: bool, process: GaussianProcess, params: Any) -> Denoiser:
     """The denoiser; x̂0 is held to the images' range, as Nichol & Dhariwal do for samples and bounds alike."""
-    return denoiser(process, partial(net.apply, params), learned_variance=learned, clip=1.0)
+    return denoiser(process, network(net, learned, process, params), learned_variance=learned, clip=1.0)
 
 
 def loss_of(objective: Objective, schedule: Schedule) -> Callable[..., Any]:
@@ -206,28 +223,41 @@ def loss_of(objective: Objective, schedule: Schedule) -> Callable[..., Any]:
     return bound
 
 
-def train(
-    config: Config, name: str, schedule: Schedule, objective: Objective, train_set: ImageDataset, held_out, directory
-) -> Model:
-    """A network trained under one schedule and objective, and its error in ε on held-out images along the way."""
-    learned, shape = learns_variance(objective), train_set.images.shape[1:]
-    net, objective_loss = network(config, learned, shape[-1]), loss_of(objective, schedule)
+def train_stem(config: Config, images, held_out, directory: Path) -> Any:
+    """Parameters that every network begins from: of the simple objective at log-SNRs alike, or the first ones."""
+    shape = images.shape[1:]
+    net, process = unet(config, shape[-1]), log_linear(*GAMMA)
     params = _init(net, jax.random.key(config.seed, impl="rbg"), jnp.zeros((1, *shape)), jnp.zeros(1))
+    if not config.stem_steps:
+        return params
+
+    def loss(key, params, batch):
+        return denoising_loss(key, process, network(net, False, process, params), batch[0])
+
+    return train_network(
+        replace(config, steps=config.stem_steps), params, loss, (images,), directory, seed=config.seed,
+        held_out_loss=lambda params: jnp.mean(loss(jax.random.key(1), params, (held_out,))),
+    ).averaged  # fmt: skip
+
+
+def train(
+    config: Config, name: str, schedule: Schedule, objective: Objective, stem: Any, images, held_out, directory: Path
+) -> Model:
+    """A network trained on from the stem under one schedule and objective, and its held-out error in ε on the way."""
+    learned, process = learns_variance(objective), schedule.chain
+    net, objective_loss = unet(config, images.shape[-1]), loss_of(objective, schedule)
 
     def loss(key, params, batch, *carry):
-        return objective_loss(key, partial(net.apply, params), batch[0], *carry)
+        return objective_loss(key, network(net, learned, process, params), batch[0], *carry)
 
     def held_out_error(params):
-        def eps(*args):
-            return net.apply(params, *args)[..., : shape[-1]]
-
-        return jnp.mean(denoising_loss(jax.random.key(1), schedule.chain, eps, held_out))
+        return jnp.mean(denoising_loss(jax.random.key(1), process, network(net, False, process, params), held_out))
 
     trained = train_network(
-        config, params, loss, (train_set.images,), directory, held_out_loss=held_out_error, seed=config.seed,
+        config, stem, loss, (images,), directory, held_out_loss=held_out_error, seed=config.seed + 10,
         carry=importance.loss_history(config.timesteps) if objective == "bound" else None,
     )  # fmt: skip
-    return Model(name, schedule.chain, trained.averaged, learned, trained.history)
+    return Model(name, process, trained.averaged, learned, trained.history)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -240,7 +270,7 @@ def main(config: Config) -> Path:
     with launch.reading_data():
         train_set, test_set = load(config)
         shape = train_set.images.shape[1:]
-        jax.eval_shape(network(config, False, shape[-1]).init, jax.random.key(0), train_set.images[:1], jnp.zeros(1))
+        jax.eval_shape(unet(config, shape[-1]).init, jax.random.key(0), train_set.images[:1], jnp.zeros(1))
     directory = launch.begin("improved_ddpm", config)
     report = Report(
         "Improved DDPM: training for likelihood",
@@ -252,17 +282,16 @@ def main(config: Config) -> Path:
     print(f"{len(train_set)} training and {len(test_set)} held-out images; writing {directory}")
     both = schedules(config.timesteps)
     held_out = jnp.asarray(test_set.images[:256])
+    stem = train_stem(config, train_set.images, held_out, directory / "stem")
     models = {}
     for kind, objective in [*(("linear", o) for o in config.linear), *(("cosine", o) for o in config.cosine)]:
         name = f"{kind}, {objective}"
         models[name] = train(
-            config, name, both[kind], objective, train_set, held_out, directory / f"{kind}-{objective}"
+            config, name, both[kind], objective, stem, train_set.images, held_out, directory / f"{kind}-{objective}"
         )
     judge = train_judge(train_set, test_set, steps=config.judge_steps, seed=config.seed, progress=config.progress)
     quality = Quality(judge, train_set.images, test_set.images, config.samples)
-    denoisers = {
-        learned: partial(make_denoiser, network(config, learned, shape[-1]), learned) for learned in (False, True)
-    }
+    denoisers = {learned: partial(make_denoiser, unet(config, shape[-1]), learned) for learned in (False, True)}
     keys = jax.random.split(jax.random.key(config.seed + 3), config.samples)
     draws = {learned: Drawer(denoise, shape, keys) for learned, denoise in denoisers.items()}
 
@@ -272,7 +301,7 @@ def main(config: Config) -> Path:
     )
     samples.forward_chain(report, {name: both[name].chain for name in both}, train_set.images[:2])
     report.section("Training")
-    samples.training(report, models, config.batch_size)
+    samples.training(report, models, config)
     report.section("The bound")
     bounds.compare(report, models, denoisers, test_set.images[: config.bound_images], config)
     report.section("Samples")

@@ -46,19 +46,24 @@ def forward_chain(report: Report, chains: Mapping[str, GaussianProcess], images:
     report.finding(f"**The chain.** Less than a hundredth of the signal is left in the last {listed}.")
 
 
-def training(report: Report, models: Mapping, batch_size: int) -> None:
+def training(report: Report, models: Mapping, config) -> None:
     """Held-out errors in ε, which all objectives share as a measure within a schedule."""
     quantities = {"linear": {}, "cosine": {}}
     for name, model in models.items():
         schedule, objective = name.split(", ")
         quantities[schedule][objective] = model.history["eval/loss"]
+    begin = (
+        f"Each network begins from one that was trained for {config.stem_steps} steps at log-SNRs alike"
+        if config.stem_steps
+        else "Each network is trained from scratch"
+    )
     report.metrics["held_out_error"] = {name: float(m.history["eval/loss"][1][-1]) for name, m in models.items()}
     report.figure(
-        panels(quantities, x_label="training step", log_y=list(quantities)),
+        panels(quantities, x_label="training step"),
         "training",
-        f"Mean squared error in ε of held-out images by the averaged parameters, batches of {batch_size}: the simple "
-        "objective's own measure, comparable within a schedule only. Objectives that weigh noise levels otherwise pay "
-        "for it here.",
+        f"Mean squared error in ε of held-out images by the averaged parameters: the simple objective's own measure, "
+        f"comparable within a schedule only. {begin}, and goes its own way for {config.steps} steps of "
+        f"{config.batch_size} images.",
     )
 
 

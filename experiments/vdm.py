@@ -175,7 +175,7 @@ def train(config: Config, objective: Objective, learn: bool, train_images, held_
         return terms.total / dims, {"diffusion_squared": (terms.diffusion / dims) ** 2}
 
     trained = train_network(
-        config, params, bits, (train_images,), directory, seed=config.seed,
+        config, params, bits, (train_images,), directory, seed=config.seed, clip_apart=True,
         held_out_loss=lambda params: jnp.mean(bits(jax.random.key(1), params, (held_out,), False)[0]),
     )  # fmt: skip
     return Model(trained.averaged.get("process", fixed), trained.averaged["network"], trained.history)
