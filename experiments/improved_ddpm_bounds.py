@@ -118,8 +118,8 @@ def _by_length(report: Report, models: Mapping, found: Mapping, chains: Sequence
         f"Bits per dimension of {images} held-out images: the variational bound −log₂ P(x)/D of the integer pixel "
         "values, by a discretised Gaussian decoder (Ho et al. 2020, eq. 13), so nothing is dequantised and nothing "
         f"added; 8 is the uniform code. A chain of n steps is every T/n-th step of the trained one. L_T and L_0 in "
-        f"full, the terms between at {draws} random steps of each image; ± is the standard error over images. In the hybrid "
-        "objective L_simple alone moves ε̂, so by a fixed variance its rows are those of the simple one.",
+        f"full, the terms between at {draws} random steps of each image; ± is the standard error over images. In "
+        "the hybrid objective L_simple alone moves ε̂, so by a fixed variance its rows are those of the simple one.",
         best={f"{n} steps": "min" for n in chains},
     )
     report.figure(
