@@ -33,17 +33,20 @@ class Drawer:
         self._denoise, self._shape = denoise, shape
         self._counter, self._steps = Counter(), {}
 
-    def __call__(self, process: GaussianProcess, params: Any, sampler: Sampler, times: np.ndarray) -> Drawn:
-        """The samples at the end of a grid, from the prior at its first time."""
+    def __call__(
+        self, process: GaussianProcess, params: Any, sampler: Sampler, times: np.ndarray, index: int = 0
+    ) -> Drawn:
+        """The samples at the end of a grid, from the prior at its first time; every index has keys of its own."""
+        keys = fold_in(self.keys, index) if index else self.keys
         before = self._counter.calls
         if sampler not in self._steps:
             self._steps[sampler] = jax.jit(partial(self._step, sampler))
-        x = prior_noise(self.keys, process, self._shape, times[0])
+        x = prior_noise(keys, process, self._shape, times[0])
         carry = sampler.init(x)
-        for index, (t, s) in enumerate(pairwise(np.float32(times)), start=1):
-            x, carry = self._steps[sampler](process, params, index, t, s, x, carry)
+        for i, (t, s) in enumerate(pairwise(np.float32(times)), start=1):
+            x, carry = self._steps[sampler](process, params, keys, i, t, s, x, carry)
         return Drawn(np.asarray(x), self._counter.calls - before)
 
-    def _step(self, sampler, process, params, index, t, s, x, carry):
+    def _step(self, sampler, process, params, keys, i, t, s, x, carry):
         denoise = self._counter.around(self._denoise(process, params))
-        return sampler.step(fold_in(self.keys, index), process, denoise, t, s, x, carry)
+        return sampler.step(fold_in(keys, i), process, denoise, t, s, x, carry)

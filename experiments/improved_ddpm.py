@@ -96,6 +96,8 @@ class Config:
     """Random steps at which the bound's terms are looked at, for each image."""
     skipped: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
     """Shares of the reverse chain to skip."""
+    sets: int = 3
+    """Sets of samples that say whether skipping a fifth harms."""
     checkpoint_every: int = 1000
     seed: int = 0
     progress: bool = True
@@ -112,10 +114,10 @@ class Config:
                 raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}")
         if self.stem_steps < 0:
             raise ValueError(f"--stem-steps must be at least 0, got {self.stem_steps}")
-        if self.samples < 20 or self.bound_images < 2:
+        if self.samples < 20 or self.bound_images < 2 or self.sets < 2:
             raise ValueError(
-                f"the figures show 20 samples, an error bar takes 2 images: got --samples {self.samples} and "
-                f"--bound-images {self.bound_images}"
+                f"the figures show 20 samples, an error bar takes 2 images and 2 sets: got --samples {self.samples}, "
+                f"--bound-images {self.bound_images} and --sets {self.sets}"
             )
         for name in ("sampling_steps", "chains"):
             lengths = getattr(self, name)
@@ -138,7 +140,8 @@ PRESETS = {
     "smoke": Config(
         preset="smoke", images=400, channels=8, multipliers=(1,), timesteps=20,
         cosine=("hybrid", "bound", "sigmoid"), stem_steps=4, steps=6, batch_size=8, judge_steps=4, samples=20,
-        sampling_steps=(4, 5), chains=(5, 20), bound_images=8, bound_draws=2, skipped=(0.0, 0.2), checkpoint_every=3,
+        sampling_steps=(4, 5), chains=(5, 20), bound_images=8, bound_draws=2, skipped=(0.0, 0.2), sets=2,
+        checkpoint_every=3,
     ),
     "paper": Config(
         preset="paper", images=89_400, channels=128, multipliers=(1, 2, 2), timesteps=4000,
@@ -308,7 +311,7 @@ def main(config: Config) -> Path:
     samples.compare(report, models, draws, quality, config.sampling_steps)
     report.section("Skipping the first part of the reverse chain")
     hybrid = {kind: models[f"{kind}, hybrid"] for kind in both}
-    samples.skipping(report, hybrid, draws[True], quality, config.sampling_steps[-1], config.skipped)
+    samples.skipping(report, hybrid, draws[True], quality, config.sampling_steps[-1], config.skipped, config.sets)
     path = report.save(directory)
     print(f"report: {path}")
     return path

@@ -43,7 +43,7 @@ class Config:
     """Sprites to render."""
     channels: int = 16
     """Channels of the U-Net's first level."""
-    multipliers: tuple[int, ...] = (1, 2, 2)
+    multipliers: tuple[int, ...] = (1, 2, 4)
     """Channels of each level, in multiples of the first."""
     blocks: int = 1
     """Residual blocks of each level."""
@@ -55,7 +55,7 @@ class Config:
     """−log SNR at t = 1."""
     features: int = 1024
     """Hidden units of the monotone network that is the schedule's shape."""
-    steps: int = 1300
+    steps: int = 3000
     """Training steps of each model."""
     batch_size: int = 32
     learning_rate: float = 2e-3

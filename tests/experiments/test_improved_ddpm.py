@@ -12,8 +12,10 @@ import pytest
 from oracles import gaussian_denoiser
 
 from experiments import improved_ddpm
-from experiments.improved_ddpm_bounds import Bounds
+from experiments import improved_ddpm_bounds as bounds
+from experiments import improved_ddpm_samples as samples
 from jaxgen.diffusion import discrete, linear_betas, times, variational_bound
+from jaxgen.metrics import Estimate
 
 pytestmark = pytest.mark.filterwarnings("ignore:Fréchet distance of 64-dimensional")
 
@@ -59,7 +61,7 @@ def test_bounds_at_random_steps_are_those_of_the_whole_chain(n):
     images = np.round((rng.normal(0.2, 0.3, (400, 2, 2, 1)).clip(-1, 1) + 1) * 127.5) / 127.5 - 1
     images = jnp.asarray(images, jnp.float32)
     denoise = lambda process, params: gaussian_denoiser(process, 0.2, 0.3)
-    found = Bounds(images, draws=40, seed=1)(denoise, model, n)
+    found = bounds.Bounds(images, draws=40, seed=1)(denoise, model, n)
     grid = times.subset_grid(60, n)
     for variance in ("small", "large"):
         whole = np.mean(
@@ -78,6 +80,39 @@ def test_bounds_at_random_steps_are_those_of_the_whole_chain(n):
         assert abs(gap.mean()) < 4 * error
 
 
+def test_mean_terms_are_those_over_steps_however_steps_were_drawn():
+    """A step drawn often counts no more: of terms t² at 1000 steps, drawn with p ∝ 1 + 9t."""
+    grid = np.arange(1, 1001) / 1000
+    p = (1 + 9 * grid) / np.sum(1 + 9 * grid)
+    drawn = np.random.default_rng(0).choice(1000, (40, 1000), p=p)
+    middles, means = bounds.mean_terms(grid[drawn], grid[drawn] ** 2, 1 / p[drawn])
+    np.testing.assert_allclose(middles, np.arange(0.025, 1, 0.05), rtol=1e-12)
+    part = np.minimum((grid * 20).astype(int), 19)
+    exact = [np.mean(grid[part == k] ** 2) for k in range(20)]
+    # within a part of 50 steps t² spreads by up to 1.7 times its mean, over some 500 to 3800 draws
+    np.testing.assert_allclose(means[1:], exact[1:], rtol=0.03)
+
+
+def test_networks_are_ranked_by_paired_differences():
+    rng = np.random.default_rng(0)
+    image = rng.normal(4, 1, 100)  # images differ far more than networks do
+    found = {
+        "second": {"small": image + 0.1 + rng.normal(0, 0.01, 100), "learned": image + 0.3},
+        "first": {"small": image + 2, "large": image},
+    }
+    told = bounds.ranked(found)
+    assert told.startswith(f"first {image.mean():.2f} (large), second +0.")
+    gap, error = map(float, re.search(r"second \+(\S+) ± (\S+) \(small\)", told).groups())
+    assert abs(gap - 0.1) < 0.005
+    assert error == 0.001
+
+
+def test_harm_is_a_factor_beyond_its_error():
+    assert samples.factor(Estimate(np.log(2.0), 0.1)) == "2 ± 0.2 (harmful)"
+    assert samples.factor(Estimate(np.log(2.0), 0.5)) == "2 ± 1 (harmless)"
+    assert samples.factor(Estimate(np.log(0.5), 0.1)) == "0.5 ± 0.05 (harmless)"
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -86,6 +121,8 @@ def test_bounds_at_random_steps_are_those_of_the_whole_chain(n):
         ({"sampling_steps": (501,)}, "subsets of 2 to T"),
         ({"cosine": ("simple",)}, "hybrid must be"),
         ({"samples": 5}, "20 samples"),
+        ({"sets": 1}, "2 sets"),
+        ({"stem_steps": -1}, "--stem-steps must be at least 0"),
         ({"steps": 0}, "--steps must be at least 1"),
     ],
 )

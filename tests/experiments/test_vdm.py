@@ -47,6 +47,26 @@ def test_other_shapes_rise_between_the_same_ends(shape):
     assert np.all(np.diff(gamma) > 0)
 
 
+def test_a_fall_is_told_as_far_as_it_is_beyond_chance():
+    rng = np.random.default_rng(0)
+    image = rng.normal(5, 2, 100)  # images differ far more than numbers of steps do
+    clear, same = image + rng.normal(0.5, 0.1, 100), image + rng.normal(0, 0.1, 100)
+    assert figures.falls({10: clear + 1, 30: clear, 100: image}) == "The bound falls with every T tried"
+    told = figures.falls({10: clear, 30: same, 100: image, 300: image - 1})
+    assert told == "The bound falls with every T tried up to 30, and from there to 100 not beyond chance"
+    assert figures.falls({10: same, 30: image}) == "From T = 10 to 30 the bound does not fall beyond chance"
+
+
+def test_ratio_of_means_has_the_error_that_repetition_shows():
+    rng = np.random.default_rng(0)
+    shared = rng.normal(0, 0.5, (2000, 100))
+    a, b = 2 + shared + rng.normal(0, 0.5, shared.shape), 4 + shared
+    found = [figures.ratio_of_means(*pair) for pair in zip(a, b, strict=True)]
+    ratios = [one.mean for one in found]
+    assert abs(np.mean(ratios) - 0.5) < 4 * np.std(ratios) / 2000**0.5 + 1e-3  # the ratio's own bias is of order 1/n
+    assert np.mean([one.error for one in found]) == pytest.approx(np.std(ratios), rel=0.05)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
