@@ -71,7 +71,7 @@ class Config:
     """Steps T of the finite losses."""
     ode_images: int = 16
     """Held-out images whose likelihood by the probability-flow ODE is computed."""
-    sampling_steps: int = 50
+    sampling_steps: int = 250
     checkpoint_every: int = 1000
     seed: int = 0
     progress: bool = True
