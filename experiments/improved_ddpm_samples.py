@@ -12,6 +12,7 @@ from jaxgen.diffusion import GaussianProcess, perturb
 from jaxgen.diffusion.times import subset_grid
 from jaxgen.metrics import Estimate, estimate
 from jaxgen.report import Report, curves, image_grid, panels, strip
+from jaxgen.report.numbers import readable
 from jaxgen.samplers import ddim, ddpm
 
 _SMALL, _LARGE, _LEARNED, _DDIM = "small variance", "large variance", "learned variance", "DDIM"
@@ -182,6 +183,6 @@ def skipping(
 
 def factor(log_ratio: Estimate) -> str:
     """A ratio of distances by its logarithm, with its error, and whether that is harm: more than two errors above 1."""
-    ratio = np.exp(log_ratio.mean)
+    ratio = float(np.exp(log_ratio.mean))
     harm = "harmful" if log_ratio.mean > 2 * log_ratio.error else "harmless"
-    return f"{ratio:.2g} ± {ratio * log_ratio.error:.1g} ({harm})"
+    return f"{readable((ratio, ratio * log_ratio.error), 2)} ({harm})"

@@ -5,38 +5,28 @@ question on the reverse SDE and its corrector. In x/alpha and sigma/alpha the th
 denoiser serves them all, sampled in every way at equal cost; `--separate` trains one per process, as the paper does.
 """
 
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from experiments import launch
 from experiments import score_sde_samplers as samplers
 from experiments import score_sde_solvers as solvers
 from experiments.features import Quality, train_judge
 from experiments.images import load, source
-from experiments.training import train_network
-from jaxgen.data import dequantise, to_uint8
+from experiments.score_model import Model, train
+from jaxgen.data import to_uint8
 from jaxgen.diffusion import (
-    Denoiser,
     GaussianProcess,
-    denoiser,
-    denoising_loss,
-    edm,
-    edm_preconditioning,
     sub_vp,
-    times,
     ve,
     vp,
-    weighting,
 )
 from jaxgen.nets import UNet
 from jaxgen.report import Report, image_grid
-from jaxgen.training import History
 
 
 @dataclass(frozen=True)
@@ -129,22 +119,6 @@ PRESETS = {
 }  # fmt: skip
 
 
-class Model(NamedTuple):
-    """A trained score model of one process, and what it takes to evaluate it."""
-
-    process: GaussianProcess
-    net: UNet
-    params: Any
-    sigma_data: float
-    shape: tuple[int, ...]
-    history: History
-
-    def denoise(self, params: Any) -> Denoiser:
-        """The denoiser with these parameters, which stay an argument of what is compiled."""
-        network = edm_preconditioning(self.process, partial(self.net.apply, params), self.sigma_data)
-        return denoiser(self.process, network, predicts="x0")
-
-
 def processes() -> dict[str, GaussianProcess]:
     """The three SDEs with the constants of Song et al. 2021, VE as wide as EDM's levels.
 
@@ -152,40 +126,6 @@ def processes() -> dict[str, GaussianProcess]:
     largest distance (NCSNv2's rule for VE's last sigma).
     """
     return {"VE": ve(0.01, 80.0), "VP": vp(), "sub-VP": sub_vp()}
-
-
-def train(
-    config: Config, process: GaussianProcess | None, steps: int, seed: int, train_images, held_out, directory: Path
-) -> Model:
-    """A score model of a process, or of EDM's noise levels where that is None; the images are dequantised anew.
-
-    The paper's objective is the error in ε at t uniform on [1e-5, 1]; EDM's weighs the error in x0 at ln σ normal.
-    """
-    shape, net = train_images.shape[1:], UNet(config.channels, config.multipliers)
-    sigma_data = float(np.sqrt(np.mean(np.square(train_images[:5000] / 127.5 - 1))))
-    params = _init(net, jax.random.key(seed, impl="rbg"), jnp.zeros((1, *shape)), jnp.zeros(1))
-    if process is None:
-        process = edm()
-        objective = {"weighting": weighting.edm(sigma_data), "times": times.log_normal(process, -0.8, 1.6)}
-    else:
-        objective = {"weighting": weighting.simple(), "times": times.uniform()}
-
-    def loss(key, params, batch):
-        loss_key, *keys = jax.random.split(key, len(batch[0]) + 1)
-        x0 = dequantise(jnp.stack(keys), batch[0])
-        network = edm_preconditioning(process, partial(net.apply, params), sigma_data)
-        return denoising_loss(loss_key, process, network, x0, predicts="x0", **objective)
-
-    trained = train_network(
-        replace(config, steps=steps), params, loss, (train_images,), directory, seed=seed,
-        held_out_loss=lambda params: jnp.mean(loss(jax.random.key(1), params, (held_out,))),
-    )  # fmt: skip
-    return Model(process, net, trained.averaged, sigma_data, shape, trained.history)
-
-
-@partial(jax.jit, static_argnums=0)
-def _init(net: UNet, *args: jax.Array) -> Any:
-    return net.init(*args)
 
 
 def train_all(config: Config, kinds: dict[str, GaussianProcess], *data: Any, directory: Path) -> tuple[dict, Model]:

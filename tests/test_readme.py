@@ -71,7 +71,44 @@ def test_a_sampler_of_ones_own(example):
     assert errors[1] < errors[0] / 2.8
 
 
-@pytest.mark.parametrize("block", BLOCKS[4:], ids=["nnx", "equinox"])
+def test_guidance_asks_for_one_half_of_the_circle(example):
+    names = dict(example)
+    exec(BLOCKS[4], names)
+    params = names["labelled"].init(jax.random.key(0), jnp.zeros((1, 2)), jnp.zeros(1), jnp.zeros(1, int))
+    state = training.create_state(jax.random.key(1), params, names["optimizer"])
+    step = training.make_train_step(names["loss"], names["optimizer"])
+    for i in range(1500):
+        angle = 2 * jnp.pi * jax.random.uniform(jax.random.key(i), (256,))
+        state, _ = step(state, jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=-1))
+    keys, labels = jax.random.split(jax.random.key(2), 500), jnp.arange(500) % 2
+
+    def right_half(scale):
+        """x of samples that should lie on the right, −x of those that should lie on the left."""
+        denoise = names["guided"](state.ema, labels, scale)
+        x = np.asarray(samplers.sample(keys, names["process"], denoise, samplers.ddim(), names["times"], (2,)))
+        assert on_the_circle(x)
+        return x[:, 0] * np.where(labels == 1, 1, -1)
+
+    unconditional, conditional, guided = (right_half(scale) for scale in (0.0, 1.0, 2.0))
+    assert abs((unconditional > 0).mean() - 0.5) < 0.12
+    assert (conditional > -0.05).mean() > 0.9
+    assert (guided > -0.05).mean() > 0.95
+    # what is guided keeps away from the other half
+    assert np.percentile(guided, 10) > np.percentile(conditional, 10)
+
+
+def test_an_unconditional_model_fills_in_what_is_missing(example):
+    """Where the first coordinate of a point on the unit circle is .6, the second is ±.8."""
+    names = dict(example)
+    exec(BLOCKS[1], names)
+    exec(BLOCKS[5], names)
+    x = np.asarray(names["filled"])
+    np.testing.assert_array_equal(x[:, 0], np.float32(0.6))
+    assert abs(np.median(np.abs(x[:, 1])) - 0.8) < 0.1
+    assert 0.25 < (x[:, 1] > 0).mean() < 0.75
+
+
+@pytest.mark.parametrize("block", BLOCKS[6:], ids=["nnx", "equinox"])
 def test_other_networks_train_and_sample(example, block):
     names = dict(example)
     exec(block, names)
@@ -96,5 +133,5 @@ def test_other_networks_train_and_sample(example, block):
 
 
 def test_the_readme_is_short_enough_to_read():
-    assert len(BLOCKS) == 6
+    assert len(BLOCKS) == 8
     assert len([line for line in BLOCKS[0].splitlines() if line.strip()]) <= 17

@@ -1,5 +1,15 @@
 """Datasets rendered, loaded or drawn from a known density, splits and the input pipeline."""
 
+from jaxgen.data.captcha import (
+    CaptchaStyle,
+    decode_texts,
+    encode_texts,
+    held_out_texts,
+    load_captchas,
+    render_captchas,
+    render_texts,
+    split_by_text,
+)
 from jaxgen.data.dataset import ImageDataset, to_float, to_uint8
 from jaxgen.data.dequantise import dequantise
 from jaxgen.data.files import load_images
@@ -11,17 +21,25 @@ from jaxgen.data.toys import checkerboard, moons, ring, spirals, swiss_roll
 
 __all__ = [
     "Batches",
+    "CaptchaStyle",
     "GaussianMixture",
     "ImageDataset",
     "checkerboard",
+    "decode_texts",
     "dequantise",
+    "encode_texts",
+    "held_out_texts",
+    "load_captchas",
     "load_images",
     "moons",
+    "render_captchas",
     "render_sprites",
+    "render_texts",
     "ring",
     "seminar_mixture",
     "spirals",
     "split_by_content",
+    "split_by_text",
     "student_mixture",
     "swiss_roll",
     "to_float",

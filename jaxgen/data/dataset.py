@@ -10,15 +10,15 @@ from jaxtyping import Float32, Shaped, UInt8
 
 @dataclass(frozen=True, eq=False)
 class ImageDataset:
-    """Images with optional class labels.
+    """Images with optional labels: a class each, or a text each.
 
     Attributes:
         images: (N, H, W, C) with C in {1, 3, 4}: uint8 in [0, 255], or floating point.
-        labels: (N,) integers from 0, or None.
-        label_names: one name per class, or () where the classes have none.
+        labels: (N,) integers from 0, one class per image, or (N, L), one token per character of its text; or None.
+        label_names: one name per class or token, or () where they have none.
 
     Raises:
-        ValueError: no images, not (N, H, W, C), labels of another length or out of the range of `label_names`.
+        ValueError: no images, not (N, H, W, C), labels of another shape or out of the range of `label_names`.
         TypeError: images neither uint8 nor floating point, or labels not integers.
     """
 
@@ -40,7 +40,7 @@ class ImageDataset:
 
     @property
     def num_classes(self) -> int:
-        """Number of classes: of the names if there are any, else the highest label + 1; 0 without labels."""
+        """Number of classes or tokens: of the names if there are any, else the highest label + 1; 0 without labels."""
         if self.labels is None:
             return 0
         return len(self.label_names) or int(self.labels.max()) + 1
@@ -114,9 +114,11 @@ def _check_images(images: np.ndarray) -> None:
 def _check_labels(labels: np.ndarray, count: int, names: tuple[str, ...]) -> None:
     if not isinstance(labels, np.ndarray) or not np.issubdtype(labels.dtype, np.integer):
         kind = getattr(labels, "dtype", type(labels).__name__)
-        raise TypeError(f"labels are {kind}; expected a numpy array of integers (N,).")
-    if labels.shape != (count,):
-        raise ValueError(f"labels have shape {labels.shape}; expected ({count},), one for each image.")
+        raise TypeError(f"labels are {kind}; expected a numpy array of integers (N,) or (N, L).")
+    if labels.ndim not in (1, 2) or len(labels) != count or not labels.size:
+        raise ValueError(
+            f"labels have shape {labels.shape}; expected ({count},), one for each image, or ({count}, L), a text each."
+        )
     lowest, highest = int(labels.min()), int(labels.max())
     if lowest < 0:
         raise ValueError(f"the lowest label is {lowest}; labels start at 0.")

@@ -35,17 +35,14 @@ def read_image_files(
         ValueError: an unknown subset, images at different depths, an unreadable or 16-bit image, or images whose size
             (after `transform`) is not `size`, or not the first one's.
     """
-    pillow = import_pillow()
     found: dict[PurePosixPath, np.ndarray] = {}
     folders: set[str] = set()
     expected = None if size is None else ((size, size), "size asked for")
-    for name, open_file in _tar_entries(path) if is_tar(path) else _folder_entries(path):
-        if name.suffix.lower() not in IMAGE_SUFFIXES or any(part.startswith((".", "__MACOSX")) for part in name.parts):
-            continue
+    for name, open_file in image_entries(path):
         folders.update(name.parts[:-1])
         if subset is not None and subset not in name.parts[:-1]:
             continue
-        image = _decode(pillow, open_file, f"{path}/{name}")
+        image = decode_image(open_file, f"{path}/{name}")
         image = image if transform is None else transform(image)
         expected = expected or (image.shape[:2], f"size of {name}")
         if image.shape[:2] != expected[0]:
@@ -59,7 +56,15 @@ def read_image_files(
     if not found:
         raise FileNotFoundError(f"{path} holds no images; looked at all depths for {', '.join(IMAGE_SUFFIXES)}.")
     names = sorted(found)
-    return _stack([found[name] for name in names]), *_labels_from_folders(path, names)
+    return stack_images([found[name] for name in names]), *_labels_from_folders(path, names)
+
+
+def image_entries(path: Path) -> Entries:
+    """Yield the name of every image below a folder or in a tar, and how to open it; hidden files are passed over."""
+    for name, open_file in _tar_entries(path) if is_tar(path) else _folder_entries(path):
+        hidden = any(part.startswith((".", "__MACOSX")) for part in name.parts)
+        if name.suffix.lower() in IMAGE_SUFFIXES and not hidden:
+            yield name, open_file
 
 
 def _labels_from_folders(path: Path, names: list[PurePosixPath]) -> tuple[np.ndarray | None, tuple[str, ...]]:
@@ -92,10 +97,21 @@ def _tar_entries(path: Path) -> Entries:
         raise ValueError(f"{path} is not a readable tar ({error}): it may be cut short; fetch it again.") from error
 
 
-def _decode(pillow, open_file: Callable[[], IO[bytes]], name: str) -> np.ndarray:
-    """Return (H, W, 1) for a grey image and (H, W, 3) for a coloured one."""
+def decode_image(open_file: Callable[[], IO[bytes]], name: str, sides: tuple[int, int] | None = None) -> np.ndarray:
+    """Return (H, W, 1) for a grey image and (H, W, 3) for a coloured one, transparent pixels laid on white.
+
+    Raises:
+        ValueError: an unreadable or 16-bit image, or a side below `sides[0]` or above `sides[1]` pixels, which is
+            found out before any pixel is decoded.
+    """
+    pillow = import_pillow()
     try:
         with open_file() as file, pillow.open(file) as opened:
+            if sides and not sides[0] <= min(opened.size) <= max(opened.size) <= sides[1]:
+                raise ValueError(
+                    f"{name} has {_size(opened.size[::-1])} pixels; expected sides of {sides[0]} to {sides[1]}: "
+                    "remove or resize it."
+                )
             opened.load()
             image = opened
             if image.mode.startswith(("I", "F")):
@@ -105,12 +121,16 @@ def _decode(pillow, open_file: Callable[[], IO[bytes]], name: str) -> np.ndarray
                 image = image.convert("RGBA")
                 image = pillow.alpha_composite(pillow.new("RGBA", image.size, "white"), image)
             pixels = np.asarray(image.convert("L" if grey else "RGB"))
-    except (OSError, SyntaxError, EOFError, tarfile.TarError, lzma.LZMAError, zlib.error) as error:
+    except (
+        *(OSError, SyntaxError, EOFError, pillow.DecompressionBombError),
+        *(tarfile.TarError, lzma.LZMAError, zlib.error),
+    ) as error:
         raise ValueError(f"{name} is not a readable image ({error}): remove or replace it.") from error
     return pixels[..., None] if grey else pixels
 
 
-def _stack(images: list[np.ndarray]) -> np.ndarray:
+def stack_images(images: list[np.ndarray]) -> np.ndarray:
+    """Stack images of one size; grey ones get three channels where others have colour."""
     channels = max(image.shape[-1] for image in images)
     out = np.empty((len(images), *images[0].shape[:2], channels), np.uint8)
     for target, image in zip(out, images, strict=True):

@@ -6,41 +6,53 @@ from jaxtyping import Shaped
 FILTERS = ("nearest", "box", "bilinear", "bicubic", "lanczos")
 
 
-class SquareResize:
-    """Crop an image to its central square and resize that to `size`×`size` pixels.
+class Resize:
+    """Resize images to height×width pixels, stretching them if their shape is another.
 
     The filters are Pillow's: "nearest" picks pixels, the others average over what shrinks into a pixel. "box" keeps
     pixel art crisp at whole factors, "bicubic" is the usual choice for photographs.
     """
 
-    def __init__(self, size: int, resize_filter: str):
+    def __init__(self, height: int, width: int, resize_filter: str):
         """Take the size in pixels and the filter.
 
         Raises:
-            ValueError: size below 1, or an unknown filter.
+            ValueError: a side below 1, or an unknown filter.
             ImportError: Pillow is not installed.
         """
-        if size < 1:
+        if min(height, width) < 1:
+            size = height if height == width else f"{height}×{width}"
             raise ValueError(f"resize is {size}; expected a height and width of at least 1 pixel.")
         if resize_filter not in FILTERS:
             raise ValueError(f"resize_filter is {resize_filter!r}; expected one of {FILTERS}.")
         self._pillow = import_pillow()
-        self._size = size
+        self._size = height, width
         self._filter = self._pillow.Resampling[resize_filter.upper()]
 
-    def __call__(self, image: Shaped[np.ndarray, "h w c"]) -> Shaped[np.ndarray, "size size c"]:
+    def __call__(self, image: Shaped[np.ndarray, "h w c"]) -> Shaped[np.ndarray, "height width c"]:
         """Resize one image of uint8 or floats, keeping its dtype."""
-        height, width = image.shape[:2]
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        square = image[top : top + side, left : left + side]
-        return np.stack([self._resize_plane(square[..., c]) for c in range(square.shape[-1])], axis=-1)
+        return np.stack([self._resize_plane(image[..., c]) for c in range(image.shape[-1])], axis=-1)
 
     def _resize_plane(self, plane: np.ndarray) -> np.ndarray:
         values = np.ascontiguousarray(plane if plane.dtype == np.uint8 else plane.astype(np.float32))
-        resized = np.asarray(self._pillow.fromarray(values).resize((self._size, self._size), self._filter))
+        resized = np.asarray(self._pillow.fromarray(values).resize(self._size[::-1], self._filter))
         # Bicubic and Lanczos overshoot at edges; Pillow clips that for uint8 alone.
         return np.clip(resized, values.min(), values.max()).astype(plane.dtype)
+
+
+class SquareResize:
+    """Crop an image to its central square and resize that to `size`×`size` pixels, as `Resize` does."""
+
+    def __init__(self, size: int, resize_filter: str):
+        """Take the size in pixels and the filter; raises as `Resize` does."""
+        self._resize = Resize(size, size, resize_filter)
+
+    def __call__(self, image: Shaped[np.ndarray, "h w c"]) -> Shaped[np.ndarray, "size size c"]:
+        """Crop and resize one image of uint8 or floats, keeping its dtype."""
+        height, width = image.shape[:2]
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        return self._resize(image[top : top + side, left : left + side])
 
 
 def import_pillow():

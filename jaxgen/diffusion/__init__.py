@@ -1,6 +1,6 @@
-"""Gaussian diffusion: processes, predictions, denoisers, losses, bounds, times, ladders, flows and likelihoods."""
+"""Gaussian diffusion: processes, denoisers, guidance, inverse problems, losses, bounds, times, flows, likelihoods."""
 
-from jaxgen.diffusion import decoder, importance, ncsn, times, weighting
+from jaxgen.diffusion import decoder, guidance, importance, inverse, ncsn, times, weighting
 from jaxgen.diffusion.betas import cosine_betas, linear_betas, zero_terminal_snr
 from jaxgen.diffusion.bound import Bound, bound_term, variational_bound
 from jaxgen.diffusion.denoiser import Denoiser, Network, denoiser, dynamic_threshold, edm_preconditioning
@@ -50,9 +50,11 @@ __all__ = [
     "exact_divergence",
     "gamma_conditioned",
     "gaussian_kl",
+    "guidance",
     "hutchinson",
     "hybrid_loss",
     "importance",
+    "inverse",
     "learned",
     "linear_betas",
     "log_likelihood",

@@ -7,10 +7,11 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Float, Shaped
 
-from jaxgen.nets.attention import SelfAttention
-from jaxgen.nets.embedding import TimeConditionEmbedding
+from jaxgen.nets.attention import CrossAttention, SelfAttention
+from jaxgen.nets.embedding import EmbeddingMLP, TimeConditionEmbedding
 from jaxgen.nets.normalization import GroupNorm
 from jaxgen.nets.resampling import image_size, upsample_nearest
+from jaxgen.nets.sequence import SequenceEmbedding
 
 
 class ResidualBlock(nn.Module):
@@ -44,11 +45,15 @@ class UNet(nn.Module):
     or EDM's c_noise. `cond` follows `condition_vector`: labels with `num_classes`, vectors with `cond_dim`. The output
     is zero at initialisation. Level i has `channels`·`multipliers`[i] channels, `blocks` residual blocks (one more on
     the way up) and half the size of level i-1, rounded up: every size from 2^(levels-1) works, square or not. Blocks at
-    `attention_levels` attend; negative levels count from the coarsest, to which the middle block belongs. Dropout needs
-    `train=True` and an rng named "dropout". With `dtype=jnp.bfloat16` convolutions and attention compute in bfloat16;
-    parameters, norms, embeddings and the output layer stay float32.
-    Raises ValueError for a level out of range, images too small or not (b, h, w, c) floats, and t or cond of a wrong
-    shape or dtype.
+    `attention_levels` attend, which costs the square of a level's pixels; negative levels count from the coarsest, to
+    which the middle block belongs. Dropout needs `train=True` and an rng named "dropout". With `dtype=jnp.bfloat16`
+    convolutions and attention compute in bfloat16; parameters, norms, embeddings and the output layer stay float32.
+
+    With `num_tokens` and `sequence_length`, `cond` is a text per example, integers (b, sequence_length) that follow
+    `sequence_tokens`. Its embeddings join the time embedding, concatenated and projected, if `sequence_vector`; blocks
+    at `cross_attention_levels` attend to them, at little cost on any level.
+    Raises ValueError for a level out of range, images too small or not (b, h, w, c) floats, t or cond of a wrong
+    shape or dtype, and settings of texts that contradict each other.
     """
 
     channels: int = 64
@@ -62,6 +67,10 @@ class UNet(nn.Module):
     dropout: float = 0.0
     max_groups: int = 32
     dtype: DTypeLike | None = None
+    num_tokens: int | None = None
+    sequence_length: int | None = None
+    sequence_vector: bool = True
+    cross_attention_levels: Sequence[int] = ()
 
     @nn.compact
     def __call__(
@@ -74,7 +83,8 @@ class UNet(nn.Module):
     ) -> Float[Array, "b h w out"]:
         """Evaluate the network."""
         x = jnp.asarray(x)
-        attends = self._attends()
+        attends, reads = self._levels("attention_levels"), self._levels("cross_attention_levels")
+        self._check_sequence()
         levels = len(attends)
         if min(image_size(x)) < 2 ** (levels - 1):
             raise ValueError(
@@ -82,17 +92,28 @@ class UNet(nn.Module):
                 f"{2 ** (levels - 1)}, got {x.shape[1]}×{x.shape[2]}; use fewer multipliers"
             )
         embedding = TimeConditionEmbedding(4 * self.channels, self.num_classes, self.cond_dim, name="embedding")
-        emb = nn.silu(embedding(t, cond, x.shape[0]))
+        if self.num_tokens is None:
+            emb, text = embedding(t, cond, x.shape[0]), None
+        else:
+            features = 4 * self.channels
+            text = SequenceEmbedding(features, self.num_tokens, self.sequence_length, name="text")(cond, x.shape[0])
+            emb = embedding(t, None, x.shape[0])
+            if self.sequence_vector:
+                emb += EmbeddingMLP(features, name="text_vector")(text.reshape(x.shape[0], -1))
+        emb = nn.silu(emb)
 
         widths = [self.channels * multiplier for multiplier in self.multipliers]
 
         def conv(h, features, name, strides=1):
             return nn.Conv(features, (3, 3), strides, dtype=self.dtype, name=name)(h)
 
-        def block(h, level, name, attend):
+        def block(h, level, name, attend, read):
             h = ResidualBlock(widths[level], self.dropout, self.max_groups, self.dtype, name=name)(h, emb, train=train)
             if attend:
                 h = SelfAttention(self.head_channels, self.max_groups, self.dtype, name=f"{name}_attention")(h)
+            if read:
+                cross = CrossAttention(self.head_channels, self.max_groups, self.dtype, name=f"{name}_cross_attention")
+                h = cross(h, text)
             return h
 
         h = conv(x, widths[0], "in")
@@ -102,15 +123,16 @@ class UNet(nn.Module):
                 h = conv(h, widths[level - 1], f"downsample_{level}", strides=2)
                 skips.append(h)
             for i in range(self.blocks):
-                h = block(h, level, f"down_{level}_{i}", attends[level])
+                h = block(h, level, f"down_{level}_{i}", attends[level], reads[level])
                 skips.append(h)
 
-        h = block(h, levels - 1, "middle_0", attends[-1])
-        h = block(h, levels - 1, "middle_1", False)
+        h = block(h, levels - 1, "middle_0", attends[-1], reads[-1])
+        h = block(h, levels - 1, "middle_1", False, False)
 
         for level in reversed(range(levels)):
             for i in range(self.blocks + 1):
-                h = block(jnp.concatenate([h, skips.pop()], axis=-1), level, f"up_{level}_{i}", attends[level])
+                h = jnp.concatenate([h, skips.pop()], axis=-1)
+                h = block(h, level, f"up_{level}_{i}", attends[level], reads[level])
             if level > 0:
                 # A level of odd size was halved to the next larger integer: cut the surplus row and column.
                 h = upsample_nearest(h)[:, : skips[-1].shape[1], : skips[-1].shape[2]]
@@ -121,12 +143,27 @@ class UNet(nn.Module):
         out_channels = x.shape[-1] if self.out_channels is None else self.out_channels
         return nn.Conv(out_channels, (3, 3), kernel_init=nn.initializers.zeros, name="out")(h)
 
-    def _attends(self) -> list[bool]:
-        """For each level, whether it attends."""
-        levels = len(self.multipliers)
+    def _levels(self, name: str) -> list[bool]:
+        """For each level, whether it is among those that the setting `name` lists."""
+        levels, listed = len(self.multipliers), getattr(self, name)
         if levels == 0:
             raise ValueError("multipliers must name at least one level, got none")
-        if outside := [i for i in self.attention_levels if not -levels <= i < levels]:
-            raise ValueError(f"attention_levels {outside} out of range: multipliers give levels 0 to {levels - 1}")
-        chosen = {i % levels for i in self.attention_levels}
+        if outside := [i for i in listed if not -levels <= i < levels]:
+            raise ValueError(f"{name} {outside} out of range: multipliers give levels 0 to {levels - 1}")
+        chosen = {i % levels for i in listed}
         return [level in chosen for level in range(levels)]
+
+    def _check_sequence(self) -> None:
+        """Refuse settings of texts that contradict each other."""
+        if (self.num_tokens is None) != (self.sequence_length is None):
+            raise ValueError(
+                f"a text needs both num_tokens and sequence_length, got {self.num_tokens} and {self.sequence_length}"
+            )
+        if self.num_tokens is None and self.cross_attention_levels:
+            raise ValueError("cross_attention_levels attend to a text: set num_tokens and sequence_length")
+        if self.num_tokens is not None and (self.num_classes is not None or self.cond_dim is not None):
+            raise ValueError(
+                "set num_tokens for texts, num_classes for labels or cond_dim for vectors, only one of them"
+            )
+        if self.num_tokens is not None and not (self.sequence_vector or self.cross_attention_levels):
+            raise ValueError("nothing reads the text: set sequence_vector or name cross_attention_levels")

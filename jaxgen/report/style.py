@@ -82,7 +82,7 @@ def set_scales(axes: Axes, log_x: bool, log_y: bool) -> None:
             axes.set(**{f"{axis}scale": "log"})
             ticks = getattr(axes, f"{axis}axis")
             ticks.set_major_formatter(_PlainNumbers())
-            ticks.set_minor_formatter(_PlainNumbers(minor_thresholds=(2, 0.5)))
+            ticks.set_minor_formatter(_PlainNumbers(minor_thresholds=(1, 0.5)))
 
 
 def inches(css_pixels: int) -> float:

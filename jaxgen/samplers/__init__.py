@@ -9,6 +9,7 @@ from jaxgen.samplers.euler import euler, euler_maruyama
 from jaxgen.samplers.heun import heun
 from jaxgen.samplers.langevin import annealed_langevin, langevin, langevin_corrector
 from jaxgen.samplers.predictor_corrector import predictor_corrector
+from jaxgen.samplers.projection import projected, resampled
 from jaxgen.samplers.reverse_diffusion import reverse_diffusion
 
 __all__ = [
@@ -31,6 +32,8 @@ __all__ = [
     "langevin_corrector",
     "noise",
     "predictor_corrector",
+    "projected",
+    "resampled",
     "reverse_diffusion",
     "sample",
     "sample_ode",

@@ -21,6 +21,12 @@ def test_length_classes_and_take():
         assert part.label_names == data.label_names
 
 
+def test_texts_are_rows_of_tokens():
+    data = ImageDataset(images(3), np.array([[0, 4], [1, 2], [3, 3]]), tuple("abcde"))
+    assert data.num_classes == 5
+    np.testing.assert_array_equal(data.take(np.array([2, 0])).labels, [[3, 3], [0, 4]])
+
+
 def test_classes_without_names_or_labels():
     assert ImageDataset(images(3), np.array([0, 4, 1])).num_classes == 5
     assert ImageDataset(images(3)).num_classes == 0
@@ -36,6 +42,10 @@ def test_classes_without_names_or_labels():
         ((images(size=8).transpose(0, 3, 1, 2),), ValueError, r"channels-first: pass images.transpose\(0, 2, 3, 1\)"),
         ((images(channels=5),), ValueError, r"C in \(1, 3, 4\)"),
         ((images(), np.zeros(5, int)), ValueError, r"shape \(5,\); expected \(6,\)"),
+        ((images(), np.zeros((5, 2), int)), ValueError, r"shape \(5, 2\); expected \(6,\), .* or \(6, L\)"),
+        ((images(), np.zeros((6, 0), int)), ValueError, r"shape \(6, 0\)"),
+        ((images(), np.zeros((6, 2, 1), int)), ValueError, r"shape \(6, 2, 1\)"),
+        ((images(), np.full((6, 2), 2), ("a", "b")), ValueError, "highest label is 2 but there are 2"),
         ((images(), np.zeros(6)), TypeError, "float64; expected a numpy array of integers"),
         ((images(), [0] * 6), TypeError, None),
         ((images(), np.arange(6) - 1), ValueError, "lowest label is -1"),

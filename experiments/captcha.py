@@ -1,0 +1,197 @@
+"""CAPTCHAs that can be read: a diffusion model of images of text, asked for texts, and judged by a recogniser.
+
+The homework's second practice: a DDPM of CAPTCHAs, unconditional and then conditioned on the text. One network learns
+both, its text being dropped for some examples, so that it can be guided (Ho & Salimans 2022).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments import captcha_report as figures
+from experiments import launch
+from experiments.captcha_reader import train_reader
+from experiments.score_model import train
+from jaxgen.data import (
+    CaptchaStyle,
+    ImageDataset,
+    held_out_texts,
+    load_captchas,
+    render_captchas,
+    render_texts,
+    split_by_content,
+    split_by_text,
+)
+from jaxgen.diffusion import vp
+from jaxgen.nets import UNet
+from jaxgen.report import Report
+
+
+@dataclass(frozen=True)
+class Config:
+    """Train a diffusion model of CAPTCHAs and ask it for texts."""
+
+    preset: Literal["default", "smoke", "paper"] = "default"
+    """default: minutes on 2 cores; smoke: seconds; paper: the homework's size, for a GPU."""
+    data: Path | None = None
+    """Folder or tar of real CAPTCHAs named by their text; without it, CAPTCHAs are rendered."""
+    alphabet: str = "0123456789"
+    """Characters of the rendered texts; of files, those found in their names."""
+    length: int = 3
+    """Characters in a rendered text."""
+    size: tuple[int, int] = (16, 48)
+    """Height and width of the images in pixels."""
+    fonts: tuple[str, ...] = ("DejaVuSans", "DejaVuSerif")
+    dots: int = 4
+    curves: int = 0
+    rotation: float = 10.0
+    """The most that a rendered character is turned, in degrees."""
+    warp: float = 0.1
+    gaps: float = 0.0
+    images: int = 20_000
+    """CAPTCHAs to render for training."""
+    unseen: int = 100
+    """Texts that no training image shows."""
+    channels: int = 16
+    """Channels of the U-Net's first level."""
+    multipliers: tuple[int, ...] = (1, 2, 4)
+    """Channels of each level, in multiples of the first."""
+    cross_attention: tuple[int, ...] = (-2, -1)
+    """Levels whose pixels attend to the text."""
+    drop_text: float = 0.15
+    """Share of training examples that do not see their text."""
+    steps: int = 3000
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+    ema: float = 0.995
+    """Decay of the averaged parameters that are sampled."""
+    reader_steps: int = 1000
+    """Training steps of the recogniser."""
+    requested: int = 100
+    """Texts to ask for, of those seen in training and as many of those not."""
+    scales: tuple[float, ...] = (1.0, 2.0, 4.0)
+    """Scales of guidance; 1 is the conditional model itself."""
+    sampling_steps: int = 20
+    checkpoint_every: int = 1000
+    seed: int = 0
+    progress: bool = True
+    """Show a progress bar."""
+    runs: Path = Path("runs")
+    """Where the run's directory is made."""
+    resume: Path | None = None
+    """Directory of an interrupted run to continue, with its flags."""
+
+    def __post_init__(self) -> None:
+        """Refuse what could only fail after training."""
+        for name in ("steps", "batch_size", "images", "reader_steps", "channels", "sampling_steps", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}")
+        if self.requested < 20:
+            raise ValueError(f"the figures show 20 texts: got --requested {self.requested}")
+        if not self.scales or not all(scale > 0 for scale in self.scales):
+            raise ValueError(f"--scales {self.scales} must be positive: 0 is unconditional and asks for nothing")
+        if not 0 < self.drop_text < 1:
+            raise ValueError(f"--drop-text is a share in (0, 1), got {self.drop_text}: guidance needs both")
+
+    @property
+    def style(self) -> CaptchaStyle:
+        """What rendered CAPTCHAs look like."""
+        return CaptchaStyle(
+            self.alphabet,
+            self.length,
+            self.size,
+            self.fonts,
+            self.dots,
+            self.curves,
+            self.rotation,
+            self.warp,
+            self.gaps,
+        )
+
+
+PRESETS = {
+    "default": Config(),
+    "smoke": Config(
+        preset="smoke", alphabet="47", length=2, size=(12, 24), images=200, unseen=1, channels=8, multipliers=(1, 1),
+        steps=6, batch_size=8, reader_steps=4, requested=20, scales=(1.0, 2.0), sampling_steps=3, checkpoint_every=3,
+    ),
+    "paper": Config(
+        preset="paper", alphabet="0123456789abcdefghijklmnopqrstuvwxyz", length=5, size=(50, 200), dots=30, curves=1,
+        rotation=30.0, warp=0.2, gaps=0.5, images=100_000, unseen=1000, channels=128, multipliers=(1, 2, 2, 2),
+        steps=200_000, batch_size=128, learning_rate=2e-4, ema=0.9999, reader_steps=20_000, requested=1000,
+        scales=(1.0, 1.5, 2.0, 3.0, 5.0), sampling_steps=50, checkpoint_every=5000,
+    ),
+}  # fmt: skip
+
+
+class Data(NamedTuple):
+    """Training images, and held-out ones of texts that training saw and of texts that it did not."""
+
+    train: ImageDataset
+    seen: ImageDataset
+    unseen: ImageDataset
+
+
+def load(config: Config) -> Data:
+    """Rendered CAPTCHAs or real ones; raises ValueError for what could only fail after training."""
+    if config.data is None:
+        texts = held_out_texts(config.unseen, config.alphabet, config.length, config.seed)
+        found = Data(
+            render_captchas(config.images, config.style, config.seed, held_out=texts),
+            render_captchas(1000, config.style, config.seed + 1, held_out=texts),
+            render_texts((texts * -(-1000 // len(texts)))[:1000], config.style, config.seed + 2),
+        )
+    else:
+        rest, unseen = split_by_text(load_captchas(config.data, size=config.size), 0.1, config.seed)
+        found = Data(*split_by_content(rest, 0.1, config.seed), unseen)
+    if len(found.train) < config.batch_size:
+        raise ValueError(f"--batch-size {config.batch_size} exceeds the {len(found.train)} training images: lower it")
+    return found
+
+
+def main(config: Config) -> Path:
+    """Run the exercise and return the path of its report."""
+    with launch.reading_data():
+        data = load(config)
+        letters, length = data.train.num_classes, data.train.labels.shape[1]
+        net = UNet(
+            config.channels, config.multipliers, num_tokens=letters, sequence_length=length,
+            cross_attention_levels=config.cross_attention,
+        )  # fmt: skip
+        jax.eval_shape(
+            net.init, jax.random.key(0), np.zeros((1, *data.train.images.shape[1:]), np.float32), jnp.zeros(1)
+        )
+    directory = launch.begin("captcha", config)
+    report = Report(
+        "CAPTCHAs that can be read",
+        "Can a diffusion model write the texts it is asked for, those never seen in training among them, so that a "
+        "recogniser trained on real images reads them as often as real ones?",
+        launch.command("experiments.captcha"),
+        config,
+    )
+    print(f"{len(data.train)} training images of {length} characters out of {letters}; writing {directory}")
+    reader = train_reader(data.train, steps=config.reader_steps, seed=config.seed, progress=config.progress)
+    held_out = jnp.asarray(data.seen.images[:256])
+    model = train(
+        config, None, config.steps, config.seed, data.train.images, held_out, directory / "score", net=net,
+        conditions=(data.train.labels, jnp.asarray(data.seen.labels[:256])), drop=config.drop_text,
+    )._replace(process=vp())  # fmt: skip
+    write = figures.Writer(model, config.sampling_steps)
+
+    report.section("Real images")
+    figures.real(report, data, reader, model, config)
+    report.section("Without a text")
+    figures.unconditional(report, data, reader, write, config)
+    report.section("With a text")
+    figures.conditional(report, data, reader, write, config)
+    path = report.save(directory)
+    print(f"report: {path}")
+    return path
+
+
+if __name__ == "__main__":
+    launch.run(main, PRESETS)

@@ -1,0 +1,60 @@
+"""The recogniser that judges CAPTCHAs, trained on real images alone."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxgen.data import Batches, ImageDataset, to_float
+from jaxgen.metrics import Estimate, extract
+from jaxgen.nets import TextRecogniser
+from jaxgen.training import create_state, fit, make_train_step
+
+
+class Reading(NamedTuple):
+    """Shares of whole texts and of characters that are read as asked, each with its standard error over images."""
+
+    whole: Estimate
+    characters: Estimate
+
+
+class Reader(NamedTuple):
+    """Log-probabilities (b, length, letters) of images in [−1, 1]."""
+
+    log_probs: Callable[[np.ndarray], np.ndarray]
+
+    def reads(self, images: np.ndarray, tokens: np.ndarray) -> Reading:
+        """How many of the images are read as the texts (b, length) that they should show."""
+        right = self.log_probs(images).argmax(-1) == tokens
+        whole, each = right.all(-1), right.mean(-1)
+        # of shares near 0 or 1 the sample's spread says too little: at least that of one image more
+        floor = 1 / len(whole)
+        return Reading(*(Estimate(float(x.mean()), max(float(x.std()) / len(x) ** 0.5, floor)) for x in (whole, each)))
+
+    def confidence(self, images: np.ndarray) -> np.ndarray:
+        """log-probability of each image's likeliest text."""
+        return self.log_probs(images).max(-1).sum(-1)
+
+
+def train_reader(train: ImageDataset, *, steps: int, seed: int, progress: bool = True) -> Reader:
+    """A recogniser of labelled uint8 images."""
+    net = TextRecogniser(train.num_classes, train.labels.shape[1])
+    images = to_float(train.images)
+    params = jax.jit(net.init)(jax.random.key(seed, impl="rbg"), jnp.asarray(images[:1]))
+    optimizer = optax.adamw(optax.cosine_decay_schedule(2e-3, steps), weight_decay=1e-2)
+
+    def loss(key, params, batch):
+        x, tokens = batch
+        # a little noise, so that it does not hang on what only a renderer does
+        x += 0.1 * jax.random.normal(key, x.shape)
+        return optax.softmax_cross_entropy_with_integer_labels(net.apply(params, x), tokens).mean(-1)
+
+    batches = Batches((images, train.labels), min(128, len(train)), seed=seed)
+    state = create_state(jax.random.key(seed), params, optimizer)
+    params = fit(make_train_step(loss, optimizer), state, batches, steps=steps, progress=progress).state.ema
+    read = partial(extract, lambda x: jax.nn.log_softmax(net.apply(params, x)).reshape(len(x), -1))
+    return Reader(lambda images: read(np.clip(images, -1, 1)).reshape(len(images), *train.labels.shape[1:], -1))

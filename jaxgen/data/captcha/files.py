@@ -1,0 +1,119 @@
+"""Real CAPTCHAs from files whose names are their texts."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from jaxgen.data.captcha.texts import check_alphabet, check_text, encode_texts
+from jaxgen.data.dataset import ImageDataset
+from jaxgen.data.image_files import decode_image, image_entries, is_tar, stack_images
+from jaxgen.data.resizing import Resize
+
+SIDES = (8, 2048)  # of a CAPTCHA's file, in pixels
+_STRETCH = 2.0  # the most that resizing may change the ratio of the sides
+
+_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
+_COPY = re.compile(r"(?P<text>.+)_\d+")
+
+
+def load_captchas(
+    path: str | Path,
+    *,
+    alphabet: str | None = None,
+    length: int | None = None,
+    size: tuple[int, int] | None = None,
+    colour: bool = False,
+    resize_filter: str = "bicubic",
+) -> ImageDataset:
+    """Load CAPTCHAs from a folder or tar of images named by their text: uint8 (N, H, W, 1 or 3), tokens (N, L).
+
+    `2b827.png` shows 2b827, and so do `2b827_1.png`, `2b827_2.jpg`: an underscore and digits number copies, and an
+    underscore is no part of a text. Upper and lower case differ. Images come in the order of their paths, at all
+    depths; hidden files and those without an image extension are passed over. Transparent pixels are laid on white.
+
+    Args:
+        path: a folder, .tar, .tar.gz or .tar.xz.
+        alphabet: the characters of the texts, in the order of their tokens; None takes those found, sorted.
+        length: characters of every text; None takes the commonest.
+        size: height and width in pixels that images are stretched to, whole, as a crop could cut characters off; None
+            asks for one size in all files.
+        colour: keep three channels, else the luminance alone.
+        resize_filter: as in `load_images`.
+
+    Raises:
+        FileNotFoundError: no such path, or no images in it.
+        ValueError: a name that is no text of that alphabet and length, an unreadable image, a side outside [8, 2048]
+            pixels, files of different sizes without `size`, or a shape that stretching would distort more than twofold;
+            each names the file. Names are all checked before any image is read.
+        ImportError: Pillow is not installed.
+    """
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist (looked in {Path.cwd()}).")
+    if not path.is_dir() and not is_tar(path):
+        raise ValueError(f"{path} is neither a folder nor a tar of images.")
+    if size is not None and not all(SIDES[0] <= side <= SIDES[1] for side in size):
+        raise ValueError(f"size is {size}; expected (height, width), each from {SIDES[0]} to {SIDES[1]}.")
+    resize = None if size is None else Resize(*size, resize_filter)
+
+    texts = _texts_of_names(path, alphabet, length)
+    found: dict[PurePosixPath, np.ndarray] = {}
+    for name, open_file in image_entries(path):
+        image = decode_image(open_file, f"{path}/{name}", SIDES)
+        if resize is not None:
+            _check_stretch(image, size, f"{path}/{name}")
+            image = resize(image)
+        first = next(iter(found.items()), (name, image))
+        if image.shape[:2] != first[1].shape[:2]:
+            (height, width), (other, another) = first[1].shape[:2], image.shape[:2]
+            raise ValueError(
+                f"{path}/{name} has {other}×{another} pixels but {first[0]} has {height}×{width}: "
+                f"pass size=({height}, {width}), or another, to stretch all to it."
+            )
+        found[name] = _channels(image, colour)
+    names = sorted(found)
+    characters = alphabet or "".join(sorted(set("".join(texts.values()))))
+    tokens = encode_texts([texts[name] for name in names], characters)
+    return ImageDataset(stack_images([found[name] for name in names]), tokens, tuple(characters))
+
+
+def _texts_of_names(path: Path, alphabet: str | None, length: int | None) -> dict[PurePosixPath, str]:
+    if alphabet is not None:
+        check_alphabet(alphabet)
+        if "_" in alphabet:
+            raise ValueError("the alphabet holds '_', which numbers copies in the names of files: leave it out.")
+    texts = {name: _text(name) for name, _ in image_entries(path)}
+    if not texts:
+        raise FileNotFoundError(f"{path} holds no images; looked at all depths.")
+    length = length or Counter(map(len, texts.values())).most_common(1)[0][0]
+    for name, text in sorted(texts.items()):
+        what = f"the name of {path}/{name}"
+        check_text(text, alphabet or text.replace("_", ""), length, what)
+        if bad := sorted({c for c in text if c.isspace() or not c.isprintable()}):
+            raise ValueError(f"{what} has the characters {bad}, which cannot be seen: rename it.")
+    return texts
+
+
+def _text(name: PurePosixPath) -> str:
+    copy = _COPY.fullmatch(name.stem)
+    return copy["text"] if copy else name.stem
+
+
+def _check_stretch(image: np.ndarray, size: tuple[int, int], name: str) -> None:
+    (height, width), (new_height, new_width) = image.shape[:2], size
+    stretch = (width / height) / (new_width / new_height)
+    if not 1 / _STRETCH <= stretch <= _STRETCH:
+        raise ValueError(
+            f"{name} has {height}×{width} pixels, which {new_height}×{new_width} would distort more than {_STRETCH:g} "
+            "times: choose a size of like shape, or remove the file."
+        )
+
+
+def _channels(image: np.ndarray, colour: bool) -> np.ndarray:
+    if colour:
+        return np.broadcast_to(image, (*image.shape[:2], 3))
+    return image if image.shape[-1] == 1 else np.round(image @ _LUMINANCE)[..., None].astype(np.uint8)

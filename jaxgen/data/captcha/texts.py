@@ -1,0 +1,120 @@
+"""The texts of CAPTCHAs as tokens, and texts kept away from training."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from jaxtyping import Int, Int32
+
+from jaxgen.data.dataset import ImageDataset
+
+_HELD_OUT = 100  # a stream that no image draws from
+
+
+def check_alphabet(alphabet: str | Sequence[str]) -> None:
+    """Refuse an alphabet that is empty, repeats a character, or holds white space or more than single characters.
+
+    Raises:
+        ValueError: as said.
+    """
+    if not alphabet:
+        raise ValueError("the alphabet is empty; expected the characters that texts are made of, such as '0123456789'.")
+    if repeated := sorted({c for c in alphabet if list(alphabet).count(c) > 1}):
+        raise ValueError(f"the alphabet repeats {repeated}: name every character once.")
+    if bad := [c for c in alphabet if len(c) != 1 or c.isspace() or not c.isprintable()]:
+        raise ValueError(f"the alphabet holds {bad}; expected single characters that can be seen.")
+
+
+def encode_texts(texts: Iterable[str], alphabet: str | Sequence[str]) -> Int32[np.ndarray, "n length"]:
+    """Turn texts of one length into tokens (N, L), the positions of their characters in the alphabet.
+
+    Raises:
+        ValueError: no texts, different lengths, an empty text, or characters outside the alphabet.
+    """
+    check_alphabet(alphabet)
+    texts = list(texts)
+    if not texts:
+        raise ValueError("there are no texts to encode.")
+    for text in texts:
+        check_text(text, alphabet, len(texts[0]), f"the text {text!r}")
+    token = {character: i for i, character in enumerate(alphabet)}
+    return np.array([[token[character] for character in text] for text in texts], np.int32)
+
+
+def decode_texts(tokens: Int[np.ndarray, "n length"], alphabet: str | Sequence[str]) -> list[str]:
+    """Turn tokens (N, L) back into texts; `alphabet` may be a data set's `label_names`.
+
+    Raises:
+        ValueError: tokens outside [0, len(alphabet)).
+    """
+    check_alphabet(alphabet)
+    tokens = np.asarray(tokens)
+    if tokens.size and not 0 <= tokens.min() <= tokens.max() < len(alphabet):
+        raise ValueError(
+            f"tokens span [{tokens.min()}, {tokens.max()}]; an alphabet of {len(alphabet)} has 0 to "
+            f"{len(alphabet) - 1}."
+        )
+    return ["".join(alphabet[token] for token in row) for row in tokens]
+
+
+def check_text(text: str, alphabet: str | Sequence[str], length: int, what: str) -> None:
+    """Refuse a text of another length or with other characters, naming `what` holds it.
+
+    Raises:
+        ValueError: as said.
+    """
+    if len(text) != length or not length:
+        raise ValueError(f"{what} has {len(text)} characters; expected {max(length, 1)}.")
+    if outside := sorted(set(text) - set(alphabet)):
+        raise ValueError(f"{what} has the characters {outside} outside the alphabet {''.join(alphabet)!r}.")
+
+
+def held_out_texts(count: int, alphabet: str | Sequence[str], length: int, seed: int = 0) -> tuple[str, ...]:
+    """Choose `count` different texts for `render_captchas(..., held_out=)` to leave out, to ask for later.
+
+    The first k of them are those of a smaller `count`.
+
+    Raises:
+        ValueError: a bad alphabet or seed, a length or count below 1, or nothing left beside the held-out texts.
+    """
+    check_alphabet(alphabet)
+    if length < 1 or seed < 0:
+        raise ValueError(f"length is {length} and seed {seed}; expected a length from 1 and a seed from 0.")
+    total = len(alphabet) ** length
+    if not 1 <= count < total:
+        raise ValueError(
+            f"count is {count}; expected 1 to {total - 1}, as there are {total} texts: leave some to draw."
+        )
+    chosen: dict[str, None] = {}
+    batch = 0
+    while len(chosen) < count:
+        digits = np.random.default_rng((seed, _HELD_OUT, batch)).random((1024, length)) * len(alphabet)
+        chosen.update(dict.fromkeys(decode_texts(digits.astype(np.int32), alphabet)))
+        batch += 1
+    return tuple(chosen)[:count]
+
+
+def split_by_text(dataset: ImageDataset, test_fraction: float, seed: int = 0) -> tuple[ImageDataset, ImageDataset]:
+    """Split into (train, test) by a hash of each image's text: no text of the test set is ever seen in training.
+
+    `split_by_content` splits by image instead. A text's side depends on its tokens and the seed alone.
+
+    Raises:
+        ValueError: no texts, `test_fraction` outside (0, 1), or one side comes out empty.
+    """
+    if dataset.labels is None or dataset.labels.ndim != 2:
+        raise ValueError("the data set has no texts: its labels are not tokens (N, L).")
+    if not 0.0 < test_fraction < 1.0:
+        raise ValueError(f"test_fraction is {test_fraction}; expected a number strictly between 0 and 1.")
+    rows, index = np.unique(dataset.labels, axis=0, return_inverse=True)
+    key = str(seed).encode()
+    digests = b"".join(hashlib.blake2b(row.astype("<i4").tobytes(), digest_size=8, key=key).digest() for row in rows)
+    in_test = (np.frombuffer(digests, dtype="<u8") / 2.0**64 < test_fraction)[index.reshape(-1)]
+    if in_test.all() or not in_test.any():
+        raise ValueError(
+            f"the {'train' if in_test.all() else 'test'} side of {len(rows)} texts is empty at test_fraction="
+            f"{test_fraction}, seed={seed}: use more texts, another fraction or another seed."
+        )
+    return dataset.take(~in_test), dataset.take(in_test)

@@ -1,0 +1,529 @@
+"""Operators as matrices, and guidance by an observation against the exact conditional law of Gaussian data."""
+
+import chex
+import diffrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from every_sampler import ANY, CONTINUOUS_ONLY
+from gaussian_law import conditional, correlated, exact, law, matrix
+from oracles import CONTINUOUS, PROCESSES, gaussian_denoiser, snap
+from scipy.ndimage import gaussian_filter1d
+from scipy.stats import multivariate_normal
+
+from jaxgen.diffusion import Prediction, denoiser, discrete, linear_betas, log_likelihood, vp
+from jaxgen.diffusion.inverse import average_pool, blur, dps, grey, mask, pigdm, row_scale, transpose
+from jaxgen.diffusion.times import subset_grid, uniform_grid
+from jaxgen.samplers import ddpm, heun, reverse_diffusion, sample, sample_ode
+
+SHAPE = (4, 4, 3)
+OBSERVED = np.random.default_rng(0).integers(0, 2, SHAPE)
+OPERATORS = {
+    "mask": (mask(OBSERVED), 1.0),
+    "grey": (grey(), 0.299**2 + 0.587**2 + 0.114**2),
+    "grey_mean": (grey((1 / 3,) * 3), 1 / 3),
+    "average_pool": (average_pool(2), 1 / 4),
+    "blur": (blur(0.8), None),
+    "grey_and_small": (lambda x: grey()(average_pool(2)(x)), (0.299**2 + 0.587**2 + 0.114**2) / 4),
+}
+every_operator = pytest.mark.parametrize("name", OPERATORS)
+every_process = pytest.mark.parametrize("name", PROCESSES)
+
+
+# -- operators -----------------------------------------------------------------------------------------------------
+
+
+def test_operators_do_what_their_names_say():
+    x = jax.random.normal(jax.random.key(0), (2, *SHAPE))
+    image = np.asarray(x, np.float64)
+    np.testing.assert_allclose(mask(OBSERVED)(x), image * OBSERVED, rtol=1e-6)
+    rec_601 = 0.299 * image[..., :1] + 0.587 * image[..., 1:2] + 0.114 * image[..., 2:]
+    np.testing.assert_allclose(grey()(x), rec_601, rtol=1e-5, atol=1e-6)
+    pooled = np.array([[image[:, i : i + 2, j : j + 2].mean((1, 2)) for j in (0, 2)] for i in (0, 2)])
+    np.testing.assert_allclose(average_pool(2)(x), pooled.transpose(2, 0, 1, 3), rtol=1e-5, atol=1e-6)
+    # far from the edges it is scipy's blur; at the edges a constant stays what it is
+    long = jax.random.normal(jax.random.key(1), (1, 40, 30, 2))
+    middle = gaussian_filter1d(gaussian_filter1d(np.asarray(long, np.float64), 1.5, 1, truncate=8), 1.5, 2, truncate=8)
+    np.testing.assert_allclose(blur(1.5)(long)[:, 13:27, 13:17], middle[:, 13:27, 13:17], atol=1e-5)
+    np.testing.assert_allclose(blur(1.5)(jnp.ones((1, 9, 7, 1))), 1, rtol=1e-6)
+    # NaN that is not observed is not seen
+    assert np.all(np.isfinite(mask(jnp.array([1, 0]))(jnp.array([[1.0, jnp.nan]]))))
+
+
+@every_operator
+def test_transpose_and_row_scale_are_the_matrix_s(name):
+    operator, c = OPERATORS[name]
+    a = matrix(operator, SHAPE)
+    u = jax.random.normal(jax.random.key(1), operator(jnp.zeros((2, *SHAPE))).shape)
+    found = transpose(operator, (2, *SHAPE))(u)
+    np.testing.assert_allclose(found.reshape(2, -1), np.asarray(u).reshape(2, -1) @ a, rtol=1e-4, atol=1e-5)
+    if c is None:
+        with pytest.raises(ValueError, match="no multiple of the identity"):
+            row_scale(operator, (2, *SHAPE))
+    else:
+        np.testing.assert_allclose(row_scale(operator, (2, *SHAPE)), c, rtol=1e-5)
+        np.testing.assert_allclose(a @ a.T @ a, c * a, atol=1e-6)
+        traced = jax.jit(lambda one: row_scale(lambda x: one * operator(x), (2, *SHAPE)))(2.0)
+        np.testing.assert_allclose(traced, 4 * c, rtol=1e-5)
+
+
+# -- ΠGDM ----------------------------------------------------------------------------------------------------------
+
+
+def posterior_denoiser(process, mean, covariance, a, y, noise_std):
+    """E[x0 | x_t, y] and E[eps | x_t, y] in numpy: data N(mean, covariance), first given y, then x_t."""
+    mean, covariance = conditional(mean, covariance, a, y, noise_std)
+
+    def denoise(x, t):
+        alpha, sigma = float(process.alpha(t)), float(process.sigma(t))
+        total = alpha**2 * covariance + sigma**2 * np.eye(len(mean))
+        x0 = mean + alpha * (np.asarray(x).reshape(len(x), -1) - alpha * mean) @ np.linalg.solve(total, covariance)
+        return x0.reshape(x.shape), (x - alpha * x0.reshape(x.shape)) / sigma
+
+    return denoise
+
+
+def images(mean, covariance, process, shape):
+    """The exact denoiser of Gaussian images of this shape."""
+    inner = exact(process, mean, covariance)
+
+    def denoise(x, t, cond=None):
+        x0, eps, _ = inner(x.reshape(len(x), -1), t)
+        return Prediction(x0.reshape(x.shape), eps.reshape(x.shape))
+
+    return denoise
+
+
+@every_process
+@pytest.mark.parametrize("operator", [mask(OBSERVED[:2, :2]), average_pool(2), blur(0.7)], ids=["mask", "pool", "blur"])
+def test_pigdm_is_exact_on_isotropic_data(name, operator):
+    with jax.enable_x64(True):
+        process, shape, std, rng = PROCESSES[name], (2, 2, 3), 0.7, np.random.default_rng(0)
+        mean = rng.normal(size=12)
+        a = matrix(operator, shape)
+        denoise = images(mean, std**2 * np.eye(12), process, shape)
+        x = jnp.asarray(rng.normal(size=(2, *shape)))
+        y = operator(jnp.asarray(rng.normal(size=(1, *shape))))[0]
+        rows = np.any(a != 0, 1)
+        for t in (snap(process, 0.02), snap(process, 0.5), snap(process, 0.98)):
+            for noise_std in (0.0, 0.3):
+                guided = pigdm(process, denoise, operator, y, noise_std=noise_std, data_std=std, cg_steps=12)
+                found = guided(x, float(t))
+                expected = posterior_denoiser(
+                    process, mean, std**2 * np.eye(12), a[rows], np.asarray(y).reshape(-1)[rows], noise_std
+                )(x, float(t))
+                # a blur's smallest singular values cost digits where nothing else is known
+                tolerance = 1e-4 if name in ("cosine", "cosine_table") and t > 0.9 else 2e-6
+                for ours, theirs in zip(found[:2], expected, strict=True):
+                    np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)
+
+
+@every_process
+def test_pigdm_by_the_jacobian_is_exact_on_any_gaussian(name):
+    with jax.enable_x64(True):
+        process, d, rng = PROCESSES[name], 6, np.random.default_rng(0)
+        mean, covariance = correlated(d)
+        dense = rng.normal(size=(3, d))
+        seen = np.array([1, 0, 0, 1, 0, 1])
+        cases = {"dense": (lambda x: x @ dense.T, dense), "mask": (mask(seen), np.eye(d)[seen == 1])}
+        x = jnp.asarray(rng.normal(size=(2, d)))
+        for operator, a in cases.values():
+            data = jnp.asarray(rng.normal(size=(1, d)))
+            y = operator(data)[0]
+            for t in (snap(process, 0.05), snap(process, 0.5), snap(process, 0.9)):
+                for noise_std in (0.0, 0.3):
+                    guided = pigdm(
+                        process,
+                        exact(process, mean, covariance),
+                        operator,
+                        y,
+                        noise_std=noise_std,
+                        covariance="jacobian",
+                    )
+                    expected = posterior_denoiser(process, mean, covariance, a, a @ np.asarray(data)[0], noise_std)(
+                        x, t
+                    )
+                    for ours, theirs in zip(guided(x, float(t))[:2], expected, strict=True):
+                        np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-6)
+        # the isotropic one is not: what this test holds against is no triviality
+        rough = pigdm(process, exact(process, mean, covariance), operator, y, noise_std=0.3)(
+            x, float(snap(process, 0.5))
+        )
+        right = posterior_denoiser(process, mean, covariance, a, a @ np.asarray(data)[0], 0.3)(x, snap(process, 0.5))
+        assert np.abs(rough.x0 - right[0]).max() > 1e-2
+
+
+@pytest.mark.parametrize("noise_std", [0.0, 0.4])
+def test_the_chain_of_pigdm_has_the_conditional_law(noise_std):
+    """By the exact law of each sampler's chain: what is left is its steps' own error, which falls with their number."""
+    with jax.enable_x64(True):
+        process, d = vp(), 3
+        mean, covariance = correlated(d)
+        operator = mask(jnp.array([0, 1, 0]))
+        y = jnp.array([0.0, 0.8, 0.0])
+        wanted = conditional(mean, covariance, np.eye(d)[1:2], y[1:2], noise_std)
+        guided = pigdm(
+            process,
+            exact(process, mean, covariance),
+            operator,
+            y,
+            noise_std=noise_std,
+            covariance="jacobian",
+            cg_steps=3,
+        )
+        gaps = {}
+        for label, sampler in (("heun", heun()), ("ddpm", ddpm())):
+            for n in (40, 80):
+                found = law(sampler, process, guided, uniform_grid(n), np.zeros(d), np.eye(d))
+                gaps[label, n] = max(np.abs(ours - theirs).max() for ours, theirs in zip(found, wanted, strict=True))
+                if noise_std == 0:
+                    np.testing.assert_allclose(found[0][1], 0.8, atol=1e-9)
+                    assert found[1][1, 1] < 1e-9
+        assert gaps["ddpm", 80] < 0.6 * gaps["ddpm", 40] < 0.06
+        assert gaps["heun", 80] < 0.6 * gaps["heun", 40] < 0.03
+
+
+def test_samples_by_pigdm_are_the_posteriors():
+    """Monte Carlo in float32 through the driver, a network of one's own and its denoiser."""
+    process, n = vp(), 20_000
+    std, operator, y, noise_std = 0.8, average_pool(2), jnp.full((1, 1, 1), 0.9), 0.2
+    predict = lambda x, t, cond: gaussian_denoiser(process, 0.3, std)(x, t).eps
+    guided = pigdm(process, denoiser(process, predict), operator, y, noise_std=noise_std, data_std=std)
+    keys = jax.random.split(jax.random.key(0), n)
+    x = jax.jit(lambda keys: sample(keys, process, guided, ddpm("large"), uniform_grid(200), (2, 2, 1)))(keys)
+    x = np.asarray(x, np.float64).reshape(n, 4)
+    mean, covariance = conditional(
+        np.full(4, 0.3), std**2 * np.eye(4), np.full((1, 4), 0.25), np.array([0.9]), noise_std
+    )
+    assert np.all(np.abs(x.mean(0) - mean) < 4.5 * np.sqrt(np.diag(covariance) / n) + 0.004)
+    np.testing.assert_allclose(np.cov(x.T), covariance, atol=4.5 * std**2 * np.sqrt(2 / n) + 0.006)
+
+
+@every_process
+@pytest.mark.parametrize("covariance", ["isotropic", "jacobian"])
+def test_pigdm_at_both_ends(name, covariance):
+    """Finite everywhere; at t = 0 without noise A x0 = y; at alpha = 0 what the data's std says."""
+    process, std = PROCESSES[name], 0.6
+    operator, a = average_pool(2), np.full((1, 4), 0.25)
+    x, y = jax.random.normal(jax.random.key(0), (3, 2, 2, 1)), jnp.full((1, 1, 1), 0.9)
+    inner = gaussian_denoiser(process, 0.2, std)
+    for noise_std in (0.0, 0.3):
+        guided = pigdm(process, inner, operator, y, noise_std=noise_std, data_std=std, covariance=covariance)
+        for t in (0.0, 1.0):
+            found, slopes = jax.jvp(lambda x, t=t, g=guided: g(x, t)[:2], (x,), (x,))
+            assert all(np.all(np.isfinite(part)) for part in (*found, *slopes))
+            if t == 0 and noise_std == 0:
+                np.testing.assert_allclose(operator(found[0]), 0.9, atol=1e-5)
+            elif t == 1 and process.alpha(t) == 0:
+                mean, _ = conditional(np.full(4, 0.2), std**2 * np.eye(4), a, np.array([0.9]), noise_std)
+                np.testing.assert_allclose(found[0].reshape(3, 4), np.tile(mean, (3, 1)), rtol=1e-5)
+                np.testing.assert_allclose(found[1], x, rtol=1e-5)
+
+
+# -- DPS -----------------------------------------------------------------------------------------------------------
+
+
+def dps_chain(n, noise_std):
+    """Slope in y and variance of DPS under ddpm on data N(0, 1), y = x + N(0, noise_std²): in numpy.
+
+    x̂0 = alpha x for vp and such data, so the score is −x + alpha (y − alpha x)/σ_y², which moves the mean of
+    q(x_s | x_t, x̂0) by alpha_s (1 − e^(λ_t − λ_s)) sigma²/alpha of what is added.
+    """
+    t = np.linspace(1, 0, n + 1)
+    log_alpha = -0.25 * t**2 * 19.9 - 0.05 * t
+    alpha, var = np.exp(log_alpha), -np.expm1(2 * log_alpha)
+    slope, variance = 0.0, 1.0
+    for i in range(n):
+        ratio = alpha[i] / alpha[i + 1]
+        beta = var[i] - ratio**2 * var[i + 1]
+        of_x0 = alpha[i + 1] * beta / var[i]
+        pull = of_x0 * var[i] / alpha[i] * alpha[i] / noise_std**2
+        gain = ratio * var[i + 1] / var[i] + of_x0 * alpha[i] - pull * alpha[i]
+        slope, variance = gain * slope + pull, gain**2 * variance + beta * var[i + 1] / var[i]
+    return slope, variance
+
+
+def test_dps_has_the_law_of_its_formula_and_the_bias_of_its_docstring():
+    with jax.enable_x64(True):
+        process = vp()
+        data = exact(process, np.zeros(1), np.eye(1))
+        for noise_std in (0.3, 0.5):
+            guided = dps(process, data, lambda x: x, jnp.ones(1), noise_std=noise_std)
+            found = law(ddpm(), process, guided, uniform_grid(60), np.zeros(1), np.eye(1))
+            np.testing.assert_allclose([found[0][0], found[1][0, 0]], dps_chain(60, noise_std), rtol=1e-6)
+    np.testing.assert_allclose(conditional(np.zeros(1), np.eye(1), np.eye(1), np.ones(1), 0.5), ([0.8], [[0.2]]))
+    np.testing.assert_allclose(dps_chain(1000, 0.5), (0.98, 0.12), atol=0.0051)
+    np.testing.assert_allclose(dps_chain(8000, 0.5), (0.98, 0.12), atol=0.0051)  # no finer grid mends it
+
+
+def test_dps_by_its_likelihood_is_the_gradient_of_it():
+    """Any differentiable operator: here against autodiff in numpy-like terms of a network that is not linear."""
+    process = vp()
+    predict = lambda x, t, cond: jnp.sin(x) + t[:, None]
+    inner = denoiser(process, predict, predicts="x0")
+    x, t, y = jax.random.normal(jax.random.key(0), (4, 3)), jnp.linspace(0.2, 0.8, 4), jnp.ones((4, 3))
+    operator = lambda x: x**3
+    found = dps(process, inner, operator, y, noise_std=0.5)(x, t)
+    x0 = np.sin(np.asarray(x, np.float64)) + np.asarray(t, np.float64)[:, None]
+    gradient = (1 - x0**3) * 3 * x0**2 * np.cos(np.asarray(x, np.float64)) / 0.25
+    alpha, sigma = np.float64(process.alpha(t))[:, None], np.float64(process.sigma(t))[:, None]
+    np.testing.assert_allclose(found.x0, x0 + sigma**2 / alpha * gradient, rtol=2e-4, atol=2e-4)
+    np.testing.assert_allclose(found.eps, inner(x, t).eps - sigma * gradient, rtol=2e-4, atol=2e-4)
+
+
+@pytest.mark.parametrize("zeta", [0.3, 1.0])
+def test_dps_by_a_step_size_is_chung_et_al_s_algorithm_1(zeta):
+    """x_(i−1) = x'_(i−1) − ζ'/‖y − A x̂0‖ ∇‖y − A x̂0‖², on the chain that the step size is meant for."""
+    with jax.enable_x64(True):
+        betas, d, rng = linear_betas(100, 1e-3, 0.1), 4, np.random.default_rng(0)
+        process, (mean, covariance) = discrete(betas), correlated(4)
+        y, keys = rng.normal(size=d), jax.random.split(jax.random.key(0), 1)
+        data, operator = exact(process, mean, covariance), mask(jnp.array([1, 0, 1, 1]))
+        guided = dps(process, data, operator, operator(jnp.asarray(y)), step_size=zeta)
+        alphas = np.sqrt(np.cumprod(1 - np.asarray(betas, np.float64)))
+        a = np.diag([1.0, 0, 1, 1])
+        for i in (1, 40, 99):
+            t, s = (i + 1) / 100, i / 100
+            x = rng.normal(size=(1, d))
+            gain = (
+                alphas[i] * covariance @ np.linalg.inv(alphas[i] ** 2 * covariance + (1 - alphas[i] ** 2) * np.eye(d))
+            )
+            x0 = mean + gain @ (x[0] - alphas[i] * mean)
+            residual = a @ (y - x0)
+            move = zeta / np.linalg.norm(residual) * (-2 * gain.T @ a.T @ residual)
+            for sampler, exactly in ((reverse_diffusion(), 1.0), (ddpm(), 1 / np.sqrt(1 - betas[i]))):
+                step = lambda denoise, x=x, t=t, s=s, sampler=sampler: sampler.step(
+                    keys, process, denoise, jnp.asarray(t), jnp.asarray(s), jnp.asarray(x), None
+                )[0][0]
+                np.testing.assert_allclose(step(guided) - step(data), -exactly * move, rtol=1e-7)
+
+
+def test_the_step_size_is_one_of_a_chain_of_a_thousand_in_continuous_time():
+    """Two grids: a step twice as long moves twice as far, and `steps` says of which chain ζ' is meant."""
+    process, x = vp(), jax.random.normal(jax.random.key(0), (2, 3))
+    data = gaussian_denoiser(process, 0.0, 0.5)
+    added = lambda **options: dps(process, data, lambda x: x, jnp.ones(3), **options)(x, 0.5).eps - data(x, 0.5).eps
+    np.testing.assert_allclose(added(step_size=0.5, steps=500), added(step_size=0.25), rtol=5e-3)
+    t, s = 0.5, 0.499
+    ratio = float(process.alpha(t) / process.alpha(s))
+    variance = float(process.variance(t)) - ratio**2 * float(process.variance(s))
+    gain = float(process.alpha(t) * 0.25 / (process.alpha(t) ** 2 * 0.25 + process.variance(t)))
+    residual = 1 - gain * np.asarray(x)
+    move = 2 * gain * residual / np.linalg.norm(residual, axis=-1, keepdims=True)
+    np.testing.assert_allclose(added(step_size=1.0), -float(process.sigma(t)) * move / variance, rtol=2e-3)
+
+
+@every_process
+def test_dps_is_finite_at_both_ends_and_where_nothing_is_left_to_gain(name):
+    process = PROCESSES[name]
+    x, inner = jax.random.normal(jax.random.key(0), (3, 2)), gaussian_denoiser(process, 0.0, 0.5)
+    for options in ({"noise_std": 0.5}, {"step_size": 1.0}):
+        guided = dps(process, inner, lambda x: x, jnp.ones(2), **options)
+        for t in (0.0, 1.0):
+            found, slopes = jax.jvp(lambda x, t=t, g=guided: g(x, t)[:2], (x,), (x,))
+            assert all(np.all(np.isfinite(part)) for part in (*found, *slopes))
+    t = float(snap(process, 0.5))
+    reached = dps(process, inner, lambda x: 0 * x, jnp.zeros(2), step_size=1.0)
+    found, slopes = jax.jvp(lambda x: reached(x, t)[:2], (x,), (x,))
+    np.testing.assert_allclose(found[1], inner(x, t).eps)
+    assert all(np.all(np.isfinite(slope)) for slope in slopes)
+
+
+# -- both ----------------------------------------------------------------------------------------------------------
+
+
+def guided_ways(process, denoise, operator, y):
+    return {
+        "isotropic": pigdm(process, denoise, operator, y, noise_std=0.1, data_std=0.5),
+        "jacobian": pigdm(process, denoise, operator, y, covariance="jacobian", cg_steps=4),
+        "likelihood": dps(process, denoise, operator, y, noise_std=1.0),
+        "step_size": dps(process, denoise, operator, y, step_size=0.1),
+    }
+
+
+def of_the_square(process, y, noise_std):
+    """E[x0 | x_t, y] in closed form for N(.1, .25 I) on 2 × 2 and y = mean + noise; the rest is not seen."""
+
+    def denoise(x, t, cond=None):
+        t = jnp.broadcast_to(t, len(x)).reshape(-1, 1, 1, 1)
+        alpha, variance = process.alpha(t), process.variance(t)
+        square = x.mean((1, 2, 3), keepdims=True)
+        gain = 0.0625 / (0.0625 + noise_std**2)
+        mean, left = 0.1 + gain * (y - 0.1), 0.0625 * (1 - gain)
+        of_square = (mean * variance / 4 + alpha * left * square) / (variance / 4 + alpha**2 * left)
+        of_rest = 0.1 + alpha * 0.25 / (alpha**2 * 0.25 + variance) * (x - alpha * 0.1)
+        x0 = of_square + of_rest - of_rest.mean((1, 2, 3), keepdims=True)
+        sigma = jnp.sqrt(variance)
+        return Prediction(x0, (x - alpha * x0) / jnp.where(sigma == 0, 1, sigma))
+
+    return denoise
+
+
+@pytest.mark.parametrize(
+    ("name", "samplers"),
+    [("vp", sorted(ANY | CONTINUOUS_ONLY)), ("linear", ["ddpm_large", "dpmpp_2m"])],
+    ids=["vp", "linear"],
+)
+def test_every_sampler_takes_it(name, samplers):
+    """ΠGDM lands where the exact posterior's denoiser does, under each sampler; DPS is finite and heeds y."""
+    process, keys = PROCESSES[name], jax.random.split(jax.random.key(0), 4)
+    operator, y = average_pool(2), jax.random.normal(jax.random.key(1), (4, 1, 1, 1))
+    times = uniform_grid(8) if process.steps is None else subset_grid(process.steps, 8)
+
+    @jax.jit
+    def run(keys, y):
+        data = gaussian_denoiser(process, 0.1, 0.5)
+        guided = guided_ways(process, data, operator, y)
+        if name == "vp":  # the others of each kind make the same calls
+            guided = {"isotropic": guided["isotropic"], "step_size": guided["step_size"]}
+        ways = guided | {"noisy": of_the_square(process, y, 0.1), "clean": of_the_square(process, y, 0.0), "data": data}
+
+        def all_by(way):  # a program for each sampler, not for each denoiser too
+            branches = [lambda x, t, d=d: d(x, t)[:2] for d in ways.values()]
+            denoise = lambda x, t: Prediction(*jax.lax.switch(way, branches, x, t))
+            return {k: sample(keys, process, denoise, (ANY | CONTINUOUS_ONLY)[k], times, (2, 2, 1)) for k in samplers}
+
+        found = jax.lax.map(all_by, jnp.arange(len(ways)))
+        return {k: dict(zip(ways, x, strict=True)) for k, x in found.items()}
+
+    for sampler, x in run(keys, y).items():
+        assert np.all(np.isfinite(list(x.values()))), sampler
+        far = np.abs(operator(x["data"]) - y).mean()
+        for way in x:
+            right = {"isotropic": "noisy", "jacobian": "clean"}.get(way)
+            if right:
+                np.testing.assert_allclose(x[way], x[right], atol=2e-3, rtol=2e-3, err_msg=f"{sampler} {way}")
+            elif way in ("likelihood", "step_size"):
+                assert np.abs(operator(x[way]) - y).mean() < far, (sampler, way)
+
+
+def test_the_adaptive_ode_and_the_likelihood_take_it():
+    """The flow of the exact posterior: its samples have its moments, its density is the posterior's in closed form."""
+    process, keys = vp(), jax.random.split(jax.random.key(0), 2000)
+    mean, covariance = correlated(3, seed=1)
+    operator, y = mask(jnp.array([1, 0, 0])), jnp.array([0.7, 0.0, 0.0])
+    right = conditional(mean, covariance, np.eye(3)[:1], np.array([0.7]), 0.5)
+    x = jnp.asarray(np.random.default_rng(0).multivariate_normal(*right, 5), jnp.float32)
+    controller = diffrax.PIDController(rtol=1e-4, atol=1e-4)
+
+    @jax.jit
+    def run(keys, x):
+        data = exact(process, mean, covariance)
+        guided = pigdm(process, data, operator, y, noise_std=0.5, covariance="jacobian", cg_steps=2)
+        rough = dps(process, data, operator, y, noise_std=1.0)
+        return (
+            sample_ode(keys, process, guided, (3,), controller=controller).x,
+            log_likelihood(process, guided, x, controller=controller).log_density,
+            sample_ode(keys[:5], process, rough, (3,), controller=controller, per_sample=True).x,
+            log_likelihood(process, rough, x, controller=controller).log_density,
+        )
+
+    drawn, density, *rough = run(keys, x)
+    drawn = np.asarray(drawn, np.float64)
+    assert np.all(np.abs(drawn.mean(0) - right[0]) < 4.5 * np.sqrt(np.diag(right[1]) / len(drawn)) + 0.005)
+    np.testing.assert_allclose(np.cov(drawn.T), right[1], atol=4.5 * np.diag(right[1]).max() * np.sqrt(2 / len(drawn)))
+    np.testing.assert_allclose(density, multivariate_normal.logpdf(x, *right), atol=0.03)
+    assert all(np.all(np.isfinite(part)) for part in rough)
+
+
+@pytest.mark.parametrize("way", ["isotropic", "jacobian", "likelihood", "step_size"])
+def test_a_row_knows_nothing_of_the_others(way):
+    """Conjugate gradients too are each row's own: rows of very different size do not disturb each other."""
+    process, t = vp(), jnp.linspace(0.2, 0.9, 5)
+    rng = np.random.default_rng(0)
+    x, y = (
+        jnp.asarray(rng.normal(size=(5, 4, 4, 1)), jnp.float32),
+        jnp.asarray(rng.normal(size=(5, 4, 4, 1)), jnp.float32),
+    )
+    y = y * jnp.array([1e3, 1.0, 1e-3, 1.0, 1.0])[:, None, None, None]
+    data = images(np.zeros(16), correlated(16)[1], process, (4, 4, 1))
+    run = lambda rows: guided_ways(process, data, blur(0.6), blur(0.6)(y)[rows])[way](x[rows], t[rows])[:2]
+    rows = np.array([3, 1])
+    for part, whole in zip(run(rows), run(np.arange(5)), strict=True):
+        np.testing.assert_allclose(part, whole[rows], rtol=1e-4, atol=1e-4)
+
+
+def test_masks_of_each_example_conditions_and_clips():
+    process, x = vp(), jax.random.normal(jax.random.key(0), (4, 3))
+    seen = jnp.array([[1, 0, 0], [0, 1, 1], [1, 1, 1], [0, 0, 0]])
+    y = jnp.where(seen == 1, 0.5, 0.0)
+    shifted = lambda x, t, cond: x * 0.1 + cond[:, None]
+    inner = denoiser(process, shifted, predicts="x0", cond=jnp.zeros(4))
+
+    @chex.assert_max_traces(n=1)
+    def run(x, seen, y, cond, covariance):
+        return pigdm(process, inner, mask(seen), y, covariance=covariance)(x, 0.3, cond=cond).x0
+
+    run = jax.jit(run, static_argnums=4)
+    for cond in (jnp.zeros(4), jnp.ones(4)):
+        found = run(x, seen, y, cond, "isotropic")
+        alone = inner(x, 0.3, cond=cond).x0
+        np.testing.assert_allclose(found[3], alone[3], rtol=1e-5)
+        alpha, variance = float(process.alpha(0.3)), float(process.variance(0.3))
+        pull = 0.1 * (alpha**2 + variance) / alpha  # ∂x̂0/∂x sigma²/(alpha r²) at data_std 1
+        np.testing.assert_allclose(found, alone + pull * np.where(seen == 1, 0.5 - alone, 0), rtol=1e-4)
+    for guided in (
+        pigdm(process, inner, mask(seen), 9 * y, clip=1.0),
+        dps(process, inner, mask(seen), 9 * y, step_size=1e3, clip=1.0),
+    ):
+        prediction = guided(x, 0.9)
+        assert np.abs(prediction.x0).max() <= 1
+        both = process.alpha(0.9) * prediction.x0 + process.sigma(0.9) * prediction.eps
+        np.testing.assert_allclose(both, x, atol=1e-5)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_refusals():
+    process, x = vp(), jnp.zeros((2, 4, 4, 1))
+    data, y = gaussian_denoiser(process, 0.0, 1.0), jnp.zeros((2, 2, 1))
+    cases = [
+        (
+            "unknown covariance 'full': choose isotropic or jacobian",
+            lambda: pigdm(process, data, None, y, covariance="full"),
+        ),
+        ("noise_std must be finite and not negative", lambda: pigdm(process, data, None, y, noise_std=-1.0)),
+        ("data_std must be finite and positive", lambda: pigdm(process, data, None, y, data_std=0.0)),
+        ("at least one step of conjugate", lambda: pigdm(process, data, None, y, cg_steps=0)),
+        ("clip must be positive", lambda: pigdm(process, data, None, y, clip=0.0)),
+        (r"operator's shape \(2, 2, 2, 1\)", lambda: pigdm(process, data, average_pool(2), y[:1])(x, 0.5)),
+        (r"operator's shape \(2, 2, 2, 1\)", lambda: dps(process, data, average_pool(2), y[:1], noise_std=1.0)(x, 0.5)),
+        ("must be linear", lambda: pigdm(process, data, jnp.square, x)(x, 0.5)),
+        ("either step_size .* or noise_std", lambda: dps(process, data, None, y)),
+        ("either step_size .* or noise_std", lambda: dps(process, data, None, y, step_size=1.0, noise_std=1.0)),
+        ("step_size must be finite", lambda: dps(process, data, None, y, step_size=-1.0)),
+        ("noise_std must be finite and positive", lambda: dps(process, data, None, y, noise_std=0.0)),
+        ("length of the chain", lambda: dps(process, data, None, y, step_size=1.0, steps=0)),
+        ("factor must be at least 1", lambda: average_pool(0)),
+        ("sides it divides, got 4×4", lambda: average_pool(3)(x)),
+        ("one per channel, but x has 1", lambda: grey()(x)),
+        ("std must be positive", lambda: blur(0.0)),
+    ]
+    for message, refused in cases:
+        with pytest.raises(ValueError, match=message):
+            refused()
+
+
+@pytest.mark.parametrize("name", CONTINUOUS)
+def test_float32_and_half_precision_stay_finite_under_a_chain(name):
+    process = CONTINUOUS[name]
+    network = lambda x, t, cond: jnp.tanh(x.astype(jnp.bfloat16)) / 2
+    keys = jax.random.split(jax.random.key(0), 3)
+    operator, y = average_pool(2), jnp.ones((1, 1, 1))
+
+    @jax.jit
+    def run(keys):
+        denoise = denoiser(process, network, predicts="v", clip=1.0)
+        ways = (
+            guided_ways(process, denoise, operator, y)
+            if name == "vp"
+            else {
+                "isotropic": pigdm(process, denoise, operator, y),
+                "step_size": dps(process, denoise, operator, y, step_size=0.1),
+            }
+        )
+        return [sample(keys, process, guided, ddpm(), uniform_grid(4), (2, 2, 1)) for guided in ways.values()]
+
+    for x in run(keys):
+        assert x.dtype == jnp.float32
+        assert np.all(np.isfinite(x))

@@ -1,0 +1,293 @@
+"""Projection and resampling against the exact law of their chains, derived anew in numpy, and their documented bias."""
+
+from functools import partial
+from itertools import pairwise
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from every_sampler import ANY, CONTINUOUS_ONLY
+from gaussian_law import conditional, correlated, exact, law, matrix
+from oracles import CONTINUOUS, PROCESSES, gaussian_denoiser
+
+from jaxgen.diffusion import vp
+from jaxgen.diffusion.inverse import average_pool, blur, grey, mask
+from jaxgen.diffusion.times import subset_grid, uniform_grid
+from jaxgen.samplers import ddim, ddpm, langevin_corrector, noise, predictor_corrector, projected, resampled, sample
+
+PAIR, SEEN = np.array([[1.0, 0.8], [0.8, 1.0]]), mask(jnp.array([1, 0]))
+
+
+def grid(process, n):
+    return uniform_grid(n) if process.steps is None else subset_grid(process.steps, n)
+
+
+def chain(process, times, mean, covariance, a, y, repeats=1, variance="small"):
+    """Mean and covariance of the projected ancestral chain on data N(mean, covariance), in numpy float64.
+
+    A step is x -> M x + b + noise with the coefficients of Ho et al. 2020, eq. 7; then A x becomes alpha_s y + sigma_s
+    A z; to repeat it, x -> ratio x + noise of the forward chain.
+    """
+    d, c = len(mean), np.trace(a @ a.T) / len(a)
+    eye, inside = np.eye(d), a.T @ a / c
+    m, v = np.zeros(d), float(process.prior_std) ** 2 * np.eye(d)
+    for t, s in pairwise(times):
+        alpha_t, alpha_s = float(process.alpha(t)), float(process.alpha(s))
+        var_t, var_s = float(process.variance(t)), float(process.variance(s))
+        ratio = alpha_t / alpha_s
+        beta = var_t - ratio**2 * var_s
+        gain = alpha_t * covariance @ np.linalg.inv(alpha_t**2 * covariance + var_t * eye)
+        of_x0 = alpha_s * beta / var_t
+        step, shift = ratio * var_s / var_t * eye + of_x0 * gain, of_x0 * (mean - alpha_t * gain @ mean)
+        added = beta if variance == "large" and s > 0 else beta * var_s / var_t
+        for again in range(repeats if s > 0 else 1):
+            if again:
+                m, v = ratio * m, ratio**2 * v + beta * eye
+            m, v = step @ m + shift, step @ v @ step.T + added * eye
+            last = var_s if s > 0 else 0.0
+            m = (eye - inside) @ m + alpha_s * a.T @ y / c
+            v = (eye - inside) @ v @ (eye - inside) + last * inside
+    return m, v
+
+
+@pytest.mark.parametrize("name", ["vp", "sub_vp", "ve", "zero_snr"])
+@pytest.mark.parametrize(("operator", "shape"), [(mask(jnp.array([1, 0, 1])), (3,)), (grey(), (2, 3))], ids=["m", "g"])
+def test_the_chain_has_the_law_of_its_formulas(name, operator, shape):
+    with jax.enable_x64(True):
+        process, d = PROCESSES[name], int(np.prod(shape))
+        mean, covariance = correlated(d)
+        y = operator(jnp.asarray(np.random.default_rng(1).normal(size=(1, *shape))))
+        times = grid(process, 12)
+        denoise = exact(process, mean, covariance)
+        prior = float(process.prior_std) ** 2 * np.eye(d)
+        a, wanted = matrix(operator, shape), np.asarray(y).reshape(-1)
+        a, wanted = a[np.any(a != 0, 1)], wanted[np.any(a != 0, 1)]
+
+        def events(x):
+            return x.reshape(-1, *shape)
+
+        class Flat:
+            """The sampler on vectors, as the law wants them; its draws keep the event's order."""
+
+            init = staticmethod(lambda x: None)
+
+            def __init__(self, sampler):
+                self.sampler = sampler
+
+            def step(self, key, process, denoise, t, s, x, carry):
+                x, carry = self.sampler.step(key, process, denoise, t, s, events(x), carry)
+                return x.reshape(1, -1), carry
+
+        for repeats, variance in ((1, "small"), (3, "large")):
+            sampler = Flat(resampled(projected(ddpm(variance), operator, y), repeats))
+            found = law(sampler, process, denoise, times, np.zeros(d), prior, draws=3 * repeats)
+            for ours, theirs in zip(
+                found, chain(process, times, mean, covariance, a, wanted, repeats, variance), strict=True
+            ):
+                np.testing.assert_allclose(ours, theirs, atol=2e-6, rtol=1e-5)
+
+
+def errors(n, repeats, variance):
+    """Mean and variance of the second number of the documented setting, of which the first is seen to be 1."""
+    with jax.enable_x64(True):
+        found = chain(vp(), uniform_grid(n), np.zeros(2), PAIR, np.eye(2)[:1], np.ones(1), repeats, variance)
+    return found[0][1], found[1][1, 1]
+
+
+def test_the_bias_is_what_the_docstrings_say():
+    exact_mean, exact_covariance = conditional(np.zeros(2), PAIR, np.eye(2)[:1], np.ones(1))
+    np.testing.assert_allclose([exact_mean[1], exact_covariance[1, 1]], [0.8, 0.36])
+    documented = {
+        (100, 1, "large"): (0.49, 0.51), (1000, 1, "large"): (0.50, 0.50),
+        (100, 5, "large"): (0.73, 0.39), (100, 20, "large"): (0.78, 0.37),
+        (100, 5, "small"): (0.73, 0.32), (100, 20, "small"): (0.78, 0.27),
+    }  # fmt: skip
+    for setting, stated in documented.items():
+        np.testing.assert_allclose(errors(*setting), stated, atol=0.0051, err_msg=str(setting))
+
+
+def test_samples_have_the_law_of_the_chain_and_the_bias_falls_with_repeats():
+    """By Monte Carlo, so that it is the driver's keys that draw: noises of a step that were one would show."""
+    process, n, keys = vp(), 50, jax.random.split(jax.random.key(0), 20_000)
+    denoise, times = exact(process, np.zeros(2), PAIR), uniform_grid(n)
+    mean_errors = []
+    for repeats in (1, 4):
+        sampler = resampled(projected(ddpm("large"), SEEN, jnp.array([1.0, 0.0])), repeats)
+        x = np.asarray(jax.jit(lambda keys, s=sampler: sample(keys, process, denoise, s, times, (2,)))(keys))
+        mean, variance = errors(n, repeats, "large")
+        np.testing.assert_array_equal(x[:, 0], 1)
+        assert abs(x[:, 1].mean() - mean) < 4 * np.sqrt(variance / len(x))
+        assert abs(x[:, 1].var() / variance - 1) < 4 * np.sqrt(2 / len(x))
+        mean_errors.append(abs(x[:, 1].mean() - 0.8))
+    assert mean_errors[1] < 0.4 * mean_errors[0]
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_every_sampler_returns_the_observation(name):
+    """A mask of ones returns y to the last digit, grey its grey; the sampler's own draws stay what they were."""
+    process = PROCESSES[name]
+    samplers = ANY | CONTINUOUS_ONLY if process.steps is None else ANY
+    keys, times = jax.random.split(jax.random.key(0), 3), grid(process, 4)
+    y = jax.random.normal(jax.random.key(1), (3, 2, 3))
+    denoise = gaussian_denoiser(process, 0.1, 0.5)
+
+    named = samplers if name == "vp" else {k: samplers[k] for k in ("ddpm_large", "dpmpp_2m")}
+    few = ("ddpm_large", "heun_churn", "dpmpp_2m", "predictor_corrector")
+
+    @jax.jit
+    def run(keys, y):
+        draw = lambda sampler: sample(keys, process, denoise, sampler, times, (2, 3))
+        whole = {k: draw(projected(sampler, mask(True), y)) for k, sampler in named.items()}
+        greyed = {k: draw(projected(named[k], grey(), grey()(y))) for k in few if k in named}
+        unchanged = {k: (draw(projected(named[k], mask(False), y)), draw(named[k])) for k in few if k in named}
+        return whole, greyed, unchanged
+
+    whole, greyed, unchanged = run(keys, y)
+    for sampler in whole:
+        np.testing.assert_array_equal(whole[sampler], y, err_msg=sampler)
+    for sampler in greyed:
+        np.testing.assert_allclose(grey()(greyed[sampler]), grey()(y), atol=1e-5, err_msg=sampler)
+        np.testing.assert_allclose(*unchanged[sampler], atol=1e-4, err_msg=sampler)
+
+
+@pytest.mark.parametrize("operator", [mask(jnp.arange(48).reshape(4, 4, 3) % 3 > 0), grey(), average_pool(2)])
+def test_only_the_observed_part_moves_and_it_has_the_noise_of_s(operator):
+    """The projector is orthogonal: x' − x lies in the range of Aᵀ, and A x' ~ N(alpha_s y, sigma_s² A Aᵀ)."""
+    process, n, shape = vp(), 4000, (4, 4, 3)
+    keys = jax.random.split(jax.random.key(0), n)
+    x0 = jax.random.normal(jax.random.key(1), (1, *shape))
+    y = operator(x0)[0]
+    still = ddpm()._replace(step=lambda key, process, denoise, t, s, x, carry: (x, carry))
+    x = jax.random.normal(jax.random.key(2), (n, *shape))
+    s = jnp.float32(0.4)
+    after, _ = projected(still, operator, y).step(keys, process, None, jnp.float32(0.5), s, x, None)
+    a = matrix(operator, shape)
+    move = np.asarray(after - x).reshape(n, -1)
+    project = np.linalg.pinv(a) @ a
+    np.testing.assert_allclose(move @ project, move, atol=1e-5)
+    seen = np.asarray(after).reshape(n, -1) @ a.T
+    alpha, sigma = float(process.alpha(s)), float(process.sigma(s))
+    spread = sigma * np.sqrt(np.diag(a @ a.T))
+    assert np.all(np.abs(seen.mean(0) - alpha * np.asarray(y).reshape(-1)) <= 5 * spread / np.sqrt(n) + 1e-6)
+    np.testing.assert_allclose(seen.std(0), spread, rtol=5 / np.sqrt(2 * n), atol=1e-6)
+
+
+def test_the_noise_of_the_projection_is_no_other():
+    """Not the sampler's own of that step, not another step's, not the noise that resampling adds, not a neighbour's."""
+    keys, drawn, entered = jax.random.split(jax.random.key(0), 2), [], []
+
+    def spy(key, process, denoise, t, s, x, carry):
+        drawn.append(noise(key, x.shape[1:]))
+        entered.append(x)
+        return x, carry
+
+    process, times = vp(), np.array([0.9, 0.6, 0.3])
+    inner = ddpm()._replace(step=spy)
+    with jax.disable_jit():
+        sampler = resampled(projected(inner, mask(True), jnp.zeros(200)), 3)
+        path = sample(keys, process, lambda x, t: None, sampler, times, (200,), trajectory=True)
+    assert len(drawn) == 6
+    # what a repeat begins with is noise of its own, nearly; what a step ends with is the projection's
+    again = [entered[i] for i in (1, 2, 4, 5)]
+    every = np.concatenate([np.reshape(part, (-1, 200)) for part in (drawn, again, path)])
+    assert len(every) == 12 + 8 + 6
+    assert np.abs(np.corrcoef(every) - np.eye(26)).max() < 0.5
+
+
+def test_a_repeat_begins_at_the_noise_of_t_again():
+    """With a sampler that stays where it is, two passes are x + the forward noise of s -> t."""
+    process, n = vp(), 20_000
+    keys, x = jax.random.split(jax.random.key(0), n), jnp.ones((n, 1))
+    still = ddpm()._replace(step=lambda key, process, denoise, t, s, x, carry: (x, carry))
+    t, s = jnp.float32(0.6), jnp.float32(0.5)
+    after, _ = resampled(still, 2).step(keys, process, None, t, s, x, None)
+    ratio = float(process.alpha(t) / process.alpha(s))
+    variance = float(process.variance(t)) - ratio**2 * float(process.variance(s))
+    assert abs(after.mean() - ratio) < 5 * np.sqrt(variance / n)
+    np.testing.assert_allclose(after.var(), variance, rtol=5 * np.sqrt(2 / n))
+    last, _ = resampled(still, 5).step(keys, process, None, t, jnp.float32(0.0), x, None)
+    np.testing.assert_array_equal(last, x)  # the step to clean data is taken once
+    assert resampled(still, 1) is still
+
+
+def test_repeats_keep_the_history_of_t():
+    """The carry counts the steps of the grid, not the repeats."""
+    count = ddpm()._replace(
+        step=lambda key, process, denoise, t, s, x, carry: (jnp.full_like(x, carry), carry + 1),
+        init=lambda x: jnp.zeros((), jnp.int32),
+    )
+    keys = jax.random.split(jax.random.key(0), 2)
+    path = sample(keys, vp(), lambda x, t: None, resampled(count, 4), uniform_grid(4), (1,), trajectory=True)
+    assert path[1:, 0, 0].tolist() == [0, 1, 2, 3]
+
+
+def test_calls_of_the_network():
+    calls = []
+
+    def denoise(x, t, cond=None):
+        jax.debug.callback(lambda: calls.append(1))
+        return gaussian_denoiser(vp(), 0.0, 1.0)(x, t)
+
+    keys = jax.random.split(jax.random.key(0), 2)
+    x = sample(keys, vp(), denoise, resampled(projected(ddpm(), SEEN, jnp.zeros(2)), 3), uniform_grid(5), (2,))
+    jax.block_until_ready(x)
+    jax.effects_barrier()
+    assert len(calls) == 4 * 3 + 1
+
+
+def test_a_sample_depends_on_its_own_key_and_observation_alone():
+    process = vp()
+    mean, covariance = correlated(3)
+    keys, y = jax.random.split(jax.random.key(0), 6), jax.random.normal(jax.random.key(1), (6, 3))
+    seen = jax.random.bernoulli(jax.random.key(2), 0.5, (6, 3))  # a mask of one's own, traced below
+
+    @partial(jax.jit, static_argnums=3)
+    def run(keys, y, seen, wrap):
+        pair = predictor_corrector(ddpm(), langevin_corrector())
+        sampler = resampled(projected(pair, mask(seen), y), wrap)
+        return sample(keys, process, exact(process, mean, covariance), sampler, uniform_grid(6), (3,))
+
+    for repeats in (1, 2):
+        whole = run(keys, y, seen, repeats)
+        np.testing.assert_allclose(whole[2:4], run(keys[2:4], y[2:4], seen[2:4], repeats), atol=1e-5)
+        np.testing.assert_array_equal(np.where(seen, whole, 0), np.where(seen, y, 0))
+        assert np.abs(whole - run(jax.random.split(jax.random.key(5), 6), y, seen, repeats)).max() > 0.1
+    assert whole.dtype == jnp.float32
+    with jax.enable_x64(True):
+        y = jnp.ones((6, 3), jnp.float64)
+        sampler = resampled(projected(ddpm(), mask(seen), y), 2)
+        denoise = exact(process, mean, covariance)
+        x = sample(keys, process, denoise, sampler, uniform_grid(6), (3,), start=jnp.zeros((6, 3), jnp.float64))
+        assert x.dtype == jnp.float64
+
+
+@pytest.mark.parametrize("name", CONTINUOUS)
+def test_finite_from_end_to_end(name):
+    process = CONTINUOUS[name]
+    keys = jax.random.split(jax.random.key(0), 3)
+    sampler = resampled(projected(ddim(), average_pool(2), jnp.ones((2, 2, 1))), 2)
+    denoise = gaussian_denoiser(process, 0.0, 0.5)
+    path = sample(keys, process, denoise, sampler, uniform_grid(4), (4, 4, 1), trajectory=True)
+    assert np.all(np.isfinite(path))
+    np.testing.assert_allclose(average_pool(2)(path[-1]), 1, atol=1e-5)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_refusals():
+    keys, process = jax.random.split(jax.random.key(0), 3), vp()
+
+    def run(operator, y):
+        denoise, sampler = gaussian_denoiser(process, 0.0, 1.0), projected(ddim(), operator, y)
+        jax.jit(lambda keys: sample(keys, process, denoise, sampler, uniform_grid(3), (4, 4, 1)))(keys)
+
+    with pytest.raises(ValueError, match=r"no multiple of the identity.*use diffusion.inverse.pigdm"):
+        run(blur(1.0), jnp.zeros((4, 4, 1)))
+    with pytest.raises(ValueError, match="must be linear"):
+        run(jnp.tanh, jnp.zeros((4, 4, 1)))
+    with pytest.raises(ValueError, match="no multiple of the identity"):
+        run(lambda x: x + 1.0, jnp.zeros((4, 4, 1)))  # affine
+    with pytest.raises(ValueError, match=r"operator's shape \(3, 2, 2, 1\).*got \(4, 4, 1\)"):
+        run(average_pool(2), jnp.zeros((4, 4, 1)))
+    with pytest.raises(ValueError, match="at least one pass"):
+        resampled(ddim(), 0)
