@@ -157,8 +157,8 @@ def skipping(
             log_y=True,
         ),
         "skipping",
-        f"Quality when the reverse chain begins late, from pure noise (the seminar's figure 3-4; Nichol & Dhariwal "
-        f"2021, figure 4): the hybrid networks, learned variance, {steps} steps when nothing is skipped. "
+        f"Quality when the reverse chain begins late, from noise of its step's σ alone (the seminar's figure 3-4; "
+        f"Nichol & Dhariwal 2021, figure 4): the hybrid networks, learned variance, {steps} steps when nothing is skipped. "
         f"{quality.describe}.",
     )
     report.figure(

@@ -28,7 +28,7 @@ def loss_history(steps: int, window: int = 10) -> LossHistory:
 
 
 def probabilities(history: LossHistory, uniform_share: float = 0.001) -> Float[Array, " steps"]:
-    """p_t ∝ √E[L_t²] with a uniform share in it, uniform until every step has a full window of losses.
+    """p_t ∝ √E[L_t²] with a uniform share in it, uniform until every step has a full window of losses, all finite.
 
     The second moment is what makes the weighted loss vary least (Nichol & Dhariwal 2021, eq. 18).
     Raises ValueError unless 0 < uniform_share ≤ 1: a step without losses must still be seen.
@@ -38,8 +38,9 @@ def probabilities(history: LossHistory, uniform_share: float = 0.001) -> Float[A
     steps, window = history.squares.shape
     scale = jnp.sqrt(history.squares.mean(-1))
     total = scale.sum()
-    ready = jnp.all(history.counts >= window) & (total > 0)
-    share = jnp.where(ready, scale / jnp.where(total > 0, total, 1), 1 / steps)
+    # a square that overflowed would make every p NaN for as long as it is in its window
+    ready = jnp.all(history.counts >= window) & (total > 0) & jnp.isfinite(total)
+    share = jnp.where(ready, scale / jnp.where(ready, total, 1), 1 / steps)
     return (1 - uniform_share) * share + uniform_share / steps
 
 

@@ -36,3 +36,9 @@ def test_refusals(levels, low):
     keys = jax.random.split(jax.random.key(0), 2)
     with pytest.raises(ValueError, match="2 to 256 levels, and low < high"):
         dequantise(keys, jnp.ones((2, 3), jnp.uint8), levels, low)
+
+
+def test_levels_beyond_the_last_are_refused():
+    keys = jax.random.split(jax.random.key(0), 2)
+    with pytest.raises(ValueError, match="4 levels have values 0 to 3, got 4"):
+        dequantise(keys, jnp.full((2, 3), 4, jnp.uint8), 4)

@@ -1,7 +1,7 @@
 """The discrete bound against Gaussian data, on which every term of every grid is known in closed form."""
 
 import math
-from functools import partial
+from functools import cache, partial
 
 import chex
 import jax
@@ -33,7 +33,10 @@ ENTROPY = 0.5 * math.log(2 * math.pi * math.e * STD**2)
 GRIDS = {name: (process, uniform_grid(9)) for name, process in CONTINUOUS.items()}
 GRIDS |= {name: (process, subset_grid(process.steps, 9)) for name, process in DISCRETE.items()}
 GRIDS |= {"whole_cosine_table": (DISCRETE["cosine_table"], subset_grid(50, 50)), "quadratic": (vp(), quadratic_grid(7))}
-every_grid = pytest.mark.parametrize("name", [name for name in GRIDS if name not in ("sub_vp", "edm", "cosine_table")])
+GRIDS["late"] = CONTINUOUS["ve"], 0.7 * uniform_grid(9)  # begins where the prior is narrower than prior_std
+every_grid = pytest.mark.parametrize(
+    "name", [name for name in GRIDS if name not in ("sub_vp", "edm", "cosine_table", "late")]
+)
 
 
 def exact_denoiser(process, grid, std=STD):
@@ -98,7 +101,7 @@ def test_the_expectation_of_every_term_and_a_tight_bound_from_the_exact_reverse_
     assert total["learned"] > ENTROPY - 1e-4
 
 
-@pytest.mark.parametrize("name", ["vp", "ve", "linear", "zero_snr", "quadratic"])
+@pytest.mark.parametrize("name", ["late", "ve", "linear", "zero_snr", "quadratic"])
 def test_the_estimate_is_unbiased(name):
     (process, grid), n, event = GRIDS[name], 8000, (2, 1)
     theory, denoise = Theory(process, grid), exact_denoiser(process, grid)
@@ -131,9 +134,9 @@ def gaps(steps, variance, std=STD, betas=lambda n: linear_betas(n, 0.1 / n, 20 /
 
 def test_the_gap_falls_as_1_over_steps_with_the_large_variance():
     with jax.enable_x64(True):
-        found = gaps((100, 200, 400), "large")
+        found = gaps((100, 400), "large")
     assert np.all(found > 0)
-    np.testing.assert_allclose(found[:-1] / found[1:], 2, rtol=0.05)
+    np.testing.assert_allclose(found[0] / found[1], 4, rtol=0.05)
 
 
 def test_the_gap_of_the_small_variance_is_left_at_the_clean_end():
@@ -142,7 +145,7 @@ def test_the_gap_of_the_small_variance_is_left_at_the_clean_end():
         found = gaps((400, 6400), "small", betas=lambda n: np.full(n, 5 / n))
         # from a fixed noise up it does vanish, as 1/n
         process, above = vp(), []
-        for n in (50, 100, 200):
+        for n in (50, 200):
             grid = np.append(np.linspace(1, 0.1, n + 1), 0.0)
             theory = Theory(process, grid)
             transitions, _ = expected_terms(process, grid, variances=("small",))["small"]
@@ -151,7 +154,7 @@ def test_the_gap_of_the_small_variance_is_left_at_the_clean_end():
     errors = np.abs(found - limit)  # of order log T/T
     assert errors[1] < 0.12 * errors[0]
     assert errors[1] < 0.012
-    np.testing.assert_allclose(np.array(above[:-1]) / above[1:], 2, rtol=0.05)
+    np.testing.assert_allclose(above[0] / above[1], 4, rtol=0.05)
 
 
 @pytest.mark.parametrize("n", [3, 10, 200])
@@ -189,10 +192,13 @@ def test_the_default_is_the_whole_chain_and_256_levels():
     process, keys = DISCRETE["cosine_table"], keys_of(3)
     x0 = jnp.round(jax.random.uniform(jax.random.key(0), (3, 4)) * 255) / 127.5 - 1
     denoise = gaussian_denoiser(process, MEAN, STD)
-    default = variational_bound(keys, process, denoise, x0)
-    given = variational_bound(
-        keys, process, denoise, x0, grid=subset_grid(50, 50), variance="small", decoder=decoder.discretised()
-    )
+
+    @jax.jit
+    def both(keys, x0):
+        options = {"grid": subset_grid(50, 50), "variance": "small", "decoder": decoder.discretised()}
+        return [variational_bound(keys, process, denoise, x0, **of) for of in ({}, options)]
+
+    default, given = both(keys, x0)
     assert default.transitions.shape == (3, 49)
     chex.assert_trees_all_equal(default, given)
 
@@ -200,25 +206,20 @@ def test_the_default_is_the_whole_chain_and_256_levels():
 def test_a_sample_depends_on_its_own_key_alone():
     process, grid = GRIDS["vp"]
     denoise, x0, keys = gaussian_denoiser(process, MEAN, STD), data(6, (3,)), keys_of(6)
-    options = {"grid": grid, "decoder": decoder.density()}
-    whole = variational_bound(keys, process, denoise, x0, **options)
-    part = variational_bound(keys[2:4], process, denoise, x0[2:4], **options)
-    chex.assert_trees_all_close(jax.tree.map(lambda x: x[2:4], whole), part, rtol=1e-5)
-    same = variational_bound(keys[:1], process, denoise, x0[:1], **options)
-    other = variational_bound(keys[1:2], process, denoise, x0[:1], **options)
-    assert np.all(np.abs(same.transitions - other.transitions) > 0)
+    run = jax.jit(lambda keys, x0: variational_bound(keys, process, denoise, x0, grid=grid, decoder=decoder.density()))
+    part = run(keys[2:4], x0[2:4])
+    chex.assert_trees_all_close(jax.tree.map(lambda x: x[2:4], run(keys, x0)), part, rtol=1e-5)
+    # and on it indeed: of the same data
+    same, other = run(keys[:2], jnp.stack([x0[0]] * 2)).transitions
+    assert np.all(np.abs(same - other) > 0)
 
 
 def test_the_steps_have_noise_of_their_own():
     """At x0 = MEAN a term of the exact denoiser is in proportion to eps²: between steps its correlation is 0."""
     (process, grid), n = GRIDS["vp"], 4000
-    found = variational_bound(
-        keys_of(n),
-        process,
-        gaussian_denoiser(process, MEAN, STD),
-        jnp.full((n, 1), MEAN),
-        grid=grid,
-        decoder=decoder.density(),
+    denoise, options = gaussian_denoiser(process, MEAN, STD), {"grid": grid, "decoder": decoder.density()}
+    found = jax.jit(lambda keys, x0: variational_bound(keys, process, denoise, x0, **options))(
+        keys_of(n), jnp.full((n, 1), MEAN)
     )
     correlation = np.corrcoef(np.column_stack([found.transitions, found.reconstruction]).T)
     assert np.all(np.abs(correlation - np.eye(len(correlation))) < 5 / np.sqrt(n))
@@ -231,14 +232,18 @@ def test_each_example_has_its_own_step():
     index = jnp.array([1, 2, 3, 25, 49, 50])
     s, t = (index - 1) / 50, index / 50
     x_t = perturb(process, x0, t, eps)
-    base, jitted = gaussian_denoiser(process, MEAN, STD), jax.jit(bound_term, static_argnames="variance")
-    for variance in VARIANCES:
-        denoise = lambda x, t: Prediction(*base(x, t)[:2], jnp.full_like(x, 0.3))
-        together = jitted(process, denoise(x_t, t), x_t, x0, s, t, variance=variance)
-        for b in range(6):
-            one = slice(b, b + 1)
-            alone = jitted(process, denoise(x_t[one], t[b]), x_t[one], x0[one], s[b], t[b], variance=variance)
-            np.testing.assert_allclose(together[b], alone[0], rtol=1e-4)
+    base = gaussian_denoiser(process, MEAN, STD)
+
+    @jax.jit
+    def terms(x_t, x0, s, t):
+        prediction = Prediction(*base(x_t, t)[:2], jnp.full_like(x_t, 0.3))
+        options = {"decoder": decoder.density()}
+        return [bound_term(process, prediction, x_t, x0, s, t, variance=v, **options) for v in VARIANCES]
+
+    together = np.stack(terms(x_t, x0, s, t), 1)
+    for b in range(6):
+        alone = terms(x_t[b : b + 1], x0[b : b + 1], s[b], t[b])
+        np.testing.assert_allclose(together[b], np.concatenate(alone), rtol=1e-4)
 
 
 def test_float32_keeps_the_digits_of_every_step_of_a_long_chain():
@@ -306,20 +311,26 @@ def test_the_clean_kernel_of_a_ddpm_is_between_its_first_two_variances():
 # -- compilation ---------------------------------------------------------------------------------------------------
 
 
+@cache
+def bound_and_kernel(name):
+    _, grid = GRIDS[name]
+
+    def of_seed(process, seed, x0):
+        keys = jax.random.split(jax.random.key(seed), 3)
+        denoise = gaussian_denoiser(process, MEAN, STD)
+        bound = variational_bound(keys, process, denoise, x0, grid=grid, decoder=decoder.density())
+        return bound, reverse_kernel(process, denoise(x0, grid[1]), x0, grid[2], grid[1], "large")
+
+    return of_seed
+
+
 class VariantsTest(chex.TestCase):
     @chex.variants(with_jit=True, without_jit=True, with_device=True, with_pmap=True)
-    @parameterized.named_parameters([(name, name) for name in ("vp", "ve", "cosine", "zero_snr")])
+    @parameterized.named_parameters([(name, name) for name in ("vp", "zero_snr")])
     def test_bound_and_kernel(self, name):
-        process, grid = GRIDS[name]
-
-        def of_seed(process, seed, x0):
-            keys = jax.random.split(jax.random.key(seed), 3)
-            denoise = gaussian_denoiser(process, MEAN, STD)
-            bound = variational_bound(keys, process, denoise, x0, grid=grid, decoder=decoder.density())
-            return bound, reverse_kernel(process, denoise(x0, grid[1]), x0, grid[2], grid[1], "large")
-
-        args = process, jnp.asarray(0), data(3, (4,))
-        chex.assert_trees_all_close(self.variant(of_seed)(*args), of_seed(*args), rtol=2e-4, atol=1e-5)
+        of_seed, args = bound_and_kernel(name), (GRIDS[name][0], jnp.asarray(0), data(3, (4,)))
+        # of the jitted one, which is compiled once for all variants: without_jit is what it is held against
+        chex.assert_trees_all_close(self.variant(of_seed)(*args), jax.jit(of_seed)(*args), rtol=2e-4, atol=1e-5)
 
 
 def test_a_sweep_over_parameters_and_grids_compiles_once():
@@ -350,7 +361,8 @@ def test_vmap_over_schedules():
         denoise = gaussian_denoiser(process, MEAN, STD)
         return variational_bound(keys, process, denoise, x0, grid=grid, decoder=decoder.density()).total
 
-    np.testing.assert_allclose(jax.vmap(total)(betas), [total(beta) for beta in betas], rtol=1e-4)
+    each = jax.jit(total)
+    np.testing.assert_allclose(jax.jit(jax.vmap(total))(betas), [each(beta) for beta in betas], rtol=1e-4)
 
 
 def test_one_step_of_the_scan_holds_one_network():

@@ -84,6 +84,17 @@ def test_losses_of_zero_leave_the_times_uniform():
     np.testing.assert_allclose(importance.probabilities(history), 0.25)
 
 
+@pytest.mark.parametrize("loss", [1e30, np.inf, np.nan])
+def test_one_wild_loss_leaves_the_times_uniform_while_it_is_kept(loss):
+    history = importance.record(filled(window=2), jnp.array([3 / T]), jnp.array([loss]))
+    np.testing.assert_allclose(importance.probabilities(history), 1 / T, rtol=1e-6)
+    t, weights = importance.draw(jax.random.key(0), history, 100)
+    assert len(set(map(float, t))) > T / 2
+    np.testing.assert_allclose(weights, 1, rtol=1e-5)
+    history = importance.record(history, jnp.array([3 / T, 3 / T]), jnp.ones(2))
+    assert np.ptp(importance.probabilities(history)) > 0.1
+
+
 @pytest.mark.parametrize("window", [1, 3, 10])
 def test_the_ring_is_a_deque(window):
     """Batches in which a step occurs never, once and many times the window, against deques of the last losses."""

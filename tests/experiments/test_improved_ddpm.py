@@ -14,7 +14,7 @@ from oracles import gaussian_denoiser
 from experiments import improved_ddpm
 from experiments import improved_ddpm_bounds as bounds
 from experiments import improved_ddpm_samples as samples
-from jaxgen.diffusion import discrete, linear_betas, times, variational_bound
+from jaxgen.diffusion import discrete, importance, linear_betas, times, variational_bound
 from jaxgen.metrics import Estimate
 
 pytestmark = pytest.mark.filterwarnings("ignore:Fréchet distance of 64-dimensional")
@@ -44,6 +44,45 @@ def test_a_run_leaves_its_report(finished):
     assert ("cosine", "sigmoid", "learned") not in trained  # its network has no output for it
     # a whole chain, and the same chain cut by a fifth
     assert metrics["skipping"]["share"] == [0.0, 0.2]
+
+
+def test_objectives_weigh_the_same_error_as_they_are_named():
+    """One key has the same times and noise: min(SNR, 5)/SNR, ½ |dλ/dt| sigmoid(2 − λ), 1/(T p_t) of the bound."""
+    schedule, key = improved_ddpm.schedules(50)["cosine"], jax.random.key(3)
+    x0 = 0.5 * jax.random.normal(key, (64, 2))
+
+    def run(objective, *carry):
+        """The loss and the times at which the network was asked."""
+        seen = {}
+
+        def network(x, t, cond):
+            seen["t"] = t
+            return jnp.concatenate([0.3 * x, jnp.zeros_like(x)], -1) if carry else 0.3 * x
+
+        return improved_ddpm.loss_of(objective, schedule)(key, network, x0, *carry), seen["t"]
+
+    (error, t), (min_snr, _), (sigmoid, _) = jax.jit(lambda: [run(o) for o in ("simple", "min-SNR", "sigmoid")])()
+    log_snr = np.float64(schedule.chain.log_snr(t))
+    ratio = min_snr / error
+    np.testing.assert_allclose(ratio, np.minimum(1, 5 * np.exp(-log_snr)), rtol=1e-4)
+    ratio = sigmoid / error
+    # dλ/dt = ᾱ'/(ᾱ (1 − ᾱ)) with ᾱ = cos²φ/cos²φ_0 and φ' = π/2/1.008
+    alpha_bar, first = 1 / (1 + np.exp(-log_snr)), np.cos(0.008 / 1.008 * np.pi / 2) ** 2
+    slope = np.pi / 1.008 * np.sqrt(1 / (alpha_bar * first) - 1) / (1 - alpha_bar)
+    np.testing.assert_allclose(ratio, 0.5 * slope / (1 + np.exp(log_snr - 2)), rtol=2e-3)
+    history = importance.record(
+        importance.loss_history(50, 1), jnp.arange(1, 51) / 50, 1 + jnp.arange(50, dtype=jnp.float32)
+    )
+    (weighted, _, after), t = jax.jit(lambda history: run("bound", history))(history)
+    step = np.round(np.asarray(t) * 50).astype(int)
+    assert len(set(step)) > 20
+    p = np.float64(importance.probabilities(history))[step - 1]
+    np.testing.assert_array_equal(after.counts - 1, np.bincount(step, minlength=51)[1:])
+    # of each step the history keeps the square of the last loss, before its weight
+    last = {s: i for i, s in enumerate(step)}
+    kept = np.sqrt([after.squares[s - 1, 0] for s in last])
+    order = np.array(list(last.values()))
+    np.testing.assert_allclose(np.abs(weighted[order]), kept / (50 * p[order]), rtol=1e-4)
 
 
 class Exact(NamedTuple):

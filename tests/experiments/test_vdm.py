@@ -5,12 +5,15 @@ import re
 from dataclasses import replace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from experiments import vdm
 from experiments import vdm_report as figures
-from jaxgen.diffusion import learned
+from jaxgen.diffusion import decoder, learned, log_linear
+from jaxgen.metrics import estimate
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +40,39 @@ def test_a_run_leaves_its_report(finished):
     prior = metrics["bits_per_dim"][0]["prior"]
     alpha, sigma = 1 / (1 + np.exp(5.0)), 1 / (1 + np.exp(-5.0))
     assert 0.5 * (sigma - 1 - np.log(sigma)) / np.log(2) < prior < 0.5 * (alpha + sigma - 1 - np.log(sigma)) / np.log(2)
+
+
+class ExactNet:
+    """The exact denoiser's noise for pixels N(.1, .5²), told (γ + 5)/8."""
+
+    @staticmethod
+    def apply(params, x, time, cond=None):
+        gamma = (8 * time - 5).reshape(-1, 1, 1, 1)
+        alpha, sigma = jnp.sqrt(jax.nn.sigmoid(-gamma)), jnp.sqrt(jax.nn.sigmoid(gamma))
+        return sigma * (x - alpha * 0.1) / (alpha**2 * 0.25 + sigma**2)
+
+
+def test_the_bits_of_a_known_density():
+    """Bound and ODE are −log₂ p and ½ log₂(1 + sigma_0²/(alpha_0 s)²) + KL(q_1 ‖ prior) per pixel; L_T its own sum."""
+    low, high, std, n = -5.0, 3.0, 0.5, 400
+    objective = vdm.Objective(ExactNet(), decoder.density(), low, high)
+    images = 0.1 + std * np.random.default_rng(0).normal(size=(n, 2, 2, 1)).astype(np.float32)
+    measure, model = figures.Measure(objective, images, 40, 1), vdm.Model(log_linear(low, high), None, None)
+    alpha2 = 1 / (1 + np.exp(high))
+    kl = 0.5 * (alpha2 * (std**2 + 0.1**2 - 1) - np.log1p(alpha2 * (std**2 - 1)))
+    gap = 0.5 * np.log1p(np.exp(low) / std**2) + kl
+    exact = -norm.logpdf(images.astype(np.float64), 0.1, std).reshape(n, -1).mean(1)
+    bound = measure(model.process, None)
+    ode, reconstruction, _ = figures._ode_bits(measure, model, n, 0)
+    for bits in (bound.total, ode):
+        mean, error = estimate(bits - exact / np.log(2))
+        assert error < 0.04
+        assert abs(mean - gap / np.log(2)) < 4 * error
+    assert abs(reconstruction - (0.5 * np.log(2 * np.pi * np.e) + low / 2) / np.log(2)) < 4 / np.sqrt(2 * n * 4)
+    gamma = np.linspace(low, high, 5)
+    sums = 0.5 * np.expm1(2.0) * np.sum(1 / (1 + np.exp(gamma[1:] - 2 * np.log(std)))) / np.log(2)
+    mean, error = estimate(measure(model.process, None, 4).diffusion.mean(0))
+    assert abs(mean - sums) < 4 * error < 0.2 * sums
 
 
 @pytest.mark.parametrize("shape", [figures._straight, figures._bent, figures._cosine])
