@@ -158,8 +158,8 @@ def skipping(
         ),
         "skipping",
         f"Quality when the reverse chain begins late, from noise of its step's σ alone (the seminar's figure 3-4; "
-        f"Nichol & Dhariwal 2021, figure 4): the hybrid networks, learned variance, {steps} steps when nothing is skipped. "
-        f"{quality.describe}.",
+        f"Nichol & Dhariwal 2021, figure 4): the hybrid networks, learned variance, {steps} steps when nothing is "
+        f"skipped. {quality.describe}.",
     )
     report.figure(
         strip(
