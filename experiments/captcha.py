@@ -39,41 +39,43 @@ class Config:
     """default: minutes on 2 cores; smoke: seconds; paper: the homework's size, for a GPU."""
     data: Path | None = None
     """Folder or tar of real CAPTCHAs named by their text; without it, CAPTCHAs are rendered."""
-    alphabet: str = "0123456789"
+    alphabet: str = "ACEHKX"
     """Characters of the rendered texts; of files, those found in their names."""
     length: int = 3
     """Characters in a rendered text."""
     size: tuple[int, int] = (16, 48)
     """Height and width of the images in pixels."""
-    fonts: tuple[str, ...] = ("DejaVuSans", "DejaVuSerif")
-    dots: int = 4
+    fonts: tuple[str, ...] = ("DejaVuSans-Bold",)
+    dots: int = 8
     curves: int = 0
-    rotation: float = 10.0
+    rotation: float = 20.0
     """The most that a rendered character is turned, in degrees."""
-    warp: float = 0.1
-    gaps: float = 0.0
-    images: int = 20_000
+    warp: float = 0.15
+    gaps: float = 0.3
+    images: int = 16_000
     """CAPTCHAs to render for training."""
-    unseen: int = 100
+    unseen: int = 30
     """Texts that no training image shows."""
-    channels: int = 16
+    patch: int = 2
+    """Side of the squares of pixels that the U-Net reads as one."""
+    channels: int = 32
     """Channels of the U-Net's first level."""
-    multipliers: tuple[int, ...] = (1, 2, 4)
+    multipliers: tuple[int, ...] = (1, 2, 2)
     """Channels of each level, in multiples of the first."""
     cross_attention: tuple[int, ...] = (-2, -1)
     """Levels whose pixels attend to the text."""
-    drop_text: float = 0.15
+    drop_text: float = 0.1
     """Share of training examples that do not see their text."""
     steps: int = 3000
     batch_size: int = 32
-    learning_rate: float = 2e-3
+    learning_rate: float = 1.5e-3
     ema: float = 0.995
     """Decay of the averaged parameters that are sampled."""
-    reader_steps: int = 1000
+    reader_steps: int = 500
     """Training steps of the recogniser."""
     requested: int = 100
     """Texts to ask for, of those seen in training and as many of those not."""
-    scales: tuple[float, ...] = (1.0, 2.0, 4.0)
+    scales: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0)
     """Scales of guidance; 1 is the conditional model itself."""
     sampling_steps: int = 20
     checkpoint_every: int = 1000
@@ -121,7 +123,8 @@ PRESETS = {
     ),
     "paper": Config(
         preset="paper", alphabet="0123456789abcdefghijklmnopqrstuvwxyz", length=5, size=(50, 200), dots=30, curves=1,
-        rotation=30.0, warp=0.2, gaps=0.5, images=100_000, unseen=1000, channels=128, multipliers=(1, 2, 2, 2),
+        fonts=("DejaVuSans-Bold", "DejaVuSerif-Bold", "DejaVuSansMono-Bold"), rotation=30.0, warp=0.2, gaps=0.5,
+        images=100_000, unseen=1000, channels=128, multipliers=(1, 2, 2, 2),
         steps=200_000, batch_size=128, learning_rate=2e-4, ema=0.9999, reader_steps=20_000, requested=1000,
         scales=(1.0, 1.5, 2.0, 3.0, 5.0), sampling_steps=50, checkpoint_every=5000,
     ),
@@ -160,7 +163,7 @@ def main(config: Config) -> Path:
         letters, length = data.train.num_classes, data.train.labels.shape[1]
         net = UNet(
             config.channels, config.multipliers, num_tokens=letters, sequence_length=length,
-            cross_attention_levels=config.cross_attention,
+            cross_attention_levels=config.cross_attention, patch=config.patch,
         )  # fmt: skip
         jax.eval_shape(
             net.init, jax.random.key(0), np.zeros((1, *data.train.images.shape[1:]), np.float32), jnp.zeros(1)

@@ -33,6 +33,25 @@ def upsample_nearest(x: Float[Array, "b h w c"], factor: int = 2) -> Float[Array
     return x.reshape(batch, height * factor, width * factor, channels)
 
 
+def space_to_depth(x: Float[Array, "b h w c"], factor: int) -> Float[Array, "b h2 w2 c2"]:
+    """Make factor×factor blocks of pixels the channels of one, row by row; the inverse of `depth_to_space`.
+
+    Raises ValueError unless `factor` divides both sides.
+    """
+    batch, height, width, channels = x.shape
+    if factor < 1 or height % factor or width % factor:
+        raise ValueError(f"blocks of {factor}×{factor} pixels do not fill an image of {height}×{width}")
+    x = x.reshape(batch, height // factor, factor, width // factor, factor, channels).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(batch, height // factor, width // factor, factor**2 * channels)
+
+
+def depth_to_space(x: Float[Array, "b h w c"], factor: int) -> Float[Array, "b h2 w2 c2"]:
+    """Spread the channels of every pixel over factor×factor pixels (Shi et al. 2016)."""
+    batch, height, width, channels = x.shape
+    x = x.reshape(batch, height, width, factor, factor, channels // factor**2).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(batch, height * factor, width * factor, channels // factor**2)
+
+
 class TransposedConv(nn.Module):
     """Transposed convolution whose kernel and stride are both `factor`, so every pixel becomes its own block.
 

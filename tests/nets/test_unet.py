@@ -111,3 +111,28 @@ def test_refuses_images_smaller_than_its_levels():
 def test_refuses_no_levels():
     with pytest.raises(ValueError, match="at least one level"):
         shape_of(UNet(8, ()), (1, 8, 8, 3))
+
+
+@pytest.mark.parametrize("size", [(16, 48), (6, 10)])
+def test_patches_are_channels_of_a_smaller_image(size, random_params):
+    """The same network, unpatched, on blocks cut out by hand, and its output put together by hand."""
+    x, t = jax.random.normal(jax.random.key(0), (2, *size, 1)), jnp.array([0.2, 0.8])
+    patched, plain = UNet(8, (1,), patch=2, attention_levels=()), UNet(8, (1,), attention_levels=())
+    blocks = np.stack([x[:, i::2, j::2, 0] for i in (0, 1) for j in (0, 1)], axis=-1)
+    params = random_params(plain, blocks, t)
+    inside = jax.jit(plain.apply)(params, blocks, t)
+    expected = np.zeros(x.shape, np.float32)
+    for channel, (i, j) in enumerate([(0, 0), (0, 1), (1, 0), (1, 1)]):
+        expected[:, i::2, j::2, 0] = inside[..., channel]
+    np.testing.assert_allclose(jax.jit(patched.apply)(params, x, t), expected, atol=1e-5)
+
+
+def test_patches_keep_colours_together():
+    assert shape_of(UNet(8, (1, 2), patch=2, out_channels=6), (2, 8, 12, 3)) == (2, 8, 12, 6)
+
+
+def test_refuses_images_that_patches_do_not_fill():
+    with pytest.raises(ValueError, match="blocks of 2×2 pixels do not fill an image of 7×8"):
+        shape_of(UNet(8, (1,), patch=2), (1, 7, 8, 1))
+    with pytest.raises(ValueError, match="blocks of 0×0"):
+        shape_of(UNet(8, (1,), patch=0), (1, 8, 8, 1))
