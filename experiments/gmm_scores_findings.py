@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from experiments.chance import apart
 from experiments.gmm_scores_draws import EXACT, Drawer
-from experiments.toy_chance import apart, loses, over_seeds, plus_minus, restores
+from experiments.toy_chance import loses, over_seeds, plus_minus, restores
 from experiments.toy_sampling import Found, nearest_mode, true_widths
 from jaxgen.data import GaussianMixture
 from jaxgen.metrics import Estimate
@@ -41,12 +42,14 @@ def find(
     )
     off, on, heun, exact = f"DDIM, {deep}, from N(0, σ² I)", f"DDIM, {deep}", f"Heun, {deep}", "Heun, exact scores"
     weights = {name: [of.weight for of in found[name]] for name in (off, on, heun, exact)}
+    of_starts = plus_minus(rows[exact]["error"])
     report.finding(
         f"**The same network through the ODE**, from the Gaussian with the moments of the noised data: "
         f"{draw.config.ode_steps} steps of DDIM end {twice(rows[on]['MMD / floor'])}, of Heun "
         f"{twice(rows[heun]['MMD / floor'])}. By Heun mode 1 has {plus_minus(rows[heun]['weight of mode 1'])}, with "
         f"exact scores from the same starts {difference(weights[exact], weights[heun])}. From N(0, σ² I), which at σ = "
-        f"{longer[0]:g} is not yet the data's law, DDIM's weight is {difference(weights[off], weights[on])}."
+        f"{longer[0]:g} is not yet the data's law, DDIM's weight is {difference(weights[off], weights[on])}. All share "
+        f"their starts, whose chance is common to their errors: exact scores are off by {of_starts} too."
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from experiments.gmm_scores_draws import EXACT, Drawer, methods
 from experiments.gmm_scores_findings import find, stops
 from experiments.toy_chance import over_seeds, plus_minus, share_estimate
-from experiments.toy_sampling import Found, Judge, density, nearest_mode
+from experiments.toy_sampling import Found, Judge, cropped, density, nearest_mode
 from jaxgen.metrics import Estimate
 from jaxgen.report import Plane, Report, dots, lattice, planes
 
@@ -36,7 +36,7 @@ def trajectories(report: Report, draw: Drawer) -> None:
         f"Six starts (rings) and where {steps} steps take them (dots); contours of p and of p * N(0, σ² I). Without "
         f"noise, x ← x + ε/2 score {stops({plane.title: last_moves(plane.paths) for plane in rows[0]})}; the six end "
         f"in so many points: {told}. Below, with √ε z, the first tenth of the steps. ε = {draw.config.step_size:g} "
-        "max(1, σ²).",
+        "max(1, σ²)." + cropped({plane.title: plane.paths for plane in rows[1]}, half),
     )
 
 
@@ -82,7 +82,8 @@ def starts(report: Report, draw: Drawer, judge: Judge) -> None:
         "starts",
         f"{len(start)} chains from starts all over the square after {draw.config.langevin_steps} steps, in the colour "
         f"of the mode they started nearer to. Above each panel the share that ends nearer to mode 1: in p it is "
-        f"{weight:.2f}, of the starts it was {begun:.2f}. On the other side than they began end {crossed} (Langevin).",
+        f"{weight:.2f}, of the starts it was {begun:.2f}. On the other side than they began end {crossed} (Langevin)."
+        + cropped({plane.title.partition(":")[0]: plane.points for plane in rows[1]}, half),
     )
 
 
@@ -110,7 +111,8 @@ def annealing(report: Report, draw: Drawer) -> None:
         "levels; contours of p * N(0, σ² I). Above each panel the share nearer to mode 1, which in p is "
         f"{float(draw.models.mixture.weights[0]):.2f}; from σ = {sigmas[settled]:.2g} on it stays within two standard "
         f"errors, {2 * error:.2f}, of its last value. By then {moved[1 + settled]:.0%} of the chains are on the other "
-        f"side than they began, at last {moved[-1]:.0%}.",
+        f"side than they began, at last {moved[-1]:.0%}."
+        + cropped({plane.title.partition(":")[0]: plane.points for plane in panels}, half),
     )
 
 
@@ -154,7 +156,8 @@ def compare(report: Report, draw: Drawer, judge: Judge) -> None:
         planes([panels[:columns], panels[columns:]], (-half, half)),
         "samples",
         f"{config.samples} samples, and contours of p. Above each panel the width of its modes over that of p's. "
-        "Chains that end at a level σ keep that noise: at best they have the law of p * N(0, σ² I).",
+        "Chains that end at a level σ keep that noise: at best they have the law of p * N(0, σ² I)."
+        + cropped(chosen, half),
     )
     report.figure(
         dots(
@@ -184,7 +187,8 @@ def compare(report: Report, draw: Drawer, judge: Judge) -> None:
         rows,
         f"Every sampler, mean ± standard error over {config.seeds} seeds, {config.samples} samples each. Error: of "
         "the weight. Width: of the modes, in those of p. Floor: MMD of real draws. Its own law is p * N(0, σ² I) "
-        "for chains that end at a level σ > 0: how well a sampler does what it can.",
+        "for chains that end at a level σ > 0: how well a sampler does what it can. Rows that begin alike share the "
+        "chance of their starts: all of the ODE begin with the same draws, and so do all chains.",
         formats={"width": lambda width: plus_minus(Estimate(*width))},
     )
     find(report, draw, judge.mixture, {row["sampler"]: row for row in rows}, found)

@@ -207,7 +207,7 @@ def variants(config: Config, ladder: Ladder, ours: Network, told: Network) -> di
         figures.WHOLE: whole,
         "without 1*: σ₁ = 1": on(narrowed),
         "without 2*: ten levels": on(ladder._replace(n=few)),
-        "without 3: a network told σ": on(ladder, told),
+        figures.TOLD: on(ladder, told),
         figures.OLD_STEP: whole._replace(step_size=old_step),
         figures.HALF_STEP: whole._replace(step_size=whole.step_size / 2),
         "without 5: no average": whole._replace(averaged=False),
@@ -274,13 +274,15 @@ def main(config: Config) -> Path:
         if name != figures.UNDENOISED
     }
     drawn[figures.UNDENOISED] = drawn[figures.WHOLE]  # the same chains
-    # what a later sampler makes of the same network
+    # what a later sampler makes of both networks
     heun_steps = 25
-    thinned = whole._replace(ladder=ladder._replace(n=heun_steps))
-    later = draw(thinned, heun(), process, keys, shape)
+    later = {
+        name: draw(chosen[of]._replace(ladder=ladder._replace(n=heun_steps)), heun(), process, keys, shape)
+        for name, of in ((figures.HEUN, figures.WHOLE), (figures.HEUN_TOLD, figures.TOLD))
+    }
     # sets that share no image while there are enough
     held_out = test_set.images[np.resize(np.arange(len(test_set)), (config.sets, config.samples))]
-    figures.compare(report, chosen, drawn, later, 2 * heun_steps, held_out, quality)
+    figures.compare(report, chosen, drawn, later, 2 * heun_steps - 1, held_out, quality)
     report.section("From noise to an image")
     states = draw(whole, langevin_of(whole), process, keys[:1, :6], shape, trajectory=True)
     figures.through_the_levels(report, ladder, np.concatenate([states.chain[0, :-1], states.denoised]))

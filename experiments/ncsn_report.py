@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping
 
-import jax
 import numpy as np
 
+from experiments.chance import LEVEL, apart, beyond_chance
 from experiments.features import FLOOR, FRECHET, Quality
 from jaxgen.diffusion import ncsn
 from jaxgen.metrics import Estimate, estimate
 from jaxgen.report import Report, curves, image_grid, strip
 
 WHOLE, OLD_STEP, HALF_STEP = "NCSNv2", "without 4: NCSN's ε", "without 4: ε / 2"
-UNDENOISED, HEUN = "without the last denoising", "by Heun"
+TOLD, UNDENOISED = "without 3: a network told σ", "without the last denoising"
+HEUN, HEUN_TOLD = "by Heun", "by Heun, a network told σ"
 
 
 def ladder(report: Report, variants: Mapping, gamma: float, dims: int, examined: int) -> None:
@@ -61,42 +62,44 @@ def compare(
     report: Report,
     variants: Mapping,
     drawn: Mapping,
-    later,
+    later: Mapping,
     calls: int,
     held_out: np.ndarray,
     quality: Quality,
 ) -> None:
-    """Fréchet distances, remaining noise and samples of every variant, and of a later sampler on the same network."""
-    images = {name: drawn[name].denoised if variant.final_denoising else drawn[name].chain
-              for name, variant in variants.items()} | {HEUN: later.denoised}  # fmt: skip
-    chains = {name: draws.chain for name, draws in drawn.items()} | {HEUN: later.chain}
+    """Fréchet distances, remaining noise and samples of every variant, and of a later sampler on both networks."""
+    undenoised = {name for name, variant in variants.items() if not variant.final_denoising}
+    drawn = {name: drawn[name] for name in variants} | later
+    images = {name: draws.chain if name in undenoised else draws.denoised for name, draws in drawn.items()}
+    chains = {name: draws.chain for name, draws in drawn.items()}
     distances = {
         name: np.array([quality(some) for some in sets]) for name, sets in (images | {FLOOR: held_out}).items()
     }
     means = {name: estimate(values) for name, values in distances.items()}
     # the same keys: what a lucky set does to both is not counted
-    changes = {name: estimate(distances[name] - distances[WHOLE]) for name in images if name != WHOLE}
+    changes = {name: distances[name] - distances[WHOLE] for name in images if name != WHOLE}
     sigma = variants[WHOLE].ladder.last
     ends, left = (
         {name: np.array([remaining_noise(some) for some in of[name]]) / sigma for name in images}
         for of in (chains, images)
     )
-    noisier = {name: estimate(left[name] - left[WHOLE]) for name in images if name != WHOLE}
-    broken = {name: noise_images(sets) for name, sets in images.items()}
+    noisier = {name: left[name] - left[WHOLE] for name in images if name != WHOLE}
+    by_set = {name: np.array([noise_images(some) for some in sets]) for name, sets in images.items()}
+    broken = {name: float(shares.mean()) for name, shares in by_set.items()}
     settings = {
         name: {"σ₁": variant.ladder.first, "levels": variant.ladder.n, "T": variant.steps,
                "ε/σ_L²": variant.step_size / variant.ladder.last**2,
                "calls": variant.ladder.n * variant.steps + variant.final_denoising}
         for name, variant in variants.items()
-    } | {HEUN: {"calls": calls - 1}}  # fmt: skip
+    } | {name: {"calls": calls} for name in later}  # fmt: skip
     empty = dict.fromkeys(settings[WHOLE])
     measured = [
-        {"variant": name} | empty | settings.get(name, {}) | {FRECHET: mean, "minus NCSNv2's": changes.get(name)}
+        {"variant": name} | empty | settings.get(name, {}) | {FRECHET: mean, "minus NCSNv2's": paired(changes, name)}
         for name, mean in means.items()
     ]
     of_noise = [
         {"variant": name, "predicted": variants[name].predicted_noise if name in variants else None,
-         "chain's end": estimate(ends[name]), "samples": estimate(left[name]), "minus NCSNv2's": noisier.get(name),
+         "chain's end": estimate(ends[name]), "samples": estimate(left[name]), "minus NCSNv2's": paired(noisier, name),
          "noise images": broken[name]}
         for name in images
     ]  # fmt: skip
@@ -105,11 +108,12 @@ def compare(
     count, per_set = held_out.shape[:2]
     report.table(
         measured,
-        "NCSNv2 whole, without one technique at a time, and without any, by annealed Langevin dynamics; and the "
-        "same network on levels of the same ladder by Heun's method for the ODE. A star: sampled on another ladder "
-        f"than the {variants[WHOLE].ladder.n} levels that both networks are trained on. "
+        "NCSNv2 whole, without one technique at a time, and without any, by annealed Langevin dynamics; and both "
+        "networks on levels of the same ladder by Heun's method for the ODE. A star: sampled on another ladder than "
+        f"the {variants[WHOLE].ladder.n} levels that both networks are trained on. "
         f"{quality.describe.partition(';')[0]}, mean ± standard error over {count} sets. The differences are paired, "
-        f"since all share their keys; without any difference {by_chance(count):.0%} of them exceed two errors.",
+        f"since all share their keys, and the findings call them chance by Student's t, at {LEVEL:.0%} for all "
+        f"{len(changes)} together (Holm's correction).",
     )
     report.table(
         of_noise,
@@ -134,9 +138,14 @@ def compare(
     report.finding(
         f"**Noise in the samples** of NCSNv2 {plus_minus(estimate(left[WHOLE]))} σ_L. {sorted_by_verdict(noisier)}"
     )
-    report.finding(last_denoising(ends[WHOLE], left[WHOLE], changes[UNDENOISED]))
+    report.finding(last_denoising(ends[WHOLE], left[WHOLE], changes))
     report.finding(step_sizes(variants, {name: values.mean() for name, values in ends.items()}))
-    report.finding(outside(broken, count * per_set))
+    report.finding(outside(broken, count * per_set) + whose_fault(by_set[HEUN], by_set[HEUN_TOLD]))
+
+
+def paired(differences: Mapping[str, np.ndarray], name: str) -> Estimate | None:
+    """The mean difference of a variant, where it has one."""
+    return estimate(differences[name]) if name in differences else None
 
 
 def plus_minus(value: Estimate) -> str:
@@ -144,29 +153,26 @@ def plus_minus(value: Estimate) -> str:
     return f"{value.mean:.3g} ± {value.error:.2g}"
 
 
-def verdict(change: Estimate) -> str:
-    """What a paired difference of distances says, at two standard errors."""
-    if abs(change.mean) <= 2 * change.error:
-        return "within chance"
-    return "worse" if change.mean > 0 else "better"
+def verdicts(differences: Mapping[str, np.ndarray]) -> dict[str, str]:
+    """What paired differences (sets,) of distances or of noise say, looked at together."""
+    told = beyond_chance(differences)
+    return {
+        name: "within chance" if name not in told else "worse" if np.mean(values) > 0 else "better"
+        for name, values in differences.items()
+    }
 
 
-def by_chance(sets: int) -> float:
-    """How often a mean of so many differences is off by more than two of its standard errors: Student's t."""
-    freedom = sets - 1
-    return float(jax.scipy.special.betainc(freedom / 2, 0.5, freedom / (freedom + 4)))
-
-
-def sorted_by_verdict(changes: Mapping[str, Estimate]) -> str:
-    """All variants under what their differences from the whole say, the largest first."""
+def sorted_by_verdict(differences: Mapping[str, np.ndarray]) -> str:
+    """All variants under what their differences (sets,) from the whole say, the largest first."""
+    said, changes = verdicts(differences), {name: estimate(values) for name, values in differences.items()}
     ordered = sorted(changes.items(), key=lambda item: -item[1].mean)
 
-    def those(said: str) -> str:
-        return "; ".join(f"{n} {c.mean:+.3g} ± {c.error:.2g}" for n, c in ordered if verdict(c) == said) or "none"
+    def those(verdict: str) -> str:
+        return "; ".join(f"{n} {c.mean:+.3g} ± {c.error:.2g}" for n, c in ordered if said[n] == verdict) or "none"
 
     return (
         f"Differences from it by the same keys: **worse**: {those('worse')}. **Better**: {those('better')}. **Within "
-        f"two standard errors, so within chance**: {those('within chance')}."
+        f"chance**: {those('within chance')}."
     ).replace("-", "−")
 
 
@@ -186,14 +192,15 @@ def noise_images(images: np.ndarray) -> float:
     return float(np.mean(np.mean(np.abs(images) > 1.5, axis=(-3, -2, -1)) > 0.1))
 
 
-def last_denoising(before: np.ndarray, after: np.ndarray, change: Estimate) -> str:
-    """What the last denoising does to the noise of each set, and whether the judge can see it."""
-    does = {"better": "lowers", "worse": "raises", "within chance": "leaves"}[verdict(estimate(after - before))]
+def last_denoising(before: np.ndarray, after: np.ndarray, differences: Mapping[str, np.ndarray]) -> str:
+    """What the last denoising does to the noise of each set, and whether the judge sees it, among all differences."""
+    does = "leaves" if not apart(before, after) else "lowers" if after.mean() < before.mean() else "raises"
     seen = {
         "within chance": "which the judge, itself trained under noise of .1, cannot tell",
         "worse": "and the judge sees it: the samples without it are worse",
         "better": "and the judge prefers the samples without it",
-    }[verdict(change)]
+    }[verdicts(differences)[UNDENOISED]]
+    change = estimate(differences[UNDENOISED])
     return (
         f"**The last denoising** {does} the noise, from {before.mean():.3g} to {after.mean():.3g} σ_L, {seen} "
         f"({change.mean:+.2g} ± {change.error:.2g})."
@@ -218,6 +225,18 @@ def outside(shares: Mapping[str, float], count: int) -> str:
     """Which samplers return noise."""
     noisy = [f"{name} {share:.0%}" for name, share in shares.items() if share > 0]
     return f"**Samples that are noise**, of {count} each: {', '.join(noisy) or 'none'}."
+
+
+def whose_fault(blind: np.ndarray, told: np.ndarray) -> str:
+    """Why Heun's method returns noise images, if it does, by their shares in each set with either network."""
+    if not blind.any():
+        return ""
+    fewer = told.mean() < blind.mean() and apart(blind, told)
+    why = f"it is {'mostly ' if told.any() else ''}for" if fewer else "it is not for"
+    return (
+        f" By Heun on the same grid a network told σ returns {told.mean():.0%}: {why} having to read the noise off x "
+        "that the other fails."
+    )
 
 
 def through_the_levels(report: Report, ladder, path: np.ndarray) -> None:

@@ -1,17 +1,18 @@
 """The NCSN toy on a ring: data on a curve have no score, and score matching finds that out by diverging."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.ncsn_toy_report import ARROWS
+from experiments.chance import apart
+from experiments.ncsn_toy_report import ARROWS, percent, relative_errors
 from experiments.toy_chance import over_seeds, plus_minus
 from experiments.toy_sampling import learned_field
-from experiments.toy_training import ScoreNet, Training, initial
+from experiments.toy_training import Fit, ScoreNet, Training, initial
 from jaxgen.data import ring
-from jaxgen.metrics import Estimate
 from jaxgen.report import Plane, Report, curves, lattice, planes
 from jaxgen.report.numbers import readable
 from jaxgen.score_matching import sliced
@@ -59,26 +60,26 @@ def ring_scores(report: Report, config) -> None:
         loss, steps=config.ring_steps, learning_rate=config.learning_rate, follow=follow, points=60,
         progress=config.progress,
     )  # fmt: skip
-    key = jax.random.key(config.seed + 70)
-    fits = {noise: train(key, initial(net, key), jnp.float32(noise)) for noise in config.ring_noises}
-    least = {noise: least_loss(noise) for noise in config.ring_noises}
+    keys = jax.random.split(jax.random.key(config.seed + 70), config.seeds)
+    fits = {noise: [train(key, initial(net, key), jnp.float32(noise)) for key in keys] for noise in config.ring_noises}
+    found = {noise: summary(net, of, noise) for noise, of in fits.items()}
     bare, noisy = config.ring_noises[0], config.ring_noises[-1]
-    lines, bounds, pulls = {}, {}, {}
-    for noise, fit in fits.items():
-        name = f"noise {noise:g}" if noise else "no noise"
-        gain = -fit.followed["loss"]
-        lines[name] = (fit.steps, np.where(gain > 0.1, gain, np.nan))
-        pulls[name] = (fit.steps, fit.followed["pull"])
-        if noise:
-            bounds[f"its bound, {noise:g}"] = (fit.steps, np.full(len(fit.steps), -least[noise]))
-    lines = bounds | lines  # which are drawn on top
+    lines, pulls = {}, {}
+    for noise, of in fits.items():
+        name, steps = f"noise {noise:g}" if noise else "no noise", of[0].steps
+        gain = -np.mean([fit.followed["loss"] for fit in of], 0)
+        lines[name] = (steps, np.where(gain > 0.1, gain, np.nan))
+        pulls[name] = (steps, np.mean([fit.followed["pull"] for fit in of], 0))
     report.figure(
-        curves(lines, x_label="training step", y_label="− loss", log_y=True, height=320),
+        curves(
+            lines, x_label="training step", y_label="− loss", log_y=True, height=320,
+            levels={f"bound, noise {noise:g}": -row["least loss"] for noise, row in found.items() if noise},
+        ),
         "ring-loss",
-        "Sliced score matching on a ring of radius 1; upwards is better. With noise the loss has a least value, "
-        "−½ E‖∇log q‖² (level lines). On the bare ring it has none: the larger the score across the curve, the lower "
-        f"the loss; after {config.ring_steps} steps it is at {readable(float(fits[bare].followed['loss'][-1]))}.",
-    )
+        f"Sliced score matching on a ring of radius 1, mean of {config.seeds} trainings; upwards is better. With noise "
+        "the loss has a least value, −½ E‖∇log q‖² (dashed). On the bare ring it has none: the larger the score across "
+        f"the curve, the lower the loss; after {config.ring_steps} steps it is at {plus_minus(found[bare]['loss'])}.",
+    )  # fmt: skip
     places = lattice(LIMITS, ARROWS).reshape(-1, 2) + 1e-6  # at the very centre the exact score has no direction
     exact = np.asarray(ring_score(jnp.asarray(places, jnp.float32), noisy))
     ring_points = np.asarray(ring(jax.random.key(1), 300))
@@ -86,58 +87,64 @@ def ring_scores(report: Report, config) -> None:
     panels = [
         Plane(title, points=data, arrows=(places, vectors))
         for title, data, vectors in (
-            ("learned on the bare ring", ring_points, learned_field(net, fits[bare].params, places)),
-            (f"learned with noise {noisy:g}", noisy_points, learned_field(net, fits[noisy].params, places)),
+            ("learned on the bare ring", ring_points, learned_field(net, fits[bare][0].params, places)),
+            (f"learned with noise {noisy:g}", noisy_points, learned_field(net, fits[noisy][0].params, places)),
             (f"exact with noise {noisy:g}", noisy_points, exact),
         )
     ]
-    found = {}
-    for noise, fit in fits.items():
-        row = {"loss": float(fit.followed["loss"][-3:].mean()), "least loss": least[noise]}
-        row["pull 5 % outside"] = float(fit.followed["pull"][-1])
-        row["fall over the last quarter"] = last_fall(fit.followed["loss"])
-        if noise:
-            x = ring(jax.random.key(2), 20_000, noise=noise)
-            of_q = np.asarray(ring_score(x, noise))
-            error = learned_field(net, fit.params, x) - of_q
-            row["relative error"] = float(np.sqrt(np.mean(error**2) / np.mean(of_q**2)))
-            # ½E‖s − ∇log q‖², on draws that no training saw
-            row["above the least loss"] = over_seeds(0.5 * np.sum(error**2, -1))
-        found[noise] = row
     report.metrics["ring"] = {str(noise): row for noise, row in found.items()} | {
         "curves": {name: {"step": x, "minus_loss": y} for name, (x, y) in lines.items()},
         "pull": {name: {"step": x, "length": y} for name, (x, y) in pulls.items()},
     }
-    times = found[bare]["pull 5 % outside"] / found[noisy]["pull 5 % outside"]
+    times = found[bare]["pull 5 % outside"].mean / found[noisy]["pull 5 % outside"].mean
     report.figure(
         planes([panels], LIMITS, color_label="length of the score"),
         "ring-fields",
-        f"Learned and exact scores about the ring, and its data. Just outside, at 1.05 of the radius, the field "
-        f"learned on the bare ring is {times:.3g} times as long as that learned with noise {noisy:g}, which is off "
-        f"from the exact one by {found[noisy]['relative error']:.1%} on its data (root mean square, relative).",
+        "Learned and exact scores about the ring, and its data. Just outside, at 1.05 of the radius, the field learned "
+        f"on the bare ring is {times:.3g} times as long as that learned with noise {noisy:g}, which is off from the "
+        f"exact one by {percent(found[noisy]['relative error'])} on its data (root mean square, relative; over "
+        f"{config.seeds} trainings, of which one is drawn).",
     )
     report.finding(curve_told(bare_row=found[bare], noisy_row=found[noisy], noise=noisy))
 
 
-def last_fall(losses: np.ndarray) -> Estimate:
-    """By how much the mean of the last quarter of losses (n,) is below that of the quarter before, n ≥ 8."""
+def summary(net: ScoreNet, fits: Sequence[Fit], noise: float) -> dict:
+    """What trainings with one noise came to."""
+    quarters = np.array([last_quarters(fit.followed["loss"]) for fit in fits])
+    row = {
+        "loss": over_seeds([fit.followed["loss"][-3:].mean() for fit in fits]),
+        "least loss": least_loss(noise),
+        "pull 5 % outside": over_seeds([fit.followed["pull"][-1] for fit in fits]),
+        "fall over the last quarter": over_seeds(quarters[:, 0] - quarters[:, 1]),
+        "still falls": bool(quarters[:, 0].mean() > quarters[:, 1].mean()) and apart(*quarters.T),
+    }
+    if noise:
+        x = ring(jax.random.key(2), 20_000, noise=noise)  # draws that no training saw
+        of_q = np.asarray(ring_score(x, noise))
+        errors = [learned_field(net, fit.params, x) - of_q for fit in fits]
+        row["relative error"] = relative_errors(errors, of_q, np.full(len(x), True))
+        # ½E‖s − ∇log q‖²
+        row["above the least loss"] = over_seeds([0.5 * np.mean(np.sum(error**2, -1)) for error in errors])
+    return row
+
+
+def last_quarters(losses: np.ndarray) -> tuple[float, float]:
+    """Means of the last but one and of the last quarter of losses (n,), n ≥ 8."""
     quarter = len(losses) // 4
-    before, last = (over_seeds(part) for part in (losses[-2 * quarter : -quarter], losses[-quarter:]))
-    return Estimate(before.mean - last.mean, float(np.hypot(before.error, last.error)))
+    return float(losses[-2 * quarter : -quarter].mean()), float(losses[-quarter:].mean())
 
 
 def curve_told(bare_row: dict, noisy_row: dict, noise: float) -> str:
     """Whether the loss still falls on the bare curve, and how near to its least value it comes with noise."""
 
     def falls(row: dict) -> str:
-        fall = row["fall over the last quarter"]
-        return ("still falls" if fall.mean > 2 * fall.error else "no longer falls beyond chance") + (
-            f" (by {plus_minus(fall)} from the third quarter of the steps to the last)"
-        )
+        said = "still falls" if row["still falls"] else "no longer falls beyond chance"
+        fall = plus_minus(row["fall over the last quarter"])
+        return f"{said} (by {fall} from the third quarter of the steps to the last)"
 
     return (
-        f"**Data on a curve.** On the bare ring the loss {falls(bare_row)}, to {readable(bare_row['loss'])}. With "
+        f"**Data on a curve.** On the bare ring the loss {falls(bare_row)}, to {plus_minus(bare_row['loss'])}. With "
         f"noise {noise:g} it {falls(noisy_row)}; on fresh draws it is {plus_minus(noisy_row['above the least loss'])} "
         f"above {readable(noisy_row['least loss'])}, the least of any score, a relative error of "
-        f"{noisy_row['relative error']:.0%}."
+        f"{percent(noisy_row['relative error'])}."
     )

@@ -96,10 +96,8 @@ def mode_weights(report: Report, models, config) -> None:
         total = config.langevin_steps if name.startswith("Langevin") else config.level_steps * len(models.sigmas)
         lines[name] = (np.linspace(0, total, along.shape[1]), along.mean(0))
     report.metrics["shares"] = {name: {"steps": x, "share": y} for name, (x, y) in lines.items()}
-    end = max(x[-1] for x, _ in lines.values())
-    level = {"p": (np.linspace(0, end, 100), np.full(100, weight))}
     report.figure(
-        curves(level | lines, x_label="Langevin steps", y_label="share at (5, 5)"),
+        curves(lines, x_label="Langevin steps", y_label="share at (5, 5)", levels={"in p": weight}),
         "shares",
         f"Share of the chains nearer to (5, 5), mean over {config.seeds} seeds of {chains}; each level of the annealed "
         f"chains has {config.level_steps} steps, from σ = {models.sigmas[0]:g} to {models.sigmas[-1]:g}.",

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-import jax
 import numpy as np
 
+from experiments.chance import apart
 from jaxgen.metrics import Estimate, estimate
 from jaxgen.report.numbers import readable
 
@@ -24,15 +24,6 @@ def share_estimate(shares: Sequence[float], n: int) -> Estimate:
 def plus_minus(value: Estimate) -> str:
     """A mean and its standard error; next to nothing has none."""
     return readable(tuple(value)) if max(map(abs, value)) > 1e-4 else readable(float(value.mean), 1)
-
-
-def apart(a: Sequence[float], b: Sequence[float]) -> bool:
-    """Whether the means of paired values differ beyond chance: Student's t of the differences, at 5 %."""
-    mean, error = over_seeds(np.subtract(a, b))
-    if error == 0:
-        return mean != 0
-    freedom = len(a) - 1
-    return float(jax.scipy.special.betainc(freedom / 2, 0.5, freedom / (freedom + (mean / error) ** 2))) < 0.05
 
 
 def ranking(values: Mapping[str, Sequence[float]]) -> str:

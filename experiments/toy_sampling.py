@@ -1,6 +1,6 @@
 """Langevin dynamics in the plane, plain and annealed, of any score, and how its samples are judged."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -119,6 +119,13 @@ def half_width(mixture: GaussianMixture) -> float:
     """Half the side of a square about the origin that shows nearly all of the mixture: 3.5 deviations, rounded up."""
     deviations = np.sqrt(np.linalg.eigvalsh(np.asarray(mixture.covariances)).max(-1))
     return float(np.ceil((np.abs(np.asarray(mixture.means)).max(-1) + 3.5 * deviations).max()))
+
+
+def cropped(shown: Mapping[str, np.ndarray], half: float) -> str:
+    """The share of points (…, 2), by name, that a square of this half side does not show, where there is any: words."""
+    shares = {name: np.mean(np.abs(x).max(-1) > half) for name, x in shown.items()}
+    told = ", ".join(f"{share:.0%} ({name})" for name, share in shares.items() if share >= 0.005)
+    return f" Outside the panels lie {told}." if told else ""
 
 
 def true_widths(mixture: GaussianMixture, sigma: float) -> float:

@@ -115,11 +115,11 @@ def denoising(key: Key[Array, ""], score: Score, x: Float[Array, "b *event"], si
     """½‖s(x̃) − ∇log N(x̃; x, σ²I)‖² = ½‖s(x + σε) + ε/σ‖² at one draw of ε (Vincent 2011, eq. 9–11).
 
     In expectation `explicit` + const for the score of the noised data's density q_σ = q * N(0, σ²I), under q_σ.
-    sigma: σ > 0, of shape () or (B,). Raises ValueError for a concrete sigma that is not positive and finite, one of
-    another shape, or a score of another shape.
+    sigma: σ > 0, of shape () or (B,). Raises ValueError for a concrete sigma that is not positive, finite and normal in
+    the type computed in (at least 1.2e-38 in float32), one of another shape, or a score of another shape.
     """
     eps = jax.random.normal(key, x.shape, jnp.promote_types(x.dtype, jnp.float32))
-    sigma = per_example(_noise_level(sigma, x).astype(eps.dtype), x)
+    sigma = per_example(_noise_level(sigma, x, eps.dtype), x)
     noised = x + sigma * eps
     error = _checked(score(noised), x) + eps / sigma
     return 0.5 * _dot(error, error)
@@ -139,13 +139,13 @@ def noise_conditional(
     by default, which makes all levels count alike.
     Raises ValueError as `denoising` does, and for sigmas that are not one-dimensional.
     """
-    _check_positive("sigmas", sigmas)
-    sigmas = jnp.asarray(sigmas)
+    dtype = jnp.promote_types(x.dtype, jnp.float32)
+    _check_positive("sigmas", sigmas, dtype)
+    sigmas = jnp.asarray(sigmas, dtype)
     if sigmas.ndim != 1 or sigmas.size == 0:
         raise ValueError(f"sigmas must have shape (L,) with L >= 1, got {sigmas.shape}: give `denoising` a single one")
     level_key, noise_key = jax.random.split(key)
     sigma = sigmas[jax.random.randint(level_key, x.shape[:1], 0, sigmas.size)]
-    sigma = sigma.astype(jnp.promote_types(x.dtype, jnp.float32))
     return weighting(sigma) * denoising(noise_key, lambda noised: score(noised, sigma), x, sigma)
 
 
@@ -174,7 +174,7 @@ def kernel_density(
     dtype = jnp.promote_types(jnp.promote_types(x.dtype, points.dtype), jnp.float32)
     count, dims, block = len(points), math.prod(x.shape[1:]), min(block, len(points))
     centre = x.reshape(len(x), 1, dims).astype(dtype)
-    sigma = jnp.broadcast_to(_noise_level(sigma, x).astype(dtype), x.shape[:1])
+    sigma = jnp.broadcast_to(_noise_level(sigma, x, dtype), x.shape[:1])
     blocks = -(-count // block)
     padded = jnp.pad(points.reshape(count, dims).astype(dtype), ((0, blocks * block - count), (0, 0)), mode="edge")
 
@@ -210,15 +210,25 @@ def _checked(output: Array, x: Array) -> Array:
     return output
 
 
-def _check_positive(name: str, value: ArrayLike) -> None:
-    """Refuse a concrete value that is not positive and finite; a traced one cannot be looked at."""
-    if not isinstance(value, jax.core.Tracer) and not np.all((np.asarray(value) > 0) & np.isfinite(value)):
-        raise ValueError(f"{name} must be positive and finite, got {value}: it is a standard deviation of noise")
+def _check_positive(name: str, value: ArrayLike, dtype: jnp.dtype) -> None:
+    """Refuse a concrete value that is not a positive, finite, normal number of dtype; a traced one cannot be looked at.
+
+    Smaller ones are flushed to 0, by which is divided.
+    """
+    if isinstance(value, jax.core.Tracer):
+        return
+    smallest, largest = (float(end) for end in (jnp.finfo(dtype).tiny, jnp.finfo(dtype).max))
+    wide = np.asarray(value, np.float64)
+    if not np.all((smallest <= wide) & (wide <= largest)):
+        raise ValueError(
+            f"{name} must be positive and finite, from {smallest:.2g} to {largest:.2g} in {dtype}, got {value}: it is "
+            "a standard deviation of noise"
+        )
 
 
-def _noise_level(sigma: ArrayLike, x: Array) -> Float[Array, "..."]:
-    _check_positive("sigma", sigma)
-    sigma = jnp.asarray(sigma)
+def _noise_level(sigma: ArrayLike, x: Array, dtype: jnp.dtype) -> Float[Array, "..."]:
+    _check_positive("sigma", sigma, dtype)
+    sigma = jnp.asarray(sigma, dtype)
     if sigma.shape not in ((), x.shape[:1]):
         raise ValueError(f"sigma must be one number or one per example, () or {x.shape[:1]}, got {sigma.shape}")
     return sigma

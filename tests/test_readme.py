@@ -99,8 +99,7 @@ def test_guidance_asks_for_one_half_of_the_circle(example):
 
 def test_an_unconditional_model_fills_in_what_is_missing(example):
     """Where the first coordinate of a point on the unit circle is .6, the second is ±.8."""
-    names = dict(example)
-    exec(BLOCKS[1], names)
+    names = dict(example) | {"keys": jax.random.split(jax.random.key(3), 100)}
     exec(BLOCKS[5], names)
     x = np.asarray(names["filled"])
     np.testing.assert_array_equal(x[:, 0], np.float32(0.6))

@@ -533,6 +533,25 @@ def test_refusals():
                 refuse()
 
 
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("sigma", [1e-40, 1e39])
+def test_a_sigma_that_its_type_cannot_hold_is_refused(sigma):
+    """float32 would flush it to 0, or to infinity; at its smallest normal number a point's own density is right."""
+    key, x = jax.random.key(0), jnp.ones((3, 2), jnp.float32)
+    for refuse in (
+        lambda: denoising(key, lambda x: -x, x, sigma),
+        lambda: noise_conditional(key, lambda x, s: -x, x, [1.0, sigma]),
+        lambda: kernel_density(x, x, sigma),
+    ):
+        with pytest.raises(ValueError, match=r"from 1\.2e-38 to 3\.4e\+38 in float32"):
+            refuse()
+    least = float(np.finfo(np.float32).tiny)
+    found = kernel_density(x, x, least)
+    np.testing.assert_allclose(found.log_density, -np.log(2 * np.pi) - 2 * np.log(least), rtol=1e-6)
+    np.testing.assert_array_equal(found.score, 0)
+    assert np.isfinite(kernel_density(x.astype(jnp.float64), x.astype(jnp.float64), sigma).log_density).all()
+
+
 def test_a_traced_sigma_is_let_through():
     x = jnp.ones((3, 2))
     found = jax.jit(lambda sigma: denoising(jax.random.key(0), lambda x: -x, x, sigma))(0.5)

@@ -37,7 +37,8 @@ def largest_distance(
 
     So wide a first level lets Langevin dynamics go from any example to any other. subset: look only at so many
     examples, drawn by `key`; else at all, in O(N² D) time. Pairs are visited in tiles of block × block, so that memory
-    beside x's own is a tile's. float32 at least; NaN where x is not finite.
+    beside x's own is a tile's. float32 at least; not finite where x is not, or where the distance is beyond the type's
+    range; what is below its smallest normal number, 1.2e-38 in float32, may count as 0.
     Raises ValueError for fewer than two examples, x that is not floating point (scale images as the network sees them
     first), block < 1, subset < 2 or without a key.
     """
@@ -52,16 +53,18 @@ def largest_distance(
         points = points[jax.random.choice(key, len(points), (subset,), replace=False)]
     n, block = len(points), min(block, len(points))
     wide = jnp.promote_types(points.dtype, jnp.float32)
-    # In units of about the largest coordinate, or squares overflow and vanish; a power of 2 loses no digits.
-    _, exponent = jnp.frexp(jnp.maximum(points.max(), -points.min()).astype(wide))
-    unit = jnp.ldexp(jnp.ones((), wide), exponent - 1)
-    # From the mean no point is farther than the largest distance, so ‖a‖² + ‖b‖² − 2a·b rounds relative to that.
-    centre = points.mean(0, dtype=wide) / unit
+    # From the first point none is farther than the largest distance: x minus that, taken before all else, overflows
+    # only where the distance does, and ‖a‖² + ‖b‖² − 2a·b rounds relative to it.
+    origin = points[0].astype(wide)
+    reach = jnp.abs(points.astype(wide) - origin).max()
+    # In units of about that, or squares overflow and vanish: a power of 2 loses no digits, if its reciprocal is normal.
+    smallest = jnp.finfo(wide).minexp
+    unit = jnp.ldexp(jnp.ones((), wide), jnp.clip(jnp.frexp(reach)[1] - 1, smallest, -smallest))
     # The last tile is moved back to fit: to see a pair twice does no harm.
     starts = np.minimum(np.arange(0, n, block), n - block)
 
     def tile(start: Array) -> Array:
-        return jax.lax.dynamic_slice_in_dim(points, start, block).astype(wide) / unit - centre
+        return (jax.lax.dynamic_slice_in_dim(points, start, block).astype(wide) - origin) / unit
 
     def visit(best: tuple[Array, ...], corner: Array) -> tuple[tuple[Array, ...], None]:
         a, b = tile(corner[0]), tile(corner[1])
@@ -74,8 +77,8 @@ def largest_distance(
     pairs = np.stack([starts[index] for index in np.triu_indices(len(starts))], -1)
     first = jnp.asarray(-1, wide), jnp.asarray(0), jnp.asarray(0)
     (_, i, j), _ = jax.lax.scan(visit, first, jnp.asarray(pairs))
-    distance = unit * jnp.linalg.norm(points[i].astype(wide) / unit - points[j].astype(wide) / unit)
-    return jnp.where(jnp.all(jnp.isfinite(centre)), distance, jnp.nan)
+    distance = unit * jnp.linalg.norm((points[i].astype(wide) - points[j].astype(wide)) / unit)
+    return jnp.where(jnp.isfinite(reach), distance, jnp.nan)
 
 
 def ratio(dims: int, overlap: float = 0.5) -> float:

@@ -9,7 +9,7 @@ from jaxtyping import Float64
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from jaxgen.report.style import PALETTE, WIDTH, house_style, inches, set_scales
+from jaxgen.report.style import LEVEL_LINE, PALETTE, SOFT_INK, WIDTH, house_style, inches, set_scales
 
 Values = ArrayLike | Sequence
 Series = Mapping[str, tuple[Values, Values]]
@@ -26,20 +26,31 @@ def curves(
     smooth: int | Mapping[str, int] = 1,
     log_x: bool = False,
     log_y: bool = False,
+    levels: Mapping[str, ArrayLike] | None = None,
     height: int = 300,
 ) -> Figure:
     """Draws named curves {name: (x, y)} in one panel, `height` CSS pixels high.
 
     `smooth` is the width in points of a centred window, for all curves or by name; the raw curve stays, faint, behind.
-    NaN makes a gap.
+    NaN makes a gap. Dashed horizontal `levels` {name: y} are named on the right.
 
-    Raises ValueError for no curves, x and y of different length, a window below 1 or for an unknown name, or values a
-    logarithmic axis cannot show.
+    Raises ValueError for no curves, x and y of different length, a window below 1 or for an unknown name, a level that
+    is not finite, or values a logarithmic axis cannot show.
     """
+    levels = {name: float(y) for name, y in (levels or {}).items()}
     _check(series, smooth, log_x, log_y)
+    for name, y in levels.items():
+        if not np.isfinite(y) or (log_y and y <= 0):
+            raise ValueError(f"level {name!r} needs a finite y, above zero on a log axis, got {y}")
     figure = Figure(figsize=(inches(WIDTH), inches(height)), layout="constrained")
     axes = figure.add_subplot()
     _draw(axes, series, dict(zip(series, _colors(len(series)), strict=True)), smooth, log_x, log_y)
+    for name, y in levels.items():
+        axes.axhline(y, zorder=3, **LEVEL_LINE)  # above the curves, which may lie on it
+        axes.annotate(
+            name, (1, y), (0, 3), xycoords=axes.get_yaxis_transform(), textcoords="offset points",
+            ha="right", va="bottom", fontsize=8, color=SOFT_INK,
+        )  # fmt: skip
     axes.set(xlabel=x_label, ylabel=y_label)
     _legend(figure, axes, series)
     return figure

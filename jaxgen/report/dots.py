@@ -6,7 +6,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from matplotlib.figure import Figure
 
-from jaxgen.report.style import INK, PALETTE, SOFT_INK, WIDTH, house_style, inches, set_scales
+from jaxgen.report.style import INK, LEVEL_LINE, PALETTE, SOFT_INK, WIDTH, house_style, inches, set_scales
 
 Spread = tuple[ArrayLike, ArrayLike, ArrayLike]  # value, low, high
 
@@ -52,7 +52,7 @@ def dots(
         axes.hlines(rows, low, high, color=color, alpha=0.45, linewidth=2.4)
         axes.plot(x, rows, color=color, linestyle="", marker="o", markersize=6, markeredgecolor="white", label=group)
     for name, x in levels.items():
-        axes.axvline(x, color=SOFT_INK, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+        axes.axvline(x, zorder=1, **LEVEL_LINE)
         # the outer ones of several turn outwards, so that close levels' names do not meet
         side = "center" if len(levels) == 1 else {min(levels.values()): "right", max(levels.values()): "left"}.get(x)
         axes.annotate(

@@ -16,6 +16,7 @@ WIDTH = 732  # CSS pixels: what a report's column and a README show without shri
 DPI = 192  # two device pixels per CSS pixel, so that text is sharp on dense screens
 
 INK, SOFT_INK, RULE = "#1f2430", "#5b6270", "#c9cdd6"
+LEVEL_LINE = {"color": SOFT_INK, "linewidth": 1, "linestyle": (0, (4, 3))}
 # Okabe & Ito 2008, ordered so that the first ones differ most in lightness too.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5b6270")
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from every_sampler import ANY, CONTINUOUS_ONLY
 from gaussian_law import conditional, correlated, exact, law, matrix
-from oracles import CONTINUOUS, PROCESSES, gaussian_denoiser, snap
+from oracles import PROCESSES, gaussian_denoiser, snap
 from scipy.ndimage import gaussian_filter1d
 from scipy.stats import multivariate_normal
 
@@ -28,7 +28,8 @@ OPERATORS = {
     "grey_and_small": (lambda x: grey()(average_pool(2)(x)), (0.299**2 + 0.587**2 + 0.114**2) / 4),
 }
 every_operator = pytest.mark.parametrize("name", OPERATORS)
-every_process = pytest.mark.parametrize("name", PROCESSES)
+end_processes = pytest.mark.parametrize("name", ["vp", "ve", "cosine", "edm", "zero_snr"])
+some_processes = pytest.mark.parametrize("name", ["vp", "ve", "rectified_flow", "zero_snr"])
 
 
 # -- operators -----------------------------------------------------------------------------------------------------
@@ -84,74 +85,62 @@ def posterior_denoiser(process, mean, covariance, a, y, noise_std):
     return denoise
 
 
-def images(mean, covariance, process, shape):
-    """The exact denoiser of Gaussian images of this shape."""
-    inner = exact(process, mean, covariance)
-
-    def denoise(x, t, cond=None):
-        x0, eps, _ = inner(x.reshape(len(x), -1), t)
-        return Prediction(x0.reshape(x.shape), eps.reshape(x.shape))
-
-    return denoise
+def digits(process):
+    """What float64 leaves, and what the tables do, which are of float32."""
+    return 1e-8 if process.steps is None else 5e-5
 
 
-@every_process
-@pytest.mark.parametrize("operator", [mask(OBSERVED[:2, :2]), average_pool(2), blur(0.7)], ids=["mask", "pool", "blur"])
-def test_pigdm_is_exact_on_isotropic_data(name, operator):
+@some_processes
+def test_pigdm_is_exact_on_isotropic_data(name):
     with jax.enable_x64(True):
         process, shape, std, rng = PROCESSES[name], (2, 2, 3), 0.7, np.random.default_rng(0)
-        mean = rng.normal(size=12)
-        a = matrix(operator, shape)
-        denoise = images(mean, std**2 * np.eye(12), process, shape)
-        x = jnp.asarray(rng.normal(size=(2, *shape)))
-        y = operator(jnp.asarray(rng.normal(size=(1, *shape))))[0]
-        rows = np.any(a != 0, 1)
+        mean, covariance = rng.normal(size=12), std**2 * np.eye(12)
+        x, data = jnp.asarray(rng.normal(size=(2, *shape))), jnp.asarray(rng.normal(size=(1, *shape)))
+        operators = [mask(OBSERVED[:2, :2]), average_pool(2), blur(0.7)]
+
+        @jax.jit
+        def run(t, noise_std):
+            inner, options = exact(process, mean, covariance), {"noise_std": noise_std, "data_std": std, "cg_steps": 12}
+            return [pigdm(process, inner, a, a(data)[0], **options)(x, t)[:2] for a in operators]
+
         for t in (snap(process, 0.02), snap(process, 0.5), snap(process, 0.98)):
             for noise_std in (0.0, 0.3):
-                guided = pigdm(process, denoise, operator, y, noise_std=noise_std, data_std=std, cg_steps=12)
-                found = guided(x, float(t))
-                expected = posterior_denoiser(
-                    process, mean, std**2 * np.eye(12), a[rows], np.asarray(y).reshape(-1)[rows], noise_std
-                )(x, float(t))
-                # a blur's smallest singular values cost digits where nothing else is known
-                tolerance = 1e-4 if name in ("cosine", "cosine_table") and t > 0.9 else 2e-6
-                for ours, theirs in zip(found[:2], expected, strict=True):
-                    np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)
+                for operator, found in zip(operators, run(float(t), noise_std), strict=True):
+                    a = matrix(operator, shape)
+                    rows = np.any(a != 0, 1)
+                    y = np.asarray(operator(data)).reshape(-1)[rows]
+                    expected = posterior_denoiser(process, mean, covariance, a[rows], y, noise_std)(x, float(t))
+                    for ours, theirs in zip(found, expected, strict=True):
+                        np.testing.assert_allclose(ours, theirs, rtol=digits(process), atol=digits(process))
 
 
-@every_process
+@some_processes
 def test_pigdm_by_the_jacobian_is_exact_on_any_gaussian(name):
     with jax.enable_x64(True):
         process, d, rng = PROCESSES[name], 6, np.random.default_rng(0)
         mean, covariance = correlated(d)
-        dense = rng.normal(size=(3, d))
-        seen = np.array([1, 0, 0, 1, 0, 1])
-        cases = {"dense": (lambda x: x @ dense.T, dense), "mask": (mask(seen), np.eye(d)[seen == 1])}
-        x = jnp.asarray(rng.normal(size=(2, d)))
-        for operator, a in cases.values():
-            data = jnp.asarray(rng.normal(size=(1, d)))
-            y = operator(data)[0]
-            for t in (snap(process, 0.05), snap(process, 0.5), snap(process, 0.9)):
-                for noise_std in (0.0, 0.3):
-                    guided = pigdm(
-                        process,
-                        exact(process, mean, covariance),
-                        operator,
-                        y,
-                        noise_std=noise_std,
-                        covariance="jacobian",
-                    )
+        dense, seen = rng.normal(size=(3, d)), np.array([1, 0, 0, 1, 0, 1])
+        x, data = jnp.asarray(rng.normal(size=(2, d))), jnp.asarray(rng.normal(size=(1, d)))
+        operators = {0: (lambda x: x @ dense.T, dense), 1: (mask(seen), np.eye(d)[seen == 1])}
+
+        @jax.jit
+        def run(t, noise_std):
+            ways = [(a, c) for c in ("jacobian", "isotropic") for a, _ in operators.values()]
+            inner = exact(process, mean, covariance)
+            return [pigdm(process, inner, a, a(data)[0], noise_std=noise_std, covariance=c)(x, t)[:2] for a, c in ways]
+
+        for t in (snap(process, 0.05), snap(process, 0.5), snap(process, 0.9)):
+            for noise_std in (0.0, 0.3):
+                found = run(float(t), noise_std)
+                for i, (_, a) in operators.items():
                     expected = posterior_denoiser(process, mean, covariance, a, a @ np.asarray(data)[0], noise_std)(
                         x, t
                     )
-                    for ours, theirs in zip(guided(x, float(t))[:2], expected, strict=True):
-                        np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-6)
-        # the isotropic one is not: what this test holds against is no triviality
-        rough = pigdm(process, exact(process, mean, covariance), operator, y, noise_std=0.3)(
-            x, float(snap(process, 0.5))
-        )
-        right = posterior_denoiser(process, mean, covariance, a, a @ np.asarray(data)[0], 0.3)(x, snap(process, 0.5))
-        assert np.abs(rough.x0 - right[0]).max() > 1e-2
+                    for ours, theirs in zip(found[i], expected, strict=True):
+                        np.testing.assert_allclose(ours, theirs, rtol=digits(process), atol=digits(process))
+                    # the isotropic one is not exact here: the agreement above is no triviality
+                    if t == 0.5 and name == "vp":
+                        assert np.abs(found[i + 2][0] - expected[0]).max() > 1e-2
 
 
 @pytest.mark.parametrize("noise_std", [0.0, 0.4])
@@ -172,16 +161,20 @@ def test_the_chain_of_pigdm_has_the_conditional_law(noise_std):
             covariance="jacobian",
             cg_steps=3,
         )
+        alpha, variance = float(process.alpha(1.0)), float(process.variance(1.0))
+        start = alpha * wanted[0], alpha**2 * wanted[1] + variance * np.eye(d)
         gaps = {}
-        for label, sampler in (("heun", heun()), ("ddpm", ddpm())):
-            for n in (40, 80):
-                found = law(sampler, process, guided, uniform_grid(n), np.zeros(d), np.eye(d))
+        samplers = {"ddpm": ddpm(), "heun": heun()} if noise_std else {"ddpm": ddpm()}
+        for label, sampler in samplers.items():
+            for n in (20, 40):
+                found = law(sampler, process, guided, uniform_grid(n), *start)
                 gaps[label, n] = max(np.abs(ours - theirs).max() for ours, theirs in zip(found, wanted, strict=True))
                 if noise_std == 0:
                     np.testing.assert_allclose(found[0][1], 0.8, atol=1e-9)
                     assert found[1][1, 1] < 1e-9
-        assert gaps["ddpm", 80] < 0.6 * gaps["ddpm", 40] < 0.06
-        assert gaps["heun", 80] < 0.6 * gaps["heun", 40] < 0.03
+        assert gaps["ddpm", 40] < 0.65 * gaps["ddpm", 20] < 0.25, gaps
+        if noise_std:
+            assert gaps["heun", 40] < 0.65 * gaps["heun", 20] < 0.05, gaps
 
 
 def test_samples_by_pigdm_are_the_posteriors():
@@ -200,25 +193,30 @@ def test_samples_by_pigdm_are_the_posteriors():
     np.testing.assert_allclose(np.cov(x.T), covariance, atol=4.5 * std**2 * np.sqrt(2 / n) + 0.006)
 
 
-@every_process
-@pytest.mark.parametrize("covariance", ["isotropic", "jacobian"])
-def test_pigdm_at_both_ends(name, covariance):
+@end_processes
+def test_pigdm_at_both_ends(name):
     """Finite everywhere; at t = 0 without noise A x0 = y; at alpha = 0 what the data's std says."""
     process, std = PROCESSES[name], 0.6
     operator, a = average_pool(2), np.full((1, 4), 0.25)
     x, y = jax.random.normal(jax.random.key(0), (3, 2, 2, 1)), jnp.full((1, 1, 1), 0.9)
-    inner = gaussian_denoiser(process, 0.2, std)
+
+    @jax.jit
+    def run(t, noise_std):
+        options = {"noise_std": noise_std, "data_std": std, "cg_steps": 2}
+        inner = gaussian_denoiser(process, 0.2, std)
+        ways = [pigdm(process, inner, operator, y, covariance=c, **options) for c in ("isotropic", "jacobian")]
+        return [jax.jvp(lambda x, guided=guided: guided(x, t)[:2], (x,), (x,)) for guided in ways]
+
     for noise_std in (0.0, 0.3):
-        guided = pigdm(process, inner, operator, y, noise_std=noise_std, data_std=std, covariance=covariance)
         for t in (0.0, 1.0):
-            found, slopes = jax.jvp(lambda x, t=t, g=guided: g(x, t)[:2], (x,), (x,))
-            assert all(np.all(np.isfinite(part)) for part in (*found, *slopes))
-            if t == 0 and noise_std == 0:
-                np.testing.assert_allclose(operator(found[0]), 0.9, atol=1e-5)
-            elif t == 1 and process.alpha(t) == 0:
-                mean, _ = conditional(np.full(4, 0.2), std**2 * np.eye(4), a, np.array([0.9]), noise_std)
-                np.testing.assert_allclose(found[0].reshape(3, 4), np.tile(mean, (3, 1)), rtol=1e-5)
-                np.testing.assert_allclose(found[1], x, rtol=1e-5)
+            for found, slopes in run(t, noise_std):
+                assert all(np.all(np.isfinite(part)) for part in (*found, *slopes))
+                if t == 0 and noise_std == 0:
+                    np.testing.assert_allclose(operator(found[0]), 0.9, atol=1e-5)
+                elif t == 1 and process.alpha(t) == 0:
+                    mean, _ = conditional(np.full(4, 0.2), std**2 * np.eye(4), a, np.array([0.9]), noise_std)
+                    np.testing.assert_allclose(found[0].reshape(3, 4), np.tile(mean, (3, 1)), rtol=1e-5)
+                    np.testing.assert_allclose(found[1], x, rtol=1e-5)
 
 
 # -- DPS -----------------------------------------------------------------------------------------------------------
@@ -252,7 +250,8 @@ def test_dps_has_the_law_of_its_formula_and_the_bias_of_its_docstring():
             guided = dps(process, data, lambda x: x, jnp.ones(1), noise_std=noise_std)
             found = law(ddpm(), process, guided, uniform_grid(60), np.zeros(1), np.eye(1))
             np.testing.assert_allclose([found[0][0], found[1][0, 0]], dps_chain(60, noise_std), rtol=1e-6)
-    np.testing.assert_allclose(conditional(np.zeros(1), np.eye(1), np.eye(1), np.ones(1), 0.5), ([0.8], [[0.2]]))
+    mean, variance = conditional(np.zeros(1), np.eye(1), np.eye(1), np.ones(1), 0.5)
+    np.testing.assert_allclose([mean[0], variance[0, 0]], [0.8, 0.2])
     np.testing.assert_allclose(dps_chain(1000, 0.5), (0.98, 0.12), atol=0.0051)
     np.testing.assert_allclose(dps_chain(8000, 0.5), (0.98, 0.12), atol=0.0051)  # no finer grid mends it
 
@@ -304,7 +303,7 @@ def test_the_step_size_is_one_of_a_chain_of_a_thousand_in_continuous_time():
     process, x = vp(), jax.random.normal(jax.random.key(0), (2, 3))
     data = gaussian_denoiser(process, 0.0, 0.5)
     added = lambda **options: dps(process, data, lambda x: x, jnp.ones(3), **options)(x, 0.5).eps - data(x, 0.5).eps
-    np.testing.assert_allclose(added(step_size=0.5, steps=500), added(step_size=0.25), rtol=5e-3)
+    np.testing.assert_allclose(added(step_size=0.5, steps=500), added(step_size=0.25), rtol=2e-2)
     t, s = 0.5, 0.499
     ratio = float(process.alpha(t) / process.alpha(s))
     variance = float(process.variance(t)) - ratio**2 * float(process.variance(s))
@@ -314,14 +313,15 @@ def test_the_step_size_is_one_of_a_chain_of_a_thousand_in_continuous_time():
     np.testing.assert_allclose(added(step_size=1.0), -float(process.sigma(t)) * move / variance, rtol=2e-3)
 
 
-@every_process
+@end_processes
 def test_dps_is_finite_at_both_ends_and_where_nothing_is_left_to_gain(name):
     process = PROCESSES[name]
     x, inner = jax.random.normal(jax.random.key(0), (3, 2)), gaussian_denoiser(process, 0.0, 0.5)
     for options in ({"noise_std": 0.5}, {"step_size": 1.0}):
         guided = dps(process, inner, lambda x: x, jnp.ones(2), **options)
+        both = jax.jit(lambda t, guided=guided: jax.jvp(lambda x: guided(x, t)[:2], (x,), (x,)))
         for t in (0.0, 1.0):
-            found, slopes = jax.jvp(lambda x, t=t, g=guided: g(x, t)[:2], (x,), (x,))
+            found, slopes = both(t)
             assert all(np.all(np.isfinite(part)) for part in (*found, *slopes))
     t = float(snap(process, 0.5))
     reached = dps(process, inner, lambda x: 0 * x, jnp.zeros(2), step_size=1.0)
@@ -338,7 +338,7 @@ def guided_ways(process, denoise, operator, y):
         "isotropic": pigdm(process, denoise, operator, y, noise_std=0.1, data_std=0.5),
         "jacobian": pigdm(process, denoise, operator, y, covariance="jacobian", cg_steps=4),
         "likelihood": dps(process, denoise, operator, y, noise_std=1.0),
-        "step_size": dps(process, denoise, operator, y, step_size=0.1),
+        "step_size": dps(process, denoise, operator, y, step_size=0.01),
     }
 
 
@@ -360,42 +360,41 @@ def of_the_square(process, y, noise_std):
     return denoise
 
 
-@pytest.mark.parametrize(
-    ("name", "samplers"),
-    [("vp", sorted(ANY | CONTINUOUS_ONLY)), ("linear", ["ddpm_large", "dpmpp_2m"])],
-    ids=["vp", "linear"],
-)
-def test_every_sampler_takes_it(name, samplers):
-    """ΠGDM lands where the exact posterior's denoiser does, under each sampler; DPS is finite and heeds y."""
-    process, keys = PROCESSES[name], jax.random.split(jax.random.key(0), 4)
-    operator, y = average_pool(2), jax.random.normal(jax.random.key(1), (4, 1, 1, 1))
+def drawn(process, ways, samplers):
+    """Samples by each sampler of each denoiser; a program for each sampler, not for each denoiser too."""
     times = uniform_grid(8) if process.steps is None else subset_grid(process.steps, 8)
 
     @jax.jit
-    def run(keys, y):
-        data = gaussian_denoiser(process, 0.1, 0.5)
-        guided = guided_ways(process, data, operator, y)
-        if name == "vp":  # the others of each kind make the same calls
-            guided = {"isotropic": guided["isotropic"], "step_size": guided["step_size"]}
-        ways = guided | {"noisy": of_the_square(process, y, 0.1), "clean": of_the_square(process, y, 0.0), "data": data}
-
-        def all_by(way):  # a program for each sampler, not for each denoiser too
+    def run(keys):
+        def all_by(way):
             branches = [lambda x, t, d=d: d(x, t)[:2] for d in ways.values()]
             denoise = lambda x, t: Prediction(*jax.lax.switch(way, branches, x, t))
-            return {k: sample(keys, process, denoise, (ANY | CONTINUOUS_ONLY)[k], times, (2, 2, 1)) for k in samplers}
+            return {k: sample(keys, process, denoise, s, times, (2, 2, 1)) for k, s in samplers.items()}
 
         found = jax.lax.map(all_by, jnp.arange(len(ways)))
         return {k: dict(zip(ways, x, strict=True)) for k, x in found.items()}
 
-    for sampler, x in run(keys, y).items():
-        assert np.all(np.isfinite(list(x.values()))), sampler
-        far = np.abs(operator(x["data"]) - y).mean()
-        for way in x:
-            right = {"isotropic": "noisy", "jacobian": "clean"}.get(way)
-            if right:
-                np.testing.assert_allclose(x[way], x[right], atol=2e-3, rtol=2e-3, err_msg=f"{sampler} {way}")
-            elif way in ("likelihood", "step_size"):
-                assert np.abs(operator(x[way]) - y).mean() < far, (sampler, way)
+    return run(jax.random.split(jax.random.key(0), 4))
+
+
+def test_pigdm_under_every_sampler_is_the_exact_posteriors_denoiser_under_it():
+    process, operator, y = vp(), average_pool(2), jax.random.normal(jax.random.key(1), (4, 1, 1, 1))
+    data = gaussian_denoiser(process, 0.1, 0.5)
+    ways = {"found": guided_ways(process, data, operator, y)["isotropic"], "right": of_the_square(process, y, 0.1)}
+    for sampler, x in drawn(process, ways, ANY | CONTINUOUS_ONLY).items():
+        np.testing.assert_allclose(x["found"], x["right"], atol=2e-3, rtol=2e-3, err_msg=sampler)
+
+
+@pytest.mark.parametrize("name", ["ve", "linear"])
+def test_other_ways_under_some_samplers(name):
+    """The Jacobian's ΠGDM lands where the exact denoiser does; DPS comes nearer to y than no guidance."""
+    process, operator, y = PROCESSES[name], average_pool(2), jax.random.normal(jax.random.key(1), (4, 1, 1, 1))
+    data = gaussian_denoiser(process, 0.1, 0.5)
+    ways = guided_ways(process, data, operator, y) | {"right": of_the_square(process, y, 0.0), "data": data}
+    for sampler, x in drawn(process, ways, {k: ANY[k] for k in ("ddpm_large", "dpmpp_2m")}).items():
+        np.testing.assert_allclose(x["jacobian"], x["right"], atol=2e-3, rtol=2e-3, err_msg=sampler)
+        for way in ("likelihood", "step_size"):
+            assert np.abs(operator(x[way]) - y).mean() < np.abs(operator(x["data"]) - y).mean(), (sampler, way)
 
 
 def test_the_adaptive_ode_and_the_likelihood_take_it():
@@ -410,13 +409,12 @@ def test_the_adaptive_ode_and_the_likelihood_take_it():
     @jax.jit
     def run(keys, x):
         data = exact(process, mean, covariance)
-        guided = pigdm(process, data, operator, y, noise_std=0.5, covariance="jacobian", cg_steps=2)
+        guided = pigdm(process, data, operator, y, noise_std=0.5, covariance="jacobian", cg_steps=1)
         rough = dps(process, data, operator, y, noise_std=1.0)
         return (
             sample_ode(keys, process, guided, (3,), controller=controller).x,
             log_likelihood(process, guided, x, controller=controller).log_density,
             sample_ode(keys[:5], process, rough, (3,), controller=controller, per_sample=True).x,
-            log_likelihood(process, rough, x, controller=controller).log_density,
         )
 
     drawn, density, *rough = run(keys, x)
@@ -437,10 +435,10 @@ def test_a_row_knows_nothing_of_the_others(way):
         jnp.asarray(rng.normal(size=(5, 4, 4, 1)), jnp.float32),
     )
     y = y * jnp.array([1e3, 1.0, 1e-3, 1.0, 1.0])[:, None, None, None]
-    data = images(np.zeros(16), correlated(16)[1], process, (4, 4, 1))
-    run = lambda rows: guided_ways(process, data, blur(0.6), blur(0.6)(y)[rows])[way](x[rows], t[rows])[:2]
-    rows = np.array([3, 1])
-    for part, whole in zip(run(rows), run(np.arange(5)), strict=True):
+    data = exact(process, np.zeros(16), correlated(16)[1])
+    run = jax.jit(lambda rows: guided_ways(process, data, blur(0.6), blur(0.6)(y)[rows])[way](x[rows], t[rows])[:2])
+    rows = jnp.array([3, 1])
+    for part, whole in zip(run(rows), run(jnp.arange(5)), strict=True):
         np.testing.assert_allclose(part, whole[rows], rtol=1e-4, atol=1e-4)
 
 
@@ -504,9 +502,9 @@ def test_refusals():
             refused()
 
 
-@pytest.mark.parametrize("name", CONTINUOUS)
+@pytest.mark.parametrize("name", ["vp", "rectified_flow"])
 def test_float32_and_half_precision_stay_finite_under_a_chain(name):
-    process = CONTINUOUS[name]
+    process = PROCESSES[name]
     network = lambda x, t, cond: jnp.tanh(x.astype(jnp.bfloat16)) / 2
     keys = jax.random.split(jax.random.key(0), 3)
     operator, y = average_pool(2), jnp.ones((1, 1, 1))
@@ -514,14 +512,7 @@ def test_float32_and_half_precision_stay_finite_under_a_chain(name):
     @jax.jit
     def run(keys):
         denoise = denoiser(process, network, predicts="v", clip=1.0)
-        ways = (
-            guided_ways(process, denoise, operator, y)
-            if name == "vp"
-            else {
-                "isotropic": pigdm(process, denoise, operator, y),
-                "step_size": dps(process, denoise, operator, y, step_size=0.1),
-            }
-        )
+        ways = guided_ways(process, denoise, operator, y)
         return [sample(keys, process, guided, ddpm(), uniform_grid(4), (2, 2, 1)) for guided in ways.values()]
 
     for x in run(keys):

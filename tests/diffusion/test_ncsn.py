@@ -58,6 +58,30 @@ def test_squares_that_float32_cannot_hold_do_no_harm(scale):
     np.testing.assert_allclose(ncsn.largest_distance(x, block=16), pdist(np.float64(x)).max(), rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "x",
+    [
+        [[1e38, 0], [-2e38, 0]],
+        [[2e38, 0], [3e38, 0]],
+        [[2e-38, 0], [-3e-38, 0]],
+        [[1.2e-38, 0], [0, 0]],
+        [[3e38, 1e-37], [3e38, 3e-37], [3e38, 0]],
+        np.random.default_rng(6).uniform(1e36, 2e36, (1000, 3)),
+        np.random.default_rng(6).uniform(3e38, 3.4e38, (1000, 1)),
+    ],
+    ids=["far", "largest", "smallest", "least", "small beside large", "sum overflows", "all large"],
+)
+def test_distances_at_the_ends_of_float32(x):
+    x = np.asarray(x, np.float32)
+    for found in (ncsn.largest_distance(x, block=300), jax.jit(ncsn.largest_distance)(x)):
+        np.testing.assert_allclose(found, pdist(np.float64(x)).max(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("x", [[3e38, -3e38], [0, 3e38, -3e38]])
+def test_a_distance_beyond_float32_is_not_finite(x):
+    assert not jnp.isfinite(ncsn.largest_distance(np.asarray(x, np.float32)[:, None]))
+
+
 def test_float64_stays_and_halves_are_widened():
     with jax.enable_x64(True):
         x = jnp.asarray(np.random.default_rng(3).normal(size=(60, 4)))

@@ -9,15 +9,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from shown import Shown
 
 from experiments import gmm_scores
 from experiments import gmm_scores_draws as draws
 from experiments import gmm_scores_fields as fields
 from experiments import gmm_scores_findings as findings
 from experiments import gmm_scores_samples as samples
-from experiments.toy_sampling import Judge, half_width
+from experiments.toy_sampling import Found, Judge, half_width
 from jaxgen.data import seminar_mixture, student_mixture
 from jaxgen.metrics import Estimate
+from jaxgen.samplers import Sampler
 
 SMOKE = gmm_scores.PRESETS["smoke"]
 
@@ -27,22 +29,6 @@ class Net:
 
     def __init__(self, score):
         self.apply = score
-
-
-class Shown:
-    """A report that keeps what is said."""
-
-    def __init__(self):
-        self.metrics, self.findings = {}, []
-
-    def figure(self, image, name, caption):
-        pass
-
-    def table(self, rows, caption, **options):
-        pass
-
-    def finding(self, text):
-        self.findings.append(text)
 
 
 def fits(*params):
@@ -138,6 +124,118 @@ def test_moments_and_matched_starts_are_those_of_the_noised_mixture():
     start = draws.matched_start(mixture, jax.random.normal(jax.random.key(1), (n, 2)), sigma)
     np.testing.assert_allclose(start.mean(0), mean, atol=5 * error + 5 * sigma / np.sqrt(n))
     np.testing.assert_allclose(np.cov(np.asarray(start).T), covariance + sigma**2 * np.eye(2), atol=0.5)
+
+
+def test_the_flow_begins_as_it_is_said_to(monkeypatch):
+    """By a sampler that stays where it is: N(0, σ₁² I) only by its name, else the moments of the noised data."""
+    still = Sampler(lambda key, process, denoise, t, s, x, carry: (x, carry))
+    monkeypatch.setattr(draws, "DDIM", still)
+    monkeypatch.setattr(draws, "HEUN", still)
+    config, mixture = replace(SMOKE, samples=20_000), student_mixture(3)
+    draw = draws.Drawer(config, models_of(lambda params, x, sigma: -x, 0.0), gmm_scores.ladders(config), 12.0)
+    begun = {name: method.draw(0) for name, method in draws.methods(draw).items() if name.startswith(("DDIM", "Heun"))}
+    plain = begun.pop("DDIM, network [0.1, 20], from N(0, σ² I)")
+    np.testing.assert_allclose(plain.mean(0), 0, atol=5 * 20 / np.sqrt(20_000))
+    np.testing.assert_allclose(np.cov(plain.T), 400 * np.eye(2), atol=5 * 400 * np.sqrt(2 / 20_000))
+    assert len(begun) == 3
+    for matched in begun.values():
+        np.testing.assert_allclose(matched, draws.matched_start(mixture, plain / 20, 20.0), rtol=1e-4, atol=1e-4)
+
+
+def flipped(half, share):
+    """Starts, and paths of a drawer whose chains end at the mean of their side, a share of them of the other."""
+    means = np.asarray(student_mixture(3).means)
+    side = np.arange(400) % 4 == 0
+    change = np.arange(400) < 400 * share
+    start, end = means[1 - side], means[1 - (side ^ change)] + 0.1 * np.random.default_rng(0).normal(size=(400, 2))
+    models = models_of(None, 0.0, sigmas=(1.0, 7.0))
+    end = {0.0: end, 1.0: end, 7.0: np.where(np.arange(400)[:, None] < 30, 99.0, end)}
+    return SimpleNamespace(
+        half=half, FEW=1, models=models, starts=lambda seed: start, config=SMOKE,
+        walk=lambda sigma, seed, noise_scale: np.stack([np.vstack([0 * x[:1], x]) for x in (start, end[sigma])]),
+    )  # fmt: skip
+
+
+def test_changes_of_sides_and_what_is_not_shown_are_counted():
+    shown, judge = Shown(), Judge(student_mixture(3), 100, jax.random.key(0), draws=2)
+    samples.starts(shown, flipped(12.0, 0.1), judge)
+    rows = {(row["method"], row["σ"]): row for row in shown.metrics["starts"]}
+    assert all(rows[name, sigma]["changed sides"] == 0.1 for name in ("ascent", "Langevin") for sigma in (0.0, 1.0))
+    assert "of the starts it was 0.25" in shown.captions["starts"]
+    assert "end 10% by exact ∇ log p, 10% by network, σ = 1" in shown.captions["starts"]
+    assert shown.captions["starts"].endswith("Outside the panels lie 8% (network, σ = 7).")
+    samples.starts(shown, flipped(120.0, 0.1), judge)
+    assert "Outside" not in shown.captions["starts"]
+
+
+def test_each_sampler_is_held_against_p_and_against_its_own_law(monkeypatch):
+    """Draws of p and of p * N(0, 3² I) are each at the floor from their own law, and the latter far from p."""
+    mixture, config = student_mixture(3), replace(SMOKE, samples=300)
+    draw = draws.Drawer(config, models_of(None, 0.0), gmm_scores.ladders(config), half_width(mixture))
+
+    def method(sigma):
+        law = mixture.perturbed(1.0, sigma)
+        return draws.Method(sigma, 7, lambda seed: np.asarray(law.sample(jax.random.key(seed), 300)))
+
+    monkeypatch.setattr(samples, "methods", lambda draw: {"clean": method(0.0), "noisy": method(3.0)})
+    monkeypatch.setattr(samples, "find", lambda *args: None)
+    shown = Shown()
+    samples.compare(shown, draw, Judge(mixture, 300, jax.random.key(0)))
+    rows = {row["sampler"]: row for row in shown.tables[0][0]}
+    own, to_p = "MMD to its own law / floor", "MMD / floor"
+    assert rows["clean"][own] == rows["clean"][to_p]
+    assert 0.5 < rows["clean"][own].mean < 2
+    assert 0.5 < rows["noisy"][own].mean < 2
+    assert rows["noisy"][to_p].mean > 3
+
+
+def test_which_way_the_flows_weights_differ():
+    """DDIM from N(0, σ² I) has .3 of mode 1, else .2; exact scores .15, the network .25: more, and less."""
+    mixture = student_mixture(3)
+    draw = draws.Drawer(SMOKE, models_of(None, 0.0, 0.0), gmm_scores.ladders(SMOKE), 12.0)
+    weight = {
+        "DDIM, network [0.1, 20], from N(0, σ² I)": (0.3, 0.302), "DDIM, network [0.1, 20]": (0.2, 0.2),
+        "Heun, network [0.1, 20]": (0.25, 0.252), "Heun, exact scores": (0.15, 0.15),
+    }  # fmt: skip
+    found = {name: [Found(of, 1.0, 0.1) for of in weight.get(name, (0.25, 0.25))] for name in draws.methods(draw)}
+    rows = {
+        name: dict.fromkeys(("width", "MMD / floor", "MMD to its own law / floor"), Estimate(1.0, 0.1))
+        | {"weight of mode 1": Estimate(of[0].weight, 0.01), "error": Estimate(of[0].weight - 0.25, 0.01)}
+        for name, of in found.items()
+    }
+    shown = Shown()
+    findings.find(shown, draw, mixture, rows, found)
+    told = shown.findings[-1]
+    assert "DDIM's weight is 0.1010 ± 0.0010 more." in told
+    assert "from the same starts 0.1010 ± 0.0010 less." in told
+    assert "exact scores are off by −0.100 ± 0.010 too" in told
+
+
+def test_the_emptier_half_of_the_square_is_the_emptier():
+    """An error that grows with −log q is the larger there; of one that is even, the share of the loss is q's mass."""
+    mixture = student_mixture(3)
+
+    def score(params, x, sigma):
+        law = mixture.perturbed(1.0, sigma)
+        size = jnp.where(params > 0, 1.0, -law.log_prob(x))[:, None]
+        return law.score(x) + size * jnp.array([0.6, 0.8])
+
+    growing, even = Shown(), Shown()
+    fields.errors(growing, models_of(score, 0, 0), 12.0)
+    fields.errors(even, models_of(score, 1, 1), 12.0)
+    for sigma in ("1.0", "3.0", "7.0"):
+        found = growing.metrics["halves"][sigma]
+        assert found["error in the emptier half"] > 1.1 * found["error in the fuller half"]
+        found = even.metrics["halves"][sigma]
+        assert found["error in the emptier half"] == pytest.approx(1, rel=1e-4)
+        assert found["error in the fuller half"] == pytest.approx(1, rel=1e-4)
+        assert found["loss of the emptier half"] == pytest.approx(found["mass of the emptier half"], rel=1e-3)
+        assert found["mass of the emptier half"] < 0.4
+    # half the square about both modes: what is out there has less than 1 % of p * N(0, I)
+    points = np.asarray(mixture.perturbed(1.0, 1.0).sample(jax.random.key(0), 20_000))
+    low = np.quantile(fields.log_density(mixture, fields.lattice((-12.0, 12.0), fields.CELLS), 1.0), 0.5)
+    out = np.mean(fields.log_density(mixture, points, 1.0) < low)
+    assert even.metrics["halves"]["1.0"]["mass of the emptier half"] == pytest.approx(out, abs=1e-3)
 
 
 def test_c1_14_ascent_ends_in_the_modes_and_langevin_does_not():

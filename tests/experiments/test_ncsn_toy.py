@@ -6,12 +6,14 @@ from collections import Counter
 from dataclasses import replace
 from types import SimpleNamespace
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.integrate import quad
 from scipy.special import ive
+from shown import Shown
 
 from experiments import ncsn_toy
 from experiments import ncsn_toy_gradients as gradient_noise
@@ -20,8 +22,9 @@ from experiments import ncsn_toy_objectives as objectives
 from experiments import ncsn_toy_report as figures
 from experiments import ncsn_toy_weights as weights
 from experiments.timing import Spread, Timing
+from experiments.toy_training import Fit
 from jaxgen.data import seminar_mixture
-from jaxgen.metrics import Estimate
+from jaxgen.metrics import Estimate, estimate
 
 SMOKE = ncsn_toy.PRESETS["smoke"]
 
@@ -31,19 +34,6 @@ class Net:
 
     def __init__(self, score):
         self.apply = lambda params, x, sigma=1.0: score(params, x, sigma)
-
-
-class Shown:
-    """A report that keeps what is said."""
-
-    def __init__(self):
-        self.metrics, self.findings = {}, []
-
-    def figure(self, image, name, caption):
-        pass
-
-    def finding(self, text):
-        self.findings.append(text)
 
 
 def models_of(score, clean, many, sigmas=(20.0, 4.0, 1.0)):
@@ -123,6 +113,28 @@ def test_chains_take_the_steps_of_their_levels():
         np.testing.assert_allclose(added, times * steps, rtol=5 * np.sqrt(2 / 4000))
     moved = paths["Langevin, learned"][-1] - paths["Langevin, learned"][0]
     np.testing.assert_allclose(moved.var(), config.langevin_steps * config.step_size, rtol=5 * np.sqrt(2 / 4000))
+
+
+def test_shares_and_changes_of_sides_are_counted(monkeypatch):
+    """All begin at (−5, −5); a fifth in one seed and two fifths in the other end at (5, 5), but for one far off."""
+    config, begin = replace(SMOKE, starts=100, repeats=2), np.full((200, 2), -5.0)
+
+    def paths_of(seed):
+        end = begin.copy()
+        end[: 40 * (seed + 1)] = 5.0
+        end[0] = 20.0
+        return dict.fromkeys((weights.PLAIN, weights.EXACT, weights.LEARNED, weights.PATIENT), np.stack([begin, end]))
+
+    monkeypatch.setattr(weights, "Chains", lambda models, config: paths_of)
+    shown = Shown()
+    weights.mode_weights(shown, models_of(None, (0,), (0,)), config)
+    for row in shown.tables[0][0][:-1]:
+        assert row["share at (5, 5)"].mean == pytest.approx(0.3)
+        assert row["changed sides"] == pytest.approx(0.3)
+        assert row["error"].mean == pytest.approx(-0.5)
+        assert row["far away"] == pytest.approx(1 / 200)
+    # the first half of the first seed's chains is drawn
+    assert "end 40% (exact)" in shown.captions["langevin"]
 
 
 def test_c1_11_briefly_trained_scores_restore_the_weights_as_exact_ones_do():
@@ -218,29 +230,111 @@ def test_the_least_loss_is_minus_half_the_fisher_information(noise):
     assert abs(manifold.least_loss(noise) - values.mean()) < 5 * values.std() / np.sqrt(len(values))
 
 
-def test_a_loss_is_said_to_fall_only_beyond_its_scatter():
-    rng = np.random.default_rng(0)
-    flat, falling = rng.normal(size=60), rng.normal(size=60) - 0.5 * np.arange(60)
-    assert manifold.last_fall(np.array([9.0, 9, 9, 9, 3, 5, 1, 2])) == (2.5, pytest.approx(np.sqrt(1 + 0.25)))
+class Taught:
+    """Stands in for training: hands back the first parameters, with the loss and what is followed at them."""
+
+    def __init__(self, loss, *, follow, points=50, **options):
+        self._loss, self._follow, self._points, self.every = jax.jit(loss), jax.jit(follow), points, 1
+
+    def __call__(self, key, params, *args):
+        losses = [self._loss(jax.random.fold_in(key, i), params, *args).mean() for i in range(self._points)]
+        followed = {name: np.full(self._points, value) for name, value in self._follow(params, *args).items()}
+        return Fit(params, np.arange(self._points) + 1, {"loss": np.array(losses)} | followed)
+
+
+def taught(monkeypatch, module, score, params):
+    """Makes a module's networks one score in closed form, the trainings' parameters being these in turn."""
+    left = iter(params)
+    monkeypatch.setattr(module, "ScoreNet", lambda *args, **options: Net(score))
+    monkeypatch.setattr(module, "initial", lambda net, key: next(left))
+    monkeypatch.setattr(module, "Training", Taught)
+
+
+def test_the_ring_is_learned_under_its_noise_and_held_against_its_least_loss(monkeypatch):
+    """c times the exact score of a noise: (1 − c)² times the least loss above it, also by the training's own draws."""
+    noises, scales = (0.0, 0.1, 0.3), (0.9, 1.2)
+
+    def score(params, x, sigma):
+        radius = jnp.linalg.norm(x, axis=-1, keepdims=True)
+        exact = manifold.ring_score(x, jnp.maximum(params["noise"], 1e-3))
+        return params["scale"] * jnp.where(params["noise"] > 0, exact, 1e3 * (1 - radius) * x / radius)
+
+    params = [{"noise": jnp.float32(noise), "scale": jnp.float32(scale)} for noise in noises for scale in scales]
+    taught(monkeypatch, manifold, score, params)
+    shown = Shown()
+    manifold.ring_scores(shown, replace(SMOKE, ring_noises=noises, batch_size=2000, progress=False))
+    for noise in noises[1:]:
+        row, least = shown.metrics["ring"][str(noise)], manifold.least_loss(noise)
+        above = -least * np.array([0.01, 0.04])
+        assert row["least loss"] == least
+        np.testing.assert_allclose(row["above the least loss"], estimate(above), rtol=0.05)
+        np.testing.assert_allclose(row["relative error"], estimate(np.array([0.1, 0.2])), rtol=1e-3)
+        pull = np.linalg.norm(manifold.ring_score(jnp.array([[1.05, 0.0]]), noise))
+        np.testing.assert_allclose(row["pull 5 % outside"], estimate(pull * np.array(scales)), rtol=1e-3)
+        loss = -np.mean(shown.metrics["ring"]["curves"][f"noise {noise:g}"]["minus_loss"])
+        assert loss == pytest.approx(least + above.mean(), rel=0.01)
+        assert not row["still falls"]
+    bare = shown.metrics["ring"]["0.0"]
+    assert bare["pull 5 % outside"].mean == pytest.approx(50 * 1.05, rel=1e-3)
+    assert set(bare) == set(row) - {"above the least loss", "relative error"}
+
+
+def test_a_loss_is_said_to_fall_only_beyond_chance():
+    assert manifold.last_quarters(np.array([9.0, 9, 9, 9, 3, 5, 1, 2])) == (4, 1.5)
 
     def told(bare, noisy):
         row = {
-            "loss": -54398.0,
+            "loss": Estimate(-54398.0, 900.0),
             "least loss": -49.74,
-            "relative error": 0.08,
+            "relative error": Estimate(0.08, 0.01),
             "above the least loss": Estimate(0.29, 0.02),
+            "fall over the last quarter": Estimate(1.5, 0.25),
         }
-        bare, noisy = ({**row, "fall over the last quarter": manifold.last_fall(of)} for of in (bare, noisy))
+        bare, noisy = ({**row, "still falls": falls} for falls in (bare, noisy))
         return manifold.curve_told(bare, noisy, 0.1)
 
-    first, second = told(falling, flat).split("With noise 0.1")
-    assert "still falls" in first
-    assert "to −54,398" in first
+    first, second = told(True, False).split("With noise 0.1")
+    assert "still falls (by 1.50 ± 0.25" in first
+    assert "to −54,398 ± 900" in first
     assert "no longer falls beyond chance" in second
-    assert "0.290 ± 0.020 above −49.7, the least of any score, a relative error of 8%" in second
-    first, second = told(flat, falling).split("With noise 0.1")
+    assert "0.290 ± 0.020 above −49.7, the least of any score, a relative error of 8.0 ± 1.0%" in second
+    first, second = told(False, True).split("With noise 0.1")
     assert "no longer falls" in first
     assert "still falls" in second
+
+
+@pytest.mark.parametrize(("falls", "scatter", "expected"), [(1.0, 0.1, True), (-1.0, 0.1, False), (0.1, 1.0, False)])
+def test_trainings_still_fall_where_all_of_them_do(falls, scatter, expected):
+    rng = np.random.default_rng(0)
+    losses = -falls * np.repeat(np.arange(4), 15) + scatter * rng.normal(size=(3, 60))
+    of = [Fit(None, np.arange(60), {"loss": loss, "pull": np.ones(60)}) for loss in losses]
+    row = manifold.summary(None, of, 0.0)
+    assert row["still falls"] == expected
+    assert row["fall over the last quarter"].mean == pytest.approx(falls, abs=4 * scatter / np.sqrt(22))
+
+
+def test_each_objectives_divergence_is_to_its_own_density_and_to_p(monkeypatch):
+    """c times p's score: ½E‖s − ∇log p‖² = (1 − c)² in the plane, to N(μ, (1 + σ²) I) (1 + σ²)(c − 1/(1 + σ²))²."""
+    mixture, scales, sigma = seminar_mixture(), (0.7, 0.9), 0.8
+    taught(
+        monkeypatch,
+        objectives,
+        lambda params, x, sigma: params * mixture.score(x),
+        [jnp.float32(c) for c in scales] * 4,
+    )
+    shown = Shown()
+    objectives.learning_curves(shown, replace(SMOKE, objective_sigma=sigma, batch_size=1000, progress=False))
+    (rows, _), wide, c = shown.tables[0], 1 + sigma**2, np.array(scales)
+    to_p, to_q = (1 - c) ** 2, wide * (c - 1 / wide) ** 2
+    for row, own in zip(rows, [to_q, to_p, to_p, to_p], strict=True):
+        # of 4000 draws: ‖x − μ‖² has a relative error of 1/√4000
+        np.testing.assert_allclose(row["divergence to p"], estimate(to_p), rtol=5 / np.sqrt(4000))
+        np.testing.assert_allclose(row["divergence to its own density"], estimate(own), rtol=5 / np.sqrt(4000))
+        scatter = 5 * row["its scatter"].mean / np.sqrt(50) + 0.01
+        assert abs(row["objective + constant"].mean - own.mean()) < scatter, row["objective"]
+    assert [row["objective"] for row in rows] == list(objectives.NAMES)
+    np.testing.assert_allclose(to_p.mean(), 0.05)
+    assert abs(to_p.mean() - to_q.mean()) > 0.02
 
 
 def test_c1_9_every_objective_plus_its_constant_is_the_fisher_divergence():
@@ -354,6 +448,19 @@ def test_c1_9_sliced_gradients_are_unbiased_estimates_of_the_implicit_one():
         error = difference.std(0) / np.sqrt(len(difference))
         assert error.max() > 0
         assert np.all(np.abs(difference.mean(0)) < 6 * error + 1e-6), name
+
+
+def test_dsms_gradient_is_noisier_the_less_noise_it_adds():
+    """As 1/σ² for small σ, but for an error of some percent; the others know no σ."""
+    config, shown = replace(SMOKE, objective_steps=1, gradients=5), Shown()
+    gradients = gradient_noise.Gradients(config, 2)
+    gradient_noise.gradient_noise(shown, config, gradients)
+    found = shown.metrics["gradient_noise"]
+    assert abs(found["slope"].mean + 2) < 4 * found["slope"].error < 1.5
+    assert found["DSM"][0].mean > 100 * found["DSM"][-1].mean
+    x = lambda name, sigma: gradients.of[name](jax.random.key(0), gradients.params, sigma)
+    for name in ("ISM", "SSM", "SSM-VR"):
+        chex.assert_trees_all_equal(x(name, 0.03), x(name, 1.0))
 
 
 def test_the_gradients_law_has_the_seminars_weights_and_distance():

@@ -29,6 +29,20 @@ def test_a_single_curve_needs_no_legend():
     assert curves({"training": (STEPS, LOSS)}, **LABELS).legends == []
 
 
+def test_levels_are_dashed_named_and_no_curves():
+    figure = curves({"training": (STEPS, LOSS)}, levels={"bound": 0.01}, log_y=True, **LABELS)
+    (axes,) = figure.axes
+    curve, level = axes.lines
+    assert set(level.get_ydata()) == {0.01}
+    assert level.get_linestyle() == "--" != curve.get_linestyle()
+    assert level.get_zorder() > curve.get_zorder()
+    assert [(text.get_text(), text.xy[1]) for text in axes.texts] == [("bound", 0.01)]
+    assert figure.legends == []
+    for wrong in (0.0, np.nan):
+        with pytest.raises(ValueError, match="level 'bound' needs a finite y, above zero on a log axis"):
+            curves({"training": (STEPS, LOSS)}, levels={"bound": wrong}, log_y=True, **LABELS)
+
+
 def test_smoothing_keeps_the_raw_curve_faint_behind():
     figure = curves({"a": (STEPS, LOSS), "b": (STEPS, LOSS)}, smooth={"a": 9}, **LABELS)
     raw, smooth, untouched = figure.axes[0].lines
