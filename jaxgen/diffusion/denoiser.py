@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from jaxgen.diffusion.broadcast import per_example, safe_divide
+from jaxgen.diffusion.broadcast import per_example
 from jaxgen.diffusion.prediction import Kind, Prediction, check_kind, to_x0_eps
 from jaxgen.diffusion.process import GaussianProcess, checked_time
 
@@ -65,10 +65,15 @@ def denoiser(
         if clip is not None:
             x0 = clip(x0)
             if rederive_eps:
-                eps = safe_divide(x - per_example(process.alpha(t), x) * x0, per_example(process.sigma(t), x))
+                eps = to_x0_eps(process, "x0", x0, x, t).eps
         return Prediction(x0, eps, fraction)
 
     return denoise
+
+
+def bind(denoise: Denoiser, cond: Any) -> Denoiser:
+    """The denoiser with its conditioning replaced by `cond`, unless that is None."""
+    return denoise if cond is None else lambda x, t: denoise(x, t, cond=cond)
 
 
 def static_clip(bound: float = 1.0) -> Callable[[Array], Array]:

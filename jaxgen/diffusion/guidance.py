@@ -10,9 +10,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from jaxgen.diffusion.broadcast import per_example, safe_divide
-from jaxgen.diffusion.denoiser import Denoiser, static_clip
-from jaxgen.diffusion.likelihood import bind
-from jaxgen.diffusion.prediction import Prediction
+from jaxgen.diffusion.denoiser import Denoiser, bind, static_clip
+from jaxgen.diffusion.prediction import Prediction, to_x0_eps
 from jaxgen.diffusion.process import GaussianProcess, as_time, checked_time
 
 Clip = float | Callable[[Array], Array] | None
@@ -73,7 +72,7 @@ def classifier_free(
         if not _concrete(rescale) or rescale > 0:
             ratio = _ratio_of_std(prediction.x0[:batch], x0)
             x0 = (rescale * per_example(ratio, x0) + (1 - rescale)) * x0
-            eps = rederived_eps(process, x, x0, t)
+            eps = to_x0_eps(process, "x0", x0, x, t).eps
         return bounded(process, Prediction(x0, eps, fraction), x, t, clip)
 
     return guided
@@ -157,14 +156,7 @@ def bounded(
     if clip is None:
         return prediction
     x0 = clip(prediction.x0)
-    return prediction._replace(x0=x0, eps=rederived_eps(process, x, x0, t))
-
-
-def rederived_eps(
-    process: GaussianProcess, x: Float[Array, "b *event"], x0: Float[Array, "b *event"], t: ArrayLike
-) -> Float[Array, "b *event"]:
-    """(x − alpha x0)/sigma, and 0 where sigma = 0."""
-    return safe_divide(x - per_example(process.alpha(t), x) * x0, per_example(process.sigma(t), x))
+    return prediction._replace(x0=x0, eps=to_x0_eps(process, "x0", x0, x, t).eps)
 
 
 def _stack(cond: ArrayLike, null: ArrayLike, batch: int) -> Array:

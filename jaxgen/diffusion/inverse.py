@@ -13,11 +13,10 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from jaxgen.diffusion.broadcast import per_example, safe_divide
-from jaxgen.diffusion.denoiser import Denoiser
-from jaxgen.diffusion.guidance import Clip, add_to_score, as_function, bounded, rederived_eps
+from jaxgen.diffusion.denoiser import Denoiser, bind
+from jaxgen.diffusion.guidance import Clip, add_to_score, as_function, bounded
 from jaxgen.diffusion.kernel import transition
-from jaxgen.diffusion.likelihood import bind
-from jaxgen.diffusion.prediction import Prediction
+from jaxgen.diffusion.prediction import Prediction, to_x0_eps
 from jaxgen.diffusion.process import GaussianProcess, checked_time
 
 Operator = Callable[[Array], Array]
@@ -177,7 +176,7 @@ def pigdm(
 
             solved = _conjugate_gradients(apply, residual, cg_steps)
         x0 = x0 + through_network(back(solved))
-        prediction = prediction._replace(x0=x0, eps=rederived_eps(process, x, x0, t))
+        prediction = prediction._replace(x0=x0, eps=to_x0_eps(process, "x0", x0, x, t).eps)
         return bounded(process, prediction, x, t, clip)
 
     return guided

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Key
 
-from jaxgen.diffusion.denoiser import Denoiser
+from jaxgen.diffusion.denoiser import Denoiser, bind
 from jaxgen.diffusion.dynamics import check_interval, probability_flow
 from jaxgen.diffusion.ode import integrate
 from jaxgen.diffusion.process import GaussianProcess, prior_spread
@@ -63,11 +63,6 @@ def log_likelihood(
     state = x0, jnp.zeros(x0.shape[0], jnp.promote_types(x0.dtype, jnp.float32))
     (latent, change), steps, evaluations = integrate(field, state, t_min, t_max, args=(cond, divergence), **options)
     return LogLikelihood(_log_prior(process, latent, t_max) + change, latent, steps, evaluations)
-
-
-def bind(denoise: Denoiser, cond: Any) -> Denoiser:
-    """The denoiser with its conditioning replaced by `cond`, unless that is None."""
-    return denoise if cond is None else lambda x, t: denoise(x, t, cond=cond)
 
 
 def _log_prior(process: GaussianProcess, x: Float[Array, "b *event"], t_max: ArrayLike) -> Float[Array, " b"]:

@@ -10,10 +10,9 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
-from jaxgen.diffusion.denoiser import Denoiser
+from jaxgen.diffusion.denoiser import Denoiser, bind
 from jaxgen.diffusion.dynamics import check_interval, probability_flow, reverse_sde
 from jaxgen.diffusion.kernel import sde_coefficients
-from jaxgen.diffusion.likelihood import bind
 from jaxgen.diffusion.ode import integrate, solve
 from jaxgen.diffusion.process import GaussianProcess
 from jaxgen.samplers.brownian import EqualStepNoise, IsotropicNoise, levy_area
