@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.features import FRECHET, Quality
 from experiments.score_model import Model
 from jaxgen.diffusion import inverse
 from jaxgen.diffusion.times import karras_grid, uniform_grid
@@ -115,7 +114,7 @@ def errors(operator: inverse.Operator, truth: np.ndarray, images: np.ndarray) ->
     )
 
 
-def compare(report: Report, config, model: Model, truth: np.ndarray, quality: Quality) -> None:
+def compare(report: Report, config, model: Model, truth: np.ndarray) -> None:
     """Every method on every question: a table and a figure each."""
     keys = jax.random.split(jax.random.key(config.seed + 3), config.fills * len(truth))
     repeated = jnp.tile(jnp.asarray(truth), (config.fills, 1, 1, 1))
@@ -135,7 +134,6 @@ def compare(report: Report, config, model: Model, truth: np.ndarray, quality: Qu
                     TRUTH: tuple(worth.hidden),
                     DIFFER: tuple(worth.differ),
                     "spread": worth.spread,
-                    FRECHET: quality(images),
                 }
             )
             shown |= {name if i == 0 else " " * i + name: by_fill[i] for i in range(2)}
@@ -153,8 +151,7 @@ def compare(report: Report, config, model: Model, truth: np.ndarray, quality: Qu
         f"Fills of {len(truth)} held-out images, {config.fills} each, by about {config.calls} network calls (ΠGDM and "
         "DPS also differentiate the network). Root mean square differences per number of an image in [−1, 1], ± "
         "standard error over images: of the observed part from the observation, of the hidden part from the truth, and "
-        "of two fills. Spread is the last over the one before: 1 for draws of the posterior, less for too sure ones. "
-        f"{quality.describe}.",
+        "of two fills. Spread is the last over the one before: 1 for draws of the posterior, less for too sure ones.",
     )
     report.finding(f"**Fills.** {_best(found)}")
 
