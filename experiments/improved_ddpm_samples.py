@@ -184,5 +184,5 @@ def skipping(
 def factor(log_ratio: Estimate) -> str:
     """A ratio of distances by its logarithm, with its error, and whether that is harm: more than two errors above 1."""
     ratio = float(np.exp(log_ratio.mean))
-    harm = "harmful" if log_ratio.mean > 2 * log_ratio.error else "harmless"
+    harm = "harmful" if log_ratio.mean > 2 * log_ratio.error else "no harm shown"
     return f"{readable((ratio, ratio * log_ratio.error), 2)} ({harm})"

@@ -148,8 +148,8 @@ def test_networks_are_ranked_by_paired_differences():
 
 def test_harm_is_a_factor_beyond_its_error():
     assert samples.factor(Estimate(np.log(2.0), 0.1)) == "2.00 ± 0.20 (harmful)"
-    assert samples.factor(Estimate(np.log(2.0), 0.5)) == "2.0 ± 1.0 (harmless)"
-    assert samples.factor(Estimate(np.log(0.5), 0.1)) == "0.500 ± 0.050 (harmless)"
+    assert samples.factor(Estimate(np.log(2.0), 0.5)) == "2.0 ± 1.0 (no harm shown)"
+    assert samples.factor(Estimate(np.log(0.5), 0.1)) == "0.500 ± 0.050 (no harm shown)"
 
 
 @pytest.mark.parametrize(
