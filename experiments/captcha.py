@@ -14,7 +14,7 @@ import numpy as np
 
 from experiments import captcha_report as figures
 from experiments import launch
-from experiments.captcha_reader import train_reader
+from experiments.captcha_reader import train_recogniser
 from experiments.score_model import train
 from jaxgen.data import (
     CaptchaStyle,
@@ -177,7 +177,7 @@ def main(config: Config) -> Path:
         config,
     )
     print(f"{len(data.train)} training images of {length} characters out of {letters}; writing {directory}")
-    reader = train_reader(data.train, steps=config.reader_steps, seed=config.seed, progress=config.progress)
+    reader = train_recogniser(data.train, steps=config.reader_steps, seed=config.seed, progress=config.progress)
     held_out = jnp.asarray(data.seen.images[:256])
     model = train(
         config, None, config.steps, config.seed, data.train.images, held_out, directory / "score", net=net,
@@ -186,7 +186,7 @@ def main(config: Config) -> Path:
     write = figures.Writer(model, config.sampling_steps)
 
     report.section("Real images")
-    figures.real(report, data, reader, model, config)
+    figures.real(report, data, model, config)
     report.section("Without a text")
     figures.unconditional(report, data, reader, write, config)
     report.section("With a text")

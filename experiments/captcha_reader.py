@@ -5,14 +5,12 @@ from functools import partial
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 
-from jaxgen.data import Batches, ImageDataset, to_float
+from experiments.features import train_reader
+from jaxgen.data import ImageDataset, to_float
 from jaxgen.metrics import Estimate, extract
 from jaxgen.nets import TextRecogniser
-from jaxgen.training import create_state, fit, make_train_step
 
 
 class Reading(NamedTuple):
@@ -40,21 +38,9 @@ class Reader(NamedTuple):
         return self.log_probs(images).max(-1).sum(-1)
 
 
-def train_reader(train: ImageDataset, *, steps: int, seed: int, progress: bool = True) -> Reader:
+def train_recogniser(train: ImageDataset, *, steps: int, seed: int, progress: bool = True) -> Reader:
     """A recogniser of labelled uint8 images."""
     net = TextRecogniser(train.num_classes, train.labels.shape[1])
-    images = to_float(train.images)
-    params = jax.jit(net.init)(jax.random.key(seed, impl="rbg"), jnp.asarray(images[:1]))
-    optimizer = optax.adamw(optax.cosine_decay_schedule(2e-3, steps), weight_decay=1e-2)
-
-    def loss(key, params, batch):
-        x, tokens = batch
-        # a little noise, so that it does not hang on what only a renderer does
-        x += 0.1 * jax.random.normal(key, x.shape)
-        return optax.softmax_cross_entropy_with_integer_labels(net.apply(params, x), tokens).mean(-1)
-
-    batches = Batches((images, train.labels), min(128, len(train)), seed=seed)
-    state = create_state(jax.random.key(seed), params, optimizer)
-    params = fit(make_train_step(loss, optimizer), state, batches, steps=steps, progress=progress).state.ema
+    params = train_reader(net, to_float(train.images), train.labels, steps=steps, seed=seed, progress=progress)
     read = partial(extract, lambda x: jax.nn.log_softmax(net.apply(params, x)).reshape(len(x), -1))
     return Reader(lambda images: read(np.clip(images, -1, 1)).reshape(len(images), *train.labels.shape[1:], -1))

@@ -8,16 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.captcha_reader import Reader, Reading
-from experiments.score_model import Model
+from experiments.score_model import Model, grid
 from jaxgen.data import decode_texts, to_float
 from jaxgen.diffusion import guidance
-from jaxgen.diffusion.times import karras_grid
 from jaxgen.metrics import Estimate, estimate
 from jaxgen.report import Report, curves, image_grid
 from jaxgen.report.numbers import readable
 from jaxgen.samplers import dpmpp_2m, sample
 
-SIGMA_MIN, SIGMA_MAX = 0.02, 80.0
 WHOLE, CHARACTERS, OF_REAL = "whole text", "characters", "whole, of real"
 _MARK = 0.8
 _COLUMNS = 10
@@ -28,11 +26,11 @@ class Writer:
 
     def __init__(self, model: Model, steps: int):
         self._model = model
-        grid = karras_grid(model.process, steps, SIGMA_MIN, SIGMA_MAX)
+        times = grid(model.process, steps)
 
         def write(params, keys, tokens, scale):
             guided = guidance.classifier_free(model.process, model.denoise(params), tokens, -1, scale, clip=1.0)
-            return sample(keys, model.process, guided, dpmpp_2m(), grid, model.shape)
+            return sample(keys, model.process, guided, dpmpp_2m(), times, model.shape)
 
         self._write = jax.jit(write)
 
@@ -42,8 +40,8 @@ class Writer:
         return np.asarray(self._write(self._model.params, keys, jnp.asarray(tokens), scale))
 
 
-def real(report: Report, data, reader: Reader, model: Model, config) -> None:
-    """The data, and how well the recogniser reads it: the ceiling of all that follows."""
+def real(report: Report, data, model: Model, config) -> None:
+    """The data, and the training of the model."""
     titles = decode_texts(data.train.labels[:40], data.train.label_names)
     report.figure(
         image_grid(data.train.images[:40], _COLUMNS, titles=titles),
@@ -124,7 +122,7 @@ def conditional(report: Report, data, reader: Reader, write: Writer, config) -> 
         for kind in sets
     ]
     report.finding(f"**Reading** at guidance {best:g}: {'; '.join(parts)}.")
-    _novelty(report, data, np.concatenate([images[best, kind] for kind in sets]), config)
+    _novelty(report, data, np.concatenate([images[best, kind] for kind in sets]))
     _diversity(report, data, write, asked["seen"], best, config)
 
 
@@ -151,7 +149,7 @@ def nearest(images: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndar
     return index, np.sqrt(np.mean((a - b[index]) ** 2, axis=-1))
 
 
-def _novelty(report: Report, data, images: np.ndarray, config) -> None:
+def _novelty(report: Report, data, images: np.ndarray) -> None:
     images, train = np.clip(images, -1, 1), to_float(data.train.images)
     index, distances = nearest(images, train)
     held_out = to_float(np.concatenate([data.seen.images[: len(images) // 2], data.unseen.images[: len(images) // 2]]))

@@ -11,13 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.controllable_fills import SIGMA_MAX, SIGMA_MIN
 from experiments.features import FRECHET, Judge, Quality
-from experiments.score_model import Model
+from experiments.score_model import Model, grid
 from experiments.training import train_network
 from jaxgen.data import ImageDataset
 from jaxgen.diffusion import GaussianProcess, guidance, perturb, times
-from jaxgen.diffusion.times import karras_grid
 from jaxgen.nets import ConvClassifier
 from jaxgen.report import Report, curves, image_grid
 from jaxgen.samplers import dpmpp_2m, sample
@@ -97,7 +95,6 @@ def compare(
     names = train.label_names or tuple(map(str, range(train.num_classes)))
     wanted = jnp.arange(config.class_samples) % train.num_classes
     keys = jax.random.split(jax.random.key(config.seed + 4), config.class_samples)
-    grid = karras_grid(model.process, config.class_steps, SIGMA_MIN, SIGMA_MAX)
 
     @jax.jit
     def draw(params, classifier_params, scale):
@@ -106,7 +103,7 @@ def compare(
             return jnp.take_along_axis(found, wanted[:, None], -1)[:, 0]
 
         guided = guidance.classifier(model.process, model.denoise(params), log_prob, scale, clip=1.0)
-        return sample(keys, model.process, guided, dpmpp_2m(), grid, model.shape)
+        return sample(keys, model.process, guided, dpmpp_2m(), grid(model.process, config.class_steps), model.shape)
 
     rows, images = [], {}
     for scale in sorted(config.scales):

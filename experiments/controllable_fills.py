@@ -7,15 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.score_model import Model
+from experiments.score_model import Model, grid
 from jaxgen.diffusion import inverse
-from jaxgen.diffusion.times import karras_grid, uniform_grid
+from jaxgen.diffusion.times import uniform_grid
 from jaxgen.metrics import Estimate, estimate
 from jaxgen.report import Report, image_grid
 from jaxgen.report.numbers import readable
 from jaxgen.samplers import ddpm, projected, resampled, reverse_diffusion, sample
 
-SIGMA_MIN, SIGMA_MAX = 0.02, 80.0
 TRUTH, DIFFER = "hidden part to the truth", "two fills differ by"
 
 
@@ -47,16 +46,15 @@ def methods(model: Model, config) -> dict[str, Callable[..., Any]]:
     process, calls = model.process, config.calls
     chain = ddpm("large")
 
-    def grid(n: int) -> np.ndarray:
-        return karras_grid(process, n, SIGMA_MIN, SIGMA_MAX)
-
     def projection(params, keys, operator, y):
-        return sample(keys, process, model.denoise(params), projected(chain, operator, y), grid(calls), model.shape)
+        return sample(
+            keys, process, model.denoise(params), projected(chain, operator, y), grid(process, calls), model.shape
+        )
 
     def repaint(params, keys, operator, y):
         again = resampled(projected(chain, operator, y), config.repeats)
         # the last step is taken once
-        times = grid((calls - 1) // config.repeats + 1)
+        times = grid(process, (calls - 1) // config.repeats + 1)
         return sample(keys, process, model.denoise(params), again, times, model.shape)
 
     def dps(params, keys, operator, y):
@@ -67,7 +65,7 @@ def methods(model: Model, config) -> dict[str, Callable[..., Any]]:
 
     def pigdm(params, keys, operator, y):
         guided = inverse.pigdm(process, model.denoise(params), operator, y, clip=1.0)
-        return sample(keys, process, guided, ddpm(), grid(calls), model.shape)
+        return sample(keys, process, guided, ddpm(), grid(process, calls), model.shape)
 
     return {"projection": projection, "RePaint": repaint, "DPS": dps, "ΠGDM": pigdm}
 

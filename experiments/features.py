@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -38,25 +39,30 @@ def train_judge(train: ImageDataset, test: ImageDataset, *, steps: int, seed: in
         train, test = split_by_content(replace(rendered, images=to_float(rendered.images)), 0.1, seed)
         trained_on = "the rendered sprites"
     net = ConvClassifier(train.num_classes)
-    params = jax.jit(net.init)(jax.random.key(seed, impl="rbg"), jnp.asarray(train.images[:1]))
-    optimizer = optax.adamw(optax.cosine_decay_schedule(2e-3, steps), weight_decay=1e-2)
-
-    def loss(key, params, batch):
-        images, labels = batch
-        # a little noise, so that the features see more than the exact palette
-        images += 0.1 * jax.random.normal(key, images.shape)
-        return optax.softmax_cross_entropy_with_integer_labels(net.apply(params, images), labels)
-
-    step = make_train_step(loss, optimizer)
-    batches = Batches((train.images, train.labels), min(128, len(train)), seed=seed)
-    params = fit(step, create_state(jax.random.key(seed), params, optimizer), batches, steps=steps, progress=progress)
-    params = params.state.ema
+    params = train_reader(net, train.images, train.labels, steps=steps, seed=seed, progress=progress)
 
     # one function object each, so that `extract` compiles each once
     features = partial(extract, partial(net.apply, params, method=ConvClassifier.features))
     classify = partial(extract, lambda x: jax.nn.softmax(net.apply(params, x)))
     accuracy = float(np.mean(classify(test.images).argmax(-1) == test.labels))
     return Judge(features, classify, accuracy, trained_on)
+
+
+def train_reader(net: nn.Module, images, labels, *, steps: int, seed: int, progress: bool = True) -> Any:
+    """Averaged parameters of a network that reads labels, (n,) or (n, length), off images in [−1, 1]."""
+    params = jax.jit(net.init)(jax.random.key(seed, impl="rbg"), jnp.asarray(images[:1]))
+    optimizer = optax.adamw(optax.cosine_decay_schedule(2e-3, steps), weight_decay=1e-2)
+
+    def loss(key, params, batch):
+        x, y = batch
+        # a little noise, so that it sees more than the exact palette
+        x += 0.1 * jax.random.normal(key, x.shape)
+        losses = optax.softmax_cross_entropy_with_integer_labels(net.apply(params, x), y)
+        return losses.reshape(len(x), -1).mean(-1)
+
+    batches = Batches((images, labels), min(128, len(images)), seed=seed)
+    state = create_state(jax.random.key(seed), params, optimizer)
+    return fit(make_train_step(loss, optimizer), state, batches, steps=steps, progress=progress).state.ema
 
 
 class Quality:

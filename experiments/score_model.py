@@ -25,6 +25,13 @@ from jaxgen.diffusion import (
 from jaxgen.nets import UNet
 from jaxgen.training import History
 
+SIGMA_MIN, SIGMA_MAX = 0.02, 80.0
+
+
+def grid(process: GaussianProcess, n: int) -> np.ndarray:
+    """EDM's n noise levels as times, the same levels for every process, then 0."""
+    return times.karras_grid(process, n, SIGMA_MIN, SIGMA_MAX)
+
 
 class ScoreConfig(TrainingConfig, Protocol):
     """The flags that govern training, and the network's size."""

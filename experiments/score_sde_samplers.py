@@ -9,8 +9,9 @@ import numpy as np
 
 from experiments.drawing import Drawer, Drawn
 from experiments.features import FLOOR, FRECHET, Quality
+from experiments.score_model import SIGMA_MAX, SIGMA_MIN, grid
 from jaxgen.diffusion import GaussianProcess, perturb, score, sde_coefficients
-from jaxgen.diffusion.times import karras_grid, uniform_grid
+from jaxgen.diffusion.times import uniform_grid
 from jaxgen.report import Report, curves, image_grid, panels, strip
 from jaxgen.samplers import (
     Sampler,
@@ -41,18 +42,12 @@ STOCHASTIC = {
 SAMPLERS = FIRST_ORDER | SECOND_ORDER | STOCHASTIC
 OWN_CLOCK = ("DDIM", "DPM-Solver++(2M)", "Euler–Maruyama")
 CALLS_PER_STEP = {"Heun": 2, "DPM-Solver++(2S)": 2, "predictor–corrector": 2}
-SIGMA_MIN, SIGMA_MAX = 0.02, 80.0
 BETWEEN, TO_ODE = "Fréchet distance to the ODE's images", "distance to the ODE's images"
 
 
 def steps_for(name: str, calls: int) -> int:
     """How many steps of a sampler cost about so many calls."""
     return -(-calls // CALLS_PER_STEP.get(name, 1))
-
-
-def grid(process: GaussianProcess, n: int) -> np.ndarray:
-    """EDM's n noise levels as times, the same levels for every process, then 0."""
-    return karras_grid(process, n, SIGMA_MIN, SIGMA_MAX)
 
 
 class ModelDrawer:

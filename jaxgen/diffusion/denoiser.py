@@ -12,6 +12,7 @@ from jaxgen.diffusion.prediction import Kind, Prediction, check_kind, to_x0_eps
 from jaxgen.diffusion.process import GaussianProcess, checked_time
 
 Network = Callable[[Array, Array, Any], Array]
+Clip = float | Callable[[Array], Array] | None
 
 
 @runtime_checkable
@@ -29,7 +30,7 @@ def denoiser(
     *,
     predicts: Kind = "eps",
     cond: Any = None,
-    clip: float | Callable[[Array], Array] | None = None,
+    clip: Clip = None,
     rederive_eps: bool = True,
     learned_variance: bool = False,
 ) -> Denoiser:
@@ -44,9 +45,7 @@ def denoiser(
     or a concrete t outside [0, 1].
     """
     check_kind(predicts)
-    if clip is not None and not callable(clip):
-        clip = static_clip(clip)
-    bound_cond = cond
+    bound_cond, clip = cond, as_function(clip)
 
     def denoise(x: Float[Array, "b *event"], t: ArrayLike, cond: Any = bound_cond) -> Prediction:
         t = jnp.broadcast_to(checked_time(t), x.shape[:1])
@@ -74,6 +73,11 @@ def denoiser(
 def bind(denoise: Denoiser, cond: Any) -> Denoiser:
     """The denoiser with its conditioning replaced by `cond`, unless that is None."""
     return denoise if cond is None else lambda x, t: denoise(x, t, cond=cond)
+
+
+def as_function(clip: Clip) -> Callable[[Array], Array] | None:
+    """A clip as `denoiser` takes it, as a function; raises ValueError for a number that is not positive."""
+    return clip if clip is None or callable(clip) else static_clip(clip)
 
 
 def static_clip(bound: float = 1.0) -> Callable[[Array], Array]:

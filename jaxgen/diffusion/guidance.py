@@ -10,11 +10,9 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from jaxgen.diffusion.broadcast import per_example, safe_divide
-from jaxgen.diffusion.denoiser import Denoiser, bind, static_clip
+from jaxgen.diffusion.denoiser import Clip, Denoiser, as_function, bind
 from jaxgen.diffusion.prediction import Prediction, to_x0_eps
 from jaxgen.diffusion.process import GaussianProcess, as_time, checked_time
-
-Clip = float | Callable[[Array], Array] | None
 
 
 def classifier_free(
@@ -181,11 +179,6 @@ def _ratio_of_std(wanted: Float[Array, "b *event"], found: Float[Array, "b *even
 
     spread = std(found)
     return jnp.where(spread == 0, 1, safe_divide(std(wanted), spread))
-
-
-def as_function(clip: Clip) -> Callable[[Array], Array] | None:
-    """A clip as `denoiser` takes it, as a function; raises ValueError for a number that is not positive."""
-    return clip if clip is None or callable(clip) else static_clip(clip)
 
 
 def _check_same_tree(cond: Any, null: Any) -> None:

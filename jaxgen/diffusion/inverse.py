@@ -13,8 +13,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from jaxgen.diffusion.broadcast import per_example, safe_divide
-from jaxgen.diffusion.denoiser import Denoiser, bind
-from jaxgen.diffusion.guidance import Clip, add_to_score, as_function, bounded
+from jaxgen.diffusion.denoiser import Clip, Denoiser, as_function, bind
+from jaxgen.diffusion.guidance import add_to_score, bounded
 from jaxgen.diffusion.kernel import transition
 from jaxgen.diffusion.prediction import Prediction, to_x0_eps
 from jaxgen.diffusion.process import GaussianProcess, checked_time
