@@ -93,7 +93,7 @@ class Config:
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}")
         if self.requested < 20:
-            raise ValueError(f"the figures show 20 texts: got --requested {self.requested}")
+            raise ValueError(f"the figures show at least 20 texts: got --requested {self.requested}")
         if not self.scales or not all(scale > 0 for scale in self.scales):
             raise ValueError(f"--scales {self.scales} must be positive: 0 is unconditional and asks for nothing")
         if not 0 < self.drop_text < 1:
