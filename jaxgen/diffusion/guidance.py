@@ -41,12 +41,14 @@ def classifier_free(
     the network predicts. clip: bounds the guided x0, as `denoiser` does; one inside bounds each half, not what is
     extrapolated from them.
 
-    Raises ValueError for pytrees that differ, leaves that do not fit the batch, a scale of another shape, an interval
-    that does not ascend from 0 or more, a rescale outside [0, 1], and a clip that is not positive.
+    Raises ValueError for pytrees that differ or have no leaves, leaves that do not fit the batch, a scale of another
+    shape, an interval that is not two numbers ascending from 0 or more, a rescale outside [0, 1], and a clip that is
+    not positive.
     """
     _check_same_tree(cond, null)
     bound_cond, clip = cond, as_function(clip)
-    if interval is not None and _concrete(interval) and not 0 <= interval[0] < interval[1]:
+    two = interval is None or (hasattr(interval, "__len__") and len(interval) == 2)
+    if not two or (interval is not None and _concrete(interval) and not 0 <= interval[0] < interval[1]):
         raise ValueError(f"interval must be (low, high) of sigma/alpha with 0 <= low < high, got {interval}")
     if _concrete(rescale) and not 0 <= rescale <= 1:
         raise ValueError(f"rescale is a share in [0, 1] (0 none, 0.7 as published), got {rescale}")
@@ -80,8 +82,9 @@ def drop_condition(key: Key[Array, ""], cond: Any, null: Any, probability: Array
     """cond with null in the place of whole examples, each with this probability: how one network learns both scores.
 
     Ho & Salimans 2022, algorithm 1 (about .1). cond: a pytree of (B, ...) arrays, dropped together; null: the same
-    pytree, as `classifier_free` takes it. Raises ValueError for pytrees that differ, leaves without one common leading
-    axis, or a probability outside [0, 1].
+    pytree, as `classifier_free` takes it. Raises ValueError for pytrees that differ or have no leaves, leaves without
+    one common leading axis, a null that cond's dtype cannot hold (−1 among unsigned labels; a traced one passes), or a
+    probability outside [0, 1].
     """
     _check_same_tree(cond, null)
     if _concrete(probability) and not 0 <= probability <= 1:
@@ -90,6 +93,7 @@ def drop_condition(key: Key[Array, ""], cond: Any, null: Any, probability: Array
     axes = {leaf.shape[:1] for leaf in jax.tree.leaves(cond)}
     if len(axes) != 1 or axes == {()}:
         raise ValueError(f"cond must be arrays (B, ...) of one batch, got leading axes {sorted(axes)}")
+    jax.tree.map(_check_null_fits, cond, null)
     dropped = jax.random.bernoulli(key, probability, axes.pop())
     return jax.tree.map(lambda c, n: jnp.where(per_example(dropped, c), n, c).astype(c.dtype), cond, null)
 
@@ -181,7 +185,21 @@ def _ratio_of_std(wanted: Float[Array, "b *event"], found: Float[Array, "b *even
     return jnp.where(spread == 0, 1, safe_divide(std(wanted), spread))
 
 
+def _check_null_fits(cond: Array, null: ArrayLike) -> None:
+    if isinstance(null, jax.core.Tracer):
+        return
+    null = np.asarray(null)
+    with np.errstate(all="ignore"):
+        held = null.astype(cond.dtype).astype(null.dtype)
+    # a label must be held exactly, a number but to its rounding
+    exact = not jnp.issubdtype(cond.dtype, jnp.inexact)
+    if not (np.array_equal(held, null) if exact else np.allclose(held, null, rtol=0.01, equal_nan=True)):
+        raise ValueError(f"null {null} does not fit cond's dtype {cond.dtype}: give cond a dtype that holds both")
+
+
 def _check_same_tree(cond: Any, null: Any) -> None:
+    if not jax.tree.leaves(cond):
+        raise ValueError(f"there is no condition to guide towards or to drop: cond is {cond!r}, without any array")
     if jax.tree.structure(cond) != jax.tree.structure(null):
         raise ValueError(
             f"null must be the same pytree as cond, {jax.tree.structure(cond)}, got {jax.tree.structure(null)}: give "

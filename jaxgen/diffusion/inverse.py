@@ -127,7 +127,15 @@ def pigdm(
     r_t at s = 1), exact for data of covariance s² I and any operator. "jacobian": (sigma²/alpha) ∂x̂0/∂x, exact for any
     Gaussian data, at a gradient of the network for each step of conjugate gradients (Rozet et al. 2024, MMPS). Exact
     means that this is the denoiser of p(x0 | y); a sampler's steps have errors of their own. At alpha = 0, where
-    ∂x̂0/∂x = 0 tells nothing, isotropic C takes its place. With noise_std = 0 the x0 at t = 0 has A x0 = y.
+    ∂x̂0/∂x = 0 tells nothing, isotropic C takes its place.
+
+    On other data "isotropic" is biased: of two standard normal numbers of correlation .8 the first is seen to be 1 (vp,
+    ddpm("large"), 1000 steps); the second has mean .76 and variance .38 in place of .80 and .36, "jacobian"'s.
+    "jacobian" takes ∂x̂0/∂x for a covariance, symmetric with no eigenvalue below 0, as an exact denoiser's is: where a
+    network's is far from that, conjugate gradients need not converge, and their result hangs on rounding.
+    With noise_std = 0 the x0 at t = 0 has A x0 = y if conjugate gradients have converged and, for "isotropic", ∂x̂0/∂x
+    is I there, which is sure of a network unless it predicts x0 itself. For blur(.8) of 16 × 16, whose A Aᵀ has
+    condition number 15 000, 30 steps leave errors of about .1 max|y|, 100 of .02, 300 below .001.
 
     operator: linear. y: (B, *measured) or (*measured), in the operator's range, so for `mask` 0 where nothing is
     observed. noise_std: σ_y ≥ 0. cg_steps: conjugate gradients in y's space, per example, none where A Aᵀ = c I is
@@ -135,8 +143,8 @@ def pigdm(
     clip: bounds x0, as `denoiser` does. One network call and one gradient through it, so a clip inside that is met
     stops the guidance. The result's `cond` and the learned variance are denoise's.
 
-    Raises ValueError for another covariance, a negative noise_std, data_std ≤ 0, cg_steps < 1, y of another shape, or
-    an operator that is not linear.
+    Raises ValueError for another covariance, a noise_std < 0 or infinite, data_std ≤ 0, cg_steps < 1, y of another
+    shape, or an operator that is not linear.
     """
     clip = as_function(clip)
     if covariance not in get_args(Covariance):
@@ -203,6 +211,10 @@ def dps(
     Both are biased, for x0 is not certain: the pull is too strong while there is noise, more so for a small σ_y, where
     steps have to be short too. For x0 ~ N(0, 1), y = x0 + N(0, .25), vp and ddpm in 1000 steps, the posterior has mean
     .80 y and variance .20; what DPS draws has .98 y and .12, and no finer grid mends it. `pigdm` is exact there.
+    By step_size, on the pair that `pigdm` tells of (reverse_diffusion in 60 steps = `steps`): for .3 and 1 the second
+    number has mean .96 and .97 (.80 is exact), variance .33 and .37 (.36). The first, which y leaves no doubt of, has
+    mean 1 but variance .12 and 1.2, more than the data's own: such steps go to and fro about y. In 1000 steps, `steps`
+    too, they are .97 and .97, .31 and .34, .12 and 1.2.
 
     operator: any differentiable function, linear or not. y: (B, *measured) or (*measured). clip: as of `pigdm`.
     One network call and one gradient through it. Nothing is added where alpha = 0. The result's `cond` and the learned

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from scipy import ndimage, stats
 
 from jaxgen.data import (
@@ -20,7 +20,7 @@ from jaxgen.data import (
     split_by_text,
     to_float,
 )
-from jaxgen.data.captcha import render
+from jaxgen.data.captcha import fonts, render
 from jaxgen.data.captcha.fonts import FONTS, font_file
 
 LETTERS = "ACEHKX"  # each of one piece
@@ -255,6 +255,33 @@ class TestDrawing:
         named, by_path = (replace(SMALL, fonts=(font,)) for font in (BOLD, str(font_file(BOLD))))
         np.testing.assert_array_equal(render_captchas(5, named).images, render_captchas(5, by_path).images)
 
+    def test_dots_and_arcs_are_pillow_s_where_the_package_puts_them(self, monkeypatch):
+        """create_noise_dots and create_noise_curve of captcha 0.7 in Pillow, smoothed, on a picture without text."""
+        n, height, width = 6, 60, 160
+        blank = fonts.Glyph(Image.new("L", (1, 1)), 1, 1)
+        monkeypatch.setattr(render, "glyph", lambda font, size, character: blank)
+        dots, arcs = (
+            np.random.default_rng((3, stream)).random((n, count, values))
+            for stream, count, values in [(render._DOTS, 7, 2), (render._CURVES, 2, 6)]
+        )
+        for noise in ({"dots": 7, "curves": 0}, {"dots": 0, "curves": 2}):
+            found = ink(render_captchas(n, replace(PLAIN, size=(height, width), **noise), 3).images)
+            for i in range(n):
+                picture = Image.new("L", (width, height))
+                draw = ImageDraw.Draw(picture)
+                for across, down in dots[i, : noise["dots"]]:
+                    x, y = int(across * (width + 1)), int(down * (height + 1))
+                    draw.line(((x, y), (x - 1, y - 1)), fill=255, width=3)
+                for u in arcs[i, : noise["curves"]]:
+                    x1, x2 = int(u[0] * 33), int(u[1] * 129) + 32  # fifths of the sides are 32 and 12
+                    y1 = int(u[2] * 37) + 12
+                    y2 = int(u[3] * (49 - y1)) + y1
+                    end, start = int(u[4] * 41) + 160, int(u[5] * 21)
+                    draw.arc([x1, y1, x2, y2], start, end, fill=255)
+                smooth = np.asarray(picture.filter(ImageFilter.SMOOTH)).astype(float)
+                # tones are rounded twice
+                np.testing.assert_allclose(found[i], smooth / smooth.max(), atol=0.02)
+
     def test_the_drawing_is_the_captcha_package_s(self, monkeypatch):
         """The package itself, with our numbers in place of its randomness, draws the same picture.
 
@@ -379,8 +406,6 @@ class TestRefusals:
             call()
 
     def test_a_missing_package(self, monkeypatch):
-        from jaxgen.data.captcha import fonts
-
         monkeypatch.setattr(fonts, "find_spec", lambda name: None)
         fonts.font_file.cache_clear()
         with pytest.raises(ImportError, match="pip install matplotlib"):

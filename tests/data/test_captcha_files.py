@@ -130,6 +130,8 @@ class TestRefusals:
         self.refuse(r"A C.png has the characters \[' '\], which cannot be seen", folder)
         (folder / "A C.png").rename(folder / "ABCD.png")
         self.refuse("ABCD.png has 4 characters; expected 3", folder)
+        (folder / "ABCD.png").rename(folder / "AB.png")
+        self.refuse("AB.png has 2 characters; expected 3", folder)  # the commonest, not the shortest
 
     def test_alphabets(self, folder):
         self.refuse("'_', which numbers copies", folder, alphabet="ACEHKX_")

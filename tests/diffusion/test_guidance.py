@@ -159,6 +159,18 @@ def test_the_interval_is_one_of_noise_levels(name):
     assert np.all(np.abs(free.eps - alone.eps).max(-1) > 1e-3)  # guidance does something at each level
 
 
+def test_the_interval_is_open_below_and_closed_above():
+    """sigma/alpha is 1 exactly at t = 1/2 of the rectified flow; Kynkäänniemi et al.'s interval is (low, high]."""
+    process = PROCESSES["rectified_flow"]
+    denoise = denoiser(process, lambda x, t, label: jnp.tanh(x + label[:, None]))
+    guided = jax.jit(lambda *ends: classifier_free(process, denoise, LABELS, NULL, 4.0, interval=ends)(X, 0.5).eps)
+    assert process.log_snr(0.5) == 0
+    np.testing.assert_allclose(guided(1.0, 2.0), denoise(X, 0.5, cond=LABELS).eps, rtol=1e-5)
+    inside = guided(0.5, 2.0)
+    np.testing.assert_array_equal(guided(0.5, 1.0), inside)
+    assert np.abs(inside - guided(1.0, 2.0)).max() > 0.1
+
+
 def test_rescale_brings_the_std_back():
     """Lin et al. 2024, §3.4, on events of some size."""
     process = vp()
@@ -448,6 +460,19 @@ def test_refusals():
         (r"scale must have shape \(\) or \(5,\)", lambda: guided(scale=jnp.ones(2))(X, 0.5)),
         ("0 <= low < high", lambda: guided(interval=(2.0, 1.0))),
         ("0 <= low < high", lambda: guided(interval=(-1.0, 1.0))),
+        (r"0 <= low < high, got \(0.2,\)", lambda: guided(interval=(0.2,))),
+        ("0 <= low < high, got 0.2", lambda: guided(interval=0.2)),
+        ("no condition to guide towards", lambda: guided(None, None)),
+        ("no condition to guide towards or to drop", lambda: drop_condition(jax.random.key(0), {}, {}, 0.1)),
+        (
+            "null -1 does not fit cond's dtype uint8",
+            lambda: drop_condition(jax.random.key(0), LABELS.astype(jnp.uint8), -1, 0.1),
+        ),
+        ("null 0.5 does not fit", lambda: drop_condition(jax.random.key(0), LABELS, 0.5, 0.1)),
+        (
+            "null 100000.0 does not fit cond's dtype float16",
+            lambda: drop_condition(jax.random.key(0), X.astype(jnp.float16), 1e5, 0.1),
+        ),
         (r"rescale is a share in \[0, 1\]", lambda: guided(rescale=1.5)),
         ("clip must be positive", lambda: guided(clip=-1.0)),
         (r"times lie in \[0, 1\]", lambda: guided()(X, 500.0)),

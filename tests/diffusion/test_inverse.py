@@ -69,6 +69,11 @@ def test_transpose_and_row_scale_are_the_matrix_s(name):
         np.testing.assert_allclose(traced, 4 * c, rtol=1e-5)
 
 
+def test_rows_of_lengths_that_differ_by_a_hundredth_are_refused():
+    with pytest.raises(ValueError, match="no multiple of the identity"):
+        row_scale(lambda x: x * jnp.array([1.01, 1.0, 1.0, 1.0]), (2, 4))
+
+
 # -- ΠGDM ----------------------------------------------------------------------------------------------------------
 
 
@@ -219,6 +224,65 @@ def test_pigdm_at_both_ends(name):
                     np.testing.assert_allclose(found[1], x, rtol=1e-5)
 
 
+def test_what_lies_outside_a_mask_is_not_looked_at():
+    """By the Jacobian too, whose singular system no u would solve for such a y."""
+    process, (mean, covariance) = vp(), correlated(4)
+    x, operator = jax.random.normal(jax.random.key(0), (5, 4)), mask(jnp.array([1, 0, 1, 0]))
+    y = jnp.array([0.3, 0.0, -0.4, 0.0])
+    inner = exact(process, mean, covariance)
+    run = jax.jit(lambda y: pigdm(process, inner, operator, y, covariance="jacobian")(x, 0.5).x0)
+    wanted, _ = posterior_denoiser(process, mean, covariance, np.eye(4)[::2], np.array([0.3, -0.4]), 0.0)(x, 0.5)
+    np.testing.assert_allclose(run(y), wanted, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(run(y + jnp.array([0.0, 5.0, 0.0, -7.0])), wanted, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["ill_conditioned", "singular"])
+def test_conjugate_gradients_find_what_the_pseudo_inverse_does(kind):
+    """At t = 0, where the network says x itself, x0 = x + A⁺ (y − A x): in float32, to its rounding."""
+    rng = np.random.default_rng(0)
+    a = np.diag([1.0, 0.3, 0.1, 0.03, 0.01])
+    if kind == "singular":  # A Aᵀ of six measurements and rank three: to go on after rounding leads astray
+        a = rng.normal(size=(6, 3)) @ rng.normal(size=(3, 5))
+    x, data = rng.normal(size=(2, 64, 5))
+    operator, y = lambda x: x @ jnp.asarray(a.T, x.dtype), jnp.asarray(data @ a.T, jnp.float32)
+    found = jax.jit(lambda x: pigdm(vp(), gaussian_denoiser(vp(), 0.0, 1.0), operator, y)(x, 0.0).x0)(jnp.float32(x))
+    assert found.dtype == jnp.float32
+    np.testing.assert_allclose(found, x + (data - x) @ a.T @ np.linalg.pinv(a).T, atol=1e-3)
+
+
+def test_what_conjugate_gradients_leave_of_a_blur():
+    """As documented: A x0 = y at t = 0 only once they have converged."""
+    operator, x = blur(0.8), jax.random.normal(jax.random.key(0), (2, 4, 16, 16, 1))
+    y = operator(x[1])
+
+    def error(x, y, steps):
+        guided = pigdm(vp(), gaussian_denoiser(vp(), 0.0, 1.0), operator, y, cg_steps=steps)
+        left = jnp.abs(operator(guided(x, 0.0).x0) - y).max((1, 2, 3))
+        return (left / jnp.abs(y).max((1, 2, 3))).mean()
+
+    few, more, many = jax.jit(lambda x, y: [error(x, y, steps) for steps in (30, 100, 300)])(x[0], y)
+    assert 0.05 < few < 0.2
+    assert 0.01 < more < 0.04
+    assert many < 0.001
+    a = matrix(lambda x: operator(x[..., None])[..., 0], (16, 16))
+    np.testing.assert_allclose(np.linalg.cond(a) ** 2, 15_000, rtol=0.02)
+
+
+def test_at_the_end_an_x0_network_meets_the_observation_by_its_jacobian_alone():
+    """x̂0 = x/2, so that the isotropic pull of y − A x̂0 is halved; a network that predicts eps says x there."""
+    operator, x, y = average_pool(2), jax.random.normal(jax.random.key(0), (3, 2, 2, 1)), jnp.full((1, 1, 1), 0.9)
+    network = lambda x, t, cond: x / 2
+
+    def left(predicts, covariance):
+        guided = pigdm(vp(), denoiser(vp(), network, predicts=predicts), operator, y, covariance=covariance)
+        return y - operator(guided(x, 0.0).x0)
+
+    ways = [("x0", "jacobian"), ("eps", "isotropic"), ("x0", "isotropic")]
+    jacobian, of_eps, isotropic = jax.jit(lambda: [left(*way) for way in ways])()
+    np.testing.assert_allclose(np.stack([jacobian, of_eps]), 0, atol=1e-5)
+    np.testing.assert_allclose(isotropic, (y - operator(x / 2)) / 2, atol=1e-5)
+
+
 # -- DPS -----------------------------------------------------------------------------------------------------------
 
 
@@ -254,6 +318,47 @@ def test_dps_has_the_law_of_its_formula_and_the_bias_of_its_docstring():
     np.testing.assert_allclose([mean[0], variance[0, 0]], [0.8, 0.2])
     np.testing.assert_allclose(dps_chain(1000, 0.5), (0.98, 0.12), atol=0.0051)
     np.testing.assert_allclose(dps_chain(8000, 0.5), (0.98, 0.12), atol=0.0051)  # no finer grid mends it
+
+
+def pair_by_step_size(n, zeta, draws):
+    """Algorithm 1 of Chung et al. on n steps of reverse diffusion: a pair of correlation .8, the first seen to be 1."""
+    rng, t, pair = np.random.default_rng(0), np.linspace(1, 0, n + 1), np.array([[1, 0.8], [0.8, 1]])
+    log_alpha = -0.25 * t**2 * 19.9 - 0.05 * t
+    alpha, var = np.exp(log_alpha), -np.expm1(2 * log_alpha)
+    x = rng.normal(size=(draws, 2))
+    for i in range(n):
+        ratio = alpha[i] / alpha[i + 1]
+        beta = var[i] - ratio**2 * var[i + 1]
+        precision = np.linalg.inv(alpha[i] ** 2 * pair + var[i] * np.eye(2))
+        gain = alpha[i] * pair @ precision
+        residual = 1 - x @ gain[0]
+        x = (2 - ratio) * x - beta * x @ precision + zeta * 2 * np.sign(residual)[:, None] * gain[0]
+        x += np.sqrt(beta) * rng.normal(size=x.shape) * (i < n - 1)
+    return x
+
+
+def test_the_bias_of_dps_by_a_step_size_is_what_its_docstring_says():
+    process, n = vp(), 20_000
+    keys, data = jax.random.split(jax.random.key(0), n), exact(process, np.zeros(2), np.array([[1, 0.8], [0.8, 1]]))
+
+    @jax.jit
+    def run(keys, zeta):
+        guided = dps(process, data, mask(jnp.array([1, 0])), jnp.array([1.0, 0.0]), step_size=zeta, steps=60)
+        return sample(keys, process, guided, reverse_diffusion(), uniform_grid(60), (2,))
+
+    documented = {0.3: ((1, 0.96), (0.12, 0.33)), 1.0: ((1, 0.97), (1.2, 0.37))}
+    for zeta, (mean, variance) in documented.items():
+        ours, theirs = np.asarray(run(keys, zeta), np.float64), pair_by_step_size(60, zeta, 4 * n)
+        error = np.sqrt(1.25 * theirs.var(0) / n)
+        assert np.all(np.abs(ours.mean(0) - theirs.mean(0)) < 4 * error)
+        np.testing.assert_allclose(ours.var(0), theirs.var(0), rtol=4 * np.sqrt(1.25 * 2 / n))
+        np.testing.assert_allclose(theirs.mean(0), mean, atol=0.005 + 2 * error.max())
+        np.testing.assert_allclose(theirs.var(0), variance, rtol=0.05)
+    long = {0.3: ((1, 0.97), (0.12, 0.31)), 1.0: ((1, 0.97), (1.2, 0.34))}
+    for zeta, (mean, variance) in long.items():
+        x = pair_by_step_size(1000, zeta, 10_000)
+        np.testing.assert_allclose(x.mean(0), mean, atol=0.03)
+        np.testing.assert_allclose(x.var(0), variance, rtol=0.06)
 
 
 def test_dps_by_its_likelihood_is_the_gradient_of_it():
@@ -481,6 +586,7 @@ def test_refusals():
             lambda: pigdm(process, data, None, y, covariance="full"),
         ),
         ("noise_std must be finite and not negative", lambda: pigdm(process, data, None, y, noise_std=-1.0)),
+        ("noise_std must be finite and not negative", lambda: pigdm(process, data, None, y, noise_std=np.inf)),
         ("data_std must be finite and positive", lambda: pigdm(process, data, None, y, data_std=0.0)),
         ("at least one step of conjugate", lambda: pigdm(process, data, None, y, cg_steps=0)),
         ("clip must be positive", lambda: pigdm(process, data, None, y, clip=0.0)),

@@ -11,7 +11,7 @@ from gaussian_law import conditional, correlated, exact, law, matrix
 from oracles import PROCESSES, gaussian_denoiser
 
 from jaxgen.diffusion import vp
-from jaxgen.diffusion.inverse import average_pool, blur, grey, mask
+from jaxgen.diffusion.inverse import average_pool, blur, grey, mask, pigdm
 from jaxgen.diffusion.times import subset_grid, uniform_grid
 from jaxgen.samplers import ddim, ddpm, langevin_corrector, noise, predictor_corrector, projected, resampled, sample
 
@@ -108,6 +108,29 @@ def test_the_bias_is_what_the_docstrings_say():
     }  # fmt: skip
     for setting, stated in documented.items():
         np.testing.assert_allclose(errors(*setting), stated, atol=0.0051, err_msg=str(setting))
+
+
+def test_the_bias_of_pigdm_is_what_its_docstring_says():
+    """The isotropic one's: the chain's law exactly, against numpy's (the Jacobian's is exact, in test_inverse)."""
+    process, n = vp(), 1000
+    with jax.enable_x64(True):
+        data, y = exact(process, np.zeros(2), PAIR), jnp.array([1.0, 0.0])
+        found = law(ddpm("large"), process, pigdm(process, data, SEEN, y), uniform_grid(n), np.zeros(2), np.eye(2))
+        alpha, var = (np.asarray(f(uniform_grid(n)), np.float64) for f in (process.alpha, process.variance))
+    m, v, seen = np.zeros(2), np.eye(2), np.diag([1.0, 0])
+    for i in range(n):
+        gain = alpha[i] * PAIR @ np.linalg.inv(alpha[i] ** 2 * PAIR + var[i] * np.eye(2))
+        pull = (alpha[i] ** 2 + var[i]) / alpha[i] * gain @ seen  # gain sigma²/(alpha r²), of y − x̂0
+        beta = var[i] - (alpha[i] / alpha[i + 1]) ** 2 * var[i + 1]
+        of_x0 = alpha[i + 1] * beta / var[i]
+        step = alpha[i] / alpha[i + 1] * var[i + 1] / var[i] * np.eye(2) + of_x0 * (gain - pull @ gain)
+        m = step @ m + of_x0 * pull @ [1, 0]
+        v = step @ v @ step.T + (beta if i < n - 1 else 0) * np.eye(2)
+    for ours, theirs in zip(found, (m, v), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    np.testing.assert_allclose([*m, v[1, 1], v[0, 0]], [1, 0.76, 0.38, 0], atol=0.0051)
+    exactly = conditional(np.zeros(2), PAIR, np.eye(2)[:1], np.ones(1))
+    assert abs(m[1] - exactly[0][1]) > 0.03
 
 
 def test_samples_have_the_law_of_the_chain_and_the_bias_falls_with_repeats():
