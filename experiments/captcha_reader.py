@@ -7,6 +7,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from experiments.chance import share
 from experiments.features import train_reader
 from jaxgen.data import ImageDataset, to_float
 from jaxgen.metrics import Estimate, extract
@@ -14,7 +15,7 @@ from jaxgen.nets import TextRecogniser
 
 
 class Reading(NamedTuple):
-    """Shares of whole texts and of characters that are read as asked, each with its standard error over images."""
+    """Shares of whole texts and of characters that are read as asked, each with its standard error over texts."""
 
     whole: Estimate
     characters: Estimate
@@ -28,10 +29,7 @@ class Reader(NamedTuple):
     def reads(self, images: np.ndarray, tokens: np.ndarray) -> Reading:
         """How many of the images are read as the texts (b, length) that they should show."""
         right = self.log_probs(images).argmax(-1) == tokens
-        whole, each = right.all(-1), right.mean(-1)
-        # of shares near 0 or 1 the sample's spread says too little: at least that of one image more
-        floor = 1 / len(whole)
-        return Reading(*(Estimate(float(x.mean()), max(float(x.std()) / len(x) ** 0.5, floor)) for x in (whole, each)))
+        return Reading(share(right.all(-1), groups=tokens), share(right.mean(-1), each=tokens.shape[1], groups=tokens))
 
     def confidence(self, images: np.ndarray) -> np.ndarray:
         """log-probability of each image's likeliest text."""

@@ -1,23 +1,24 @@
 """The figures and tables of the CAPTCHA experiment."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments import captcha_variety as variety
 from experiments.captcha_reader import Reader, Reading
+from experiments.chance import percent, share
 from experiments.score_model import Model, grid
 from jaxgen.data import decode_texts, to_float
 from jaxgen.diffusion import guidance
-from jaxgen.metrics import Estimate, estimate
+from jaxgen.metrics import Estimate
 from jaxgen.report import Report, curves, image_grid
-from jaxgen.report.numbers import readable
 from jaxgen.samplers import dpmpp_2m, sample
 
 WHOLE, CHARACTERS, OF_REAL = "whole text", "characters", "whole, of real"
 _MARK = 0.8
+_SURE = 0.95
 _COLUMNS = 10
 
 
@@ -55,32 +56,45 @@ def real(report: Report, data, model: Model, config) -> None:
     )
 
 
+def requests(data, images: int, seed: int) -> dict[str, np.ndarray]:
+    """At most so many texts (n, length) to ask for, seen in training and not: as many different ones as there are, each
+    as often, drawn by the seed.
+    """
+    found = {}
+    for kind, of in (("seen", data.train), ("unseen", data.unseen)):
+        texts = np.random.default_rng(seed).permutation(np.unique(of.labels, axis=0))[:images]
+        found[kind] = np.tile(texts, (images // len(texts), 1))
+    return found
+
+
 def unconditional(report: Report, data, reader: Reader, write: Writer, config) -> None:
     """Samples without a text: do they show any?"""
-    tokens = data.seen.labels[np.arange(config.requested) % len(data.seen)]
+    tokens = requests(data, config.requested, config.seed)["seen"]
     images = write(tokens, 0.0, config.seed + 2)
-    threshold = np.quantile(reader.confidence(to_float(data.seen.images)), 0.05)
-    read = reader.confidence(images)
-    share = float(np.mean(read > threshold))
-    error = max(np.sqrt(share * (1 - share) / len(images)), 1 / len(images))
+    threshold = np.quantile(reader.confidence(to_float(data.held_out.images)), 1 - _SURE)
+    sure = share(reader.confidence(images) > threshold)
     texts = decode_texts(reader.log_probs(images[:40]).argmax(-1), data.train.label_names)
-    report.metrics["unconditional"] = {"as sure as 95 % of real": share}
+    report.metrics["unconditional"] = {"as sure as 95 % of real": tuple(sure)}
     report.figure(
         image_grid(np.clip(images[:40], -1, 1), _COLUMNS, titles=texts),
         "unconditional",
         "Samples of the model without a text, and what the recogniser reads in them.",
     )
+    if sure.mean + 2 * sure.error >= _SURE:
+        told = "show texts as real images do"
+    else:
+        told = "are weak" if sure.mean < _MARK * _SURE else "fall short of real images"
     report.finding(
-        f"**Without a text** the recogniser is as sure of {share:.0%} ± {error:.0%} of the samples as of 95% of real "
-        "images."
+        f"**Without a text** the samples {told}: the recogniser is sure of {percent(sure)} of them against {_SURE:.0%} "
+        f"of {len(data.held_out)} held-out real images, by the same threshold."
     )
 
 
 def conditional(report: Report, data, reader: Reader, write: Writer, config) -> None:
     """The table that counts, and images beside the texts that were asked for."""
-    sets = {"seen": data.seen, "unseen": data.unseen}
-    asked = {kind: of.labels[np.arange(config.requested) % len(of)] for kind, of in sets.items()}
-    ceilings = {kind: reader.reads(to_float(of.images), of.labels) for kind, of in sets.items()}
+    asked = requests(data, config.requested, config.seed)
+    real_ones = {"seen": data.held_out, "unseen": data.unseen}
+    ceilings = {kind: reader.reads(to_float(of.images), of.labels) for kind, of in real_ones.items()}
     rows = [_row("real, held out", kind, of, None) for kind, of in ceilings.items()]
     images, found = {}, {}
     for scale in sorted(config.scales):
@@ -89,13 +103,7 @@ def conditional(report: Report, data, reader: Reader, write: Writer, config) -> 
             found[scale, kind] = reader.reads(images[scale, kind], tokens)
             rows.append(_row(f"guidance {scale:g}", kind, found[scale, kind], ceilings[kind]))
     report.metrics["reading"] = rows
-    report.table(
-        rows,
-        f"How often the recogniser, trained on the {len(data.train)} real training images alone, reads what was "
-        f"asked for: {config.requested} texts that training images show and as many that none does, one image each by "
-        f"{config.sampling_steps} steps of DPM-Solver++(2M), ± standard error; and held-out real images, the ceiling. "
-        "Of real: the share of whole texts over that of real images.",
-    )
+    report.table(rows, _caption(data, asked, config))
     best = max(config.scales, key=lambda scale: found[scale, "seen"].whole.mean)
     for kind, tokens in asked.items():
         report.figure(
@@ -110,7 +118,7 @@ def conditional(report: Report, data, reader: Reader, write: Writer, config) -> 
         )
     shown = {
         kind: (sorted(config.scales), [found[scale, kind].whole.mean for scale in sorted(config.scales)])
-        for kind in sets
+        for kind in asked
     }
     report.figure(
         curves(shown, x_label="guidance scale", y_label="share of whole texts read"),
@@ -118,81 +126,59 @@ def conditional(report: Report, data, reader: Reader, write: Writer, config) -> 
         "Whole texts read as asked for, by the scale of guidance; 1 is the conditional model itself.",
     )
     parts = [
-        f"{kind} texts {readable(tuple(found[best, kind].whole))}, {_of_real(found[best, kind], ceilings[kind])}"
-        for kind in sets
+        f"{kind} texts {percent(found[best, kind].whole)}, {_verdict(found[best, kind], ceilings[kind])}"
+        for kind in asked
     ]
-    report.finding(f"**Reading** at guidance {best:g}: {'; '.join(parts)}.")
-    _novelty(report, data, np.concatenate([images[best, kind] for kind in sets]))
-    _diversity(report, data, write, asked["seen"], best, config)
+    report.finding(f"**Reading** at guidance {best:g}, {_picked(best, config.scales)}: {'; '.join(parts)}.")
+    variety.novelty(report, data, np.concatenate([images[best, kind] for kind in asked]))
+    variety.diversity(report, data, lambda tokens, seed: write(tokens, best, config.seed + seed), asked["seen"])
+
+
+def _caption(data, asked: dict[str, np.ndarray], config) -> str:
+    different = {kind: len(np.unique(tokens, axis=0)) for kind, tokens in asked.items()}
+    trained = set(map(tuple, data.train.labels.tolist()))
+    known = np.mean([tuple(text) in trained for text in data.held_out.labels.tolist()])
+    return (
+        f"How often the recogniser, trained on the {len(data.train)} real training images alone, reads what was asked "
+        f"for: {len(asked['seen'])} images of {different['seen']} different texts that training images show and "
+        f"{len(asked['unseen'])} of {different['unseen']} that none does, by {config.sampling_steps} steps of "
+        "DPM-Solver++(2M), ± standard error over texts. The ceiling, held-out real images: "
+        f"{len(data.held_out)} of texts drawn as those of the training images, which show {known:.0%} of them, and "
+        f"{len(data.unseen)} of texts that no training image shows. Of real: the share of whole texts over that of "
+        "real images."
+    )
+
+
+def _picked(best: float, scales: tuple[float, ...]) -> str:
+    """How the scale was found."""
+    told = "picked by the share of seen texts, which flatters that share and not the one of unseen texts"
+    if len(scales) > 1 and best in (min(scales), max(scales)):
+        told += f" (the {'largest' if best == max(scales) else 'smallest'} that was tried, so others may be better)"
+    return told
 
 
 def _row(who: str, kind: str, reading: Reading, ceiling: Reading | None) -> dict[str, Any]:
     row = {"images": who, "texts": kind, WHOLE: tuple(reading.whole), CHARACTERS: tuple(reading.characters)}
-    return row if ceiling is None else row | {OF_REAL: reading.whole.mean / max(ceiling.whole.mean, 1e-9)}
+    if ceiling is None:
+        return row
+    ratio = _ratio(reading, ceiling)
+    return row | {OF_REAL: None if ratio is None else tuple(ratio)}
 
 
-def _of_real(reading: Reading, ceiling: Reading) -> str:
-    """A share in parts of the ceiling, and whether that is the mark."""
-    ratio = reading.whole.mean / max(ceiling.whole.mean, 1e-9)
+def _ratio(reading: Reading, ceiling: Reading) -> Estimate | None:
+    """The share of whole texts over that of real images; none where no real image is read."""
+    (a, a_error), (b, b_error) = reading.whole, ceiling.whole
+    return None if b == 0 else Estimate(a / b, float(np.hypot(a_error / b, a * b_error / b**2)))
+
+
+def _verdict(reading: Reading, ceiling: Reading) -> str:
+    """A share in parts of the ceiling, and whether that is the mark: surely so by two standard errors."""
+    ratio = _ratio(reading, ceiling)
+    if ratio is None:
+        return "where no real image is read either"
+    sure = abs(ratio.mean - _MARK) > 2 * ratio.error
     return (
-        f"{ratio:.0%} of the {ceiling.whole.mean:.1%} of real images, which {'meets' if ratio >= _MARK else 'misses'} "
-        f"the mark of {_MARK:.0%}"
+        f"{percent(ratio)} of the {ceiling.whole.mean:.1%} of real images, which {'surely ' if sure else ''}"
+        f"{'meets' if ratio.mean >= _MARK else 'misses'} the mark of {_MARK:.0%}"
+        f"{'' if sure else ', though not beyond chance'}"
     )
-
-
-def nearest(images: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each image the index of the nearest of the others, and the root mean square difference."""
-    a, b = (np.asarray(x, np.float32).reshape(len(x), -1) for x in (images, others))
-    squares = (a**2).sum(-1)[:, None] + (b**2).sum(-1) - 2 * a @ b.T
-    index = squares.argmin(-1)
-    # not from the expanded square, which cancels where images are alike
-    return index, np.sqrt(np.mean((a - b[index]) ** 2, axis=-1))
-
-
-def _novelty(report: Report, data, images: np.ndarray) -> None:
-    images, train = np.clip(images, -1, 1), to_float(data.train.images)
-    index, distances = nearest(images, train)
-    held_out = to_float(np.concatenate([data.seen.images[: len(images) // 2], data.unseen.images[: len(images) // 2]]))
-    drawn, real = estimate(distances), estimate(nearest(held_out, train)[1])
-    report.metrics["novelty"] = {"generated": tuple(drawn), "held out": tuple(real)}
-    shown = np.argsort(distances)[:_COLUMNS]
-    report.figure(
-        image_grid(
-            np.concatenate([images[shown], train[index[shown]]]), _COLUMNS, row_labels=("generated", "nearest real")
-        ),
-        "nearest",
-        "The generated images that are nearest to a training image, and that image.",
-    )
-    report.finding(
-        f"**Novelty.** The nearest training image is {readable(tuple(drawn))} away (root mean square); from held-out "
-        f"real images {readable(tuple(real))}."
-    )
-
-
-def pairs(tokens: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of two different images of one text, for at most so many texts."""
-    order = np.lexsort(tokens.T)
-    same = np.flatnonzero((tokens[order][1:] == tokens[order][:-1]).all(-1))
-    # the first pair of each text
-    first = same[np.unique(tokens[order][same], axis=0, return_index=True)[1]][:most]
-    return order[first], order[first + 1]
-
-
-def _diversity(report: Report, data, write: Writer, tokens: Sequence, scale: float, config) -> None:
-    """How much two images of one text differ, generated and real."""
-    tokens = np.unique(tokens, axis=0)
-    again = [np.clip(write(tokens, scale, config.seed + seed), -1, 1) for seed in (4, 5)]
-    drawn = _apart(*again)
-    train = to_float(data.train.images)
-    a, b = pairs(data.train.labels, len(tokens))
-    told = f"**Diversity.** Two generated images of one text differ by {readable(tuple(drawn))} (root mean square)"
-    report.metrics["diversity"] = {"generated": tuple(drawn)}
-    if len(a) > 1:
-        real = _apart(train[a], train[b])
-        report.metrics["diversity"]["real"] = tuple(real)
-        told += f", two real ones by {readable(tuple(real))}"
-    report.finding(told + ".")
-
-
-def _apart(a: np.ndarray, b: np.ndarray) -> Estimate:
-    return estimate(np.sqrt(np.mean((a - b).reshape(len(a), -1) ** 2, axis=-1)))

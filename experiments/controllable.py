@@ -6,7 +6,6 @@ that it was never trained for, given an observation of the image or a classifier
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +13,8 @@ import jax.numpy as jnp
 from experiments import controllable_classes as classes
 from experiments import controllable_fills as fills
 from experiments import launch
-from experiments.features import Quality, train_judge
+from experiments.config import UNetConfig
+from experiments.features import train_judge
 from experiments.images import load, source
 from experiments.score_model import train
 from jaxgen.data import to_uint8
@@ -24,31 +24,13 @@ from jaxgen.report import Report, curves, image_grid
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(UNetConfig):
     """Train an unconditional score model of images and ask it for conditional samples."""
 
-    preset: Literal["default", "smoke", "paper"] = "default"
-    """default: minutes on 2 cores; smoke: seconds; paper: sizes for a GPU."""
-    data: Path | None = None
-    """Real images (.npy, .npz, folder, tar); without it, sprites are rendered."""
-    subset: str | None = None
-    """Part of the data to use, such as train."""
     size: int = 16
     """Height and width of the images in pixels, a multiple of 4."""
-    resize: bool = False
-    """Resize images of another size (bicubic); otherwise they are refused."""
-    images: int = 20_000
-    """Sprites to render."""
-    channels: int = 16
-    """Channels of the U-Net's first level."""
-    multipliers: tuple[int, ...] = (1, 2, 4)
-    """Channels of each level, in multiples of the first."""
     steps: int = 3000
     """Training steps of the score model."""
-    batch_size: int = 32
-    learning_rate: float = 2e-3
-    ema: float = 0.995
-    """Decay of the averaged parameters that are sampled."""
     classifier_steps: int = 600
     """Training steps of the classifier of noisy images."""
     judge_steps: int = 250
@@ -69,23 +51,11 @@ class Config:
     """Class-conditional samples at each scale."""
     class_steps: int = 30
     """Steps of the class-conditional chains."""
-    checkpoint_every: int = 1000
-    seed: int = 0
-    progress: bool = True
-    """Show a progress bar."""
-    runs: Path = Path("runs")
-    """Where the run's directory is made."""
-    resume: Path | None = None
-    """Directory of an interrupted run to continue, with its flags."""
 
     def __post_init__(self) -> None:
         """Refuse what could only fail after training."""
-        for name in (
-            "steps", "batch_size", "images", "judge_steps", "classifier_steps", "channels", "checkpoint_every",
-            "repeats", "class_steps",
-        ):  # fmt: skip
-            if getattr(self, name) < 1:
-                raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}")
+        super().__post_init__()
+        self.at_least(1, "judge_steps", "classifier_steps", "repeats", "class_steps")
         if self.size % 4:
             raise ValueError(f"--size {self.size}: super-resolution averages squares of 4 × 4; give a multiple of 4")
         if self.observed < 5 or self.fills < 2 or self.class_samples < 20:
@@ -134,7 +104,7 @@ def main(config: Config) -> Path:
     )
     print(f"{len(train_set)} training and {len(test_set)} held-out images; writing {directory}")
     train_images, held_out = to_uint8(train_set.images), jnp.asarray(to_uint8(test_set.images[:256]))
-    model = train(config, None, config.steps, config.seed, train_images, held_out, directory / "score")
+    model = train(config, net, None, config.steps, config.seed, train_images, held_out, directory / "score")
     model = model._replace(process=vp())
     judge = train_judge(train_set, test_set, steps=config.judge_steps, seed=config.seed, progress=config.progress)
 
@@ -153,8 +123,7 @@ def main(config: Config) -> Path:
     if train_set.labels is None:
         report.text("These images have no labels, so no classifier was trained.")
     else:
-        quality = Quality(judge, train_set.images, test_set.images, config.class_samples)
-        classes.compare(report, config, model, train_set, test_set, judge, quality, directory / "classifier")
+        classes.compare(report, config, model, train_set, test_set, judge, directory / "classifier")
     path = report.save(directory)
     print(f"report: {path}")
     return path

@@ -11,11 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from experiments.chance import percent, share
 from experiments.features import FRECHET, Judge, Quality
 from experiments.score_model import Model, grid
-from experiments.training import train_network
+from experiments.training import initial_parameters, train_network
 from jaxgen.data import ImageDataset
 from jaxgen.diffusion import GaussianProcess, guidance, perturb, times
+from jaxgen.metrics import Estimate
 from jaxgen.nets import ConvClassifier
 from jaxgen.report import Report, curves, image_grid
 from jaxgen.samplers import dpmpp_2m, sample
@@ -38,12 +40,13 @@ class NoisyClassifier(nn.Module):
 
 
 class Classifier(NamedTuple):
-    """p(y | x_t) at every t of a process, and how often it is right on held-out images, by sigma/alpha."""
+    """p(y | x_t) at every t of a process; its accuracy on held-out images by sigma/alpha, and chance there."""
 
     net: NoisyClassifier
     process: GaussianProcess
     params: Any
     accuracy: Mapping[float, float]
+    chance: float = 0.0
 
     def log_probs(self, params: Any, x: jax.Array, t: jax.Array) -> jax.Array:
         """log p(y | x_t) for every y, (b, classes), of x (b, h, w, c) at t (b,)."""
@@ -64,7 +67,7 @@ def train_classifier(config, process: GaussianProcess, train: ImageDataset, test
         x = perturb(process, x0, t, jax.random.normal(noise_key, x0.shape))
         return optax.softmax_cross_entropy_with_integer_labels(found.log_probs(params, x, t), y)
 
-    params = jax.jit(net.init)(jax.random.key(config.seed, impl="rbg"), held_out[:1], jnp.zeros(1))
+    params = initial_parameters(net, config.seed, held_out[:1], jnp.zeros(1))
     trained = train_network(
         replace(config, steps=config.classifier_steps), params, loss, (train.images, train.labels), directory,
         seed=config.seed + 20,
@@ -77,22 +80,41 @@ def train_classifier(config, process: GaussianProcess, train: ImageDataset, test
         return jnp.mean(found.log_probs(params, x, jnp.broadcast_to(t, len(x))).argmax(-1) == labels)
 
     levels = {level: float(accuracy(trained, process.time_at_log_snr(-2 * np.log(level)))) for level in _LEVELS}
-    return found._replace(params=trained, accuracy=levels)
+    return found._replace(params=trained, accuracy=levels, chance=largest_share(np.asarray(labels)))
+
+
+def largest_share(labels: np.ndarray) -> float:
+    """How often the class that most of the images have is right: what can be had without looking."""
+    return float(np.bincount(labels).max() / len(labels))
+
+
+def in_equal_parts(dataset: ImageDataset, n: int) -> np.ndarray:
+    """n images of each class in turns, a class that has fewer over and over: as the samples are asked for."""
+    members = [np.flatnonzero(dataset.labels == label) for label in range(dataset.num_classes)]
+    return dataset.images[np.stack([np.resize(of, n) for of in members if len(of)], axis=1).reshape(-1)]
+
+
+def by_class(judge: Judge, dataset: ImageDataset) -> dict[str, float]:
+    """How often the judge is right on the images of each class that has any."""
+    right, names = judge.classify(dataset.images).argmax(-1) == dataset.labels, class_names(dataset)
+    return {names[label]: float(right[dataset.labels == label].mean()) for label in np.unique(dataset.labels)}
+
+
+def class_names(dataset: ImageDataset) -> tuple[str, ...]:
+    """The classes' names, or their numbers."""
+    return dataset.label_names or tuple(map(str, range(dataset.num_classes)))
 
 
 def compare(
-    report: Report,
-    config,
-    model: Model,
-    train: ImageDataset,
-    test: ImageDataset,
-    judge: Judge,
-    quality: Quality,
-    directory,
+    report: Report, config, model: Model, train: ImageDataset, test: ImageDataset, judge: Judge, directory: Path
 ) -> None:
     """Samples by class at several scales of guidance, read by a classifier that took no part."""
     classifier = train_classifier(config, model.process, train, test, directory)
-    names = train.label_names or tuple(map(str, range(train.num_classes)))
+    quality = Quality(
+        judge, in_equal_parts(train, 1000), in_equal_parts(test, config.class_samples), config.class_samples
+    )
+    names, of_judge = class_names(train), by_class(judge, test)
+    averaged, worst = float(np.mean(list(of_judge.values()))), min(of_judge, key=of_judge.__getitem__)
     wanted = jnp.arange(config.class_samples) % train.num_classes
     keys = jax.random.split(jax.random.key(config.seed + 4), config.class_samples)
 
@@ -108,10 +130,14 @@ def compare(
     rows, images = [], {}
     for scale in sorted(config.scales):
         images[scale] = np.asarray(draw(model.params, classifier.params, scale))
-        share = np.mean(judge.classify(np.clip(images[scale], -1, 1)).argmax(-1) == np.asarray(wanted))
-        error = np.sqrt(share * (1 - share) / len(wanted))
-        rows.append({"scale": scale, ASKED: (float(share), float(error)), FRECHET: quality(images[scale])})
-    report.metrics["classes"] = {"table": rows, "classifier": dict(classifier.accuracy), "judge": judge.accuracy}
+        judged = share(judge.classify(np.clip(images[scale], -1, 1)).argmax(-1) == np.asarray(wanted))
+        rows.append({"scale": scale, ASKED: tuple(judged), FRECHET: quality(images[scale])})
+    report.metrics["classes"] = {
+        "table": rows,
+        "classifier": dict(classifier.accuracy),
+        "judge": judge.accuracy,
+        "judge by class": of_judge,
+    }
     report.figure(
         curves(
             {"classifier of x_t": (list(classifier.accuracy), list(classifier.accuracy.values()))},
@@ -120,32 +146,35 @@ def compare(
             log_x=True,
         ),
         "classifier",
-        f"Accuracy of the classifier of noisy images on held-out images, by noise; chance is {1 / len(names):.2f}.",
+        "Accuracy of the classifier of noisy images on held-out images, by noise; the most frequent class alone gives "
+        f"{classifier.chance:.2f}.",
     )
     report.table(
         rows,
         f"Samples of a class by {config.class_steps} steps of DPM-Solver++(2M), with scale times the classifier's "
-        f"gradient added to the score; scale 0 is the unconditional model. Judged by another classifier, of clean "
-        f"images, which is right on {judge.accuracy:.1%} of the held-out images. {quality.describe}.",
+        "gradient added to the score; scale 0 is the unconditional model. Judged by another classifier, of clean "
+        f"images, which is right on {judge.accuracy:.1%} of the held-out images, and on {averaged:.1%} averaged over "
+        f"classes, as they are asked for; by class {', '.join(f'{name} {of:.0%}' for name, of in of_judge.items())}. "
+        f"{quality.describe}; all classes alike in number.",
         best={ASKED: "max", FRECHET: "min"},
     )
     best = max(rows, key=lambda row: row[ASKED][0])
     shown = names[:_SHOWN]
     columns = max(1, min(_SHOWN, len(wanted) // len(names)))
-    by_class = np.concatenate([images[best["scale"]][i :: len(names)][:columns] for i in range(len(shown))])
+    in_rows = np.concatenate([images[best["scale"]][i :: len(names)][:columns] for i in range(len(shown))])
     report.figure(
-        image_grid(by_class, columns, row_labels=list(shown)),
+        image_grid(in_rows, columns, row_labels=list(shown)),
         "classes",
         f"Samples by class at scale {best['scale']:g}, not chosen.",
     )
     first = rows[0]
     report.finding(
-        f"**Classes.** Asked for a class, the unconditional model draws it in {_share(first)} of the samples without "
-        f"guidance and in {_share(best)} at scale {best['scale']:g}, by a judge that is right on {judge.accuracy:.0%} "
-        f"of real images; {FRECHET} {first[FRECHET]:.2g} and {best[FRECHET]:.2g}."
+        f"**Classes.** Asked for a class, the unconditional model draws it in {_asked(first)} of the samples without "
+        f"guidance and in {_asked(best)} at scale {best['scale']:g}, by a judge that is right on {averaged:.0%} of "
+        f"held-out real images averaged over classes ({judge.accuracy:.0%} of all, {of_judge[worst]:.0%} of {worst}, "
+        f"the worst); {FRECHET} {first[FRECHET]:.2g} and {best[FRECHET]:.2g}."
     )
 
 
-def _share(row: Mapping[str, Any]) -> str:
-    mean, error = row[ASKED]
-    return f"{mean:.0%} ± {error:.0%}"
+def _asked(row: Mapping[str, Any]) -> str:
+    return percent(Estimate(*row[ASKED]))

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from experiments.training import initial_parameters
 from jaxgen.data import Batches, ImageDataset, render_sprites, split_by_content, to_float
 from jaxgen.metrics import extract, frechet_distance
 from jaxgen.nets import ConvClassifier
@@ -50,7 +51,7 @@ def train_judge(train: ImageDataset, test: ImageDataset, *, steps: int, seed: in
 
 def train_reader(net: nn.Module, images, labels, *, steps: int, seed: int, progress: bool = True) -> Any:
     """Averaged parameters of a network that reads labels, (n,) or (n, length), off images in [−1, 1]."""
-    params = jax.jit(net.init)(jax.random.key(seed, impl="rbg"), jnp.asarray(images[:1]))
+    params = initial_parameters(net, seed, jnp.asarray(images[:1]))
     optimizer = optax.adamw(optax.cosine_decay_schedule(2e-3, steps), weight_decay=1e-2)
 
     def loss(key, params, batch):

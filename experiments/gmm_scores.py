@@ -8,16 +8,16 @@ dynamics, mends what they cannot: where the data are few, and how the modes are 
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tyro
 
 from experiments import gmm_scores_fields as fields
 from experiments import gmm_scores_samples as samples
 from experiments import launch
+from experiments.config import RunConfig
 from experiments.gmm_scores_draws import Drawer
 from experiments.toy_sampling import Judge, half_width
 from experiments.toy_training import Fit, ScoreNet, Training, initial
@@ -28,11 +28,9 @@ from jaxgen.score_matching import denoising, noise_conditional
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(RunConfig):
     """Learn the scores of a Gaussian mixture and sample it by Langevin dynamics."""
 
-    preset: Literal["default", "smoke", "paper"] = "default"
-    """default: minutes on 2 cores; smoke: seconds; paper: wider networks and more chains, for a GPU."""
     seed: int = 3
     """Draws the mixture (a student's number; the default's modes weigh .25 and .75), and seeds all else."""
     sigmas: tuple[float, ...] = (1.0, 3.0, 7.0)
@@ -64,18 +62,11 @@ class Config:
     """Starts, and samples per method and seed."""
     seeds: int = 3
     """Trainings and samplings of every method, for the error bars."""
-    progress: bool = True
-    """Show a progress bar."""
-    runs: Path = Path("runs")
-    """Where the run's directory is made."""
-    resume: tyro.conf.Suppress[Path | None] = None
 
     def __post_init__(self) -> None:
         """Refuse what could only fail after training."""
-        for name in ("levels", "level_steps", "ode_steps", "steps", "many_steps", "batch_size", "width", "seeds"):
-            least = 2 if name in ("levels", "ode_steps", "seeds") else 1
-            if getattr(self, name) < least:
-                raise ValueError(f"--{name.replace('_', '-')} must be at least {least}, got {getattr(self, name)}")
+        self.at_least(2, "levels", "ode_steps", "seeds")
+        self.at_least(1, "level_steps", "steps", "many_steps", "batch_size", "width")
         if self.samples < 100 or self.langevin_steps < 20:
             raise ValueError(
                 f"shares and paths need --samples of at least 100 and --langevin-steps of at least 20, got "

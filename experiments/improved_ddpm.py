@@ -18,10 +18,11 @@ import jax.numpy as jnp
 from experiments import improved_ddpm_bounds as bounds
 from experiments import improved_ddpm_samples as samples
 from experiments import launch
+from experiments.config import UNetConfig
 from experiments.drawing import Drawer
 from experiments.features import Quality, train_judge
 from experiments.images import load, source
-from experiments.training import train_network
+from experiments.training import initial_parameters, train_network
 from jaxgen.diffusion import (
     Denoiser,
     GaussianProcess,
@@ -49,25 +50,9 @@ Objective = Literal["simple", "hybrid", "bound", "min-SNR", "sigmoid"]
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(UNetConfig):
     """Train diffusion models for likelihood and compare schedules, objectives and variances."""
 
-    preset: Literal["default", "smoke", "paper"] = "default"
-    """default: minutes on 2 cores; smoke: seconds; paper: Nichol & Dhariwal's sizes, for a GPU."""
-    data: Path | None = None
-    """Real images (.npy, .npz, folder, tar); without it, sprites are rendered."""
-    subset: str | None = None
-    """Part of the data to use, such as train."""
-    size: int = 16
-    """Height and width of the images in pixels."""
-    resize: bool = False
-    """Resize images of another size (bicubic); otherwise they are refused."""
-    images: int = 20_000
-    """Sprites to render."""
-    channels: int = 16
-    """Channels of the U-Net's first level."""
-    multipliers: tuple[int, ...] = (1, 2, 4)
-    """Channels of each level, in multiples of the first."""
     timesteps: int = 500
     """Length T of the chain."""
     linear: tuple[Objective, ...] = ("hybrid",)
@@ -78,8 +63,6 @@ class Config:
     """Training steps of the network that all others begin from, at all noise levels alike; 0: each from scratch."""
     steps: int = 400
     """Training steps of each network, after the stem's."""
-    batch_size: int = 32
-    learning_rate: float = 2e-3
     ema: float = 0.99
     """Decay of the averaged parameters that are evaluated."""
     judge_steps: int = 250
@@ -98,22 +81,12 @@ class Config:
     """Shares of the reverse chain to skip."""
     sets: int = 3
     """Sets of samples that say whether skipping a fifth harms."""
-    checkpoint_every: int = 1000
-    seed: int = 0
-    progress: bool = True
-    """Show a progress bar."""
-    runs: Path = Path("runs")
-    """Where the run's directory is made."""
-    resume: Path | None = None
-    """Directory of an interrupted run to continue, with its flags."""
 
     def __post_init__(self) -> None:
         """Refuse what could only fail after training."""
-        for name in ("steps", "batch_size", "images", "judge_steps", "channels", "bound_draws", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}")
-        if self.stem_steps < 0:
-            raise ValueError(f"--stem-steps must be at least 0, got {self.stem_steps}")
+        super().__post_init__()
+        self.at_least(1, "judge_steps", "bound_draws")
+        self.at_least(0, "stem_steps")
         if self.samples < 20 or self.bound_images < 2 or self.sets < 2:
             raise ValueError(
                 f"the figures show 20 samples, an error bar takes 2 images and 2 sets: got --samples {self.samples}, "
@@ -230,7 +203,7 @@ def train_stem(config: Config, images, held_out, directory: Path) -> Any:
     """Parameters that every network begins from: of the simple objective at log-SNRs alike, or the first ones."""
     shape = images.shape[1:]
     net, process = unet(config, shape[-1]), log_linear(*GAMMA)
-    params = _init(net, jax.random.key(config.seed, impl="rbg"), jnp.zeros((1, *shape)), jnp.zeros(1))
+    params = initial_parameters(net, config.seed, jnp.zeros((1, *shape)), jnp.zeros(1))
     if not config.stem_steps:
         return params
 
@@ -253,7 +226,7 @@ def train(
     def loss(key, params, batch, *carry):
         return objective_loss(key, network(net, learned, process, params), batch[0], *carry)
 
-    def held_out_error(params):
+    def held_out_error(params, *_):
         return jnp.mean(denoising_loss(jax.random.key(1), process, network(net, False, process, params), held_out))
 
     trained = train_network(
@@ -261,11 +234,6 @@ def train(
         carry=importance.loss_history(config.timesteps) if objective == "bound" else None,
     )  # fmt: skip
     return Model(name, process, trained.averaged, learned, trained.history)
-
-
-@partial(jax.jit, static_argnums=0)
-def _init(net: nn.Module, *args: jax.Array) -> Any:
-    return net.init(*args)
 
 
 def main(config: Config) -> Path:

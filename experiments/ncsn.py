@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,9 +17,10 @@ import numpy as np
 
 from experiments import launch
 from experiments import ncsn_report as figures
+from experiments.config import UNetConfig
 from experiments.features import Quality, train_judge
 from experiments.images import load, source
-from experiments.training import train_network
+from experiments.training import initial_parameters, train_network
 from jaxgen.diffusion import GaussianProcess, denoiser, denoising_loss, ncsn, ve, weighting
 from jaxgen.diffusion.times import noise_grid
 from jaxgen.nets import UNet
@@ -29,32 +30,15 @@ from jaxgen.training import History
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(UNetConfig):
     """Train noise-conditional score networks and sample them with and without each technique of NCSNv2."""
 
-    preset: Literal["default", "smoke", "paper"] = "default"
-    """default: minutes on 2 cores; smoke: seconds; paper: sizes for a GPU."""
-    data: Path | None = None
-    """Real images (.npy, .npz, folder, tar); without it, sprites are rendered."""
-    subset: str | None = None
-    """Part of the data to use, such as train."""
-    size: int = 16
-    """Height and width of the images in pixels."""
-    resize: bool = False
-    """Resize images of another size (bicubic); otherwise they are refused."""
-    images: int = 20_000
-    """Sprites to render."""
     sigma_last: float = 0.02
     """The last noise level σ_L, of images in [−1, 1]."""
     langevin_steps: int = 3
     """T, Langevin steps at each level; the paper's 5 take longer."""
-    channels: int = 16
-    """Channels of the U-Net's first level."""
-    multipliers: tuple[int, ...] = (1, 2, 4)
-    """Channels of each level, in multiples of the first."""
     steps: int = 3000
     """Training steps of each of the two networks."""
-    batch_size: int = 32
     learning_rate: float = 2e-3
     """Constant, as in the paper: the average does what a decay would."""
     ema: float = 0.999
@@ -65,20 +49,11 @@ class Config:
     """Samples in a set, drawn as one batch."""
     sets: int = 4
     """Independent sets of samples per variant, over which errors are taken."""
-    checkpoint_every: int = 1000
-    seed: int = 0
-    progress: bool = True
-    """Show a progress bar."""
-    runs: Path = Path("runs")
-    """Where the run's directory is made."""
-    resume: Path | None = None
-    """Directory of an interrupted run to continue, with its flags."""
 
     def __post_init__(self) -> None:
         """Refuse what could only fail after training."""
-        for name in ("steps", "batch_size", "images", "judge_steps", "channels", "checkpoint_every", "langevin_steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}")
+        super().__post_init__()
+        self.at_least(1, "judge_steps", "langevin_steps")
         if self.samples < 15:
             raise ValueError(f"the figures show 15 samples, got --samples {self.samples}")
         if self.sets < 2:
@@ -172,7 +147,7 @@ def score_network(process, net: UNet, params: Any, told: bool):
 def train(config: Config, ladder: Ladder, told: bool, seed: int, train_images, held_out, directory: Path) -> Network:
     """A network trained on the levels of a ladder, all weighted alike by λ = σ² (Song & Ermon 2019, eq. 6)."""
     process, net = ve(ladder.last, ladder.first), UNet(config.channels, config.multipliers)
-    params = jax.jit(net.init)(jax.random.key(seed, impl="rbg"), held_out[:1], jnp.zeros(1))
+    params = initial_parameters(net, seed, held_out[:1], jnp.zeros(1))
 
     def loss(key, params, batch):
         return denoising_loss(

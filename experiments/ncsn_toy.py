@@ -8,11 +8,10 @@ at all; noise of many levels mends all three. Last, the four objectives beside e
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import tyro
 
 from experiments import launch
 from experiments import ncsn_toy_gradients as gradients
@@ -20,6 +19,7 @@ from experiments import ncsn_toy_manifold as manifold
 from experiments import ncsn_toy_objectives as objectives
 from experiments import ncsn_toy_report as figures
 from experiments import ncsn_toy_weights as weights
+from experiments.config import RunConfig
 from experiments.toy_training import ScoreNet, Training, initial
 from jaxgen.data import GaussianMixture, seminar_mixture
 from jaxgen.diffusion import ncsn
@@ -28,11 +28,9 @@ from jaxgen.score_matching import noise_conditional, sliced
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(RunConfig):
     """Show where plain score matching and Langevin dynamics fail, and how noise levels mend it."""
 
-    preset: Literal["default", "smoke", "paper"] = "default"
-    """default: minutes on 2 cores; smoke: seconds; paper: longer trainings and more seeds, for a GPU."""
     starts: int = 1280
     """Chains in a figure, begun uniformly on [−8, 8]²."""
     repeats: int = 4
@@ -72,21 +70,13 @@ class Config:
     """Width of the networks' two hidden layers."""
     seeds: int = 3
     """Trainings and samplings of every method, for the error bars."""
-    seed: int = 0
-    progress: bool = True
-    """Show a progress bar."""
-    runs: Path = Path("runs")
-    """Where the run's directory is made."""
-    resume: tyro.conf.Suppress[Path | None] = None
 
     def __post_init__(self) -> None:
         """Refuse what could only fail after training."""
-        least = dict.fromkeys(("levels", "seeds", "gradients", "rounds"), 2) | {"ring_steps": 8}
-        steps = "clean_steps", "many_steps", "objective_steps", "level_steps"
-        least |= dict.fromkeys((*steps, "repeats", "batch_size", "width"), 1)
-        for name, bound in least.items():
-            if getattr(self, name) < bound:
-                raise ValueError(f"--{name.replace('_', '-')} must be at least {bound}, got {getattr(self, name)}")
+        self.at_least(2, "levels", "seeds", "gradients", "rounds")
+        self.at_least(8, "ring_steps")
+        self.at_least(1, "clean_steps", "many_steps", "objective_steps", "level_steps")
+        self.at_least(1, "repeats", "batch_size", "width")
         if self.starts < 100 or self.langevin_steps < 20:
             raise ValueError(
                 f"shares along the chain need --starts of at least 100 and --langevin-steps of at least 20, got "

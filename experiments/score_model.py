@@ -3,13 +3,14 @@
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.training import TrainingConfig, train_network
+from experiments.config import TrainingConfig
+from experiments.training import initial_parameters, train_network
 from jaxgen.data import dequantise
 from jaxgen.diffusion import (
     Denoiser,
@@ -33,13 +34,6 @@ def grid(process: GaussianProcess, n: int) -> np.ndarray:
     return times.karras_grid(process, n, SIGMA_MIN, SIGMA_MAX)
 
 
-class ScoreConfig(TrainingConfig, Protocol):
-    """The flags that govern training, and the network's size."""
-
-    channels: int
-    multipliers: tuple[int, ...]
-
-
 class Model(NamedTuple):
     """A trained score model of one process, and what it takes to evaluate it."""
 
@@ -50,14 +44,15 @@ class Model(NamedTuple):
     shape: tuple[int, ...]
     history: History
 
-    def denoise(self, params: Any, cond: Any = None) -> Denoiser:
+    def denoise(self, params: Any, cond: Any = None, clip: float | None = None) -> Denoiser:
         """The denoiser with these parameters, which stay an argument of what is compiled."""
         network = edm_preconditioning(self.process, partial(self.net.apply, params), self.sigma_data)
-        return denoiser(self.process, network, predicts="x0", cond=cond)
+        return denoiser(self.process, network, predicts="x0", cond=cond, clip=clip)
 
 
 def train(
-    config: ScoreConfig,
+    config: TrainingConfig,
+    net: UNet,
     process: GaussianProcess | None,
     steps: int,
     seed: int,
@@ -65,7 +60,6 @@ def train(
     held_out,
     directory: Path,
     *,
-    net: UNet | None = None,
     conditions: tuple[Any, Any] | None = None,
     drop: float = 0.0,
 ) -> Model:
@@ -74,9 +68,9 @@ def train(
     The paper's objective is the error in ε at t uniform on [1e-5, 1]; EDM's weighs the error in x0 at ln σ normal.
     conditions: of the training and of the held-out images, for a conditional net; a share `drop` is not shown.
     """
-    shape, net = train_images.shape[1:], net or UNet(config.channels, config.multipliers)
+    shape = train_images.shape[1:]
     sigma_data = float(np.sqrt(np.mean(np.square(train_images[:5000] / 127.5 - 1))))
-    params = _init(net, jax.random.key(seed, impl="rbg"), jnp.zeros((1, *shape)), jnp.zeros(1))
+    params = initial_parameters(net, seed, jnp.zeros((1, *shape)), jnp.zeros(1))
     if process is None:
         process = edm()
         objective = {"weighting": weighting.edm(sigma_data), "times": times.log_normal(process, -0.8, 1.6)}
@@ -98,8 +92,3 @@ def train(
         held_out_loss=lambda params: jnp.mean(loss(jax.random.key(1), params, (held_out, *shown[1]))),
     )  # fmt: skip
     return Model(process, net, trained.averaged, sigma_data, shape, trained.history)
-
-
-@partial(jax.jit, static_argnums=0)
-def _init(net: UNet, *args: jax.Array) -> Any:
-    return net.init(*args)

@@ -7,7 +7,7 @@ denoiser serves them all, sampled in every way at equal cost; `--separate` train
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from experiments import launch
 from experiments import score_sde_samplers as samplers
 from experiments import score_sde_solvers as solvers
+from experiments.config import UNetConfig
 from experiments.features import Quality, train_judge
 from experiments.images import load, source
 from experiments.score_model import Model, train
@@ -30,35 +31,13 @@ from jaxgen.report import Report, image_grid
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(UNetConfig):
     """Train score models under three SDEs and sample them in every way."""
 
-    preset: Literal["default", "smoke", "paper"] = "default"
-    """default: minutes on 2 cores; smoke: seconds; paper: sizes for a GPU."""
-    data: Path | None = None
-    """Real images (.npy, .npz, folder, tar); without it, sprites are rendered."""
-    subset: str | None = None
-    """Part of the data to use, such as train."""
-    size: int = 16
-    """Height and width of the images in pixels."""
-    resize: bool = False
-    """Resize images of another size (bicubic); otherwise they are refused."""
-    images: int = 20_000
-    """Sprites to render."""
     separate: bool = False
     """Train one network per process, in its own time, instead of one on EDM's noise levels for all three."""
-    channels: int = 16
-    """Channels of the U-Net's first level."""
-    multipliers: tuple[int, ...] = (1, 2, 4)
-    """Channels of each level, in multiples of the first."""
-    steps: int = 3000
-    """Training steps of a network."""
     twin_steps: int = 800
     """Training steps of the network of another seed, for the comparison of codes."""
-    batch_size: int = 32
-    learning_rate: float = 2e-3
-    ema: float = 0.995
-    """Decay of the averaged parameters that are sampled."""
     judge_steps: int = 250
     """Training steps of the classifier whose features the Fréchet distance uses."""
     samples: int = 100
@@ -73,20 +52,11 @@ class Config:
     """rtol = atol of the adaptive ODE; the last is also the reference for the others."""
     likelihood_images: int = 32
     """Held-out images whose likelihood is computed."""
-    checkpoint_every: int = 1000
-    seed: int = 0
-    progress: bool = True
-    """Show a progress bar."""
-    runs: Path = Path("runs")
-    """Where the run's directory is made."""
-    resume: Path | None = None
-    """Directory of an interrupted run to continue, with its flags."""
 
     def __post_init__(self) -> None:
         """Refuse what could only fail after training."""
-        for name in ("steps", "twin_steps", "batch_size", "images", "judge_steps", "channels", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}")
+        super().__post_init__()
+        self.at_least(1, "twin_steps", "judge_steps")
         if self.samples < 20 or self.likelihood_images < 8:
             raise ValueError(
                 f"the figures show 20 samples and 8 codes: got --samples {self.samples} and "
@@ -128,18 +98,20 @@ def processes() -> dict[str, GaussianProcess]:
     return {"VE": ve(0.01, 80.0), "VP": vp(), "sub-VP": sub_vp()}
 
 
-def train_all(config: Config, kinds: dict[str, GaussianProcess], *data: Any, directory: Path) -> tuple[dict, Model]:
+def train_all(
+    config: Config, net: UNet, kinds: dict[str, GaussianProcess], *data: Any, directory: Path
+) -> tuple[dict, Model]:
     """A model of each process, and one more of VP, of another seed."""
     if config.separate:
         models = {
-            name: train(config, kind, config.steps, config.seed, *data, directory / name)
+            name: train(config, net, kind, config.steps, config.seed, *data, directory / name)
             for name, kind in kinds.items()
         }
     else:
-        shared = train(config, None, config.steps, config.seed, *data, directory / "shared")
+        shared = train(config, net, None, config.steps, config.seed, *data, directory / "shared")
         models = {name: shared._replace(process=kind) for name, kind in kinds.items()}
     kind = kinds["VP"] if config.separate else None
-    twin = train(config, kind, config.twin_steps, config.seed + 100, *data, directory / "twin")
+    twin = train(config, net, kind, config.twin_steps, config.seed + 100, *data, directory / "twin")
     return models, twin._replace(process=kinds["VP"])
 
 
@@ -161,7 +133,7 @@ def main(config: Config) -> Path:
     train_images, held_out = to_uint8(train_set.images), to_uint8(test_set.images)
     kinds = processes()
     data = train_images, jnp.asarray(held_out[:256])
-    models, twin = train_all(config, kinds, *data, directory=directory)
+    models, twin = train_all(config, net, kinds, *data, directory=directory)
     judge = train_judge(train_set, test_set, steps=config.judge_steps, seed=config.seed, progress=config.progress)
     quality = Quality(judge, train_set.images, test_set.images, config.samples)
     keys = jax.random.split(jax.random.key(config.seed + 3), config.samples)

@@ -15,10 +15,11 @@ import numpy as np
 
 from experiments import launch
 from experiments import sprites_report as figures
+from experiments.config import ImageConfig
 from experiments.features import train_judge
 from experiments.images import load, source
 from experiments.sampling import Model, draw
-from experiments.training import train_network
+from experiments.training import initial_parameters, train_network
 from jaxgen.data import ImageDataset
 from jaxgen.diffusion import denoising_loss, discrete, linear_betas, perturb
 from jaxgen.nets import ContextUNet, UNet
@@ -27,21 +28,9 @@ from jaxgen.samplers import ddim, ddpm
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(ImageConfig):
     """Train a diffusion model on sprites and compare DDPM with DDIM."""
 
-    preset: Literal["default", "smoke", "paper"] = "default"
-    """default: minutes on 2 cores; smoke: seconds; paper: the homework's sizes, for a GPU."""
-    data: Path | None = None
-    """Real images (.npy, .npz, folder, tar); without it, sprites are rendered."""
-    subset: str | None = None
-    """Part of the data to use, such as train."""
-    size: int = 16
-    """Height and width of the images in pixels."""
-    resize: bool = False
-    """Resize images of another size (bicubic); otherwise they are refused."""
-    images: int = 20_000
-    """Sprites to render."""
     network: Literal["unet", "context"] = "unet"
     """unet: residual U-Net; context: the course's context U-Net."""
     features: int = 32
@@ -52,12 +41,9 @@ class Config:
     beta_end: float = 0.02
     steps: int = 1800
     """Training steps."""
-    batch_size: int = 32
     learning_rate: float = 1.5e-3
     schedule: Literal["cosine", "linear"] = "cosine"
     """How the learning rate falls to 0."""
-    ema: float = 0.995
-    """Decay of the averaged parameters that are sampled."""
     drop_label: float = 0.1
     """Share of training examples that do not see their label."""
     judge_steps: int = 250
@@ -65,20 +51,11 @@ class Config:
     samples: int = 200
     """Samples per method in the table."""
     ddim_steps: tuple[int, ...] = (10, 20, 50, 100)
-    checkpoint_every: int = 1000
-    seed: int = 0
-    progress: bool = True
-    """Show a progress bar."""
-    runs: Path = Path("runs")
-    """Where the run's directory is made."""
-    resume: Path | None = None
-    """Directory of an interrupted run to continue, with its flags."""
 
     def __post_init__(self) -> None:
         """Refuse what could only fail after training."""
-        for name in ("steps", "batch_size", "images", "samples", "judge_steps", "features", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}")
+        super().__post_init__()
+        self.at_least(1, "samples", "judge_steps", "features")
         if bad := [n for n in self.ddim_steps if not 1 <= n <= self.timesteps]:
             raise ValueError(
                 f"--ddim-steps {bad}: a chain of T={self.timesteps} has subsets of 1 to {self.timesteps} steps"
@@ -114,8 +91,7 @@ def train(config: Config, net, process, train_set: ImageDataset, test_set: Image
     """Averaged parameters and the history of the losses, on training and on held-out images."""
     held_out = jnp.asarray(test_set.images[:256])
     held_out_labels = None if test_set.labels is None else jnp.asarray(test_set.labels[:256])
-    # an "rbg" key compiles the initialisation in a third of the time
-    params = jax.jit(net.init)(jax.random.key(config.seed, impl="rbg"), held_out[:1], jnp.zeros(1))
+    params = initial_parameters(net, config.seed, held_out[:1], jnp.zeros(1))
 
     def loss(key, params, batch):
         x0, labels = batch

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from experiments.chance import apart
+from experiments.chance import apart, share
 from jaxgen.metrics import Estimate, estimate
 from jaxgen.report.numbers import readable
 
@@ -17,8 +17,7 @@ def over_seeds(values: Sequence[float]) -> Estimate:
 
 def share_estimate(shares: Sequence[float], n: int) -> Estimate:
     """Mean over seeds of shares among n draws each, its error at least that of fair draws: few seeds may agree."""
-    mean, error = over_seeds(shares)
-    return Estimate(mean, max(error, float(np.sqrt(mean * (1 - mean) / (n * len(shares))))))
+    return share(np.asarray(shares), each=n)
 
 
 def plus_minus(value: Estimate) -> str:

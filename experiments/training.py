@@ -1,34 +1,37 @@
 """Adam with warm-up and decay, averaged parameters, checkpoints and logs: how every image experiment trains."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple
 
+import flax.linen as nn
 import jax
 import optax
 
+from experiments.config import TrainingConfig
 from jaxgen.data import Batches
 from jaxgen.training import Checkpoints, History, LossFn, create_state, fit, make_train_step, warmup_ema
 
 
-class TrainingConfig(Protocol):
-    """The flags that govern training."""
-
-    steps: int
-    batch_size: int
-    learning_rate: float
-    ema: float
-    checkpoint_every: int
-    progress: bool
-    resume: Path | None
-
-
 class Trained(NamedTuple):
-    """The last and the averaged parameters, and the history of the losses."""
+    """The last and the averaged parameters, the history of the losses, and the loss function's last carry."""
 
     params: Any
     averaged: Any
     history: History
+    carry: Any = None
+
+
+def initial_parameters(net: nn.Module, seed: int, *inputs: jax.typing.ArrayLike) -> Any:
+    """The parameters that a seed begins with."""
+    # an "rbg" key compiles the initialisation in a third of the time
+    return _init(net, jax.random.key(seed, impl="rbg"), *inputs)
+
+
+@partial(jax.jit, static_argnums=0)
+def _init(net: nn.Module, key: jax.Array, *inputs: jax.Array) -> Any:
+    return net.init(key, *inputs)
 
 
 def train_network(
@@ -38,7 +41,7 @@ def train_network(
     data: tuple[Any, ...],
     directory: Path,
     *,
-    held_out_loss: Callable[[Any], jax.Array],
+    held_out_loss: Callable[..., jax.Array],
     seed: int,
     schedule: Literal["constant", "cosine", "linear"] = "cosine",
     carry: Any = None,
@@ -46,7 +49,8 @@ def train_network(
 ) -> Trained:
     """Train by `loss`; checkpoints and the log lie in `directory`.
 
-    loss and carry: as `make_train_step` takes them. held_out_loss(params) -> () is followed on the averaged parameters.
+    loss and carry: as `make_train_step` takes them. held_out_loss(params) -> (), or of (params, carry) where there is
+    one, is followed on the averaged parameters.
     clip_apart: bound the gradient of each part of a dict of params by itself, for parts whose losses differ in unit.
     With config.resume the directory's last checkpoint is continued, if it has one.
     """
@@ -77,8 +81,8 @@ def train_network(
             checkpoint_every=config.checkpoint_every,
             log=directory / "metrics.jsonl",
             log_every=max(1, config.steps // 200),
-            evaluate=lambda state: {"loss": evaluate(state.ema)},
+            evaluate=lambda state: {"loss": evaluate(state.ema, *(() if carry is None else (state.carry,)))},
             evaluate_every=max(1, config.steps // 25),
             progress=config.progress,
         )
-    return Trained(result.state.params, result.state.ema, result.history)
+    return Trained(result.state.params, result.state.ema, result.history, result.state.carry)

@@ -17,8 +17,9 @@ import numpy as np
 
 from experiments import launch
 from experiments import vdm_report as figures
+from experiments.config import UNetConfig
 from experiments.images import load, source
-from experiments.training import train_network
+from experiments.training import initial_parameters, train_network
 from jaxgen.diffusion import GaussianProcess, Network, decoder, gamma_conditioned, learned, log_linear, vdm_bound
 from jaxgen.nets import UNet
 from jaxgen.report import Report, image_grid
@@ -26,25 +27,9 @@ from jaxgen.training import History
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(UNetConfig):
     """Train variational diffusion models with a fixed and with a learned schedule."""
 
-    preset: Literal["default", "smoke", "paper"] = "default"
-    """default: minutes on 2 cores; smoke: seconds; paper: the published sizes for CIFAR-10, for a GPU."""
-    data: Path | None = None
-    """Real images (.npy, .npz, folder, tar); without it, sprites are rendered."""
-    subset: str | None = None
-    """Part of the data to use, such as train."""
-    size: int = 16
-    """Height and width of the images in pixels."""
-    resize: bool = False
-    """Resize images of another size (bicubic); otherwise they are refused."""
-    images: int = 20_000
-    """Sprites to render."""
-    channels: int = 16
-    """Channels of the U-Net's first level."""
-    multipliers: tuple[int, ...] = (1, 2, 4)
-    """Channels of each level, in multiples of the first."""
     blocks: int = 1
     """Residual blocks of each level."""
     fourier: tuple[int, ...] = (6, 7)
@@ -57,8 +42,6 @@ class Config:
     """Hidden units of the monotone network that is the schedule's shape."""
     steps: int = 3000
     """Training steps of each model."""
-    batch_size: int = 32
-    learning_rate: float = 2e-3
     ema: float = 0.99
     """Decay of the averaged parameters that are evaluated."""
     decoder: Literal["discretised", "categorical"] = "discretised"
@@ -72,23 +55,12 @@ class Config:
     ode_images: int = 16
     """Held-out images whose likelihood by the probability-flow ODE is computed."""
     sampling_steps: int = 250
-    checkpoint_every: int = 1000
-    seed: int = 0
-    progress: bool = True
-    """Show a progress bar."""
-    runs: Path = Path("runs")
-    """Where the run's directory is made."""
-    resume: Path | None = None
-    """Directory of an interrupted run to continue, with its flags."""
 
     def __post_init__(self) -> None:
         """Refuse what could only fail after training."""
-        for name in ("steps", "batch_size", "images", "channels", "features", "sampling_steps", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}")
-        for name in ("bound_images", "bound_draws", "ode_images"):
-            if getattr(self, name) < 2:
-                raise ValueError(f"--{name.replace('_', '-')} must be at least 2 for an error bar")
+        super().__post_init__()
+        self.at_least(1, "features", "sampling_steps")
+        self.at_least(2, "bound_images", "bound_draws", "ode_images", why="for an error bar")
         if not self.chains or min(self.chains) < 1:
             raise ValueError(f"--chains are numbers of steps of at least 1, got {self.chains}")
         if not self.gamma_min < self.gamma_max:
@@ -161,7 +133,7 @@ def objective_of(config: Config) -> Objective:
 
 def train(config: Config, objective: Objective, learn: bool, train_images, held_out, directory: Path) -> Model:
     """A model with a fixed straight γ, or with one learned: its ends by the bound, its shape by the variance."""
-    params = {"network": _init(objective.net, jax.random.key(config.seed, impl="rbg"), held_out[:1], jnp.zeros(1))}
+    params = {"network": initial_parameters(objective.net, config.seed, held_out[:1], jnp.zeros(1))}
     fixed = log_linear(config.gamma_min, config.gamma_max)
     if learn:
         params["process"] = learned(
@@ -179,11 +151,6 @@ def train(config: Config, objective: Objective, learn: bool, train_images, held_
         held_out_loss=lambda params: jnp.mean(bits(jax.random.key(1), params, (held_out,), False)[0]),
     )  # fmt: skip
     return Model(trained.averaged.get("process", fixed), trained.averaged["network"], trained.history)
-
-
-@partial(jax.jit, static_argnums=0)
-def _init(net: nn.Module, *args: jax.Array) -> Any:
-    return net.init(*args)
 
 
 def main(config: Config) -> Path:

@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +12,15 @@ import pytest
 
 from experiments import controllable
 from experiments import controllable_classes as classes
+from experiments import controllable_errors as worth
 from experiments import controllable_fills as fills
-from jaxgen.diffusion import vp
+from experiments.features import FRECHET, Judge
+from jaxgen.data import ImageDataset
+from jaxgen.diffusion import Prediction, guidance, ve, vp
+from jaxgen.diffusion.denoiser import as_function
+from jaxgen.metrics import Estimate
+from jaxgen.report import Report
+from tests.oracles import gaussian_denoiser
 
 pytestmark = pytest.mark.filterwarnings("ignore:Fréchet distance of 64-dimensional")
 
@@ -50,12 +58,12 @@ def test_errors_of_draws_of_a_known_law(question):
     operator = fills.tasks(shape)[question].operator
     truth, other = (jnp.asarray(std * rng.normal(size=(400, *shape)), jnp.float32) for _ in range(2))
     drawn = np.stack([np.asarray(truth), np.asarray(other)])[::-1]
-    found = fills.errors(operator, truth, drawn)
+    found = worth.errors(operator, truth, drawn)
     # of two fills one is the truth itself: half the squares to the truth are 0, and the two differ by √2 std
     assert found.hidden.mean == pytest.approx(std, abs=4 * found.hidden.error)
     assert found.differ.mean == pytest.approx(2**0.5 * std, abs=4 * found.differ.error)
-    assert found.spread == pytest.approx(2**0.5, rel=1e-3)
-    moved = fills.errors(operator, truth, np.asarray(truth)[None].repeat(2, 0) + 0.1)
+    assert found.spread.mean == pytest.approx(2**0.5, rel=1e-3)
+    moved = worth.errors(operator, truth, np.asarray(truth)[None].repeat(2, 0) + 0.1)
     step = float(jnp.abs(operator(jnp.full((1, *shape), 0.1))).max())
     assert moved.observed.mean == pytest.approx(step, rel=1e-4)
     # a shift of all colours alike is not all luminance: grey does not see what it leaves of a shift
@@ -69,23 +77,337 @@ def test_spread_of_posterior_draws_is_one():
     rng, shape = np.random.default_rng(1), (16, 16, 3)
     mean = rng.normal(size=(300, *shape))
     truth, *drawn = (mean + 0.2 * rng.normal(size=mean.shape) for _ in range(5))
-    found = fills.errors(fills.tasks(shape)["middle"].operator, np.float32(truth), np.float32(drawn))
-    assert found.spread == pytest.approx(1, abs=0.01)
-    too_sure = fills.errors(
+    found = worth.errors(fills.tasks(shape)["middle"].operator, np.float32(truth), np.float32(drawn))
+    assert found.spread.mean == pytest.approx(1, abs=0.01)
+    assert abs(found.spread.mean - 1) < 4 * found.spread.error
+    too_sure = worth.errors(
         fills.tasks(shape)["middle"].operator, np.float32(truth), np.float32(mean + 0.5 * (np.array(drawn) - mean))
     )
-    assert too_sure.spread == pytest.approx((2 * 0.25 / 1.25) ** 0.5, abs=0.01)
+    assert too_sure.spread.mean == pytest.approx((2 * 0.25 / 1.25) ** 0.5, abs=0.01)
 
 
-def test_the_classifier_of_noisy_images_reads_log_probabilities_at_a_scale_that_noise_leaves():
-    net, process = classes.NoisyClassifier(3), vp()
-    found = classes.Classifier(net, process, None, {})
-    params = net.init(jax.random.key(0), jnp.zeros((1, 8, 8, 3)), jnp.zeros(1))
+def test_errors_and_their_bars_by_numpy():
+    rng = np.random.default_rng(2)
+    truth, drawn = rng.normal(size=(30, 4, 4, 3)), rng.normal(size=(3, 30, 4, 4, 3))
+    found = worth.errors(fills.tasks((4, 4, 3))["right half"].operator, np.float32(truth), np.float32(drawn))
+    left, right = (np.mean((drawn - truth)[:, :, :, of] ** 2, axis=(0, 2, 3, 4)) for of in (slice(0, 2), slice(2, 4)))
+    gaps = np.stack([drawn[0] - drawn[1], drawn[1] - drawn[2], drawn[0] - drawn[2]])[:, :, :, 2:]
+    between = np.mean(gaps**2, axis=(0, 2, 3, 4))
+    for of, squares in ((found.observed, left), (found.hidden, right), (found.differ, between)):
+        root = np.sqrt(squares.mean())
+        assert of.mean == pytest.approx(root, rel=1e-5)
+        assert of.error == pytest.approx(squares.std(ddof=1) / np.sqrt(30) / (2 * root), rel=1e-4)
+    np.testing.assert_allclose(found.squares, right, rtol=1e-5)
+    without = [np.sqrt(np.delete(between, i).mean() / np.delete(right, i).mean()) for i in range(30)]
+    assert found.spread.mean == pytest.approx(np.sqrt(between.mean() / right.mean()), rel=1e-5)
+    assert found.spread.error == pytest.approx(np.sqrt(29 * np.var(without)), rel=1e-4)
+
+
+def test_the_error_of_a_spread_by_monte_carlo():
+    rng = np.random.default_rng(3)
+    found = [worth._ratio(rng.gamma(2, size=40), rng.gamma(3, size=40)) for _ in range(2000)]
+    assert np.mean([of.error for of in found]) == pytest.approx(np.std([of.mean for of in found]), rel=0.07)
+
+
+def made(squares, spread=1.0):
+    root = worth._root(np.asarray(squares))
+    return worth.Errors(Estimate(0.0, 0.0), root, root, Estimate(spread, 0.01), np.asarray(squares))
+
+
+def test_the_nearest_method_and_those_not_told_apart_from_it():
+    rng = np.random.default_rng(4)
+    image, noise = rng.gamma(2, size=20), 0.02 * rng.normal(size=(2, 20))
+    found = {
+        # on the same images: B is a little and surely farther than A, C as near as chance, D far
+        ("q", "D"): made(image + 2), ("q", "B"): made(image + 0.1 + noise[0]), ("q", "A"): made(image),
+        ("q", "C"): made(image + 0.005 + noise[1]), ("r", "A"): made(image + 2), ("r", "D"): made(image),
+    }  # fmt: skip
+    told = worth.nearest(found).split("; ")
+    assert re.match(r"q: nearest to the truth is A \(\S+ ± \S+\), not told apart from C \(\S+ ± \S+\)$", told[0])
+    assert re.match(r"r: nearest to the truth is D \(\S+ ± \S+\)$", told[2])
+
+
+def test_what_each_question_shows_and_hides():
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 8, 8, 3)), jnp.float32)
+    found = fills.tasks((8, 8, 3))
+    half, middle = (np.asarray(found[name].operator(x)) for name in ("right half", "middle"))
+    np.testing.assert_array_equal(half[:, :, :4], x[:, :, :4])
+    assert not half[:, :, 4:].any()
+    assert not middle[:, 2:6, 2:6].any()
+    hidden = np.zeros((8, 8, 3), bool)
+    hidden[2:6, 2:6] = True
+    np.testing.assert_array_equal(middle[:, ~hidden], np.asarray(x)[:, ~hidden])
+    for name, y in (("right half", half), ("middle", middle)):
+        np.testing.assert_array_equal(found[name].show(y), y)
+    small = np.asarray(found["4 × pixels"].operator(x))
+    np.testing.assert_allclose(small[:, 1, 0], x[:, 4:, :4].mean((1, 2)), rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(found["4 × pixels"].show(small)[:, 5, 3], small[:, 1, 0])
+    assert "colours" not in fills.tasks((8, 8, 1))
+
+
+# a level of each image's own (sd .3) and white noise (.1): what is seen of an image tells of what is hidden
+LEVEL, WHITE, SHAPE = 0.3, 0.1, (4, 4, 3)
+CONFIG = SimpleNamespace(calls=60, repeats=5, step_size=1.0, fills=2, seed=0)
+
+
+def correlated_denoiser(process):
+    """The exact denoiser of x = a + b, a ~ N(0, LEVEL²) for a whole image and b ~ N(0, WHITE² I)."""
+
+    def denoise(x, t, cond=None):
+        axes, dims = tuple(range(1, x.ndim)), x[0].size
+        mean = x.mean(axes, keepdims=True)
+        t = jnp.broadcast_to(t, x.shape[:1]).reshape((-1,) + (1,) * (x.ndim - 1))
+        alpha, sigma = process.alpha(t), process.sigma(t)
+
+        def shrink(variance):
+            return alpha * variance / (alpha**2 * variance + sigma**2)
+
+        # along the level the variance is dims LEVEL² + WHITE², across it WHITE²
+        x0 = shrink(dims * LEVEL**2 + WHITE**2) * mean + shrink(WHITE**2) * (x - mean)
+        return Prediction(x0, (x - alpha * x0) / sigma)
+
+    return denoise
+
+
+def model_of(process, calls=None, clips=None):
+    """A model that is exact, and counts its calls and what it is told to clip."""
+
+    def denoise(params, clip=None):
+        if clips is not None:
+            clips.append(clip)
+
+        def of(x, t, cond=None):
+            if calls is not None:
+                jax.debug.callback(lambda: calls.append(1))
+            return guidance.bounded(process, correlated_denoiser(process)(x, t), x, t, as_function(clip))
+
+        return of
+
+    return SimpleNamespace(process=process, params=None, shape=SHAPE, denoise=denoise)
+
+
+def images(n, seed=0):
+    rng = np.random.default_rng(seed)
+    return np.float32(LEVEL * rng.normal(size=(n, 1, 1, 1)) + WHITE * rng.normal(size=(n, *SHAPE)))
+
+
+@pytest.fixture(scope="module")
+def filled():
+    """Errors of right halves of 1000 images, by each method on the exact denoiser and blindly; and network calls."""
+    truth, operator = images(1000), fills.tasks(SHAPE)["right half"].operator
+    y, keys = operator(jnp.tile(truth, (2, 1, 1, 1))), jax.random.split(jax.random.key(1), 2000)
+    found, counts = {}, {}
+    for name in ("projection", "RePaint", "DPS", "ΠGDM"):
+        calls = []
+        method = fills.methods(model_of(vp(), calls), CONFIG)[name]
+        drawn = jax.jit(lambda keys, y, method=method: method(None, keys, operator, y))(keys, y)
+        found[name] = worth.errors(operator, truth, np.asarray(drawn).reshape(2, *truth.shape))
+        jax.effects_barrier()
+        counts[name] = len(calls)
+    unguided = np.stack([images(1000, seed) for seed in (1, 2)])
+    return found, worth.errors(operator, truth, unguided), counts
+
+
+# of 24 numbers seen the level is known to .02: two draws of the rest differ by √2 √(.1² + .02²), and as much from truth
+POSTERIOR = np.sqrt(2 * (WHITE**2 + 1 / (24 / WHITE**2 + 1 / LEVEL**2)))
+
+
+@pytest.mark.parametrize(
+    ("name", "observed", "hidden"),
+    [
+        ("projection", (0, 1e-5), (1.1, 2.0)),  # biased: what it hides agrees less with what is seen
+        ("RePaint", (0, 1e-5), (0.95, 1.2)),
+        ("DPS", (0, 0.25), (0.7, 1.2)),  # guided in part: what saw nothing is .45 off
+        ("ΠGDM", (0, 0.01), (0.9, 1.2)),
+    ],
+)
+def test_every_method_fills_what_an_exact_model_hides(filled, name, observed, hidden):
+    found, unguided, _ = filled
+    assert unguided.observed.mean == pytest.approx(np.sqrt(2 * (WHITE**2 + LEVEL**2)), rel=0.1)
+    assert unguided.hidden.mean > 2.5 * POSTERIOR
+    assert observed[0] <= found[name].observed.mean < observed[1]
+    assert hidden[0] * POSTERIOR < found[name].hidden.mean < hidden[1] * POSTERIOR
+
+
+def test_repaint_agrees_better_than_projection(filled):
+    found, *_ = filled
+    gap = found["projection"].squares - found["RePaint"].squares
+    assert gap.mean() > 3 * gap.std() / np.sqrt(len(gap))
+
+
+@pytest.mark.parametrize("name", ["projection", "RePaint", "DPS", "ΠGDM"])
+def test_every_method_calls_the_network_about_as_often(filled, name):
+    assert CONFIG.calls - CONFIG.repeats <= filled[2][name] <= CONFIG.calls + 1
+
+
+@pytest.mark.parametrize("name", ["projection", "RePaint", "DPS", "ΠGDM"])
+def test_every_method_clips_alike(monkeypatch, name):
+    clips, operator = [], fills.tasks(SHAPE)["right half"].operator
+    monkeypatch.setattr(fills, "sample", lambda keys, process, denoise, *_: denoise)
+    y = operator(jnp.full((2, *SHAPE), 3.0))
+    denoise = fills.methods(model_of(vp(), clips=clips), CONFIG)[name](None, None, operator, y)
+    x0 = denoise(jnp.full((2, *SHAPE), 5.0), 0.3).x0
+    np.testing.assert_allclose(jnp.abs(x0).max(), 1, rtol=1e-6)
+    # a clip inside what DPS and ΠGDM differentiate would stop the guidance
+    assert clips == [None if name in ("DPS", "ΠGDM") else 1.0]
+
+
+def test_the_table_of_fills_on_known_ones(monkeypatch, tmp_path):
+    """A method that is off by .1 all over, and one by .2 of one sign for each fill."""
+    truth = images(8)
+
+    def exact(params, keys, operator, y):
+        return jnp.tile(truth, (2, 1, 1, 1)) + 0.1
+
+    def wide(params, keys, operator, y):
+        return jnp.concatenate([truth - 0.2, truth + 0.2])
+
+    monkeypatch.setattr(fills, "methods", lambda model, config: {"wide": wide, "exact": exact})
+    page = Report("title", "question", "command")
+    fills.compare(page, CONFIG, model_of(vp()), truth)
+    rows = {(row["question"], row["method"]): row for row in page.metrics["fills"]}
+    for question in ("right half", "middle"):
+        for name, off, apart in (("exact", 0.1, 0.0), ("wide", 0.2, 0.4)):
+            row = rows[question, name]
+            assert row["observed part"][0] == pytest.approx(off, rel=1e-4)
+            assert row[fills.TRUTH][0] == pytest.approx(off, rel=1e-4)
+            assert row[fills.DIFFER][0] == pytest.approx(apart, rel=1e-4, abs=1e-6)
+            assert row["spread"][0] == pytest.approx(apart / off, rel=1e-4, abs=1e-5)
+    text = page.save(tmp_path).read_text()
+    assert "right half: nearest to the truth is exact" in text
+    assert "Nearness alone rewards the too sure" in text
+
+
+class NoiseMeter:
+    """Right (class 0) where an input is noise of the size that it is told, and of unit variance with the signal."""
+
+    def __init__(self, num_classes):
+        self._classes = num_classes
+
+    def apply(self, params, x, level):
+        expected = jax.nn.sigmoid(-8 * level)  # sigma²/(alpha² + sigma²)
+        right = jnp.abs(jnp.mean(x**2, axis=(1, 2, 3)) / expected - 1) < 0.6
+        return jnp.log(jnp.where(right[:, None], jnp.eye(self._classes)[0], jnp.eye(self._classes)[1]) + 1e-6)
+
+
+@pytest.mark.parametrize("process", [vp(), ve()], ids=["vp", "ve"])
+def test_the_classifier_learns_and_is_measured_on_noise_of_unit_size(process, monkeypatch, tmp_path):
+    """Of black (0) images x_t is noise alone: a meter of noise is right at every t, on clean images it is not."""
+    labels = np.zeros(64, int)
+    labels[:20] = 1
+    black = ImageDataset(np.zeros((64, 8, 8, 3), np.float32), np.zeros(64, int), ("a", "b"))
+    test = ImageDataset(black.images, labels, ("a", "b"))
+    got = {}
+
+    def train_network(config, params, loss, data, directory, *, seed, held_out_loss):
+        got.update(losses=jax.jit(loss)(jax.random.key(0), params, tuple(map(jnp.asarray, data))), config=config)
+        return SimpleNamespace(averaged=params)
+
+    monkeypatch.setattr(classes, "NoisyClassifier", NoiseMeter)
+    monkeypatch.setattr(classes, "initial_parameters", lambda *_: None)
+    monkeypatch.setattr(classes, "train_network", train_network)
+    config = replace(controllable.PRESETS["smoke"], classifier_steps=7)
+    found = classes.train_classifier(config, process, black, test, tmp_path)
+    assert got["config"].steps == 7
+    assert got["losses"].shape == (64,)
+    assert np.mean(got["losses"] < 0.1) > 0.9
+    assert found.chance == pytest.approx(44 / 64)
+    assert set(found.accuracy) == set(classes._LEVELS)
+    for level, accuracy in found.accuracy.items():
+        if level <= 20:  # ve and vp reach no further than 50
+            assert accuracy == pytest.approx(44 / 64, abs=0.01), level
+
+
+@pytest.mark.parametrize("process", [vp(), ve()], ids=["vp", "ve"])
+def test_the_classifier_of_noisy_images_sees_them_at_a_scale_that_noise_leaves(process):
+    net = SimpleNamespace(apply=lambda params, x, level: (x, level))
     x, t = jax.random.normal(jax.random.key(1), (4, 8, 8, 3)), jnp.array([0.05, 0.3, 0.6, 1.0])
-    log_probs = found.log_probs(params, x, t)
+    told, level = classes.Classifier(net, process, None, {}).log_probs(None, x, t)
+    alpha, sigma = (np.asarray(of(t), np.float64) for of in (process.alpha, process.sigma))
+    np.testing.assert_allclose(told, x / np.sqrt(alpha**2 + sigma**2)[:, None, None, None], rtol=1e-4)
+    np.testing.assert_allclose(level, 2 * np.log(alpha / sigma) / 8, rtol=1e-3, atol=1e-4)
+
+
+def test_the_classifier_of_noisy_images_gives_log_probabilities():
+    net, x = classes.NoisyClassifier(3), jax.random.normal(jax.random.key(1), (4, 4, 4, 3))
+    log_probs, _ = jax.jit(net.init_with_output)(jax.random.key(0, impl="rbg"), x, jnp.ones(4))
+    assert log_probs.shape == (4, 3)
     np.testing.assert_allclose(jnp.exp(log_probs).sum(-1), 1, rtol=1e-5)
-    # vp keeps alpha² + sigma² = 1: nothing is scaled
-    np.testing.assert_allclose(log_probs, net.apply(params, x, process.log_snr(t) / 8), rtol=1e-5)
+
+
+class Brightest:
+    """The class of an image is its brightest channel; so is the classifier's of a noisy one, less surely."""
+
+    def apply(self, params, x, level):
+        return jax.nn.log_softmax(4 * x.mean((1, 2)))
+
+
+def brightest_judge():
+    return Judge(
+        lambda x: np.asarray(x).mean((1, 2)),
+        lambda x: np.eye(3)[np.asarray(x).mean((1, 2)).argmax(-1)],
+        0.9,
+        "this data's labels",
+    )
+
+
+def labelled(counts):
+    """White noise with one channel brighter, so many images of each class, in order."""
+    labels = np.arange(3).repeat(counts)
+    found = 0.1 * np.random.default_rng(0).normal(size=(len(labels), *SHAPE))
+    return ImageDataset(np.float32(found + 0.3 * np.eye(3)[labels][:, None, None]), labels, ("red", "green", "blue"))
+
+
+@pytest.mark.filterwarnings("ignore:Fréchet distance of")
+def test_samples_are_of_the_class_that_is_asked_for(monkeypatch, tmp_path):
+    """With the exact denoiser of N(0, .2² I) and an exact gradient: a third without guidance, nearly all with."""
+    process, trained = vp(), labelled([30, 30, 30])
+    classifier = classes.Classifier(Brightest(), process, None, {0.1: 0.9, 1.0: 0.5}, 0.61)
+    monkeypatch.setattr(classes, "train_classifier", lambda *_: classifier)
+    model = SimpleNamespace(
+        process=process, params=None, shape=SHAPE, denoise=lambda params: gaussian_denoiser(process, 0.0, 0.2)
+    )
+    config = SimpleNamespace(class_samples=300, class_steps=12, scales=(40.0, 0.0), seed=0)
+    test = labelled([20, 8, 4])
+    test.labels[18:20] = 2  # of red images two are called blue: of these 2 of 6 are read otherwise
+    page = Report("title", "question", "command")
+    classes.compare(page, config, model, trained, test, brightest_judge(), tmp_path)
+    rows = {row["scale"]: row for row in page.metrics["classes"]["table"]}
+    assert rows[0.0][classes.ASKED][0] == pytest.approx(1 / 3, abs=4 * np.sqrt(2 / 9 / 300))
+    assert rows[0.0][classes.ASKED][1] == pytest.approx(np.sqrt(2 / 9 / 300), rel=0.1)
+    assert rows[40.0][classes.ASKED][0] > 0.95
+    assert 0 < rows[40.0][classes.ASKED][1] < 0.02
+    assert FRECHET in rows[0.0]
+    assert page.metrics["classes"]["judge by class"] == {"red": 1.0, "green": 1.0, "blue": pytest.approx(4 / 6)}
+    text = page.save(tmp_path).read_text()
+    assert "the most frequent class alone gives 0.61" in text
+    assert "on 89% of held-out real images averaged over classes (90% of all, 67% of blue, the worst)" in text
+
+
+def test_a_share_of_one_has_an_error(monkeypatch):
+    assert classes._asked({classes.ASKED: tuple(classes.share(np.ones(100)))}) == "100.00 ± 0.50%"
+
+
+def test_images_of_each_class_alike_in_number():
+    data = labelled([5, 1, 12])
+    found = classes.in_equal_parts(data, 7)
+    assert len(found) == 21
+    for label in range(3):
+        members = {image.tobytes() for image in data.images[data.labels == label]}
+        drawn = [image.tobytes() for image in found[label::3]]
+        assert set(drawn) <= members
+        assert len(set(drawn)) == min(7, len(members))
+    absent = ImageDataset(data.images[:6], data.labels[:6], data.label_names)
+    assert len(classes.in_equal_parts(absent, 4)) == 8
+
+
+def test_chance_is_the_largest_share():
+    assert classes.largest_share(np.array([0, 2, 2, 1, 2])) == pytest.approx(0.6)
+
+
+def test_more_observed_images_than_are_held_out_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="--observed 300 exceeds the"):
+        controllable.main(replace(controllable.PRESETS["smoke"], observed=300, runs=tmp_path, progress=False))
 
 
 @pytest.mark.parametrize(
