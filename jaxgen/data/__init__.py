@@ -12,6 +12,15 @@ from jaxgen.data.captcha import (
 )
 from jaxgen.data.dataset import ImageDataset, to_float, to_uint8
 from jaxgen.data.dequantise import dequantise
+from jaxgen.data.digits import digits
+from jaxgen.data.dsprites import (
+    DSPRITES_FACTORS,
+    DSprites,
+    dsprites_factors,
+    dsprites_index,
+    load_dsprites,
+    render_dsprites,
+)
 from jaxgen.data.files import load_images
 from jaxgen.data.mixtures import GaussianMixture, seminar_mixture, student_mixture
 from jaxgen.data.pipeline import Batches
@@ -20,19 +29,26 @@ from jaxgen.data.sprites import render_sprites
 from jaxgen.data.toys import checkerboard, moons, ring, spirals, swiss_roll
 
 __all__ = [
+    "DSPRITES_FACTORS",
     "Batches",
     "CaptchaStyle",
+    "DSprites",
     "GaussianMixture",
     "ImageDataset",
     "checkerboard",
     "decode_texts",
     "dequantise",
+    "digits",
+    "dsprites_factors",
+    "dsprites_index",
     "encode_texts",
     "held_out_texts",
     "load_captchas",
+    "load_dsprites",
     "load_images",
     "moons",
     "render_captchas",
+    "render_dsprites",
     "render_sprites",
     "render_texts",
     "ring",

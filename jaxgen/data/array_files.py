@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
 Parts = tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]  # images, labels, label names
+
+# a garbled header may break off in NumPy's tokeniser, or ask for more than there is memory
+_UNREADABLE = (ValueError, EOFError, OSError, MemoryError, tokenize.TokenError, zipfile.BadZipFile)
 
 
 def read_npy(path: Path, subset: str | None) -> Parts:
@@ -74,14 +78,14 @@ def read_labels(source: str | Path | np.ndarray) -> np.ndarray:
 def _load(path: Path):
     try:
         return np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise ValueError(_not_plain(path)) from error
 
 
 def _read(archive, key: str, path: Path) -> np.ndarray:
     try:
         return archive[key]
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise ValueError(_not_plain(f"{path}[{key!r}]")) from error
 
 

@@ -1,4 +1,4 @@
-"""Real images from the files they come in: arrays, folders and tars."""
+"""Real images from the files they come in: arrays, idx files, folders and tars."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxgen.data.array_files import read_labels, read_npy, read_npz
 from jaxgen.data.dataset import ImageDataset
+from jaxgen.data.idx_files import idx_images_in, is_idx, read_idx_folder, read_idx_images, read_idx_labels
 from jaxgen.data.image_files import TAR_SUFFIXES, is_tar, read_image_files
 from jaxgen.data.resizing import SquareResize
 
@@ -27,6 +28,8 @@ def load_images(
     * **.npy**: an array (N, H, W, C) or, grey, (N, H, W). Its labels come from `labels`.
     * **.npz**: images under `images`, `x` or the only key with four axes; labels under `labels` or `y`; class names
       under `label_names`. With `subset="train"` the keys are `train_images`, `images_train` or `x_train`, and so on.
+    * **idx files**, as MNIST and its kin come: `train-images-idx3-ubyte`, gzipped (.gz) or not, with the labels of
+      `train-labels-idx1-ubyte` beside it; or the folder of the four, where `subset` is "train" or "test" (t10k).
     * **folder, .tar, .tar.gz, .tar.xz** of image files, in the order of their paths. A class is the folder that holds
       the image, as in `train/cat/01.png`; images that all lie in one folder are unlabelled. `subset="train"` keeps
       what lies below a folder `train`. Files without an image extension, and hidden ones, are passed over.
@@ -37,7 +40,7 @@ def load_images(
         path: the file or folder.
         size: required height and width in pixels; None takes any.
         subset: part of the data, by the name it has there; None takes everything.
-        labels: for arrays without labels: integers (N,) or one-hot (N, K), or a .npy file of them.
+        labels: for arrays without labels: integers (N,) or one-hot (N, K), or a .npy or idx file of them.
         resize: crop to the central square and resize to this height and width in pixels.
         resize_filter: "nearest", "box", "bilinear", "bicubic" or "lanczos" as in Pillow, all but the first antialiased
             when shrinking. Fréchet distances depend on it.
@@ -45,7 +48,8 @@ def load_images(
     Raises:
         FileNotFoundError: no such path, or no images in it.
         ValueError: unknown extension, sizes that differ from each other or from `size`, labels of another length,
-            pickled arrays, an unknown `subset`, and whatever else `ImageDataset` refuses.
+            pickled arrays, files cut short or longer than they announce, an unknown `subset`, and whatever else
+            `ImageDataset` refuses.
         TypeError: images neither uint8 nor floating point, or labels not integers.
         ImportError: image files or `resize` without Pillow.
     """
@@ -56,19 +60,29 @@ def load_images(
         raise ValueError(f"resize={resize} contradicts size={size}: drop one.")
     transform = None if resize is None else SquareResize(resize, resize_filter)
 
-    if path.is_dir() or is_tar(path):
-        if labels is not None:
-            raise ValueError(f"labels were given, but the labels of {path} are its folders: drop labels=.")
+    idx_files = idx_images_in(path) if path.is_dir() else {}
+    if labels is not None and (path.is_dir() or is_tar(path)):
+        held = "in files beside its images" if idx_files else "its folders"
+        raise ValueError(f"labels were given, but the labels of {path} are {held}: drop labels=.")
+    if is_tar(path) or (path.is_dir() and not idx_files):
         return ImageDataset(*read_image_files(path, subset, transform, size))
 
-    if path.suffix == ".npy":
+    if idx_files:
+        images, found, names = read_idx_folder(path, subset, idx_files)
+    elif path.suffix == ".npy":
         images, found, names = read_npy(path, subset)
     elif path.suffix == ".npz":
         images, found, names = read_npz(path, subset)
+    elif is_idx(path):
+        if subset is not None:
+            raise ValueError(
+                f"subset={subset!r} was asked for, but {path} is one file: give its folder, or drop subset=."
+            )
+        images, found, names = read_idx_images(path)
     else:
-        known = ", ".join((".npy", ".npz", *TAR_SUFFIXES))
+        known = ", ".join((".npy", ".npz", "…idx3-ubyte", "…idx3-ubyte.gz", *TAR_SUFFIXES))
         raise ValueError(f"{path} has an unknown extension; expected {known}, or a folder of images.")
-    found = found if labels is None else read_labels(labels)
+    found = found if labels is None else _labels(labels)
     dataset = ImageDataset(images, found, () if found is None else names)
     if transform is not None:
         dataset = replace(dataset, images=np.stack([transform(image) for image in images]))
@@ -76,3 +90,9 @@ def load_images(
     if size is not None and (height, width) != (size, size):
         raise ValueError(f"{path} holds {height}×{width} images; expected {size}×{size}: pass resize={size}.")
     return dataset
+
+
+def _labels(source: str | Path | np.ndarray) -> np.ndarray:
+    if isinstance(source, str | Path) and is_idx(path := Path(source).expanduser()) and path.exists():
+        return read_idx_labels(path)
+    return read_labels(source)

@@ -229,6 +229,12 @@ class TestRefusals:
         (tmp_path / "x.npy").write_bytes(b"")
         self.refuse(ValueError, "not a readable array", tmp_path / "x.npy")
 
+    @pytest.mark.parametrize("header", ["{'descr': '|u1', 'fortran_order': F{ls", "{'shape': (4, 8, 8, 3), "])
+    def test_headers_that_break_off(self, tmp_path, header):
+        text = header.ljust(117).encode() + b"\n"
+        (tmp_path / "x.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(768))
+        self.refuse(ValueError, "not a readable array", tmp_path / "x.npy")
+
     def test_images_at_different_depths(self, tree):
         save_png(tree / "stray.png", COLOUR[0])
         self.refuse(ValueError, "different depths, such as stray.png and", tree)

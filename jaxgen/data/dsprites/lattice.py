@@ -1,0 +1,72 @@
+"""The lattice of dSprites: its six factors, and the numbering of the images they make."""
+
+import numpy as np
+from jaxtyping import Int, Int32
+
+SHAPES = ("square", "ellipse", "heart")
+
+
+def _frozen(values) -> np.ndarray:
+    values = np.asarray(values, np.float64)
+    values.flags.writeable = False
+    return values
+
+
+# Names and values in the order of the columns; the first and last orientations are one, up to round-off.
+DSPRITES_FACTORS = {
+    "colour": _frozen([1]),
+    "shape": _frozen([1, 2, 3]),
+    "scale": _frozen(np.linspace(0.5, 1.0, 6)),
+    "orientation": _frozen(np.linspace(0.0, 2 * np.pi, 40)),
+    "x": _frozen(np.linspace(0.0, 1.0, 32)),
+    "y": _frozen(np.linspace(0.0, 1.0, 32)),
+}
+SIZES = tuple(map(len, DSPRITES_FACTORS.values()))
+COUNT = int(np.prod(SIZES))  # 737,280
+
+
+def unravel(index):
+    """The class of each factor, from 0, of NumPy's or JAX's `index`, unchecked."""
+    classes = []
+    for size in reversed(SIZES):
+        classes.append(index % size)
+        index = index // size
+    return tuple(reversed(classes))
+
+
+def check_index(index: np.ndarray) -> None:
+    """Refuse what is no image's number.
+
+    Raises:
+        ValueError: an index outside [0, 737280).
+    """
+    if index.size and not 0 <= index.min() <= index.max() < COUNT:
+        raise ValueError(f"index spans [{index.min()}, {index.max()}]; dSprites has the images 0 to {COUNT - 1}.")
+
+
+def dsprites_factors(index: Int[np.ndarray, " n"]) -> Int32[np.ndarray, "n 6"]:
+    """Return the classes (n, 6) of images' colour, shape, scale, orientation, x and y, each from 0.
+
+    `index` counts the 737,280 images row by row, y fastest, as the published file does.
+
+    Raises:
+        ValueError: an index outside [0, 737280).
+    """
+    check_index(index)
+    return np.stack(unravel(index), axis=-1).astype(np.int32)
+
+
+def dsprites_index(factors: Int[np.ndarray, "n 6"]) -> Int32[np.ndarray, " n"]:
+    """Return the numbers (n,) of the images of these classes (n, 6): the inverse of `dsprites_factors`.
+
+    Raises:
+        ValueError: a class outside [0, 1), [0, 3), [0, 6), [0, 40), [0, 32) or [0, 32), or other than six columns.
+    """
+    if factors.ndim != 2 or factors.shape[1] != len(SIZES):
+        raise ValueError(f"factors have shape {factors.shape}; expected (n, 6): {', '.join(DSPRITES_FACTORS)}.")
+    for (name, values), classes in zip(DSPRITES_FACTORS.items(), factors.T, strict=True):
+        if classes.size and not 0 <= classes.min() <= classes.max() < len(values):
+            raise ValueError(
+                f"{name} spans [{classes.min()}, {classes.max()}]; its classes are 0 to {len(values) - 1}."
+            )
+    return np.ravel_multi_index(tuple(factors.astype(np.int64).T), SIZES).astype(np.int32)
