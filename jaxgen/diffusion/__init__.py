@@ -1,19 +1,12 @@
 """Gaussian diffusion: processes, denoisers, guidance, inverse problems, losses, bounds, times, flows, likelihoods."""
 
-from jaxgen.diffusion import decoder, guidance, importance, inverse, ncsn, times, weighting
+from jaxgen import decoder
+from jaxgen.diffusion import guidance, importance, inverse, ncsn, times, weighting
 from jaxgen.diffusion.betas import cosine_betas, linear_betas, zero_terminal_snr
 from jaxgen.diffusion.bound import Bound, bound_term, variational_bound
 from jaxgen.diffusion.denoiser import Denoiser, Network, denoiser, dynamic_threshold, edm_preconditioning
 from jaxgen.diffusion.dynamics import probability_flow, reverse_sde
-from jaxgen.diffusion.kernel import (
-    Gaussian,
-    gaussian_kl,
-    marginal,
-    perturb,
-    posterior,
-    sde_coefficients,
-    transition,
-)
+from jaxgen.diffusion.kernel import marginal, perturb, posterior, sde_coefficients, transition
 from jaxgen.diffusion.learned import FromGamma, Learned, learned, log_linear
 from jaxgen.diffusion.likelihood import (
     exact_divergence,
@@ -26,6 +19,7 @@ from jaxgen.diffusion.process import GaussianProcess
 from jaxgen.diffusion.reverse import reverse_kernel
 from jaxgen.diffusion.schedules import cosine, discrete, edm, rectified_flow, sub_vp, ve, vp
 from jaxgen.diffusion.vdm import VDMBound, gamma_conditioned, vdm_bound
+from jaxgen.gaussian import Gaussian, gaussian_kl
 
 __all__ = [
     "Bound",

@@ -8,13 +8,14 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from jaxgen.diffusion.decoder import Decoder, discretised
+from jaxgen.decoder import Decoder, discretised
 from jaxgen.diffusion.denoiser import Denoiser
-from jaxgen.diffusion.kernel import Gaussian, gaussian_kl, marginal, perturb, posterior
+from jaxgen.diffusion.kernel import marginal, perturb, posterior
 from jaxgen.diffusion.prediction import Prediction
 from jaxgen.diffusion.process import GaussianProcess, as_time, prior_spread
 from jaxgen.diffusion.reverse import Variance, check_variance, clean_kernel, reverse_kernel
 from jaxgen.diffusion.times import subset_grid
+from jaxgen.gaussian import Gaussian, gaussian_kl
 
 
 class Bound(NamedTuple):

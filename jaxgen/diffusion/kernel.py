@@ -1,4 +1,4 @@
-"""The Gaussian kernels of a process: q(x_t|x0), q(x_t|x_s), q(x_s|x_t,x0), its SDE, and the Gaussian KL."""
+"""The Gaussian kernels of a process: q(x_t|x0), q(x_t|x_s), q(x_s|x_t,x0), and its SDE."""
 
 from typing import NamedTuple
 
@@ -10,13 +10,7 @@ from jaxtyping import Array, Float
 
 from jaxgen.diffusion.broadcast import per_example, safe_divide
 from jaxgen.diffusion.process import GaussianProcess, checked_time, rate
-
-
-class Gaussian(NamedTuple):
-    """A diagonal Gaussian; `std` broadcasts against `mean`."""
-
-    mean: Array
-    std: Array
+from jaxgen.gaussian import Gaussian
 
 
 def ordered_times(s: ArrayLike, t: ArrayLike) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
@@ -123,14 +117,3 @@ def sde_coefficients(process: GaussianProcess, t: ArrayLike) -> SDE:
     _, drift = rate(process, process.log_alpha, t)
     variance, growth = rate(process, process.variance, t)
     return SDE(drift, growth - 2 * drift * variance)
-
-
-def gaussian_kl(p: Gaussian, q: Gaussian) -> Float[Array, " b"]:
-    """KL(p ‖ q) in nats of two diagonal Gaussians, summed over all but the first axis (Kingma & Welling 2014, §B).
-
-    A deterministic pair of equal means costs 0 only if both stds are positive: stds of 0 give NaN.
-    """
-    mean_p, std_p, mean_q, std_q = jnp.broadcast_arrays(p.mean, p.std, q.mean, q.std)
-    log_ratio = 2 * (jnp.log(std_p) - jnp.log(std_q))
-    kl = 0.5 * (jnp.expm1(log_ratio) - log_ratio + ((mean_p - mean_q) / std_q) ** 2)
-    return kl.reshape(kl.shape[0], -1).sum(-1)

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from jaxgen.decoder import Decoder
 from jaxgen.diffusion.bound import bound_term
-from jaxgen.diffusion.decoder import Decoder
 from jaxgen.diffusion.denoiser import Network, denoiser
 from jaxgen.diffusion.kernel import perturb
 from jaxgen.diffusion.prediction import Kind, Prediction, check_kind, eps_error_ratio, target

@@ -7,9 +7,10 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from jaxgen.diffusion.broadcast import per_example
-from jaxgen.diffusion.kernel import Gaussian, posterior_coefficients, transition
+from jaxgen.diffusion.kernel import posterior_coefficients, transition
 from jaxgen.diffusion.prediction import Prediction
 from jaxgen.diffusion.process import GaussianProcess
+from jaxgen.gaussian import Gaussian
 
 Variance = Literal["small", "large", "learned"]
 

@@ -9,14 +9,15 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
+from jaxgen.decoder import Decoder, discretised
 from jaxgen.diffusion.broadcast import per_example
-from jaxgen.diffusion.decoder import Decoder, discretised
 from jaxgen.diffusion.denoiser import Network
-from jaxgen.diffusion.kernel import Gaussian, gaussian_kl, log_snr_step, marginal, perturb
+from jaxgen.diffusion.kernel import log_snr_step, marginal, perturb
 from jaxgen.diffusion.learned import FromGamma, Learned
 from jaxgen.diffusion.prediction import Kind, target, to_x0_eps
 from jaxgen.diffusion.process import GaussianProcess, as_time, rate
 from jaxgen.diffusion.times import TimeSampler, stratified
+from jaxgen.gaussian import Gaussian, gaussian_kl
 
 Precondition = Callable[[GaussianProcess, Network], Network]
 

@@ -1,0 +1,83 @@
+"""Vector quantisation: the nearest code, the straight-through gradient, and the loss of a VQ-VAE."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from jaxgen.decoder import Decoder
+
+
+class Quantised(NamedTuple):
+    """Encodings z (B, *space, d), the codes that replace them, and what that costs."""
+
+    codes: Float[Array, "b *space d"]  # e, whose gradient goes to z
+    indices: Int[Array, "b *space"]
+    encodings: Float[Array, "b *space d"]
+    codebook_loss: Float[Array, " b"]  # mean over space and d of (e − sg[z])²
+    commitment_loss: Float[Array, " b"]  # the same number, of (sg[e] − z)²
+
+
+def nearest_code(z: Float[Array, "*batch d"], codes: Float[Array, "k d"]) -> Int[Array, "*batch"]:
+    """argmin_k ‖z − e_k‖², of equally near codes the first (van den Oord et al. 2017, eq. 1).
+
+    By ‖e‖² − 2 z·e about the mean code, in memory of K per vector; distances are told apart to rounding.
+    Raises ValueError for codes of another dimension.
+    """
+    if codes.ndim != 2 or codes.shape[1] != z.shape[-1]:
+        raise ValueError(
+            f"codes must have shape (K, {z.shape[-1]}) for encodings (…, {z.shape[-1]}), got {codes.shape}"
+        )
+    dtype = jnp.promote_types(jnp.promote_types(z.dtype, codes.dtype), jnp.float32)
+    z, codes = z.astype(dtype), codes.astype(dtype)
+    # far from the origin both terms would be large, and their difference rounded
+    centre = codes.mean(0)
+    codes, z = codes - centre, z - centre
+    products = jnp.matmul(z, codes.T, precision=jax.lax.Precision.HIGHEST)
+    return jnp.argmin((codes**2).sum(-1) - 2 * products, axis=-1)
+
+
+def quantise(z: Float[Array, "b *space d"], codes: Float[Array, "k d"]) -> Quantised:
+    """Replace every encoding by its nearest code, which hands its gradient on to z (van den Oord et al. 2017, §3.2).
+
+    sg[·] is `jax.lax.stop_gradient`. Raises as `nearest_code` does.
+    """
+    indices = nearest_code(jax.lax.stop_gradient(z), jax.lax.stop_gradient(codes))
+    chosen = codes[indices].astype(jnp.promote_types(z.dtype, codes.dtype))
+    frozen, held = jax.lax.stop_gradient(chosen), jax.lax.stop_gradient(z)
+
+    def mean_square(difference: Array) -> Float[Array, " b"]:
+        return (difference**2).reshape(len(z), -1).mean(-1)
+
+    # z − sg[z] is 0 exactly, so that the decoder sees the codes themselves
+    return Quantised(frozen + (z - held), indices, z, mean_square(chosen - held), mean_square(frozen - z))
+
+
+def vq_vae_loss(
+    encode: Callable[[Array], Array],
+    decode: Callable[[Array], Any],
+    codes: Float[Array, "k d"],
+    x: Float[Array, "b *event"],
+    *,
+    decoder: Decoder,
+    codebook_weight: float = 1.0,
+    commitment: float = 0.25,
+) -> tuple[Float[Array, " b"], dict[str, Float[Array, " b"]], Quantised]:
+    """−log p(x|e) + w ‖sg[z] − e‖² + β ‖z − sg[e]‖², the metrics, and what was quantised.
+
+    van den Oord et al. 2017, eq. 3. encode: x -> z (B, *space, d). decode: e -> what the decoder reads. codes: (K, d).
+    Both errors are means over space and d, as in the authors' code, where the first term is a mean square error too: a
+    decoder that sums nats over the event outweighs them by as much. codebook_weight: w, 0 where `codebook.update`
+    moves the codes. commitment: β.
+    With a uniform prior over codes the KL is the constant log K per encoding, and is left out.
+    Metrics: {"reconstruction", "commitment"}, the first and the last term without weight.
+    Raises ValueError for negative weights, and as `nearest_code` does.
+    """
+    if not (codebook_weight >= 0 and commitment >= 0):
+        raise ValueError(f"weights must not be negative, got {codebook_weight} and {commitment}")
+    found = quantise(encode(x), codes)
+    reconstruction = -decoder(x, decode(found.codes))
+    losses = reconstruction + codebook_weight * found.codebook_loss + commitment * found.commitment_loss
+    return losses, {"reconstruction": reconstruction, "commitment": found.commitment_loss}, found

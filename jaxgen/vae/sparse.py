@@ -1,0 +1,172 @@
+"""Sparse coding: ISTA, FISTA and learned ISTA, and how sparse a code is.
+
+A dictionary D (n, m) has its m atoms as columns: x (…, n) ≈ z Dᵀ with the code z (…, m).
+"""
+
+import math
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+
+# a recursion adds up what every step rounds, which in the products of an accelerator's default is much
+_matmul = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
+
+
+def soft_threshold(x: Float[Array, "..."], threshold: ArrayLike) -> Float[Array, "..."]:
+    """sign(x) max(|x| − θ, 0), the proximal map of θ|x|; θ ≥ 0."""
+    return jnp.sign(x) * jnp.maximum(jnp.abs(x) - threshold, 0)
+
+
+def lasso(
+    x: Float[Array, "*batch n"], dictionary: Float[Array, "n m"], z: Float[Array, "*batch m"], penalty: ArrayLike
+) -> Float[Array, "*batch"]:
+    """½‖x − Dz‖² + λ‖z‖₁, the objective of sparse coding; λ: the penalty, () or (m,)."""
+    return 0.5 * ((x - _matmul(z, dictionary.T)) ** 2).sum(-1) + (penalty * jnp.abs(z)).sum(-1)
+
+
+def lipschitz(dictionary: Float[Array, "n m"]) -> Float[Array, ""]:
+    """λ_max(DᵀD), the least c for which steps of 1/c are sure to descend; no gradient passes."""
+    dictionary = jax.lax.stop_gradient(dictionary)
+    rows, columns = dictionary.shape
+    gram = _matmul(dictionary, dictionary.T) if rows < columns else _matmul(dictionary.T, dictionary)
+    return jnp.linalg.eigvalsh(gram)[-1]
+
+
+def unit_atoms(dictionary: Float[Array, "n m"]) -> Float[Array, "n m"]:
+    """The dictionary with its atoms scaled to length 1: otherwise a learned one escapes the penalty by growing."""
+    square = (dictionary**2).sum(0)
+    return dictionary / jnp.sqrt(jnp.where(square == 0, 1, square))  # an atom of zeros stays, and has a gradient
+
+
+def ista(
+    x: Float[Array, "*batch n"],
+    dictionary: Float[Array, "n m"],
+    penalty: ArrayLike,
+    *,
+    steps: int,
+    c: ArrayLike | None = None,
+    start: Float[Array, "*batch m"] | None = None,
+) -> Float[Array, "*batch m"]:
+    """`steps` of z ← soft(z + Dᵀ(x − Dz)/c, λ/c) from 0 or `start`, each of which lowers `lasso`.
+
+    Daubechies et al. 2004. penalty: λ ≥ 0, () or (m,). c: at least `lipschitz(dictionary)`, which is the default and
+    costs an eigenvalue problem. Differentiable; with a learned D and c it is the tied learned ISTA of SC-VAE (Xiao et
+    al. 2023).
+    Raises ValueError for negative steps, a concrete negative penalty, a concrete c that is too small, and a dictionary
+    of another dimension.
+    """
+    shrink, z = _iteration(x, dictionary, penalty, steps, c, start)
+    return jax.lax.fori_loop(0, steps, lambda _, z: shrink(z), z)
+
+
+def fista(
+    x: Float[Array, "*batch n"],
+    dictionary: Float[Array, "n m"],
+    penalty: ArrayLike,
+    *,
+    steps: int,
+    c: ArrayLike | None = None,
+    start: Float[Array, "*batch m"] | None = None,
+) -> Float[Array, "*batch m"]:
+    """`ista` with momentum: an error of 1/steps² instead of 1/steps, without descent at every step.
+
+    Beck & Teboulle 2009, eq. 4.1–4.3. Arguments and errors as `ista`.
+    """
+    shrink, z = _iteration(x, dictionary, penalty, steps, c, start)
+
+    def step(_: Array, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        z, ahead, t = state
+        following, longer = shrink(ahead), (1 + jnp.sqrt(1 + 4 * t**2)) / 2
+        return following, following + (t - 1) / longer * (following - z), longer
+
+    return jax.lax.fori_loop(0, steps, step, (z, z, jnp.ones((), z.dtype)))[0]
+
+
+def _iteration(x, dictionary, penalty, steps, c, start):
+    """The map z -> soft(z S + x D/c, λ/c) with S = I − DᵀD/c, and where it begins."""
+    if dictionary.ndim != 2 or dictionary.shape[0] != x.shape[-1]:
+        raise ValueError(f"a dictionary for x (…, {x.shape[-1]}) has shape ({x.shape[-1]}, m), got {dictionary.shape}")
+    if steps < 0:
+        raise ValueError(f"steps must not be negative, got {steps}")
+    _check_penalty(penalty)
+    c = _checked_c(dictionary, c)
+    into, lateral, threshold = dictionary / c, _lateral(dictionary, c), penalty / c
+    drive = _matmul(x, into)
+    z = jnp.zeros_like(drive) if start is None else start.astype(drive.dtype)
+    return lambda z: soft_threshold(_matmul(z, lateral) + drive, threshold), z
+
+
+class Lista(NamedTuple):
+    """What learned ISTA learns: E (n, m), S (m, m), and log θ (m,), of which any threshold is positive."""
+
+    encoder: Float[Array, "n m"]
+    lateral: Float[Array, "m m"]
+    log_threshold: Float[Array, " m"]
+
+
+def init_lista(dictionary: Float[Array, "n m"], penalty: ArrayLike, c: ArrayLike | None = None) -> Lista:
+    """The parameters by which `lista` is `ista`: E = D/c, S = I − DᵀD/c, θ = λ/c (Gregor & LeCun 2010, §3.1).
+
+    Raises ValueError unless a concrete penalty is positive, and for a concrete c that is too small.
+    """
+    _check_penalty(penalty)
+    if not isinstance(penalty, jax.core.Tracer) and np.any(np.asarray(penalty) == 0):
+        raise ValueError("a learned threshold begins above 0: give a positive penalty")
+    c = _checked_c(dictionary, c)
+    log_threshold = jnp.broadcast_to(jnp.log(penalty / c), dictionary.shape[1:])
+    return Lista(dictionary / c, _lateral(dictionary, c), log_threshold.astype(dictionary.dtype))
+
+
+def lista(params: Lista, x: Float[Array, "*batch n"], *, steps: int) -> Float[Array, "*batch m"]:
+    """`steps` of z ← soft(z S + x E, θ) from 0 with learned parameters, shared by all steps.
+
+    Gregor & LeCun 2010, eq. 4. The first step is soft(x E, θ). Raises ValueError for negative steps.
+    """
+    if steps < 0:
+        raise ValueError(f"steps must not be negative, got {steps}")
+    drive, threshold = _matmul(x, params.encoder), jnp.exp(params.log_threshold)
+    step = lambda _, z: soft_threshold(_matmul(z, params.lateral) + drive, threshold)  # noqa: E731
+    return jax.lax.fori_loop(0, steps, step, jnp.zeros_like(drive))
+
+
+def zero_fraction(z: Float[Array, "*batch m"]) -> Float[Array, "*batch"]:
+    """The share of each code's entries that are exactly 0."""
+    return (z == 0).mean(-1)
+
+
+def hoyer(z: Float[Array, "*batch m"]) -> Float[Array, "*batch"]:
+    """(√m − ‖z‖₁/‖z‖₂)/(√m − 1): 0 if all |z_i| are equal, 1 if one alone is not 0 (Hoyer 2004, §3.1).
+
+    A code of zeros, for which it has no value, counts as 1. Raises ValueError for codes of fewer than two entries.
+    """
+    size = z.shape[-1]
+    if size < 2:
+        raise ValueError(f"the sparsity of a code needs at least two entries, got {size}")
+    largest = jnp.abs(z).max(-1, keepdims=True)
+    scaled = jnp.abs(z) / jnp.where(largest == 0, 1, largest)  # so that squares neither overflow nor vanish
+    ratio = scaled.sum(-1) / jnp.sqrt(jnp.where(largest[..., 0] == 0, 1, (scaled**2).sum(-1)))
+    return jnp.where(largest[..., 0] == 0, 1, (math.sqrt(size) - ratio) / (math.sqrt(size) - 1))
+
+
+def _lateral(dictionary: Array, c: ArrayLike) -> Float[Array, "m m"]:
+    return jnp.eye(dictionary.shape[1], dtype=dictionary.dtype) - _matmul(dictionary.T, dictionary) / c
+
+
+def _checked_c(dictionary: Array, c: ArrayLike | None) -> ArrayLike:
+    if c is None:
+        return lipschitz(dictionary)
+    if not any(isinstance(value, jax.core.Tracer) for value in (dictionary, c)):
+        least = np.linalg.norm(np.asarray(dictionary, np.float64), 2) ** 2
+        if not np.all(np.asarray(c) >= least * (1 - 1e-5)):
+            raise ValueError(f"steps of 1/c descend for c >= {least:.6g}, the largest eigenvalue of DᵀD; got {c}")
+    return c
+
+
+def _check_penalty(penalty: ArrayLike) -> None:
+    if not isinstance(penalty, jax.core.Tracer) and not np.all(np.asarray(penalty) >= 0):
+        raise ValueError(f"the penalty must not be negative, got {penalty}")

@@ -1,0 +1,294 @@
+"""Encoders and decoders: shapes, ranges, what they compute, and what they refuse."""
+
+import chex
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxgen.gaussian import Gaussian, gaussian_kl
+from jaxgen.nets import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder, SpatialDecoder, SpatialEncoder
+from jaxgen.nets.gaussian_head import scale_of
+from jaxgen.nets.up_conv import UpConv
+
+KEY = jax.random.key(0)
+ENCODERS = {
+    "conv": lambda **o: ConvEncoder(5, **o),
+    "mlp": lambda **o: MLPEncoder(5, (12, 9), **o),
+    "gated": lambda **o: MLPEncoder(5, (12, 9), "gated", **o),
+    "spatial": lambda **o: SpatialEncoder(5, width=8, **o),
+}
+DECODERS = {
+    "conv": lambda **o: ConvDecoder((16, 16, 2), **o),
+    "mlp": lambda **o: MLPDecoder((16, 16, 2), (12, 9), **o),
+    "gated": lambda **o: MLPDecoder((16, 16, 2), (12, 9), "gated", **o),
+    "spatial": lambda **o: SpatialDecoder(2, width=8, **o),
+}
+X, Z, GRID = (jax.random.normal(KEY, shape) for shape in ((4, 16, 16, 2), (4, 5), (4, 4, 4, 5)))
+
+
+def latent(name):
+    return GRID if name == "spatial" else Z
+
+
+def shapes(net, x):
+    out, _ = jax.eval_shape(net.init_with_output, KEY, x)
+    return out
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_encoders_return_float32_gaussians_or_grids(name, dtype):
+    for options in ({}, {"dtype": jnp.bfloat16}):
+        out = shapes(ENCODERS[name](**options), X.astype(dtype))
+        if name == "spatial":
+            assert (out.shape, out.dtype) == ((4, 4, 4, 5), jnp.float32)
+        else:
+            assert isinstance(out, Gaussian)
+            for leaf in out:
+                assert (leaf.shape, leaf.dtype) == ((4, 5), jnp.float32)
+
+
+@pytest.mark.parametrize("name", DECODERS)
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_decoders_return_float32_events_and_with_a_learned_scale_two(name, dtype):
+    z = latent(name).astype(dtype)
+    for options in ({}, {"dtype": jnp.bfloat16}):
+        out = shapes(DECODERS[name](**options), z)
+        assert (out.shape, out.dtype) == ((4, 16, 16, 2), jnp.float32)
+        pair = shapes(DECODERS[name](learned_scale=True, **options), z)
+        assert isinstance(pair, Gaussian)
+        assert {(leaf.shape, leaf.dtype) for leaf in pair} == {((4, 16, 16, 2), jnp.dtype("float32"))}
+
+
+@pytest.mark.parametrize("name", ["conv", "mlp"])
+def test_float64_is_kept(name):
+    with jax.enable_x64(True):
+        for leaf in shapes(ENCODERS[name](), X.astype(jnp.float64)):
+            assert leaf.dtype == jnp.float64
+
+
+@pytest.mark.parametrize(
+    ("size", "stages", "first"),
+    [((64, 64), 4, (4, 4, 64)), ((32, 32), 3, (4, 4, 64)), ((28, 28), 2, (7, 7, 32)), ((16, 16), 2, (4, 4, 32)),
+     ((8, 8), 1, (4, 4, 32)), ((16, 40), 2, (4, 10, 32)), ((128, 128), 4, (8, 8, 64))],
+)  # fmt: skip
+def test_the_convolutions_that_an_image_has_room_for(size, stages, first):
+    x = jnp.zeros((1, *size, 1))
+    params = jax.eval_shape(ConvEncoder().init, KEY, x)["params"]
+    assert sorted(name for name in params if name.startswith("conv")) == [f"conv_{i}" for i in range(stages)]
+    assert params["hidden"]["kernel"].shape == (np.prod(first), 256)
+    out, params = jax.eval_shape(ConvDecoder((*size, 3)).init_with_output, KEY, jnp.zeros((1, 10)))
+    assert out.shape == (1, *size, 3)
+    assert params["params"]["grid"]["kernel"].shape == (256, np.prod(first))
+
+
+def test_for_64_they_are_those_of_the_literature():
+    """Kernels of Locatello et al. 2019 for dSprites, table 1 of Higgins et al. 2017: 32k4, 32k4, 64k2, 64k2, 256."""
+    params = jax.eval_shape(ConvEncoder().init, KEY, jnp.zeros((1, 64, 64, 1)))["params"]
+    kernels = [params[f"conv_{i}"]["kernel"].shape for i in range(4)]
+    assert kernels == [(4, 4, 1, 32), (4, 4, 32, 32), (2, 2, 32, 64), (2, 2, 64, 64)]
+    assert (
+        params["posterior"]["mean"]["kernel"].shape == params["posterior"]["log_variance"]["kernel"].shape == (256, 10)
+    )
+    params = jax.eval_shape(ConvDecoder((64, 64, 1)).init, KEY, jnp.zeros((1, 10)))["params"]
+    assert params["hidden"]["kernel"].shape == (10, 256)
+    assert params["grid"]["kernel"].shape == (256, 1024)
+    # 4×4 kernels 64→64, 64→32, 32→32, 32→1
+    names = ["conv_3", "conv_2", "conv_1", "out"]
+    assert [params[name]["phases"]["kernel"].shape for name in names] == [
+        (2, 2, 64, 4 * 64), (2, 2, 64, 4 * 32), (2, 2, 32, 4 * 32), (2, 2, 32, 4 * 1)
+    ]  # fmt: skip
+    params = jax.eval_shape(MLPEncoder().init, KEY, jnp.zeros((1, 64, 64, 1)))["params"]["layers"]
+    assert [params[f"dense_{i}"]["kernel"].shape for i in range(2)] == [(4096, 1200), (1200, 1200)]
+    params = jax.eval_shape(MLPDecoder((64, 64, 1)).init, KEY, jnp.zeros((1, 10)))["params"]["layers"]
+    assert [params[f"dense_{i}"]["kernel"].shape for i in range(3)] == [(10, 1200), (1200, 1200), (1200, 1200)]
+
+
+def test_up_conv_is_flaxs_transposed_convolution(random_params):
+    x = jax.random.normal(KEY, (2, 5, 7, 3))
+    peer = nn.ConvTranspose(4, (4, 4), (2, 2))
+    params = random_params(peer, x)
+    kernel, bias = params["params"]["kernel"], params["params"]["bias"]
+    phases = np.zeros((2, 2, 3, 2, 2, 4), np.float32)
+    for r, s, a, b in np.ndindex(2, 2, 2, 2):
+        phases[r, s, :, a, b] = kernel[2 * r + a, 2 * s + b]
+    own = {"params": {"bias": bias, "phases": {"kernel": phases.reshape(2, 2, 3, 16)}}}
+    np.testing.assert_allclose(UpConv(4).apply(own, x), peer.apply(params, x), rtol=1e-5, atol=1e-5)
+    chex.assert_trees_all_equal_shapes(own, jax.eval_shape(UpConv(4).init, KEY, x))
+
+
+def test_up_conv_keeps_the_variance_of_its_input():
+    """Every output sees 2×2 inputs: a network of such layers neither fades nor explodes at its start."""
+    x = jax.random.normal(KEY, (2, 32, 32, 64))
+    y = UpConv(64).apply(UpConv(64).init(KEY, x), x)
+    np.testing.assert_allclose(y.std(), 1, rtol=0.05)
+
+
+def test_a_gated_layer_is_the_product_of_values_and_gates(random_params):
+    net = MLPEncoder(3, (4,), "gated")
+    x = jax.random.normal(KEY, (2, 5))
+    params = random_params(net, x)
+    layers, head = params["params"]["layers"], params["params"]["posterior"]
+    dense = lambda layer, x: x @ layer["kernel"] + layer["bias"]
+    hidden = dense(layers["dense_0"], x) / (1 + np.exp(-dense(layers["gate_0"], x)))
+    found = net.apply(params, x)
+    np.testing.assert_allclose(found.mean, dense(head["mean"], hidden), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found.std, np.exp(0.5 * dense(head["log_variance"], hidden)), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("layer", "function"), [("relu", lambda x: np.maximum(x, 0)), ("tanh", np.tanh)])
+def test_plain_layers(layer, function, random_params):
+    net = MLPDecoder((3, 2), (4,), layer)
+    params = random_params(net, Z)
+    dense = lambda layer, x: x @ layer["kernel"] + layer["bias"]
+    hidden = function(dense(params["params"]["layers"]["dense_0"], Z))
+    np.testing.assert_allclose(
+        net.apply(params, Z), dense(params["params"]["out"], hidden).reshape(4, 3, 2), rtol=1e-4, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("shift", [-1e4, -60.0, 60.0, 1e4])
+def test_a_std_stays_finite_and_finds_its_way_back(shift, random_params):
+    """At a log-variance far outside, the KL and its gradient are finite, and the gradient points home."""
+    net = MLPEncoder(2, (4,))
+    x = jax.random.normal(KEY, (3, 5))
+    params = random_params(net, x)
+
+    def kl(shift):
+        moved = jax.tree.map(lambda leaf: leaf, params)
+        moved["params"]["posterior"]["log_variance"]["bias"] += shift
+        return gaussian_kl(net.apply(moved, x), Gaussian(jnp.zeros(2), jnp.ones(2))).sum()
+
+    value, slope = jax.value_and_grad(kl)(shift)
+    assert np.isfinite(value)
+    assert np.isfinite(slope)
+    assert np.sign(slope) == np.sign(shift)
+
+
+def test_scales_between_the_ends_are_plain_exponentials():
+    logs = jnp.linspace(-6.9, 6.9, 21)
+    np.testing.assert_allclose(scale_of(logs, -7.0, 7.0), np.exp(logs), rtol=1e-6)
+    np.testing.assert_allclose(jax.vmap(jax.grad(lambda s: scale_of(s, -7.0, 7.0)))(logs), np.exp(logs), rtol=1e-6)
+    np.testing.assert_allclose(scale_of(jnp.array([-90.0, 90.0]), -7.0, 7.0), np.exp([-7.0, 7.0]), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_every_parameter_of_an_encoder_learns_and_examples_do_not_mix(name, random_params):
+    net = ENCODERS[name]()
+    params = random_params(net, X)
+    gradient = jax.jit(jax.grad(lambda p: sum(jnp.square(leaf - 2).sum() for leaf in jax.tree.leaves(net.apply(p, X)))))
+    for path, grad in jax.tree_util.tree_leaves_with_path(gradient(params)):
+        assert np.isfinite(grad).all(), path
+        assert np.abs(grad).max() > 0, path
+    apply = jax.jit(net.apply)
+    for whole, part in zip(jax.tree.leaves(apply(params, X)), jax.tree.leaves(apply(params, X[2:3])), strict=True):
+        np.testing.assert_allclose(part, whole[2:3], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("learned_scale", [False, True])
+@pytest.mark.parametrize("name", DECODERS)
+def test_every_parameter_of_a_decoder_learns_and_examples_do_not_mix(name, learned_scale, random_params):
+    net, z = DECODERS[name](learned_scale=learned_scale), latent(name)
+    params = random_params(net, z)
+    gradient = jax.jit(jax.grad(lambda p: sum(jnp.square(leaf - X).sum() for leaf in jax.tree.leaves(net.apply(p, z)))))
+    for path, grad in jax.tree_util.tree_leaves_with_path(gradient(params)):
+        assert np.isfinite(grad).all(), path
+        assert np.abs(grad).max() > 0, path
+    apply = jax.jit(net.apply)
+    for whole, part in zip(jax.tree.leaves(apply(params, z)), jax.tree.leaves(apply(params, z[2:3])), strict=True):
+        np.testing.assert_allclose(part, whole[2:3], rtol=1e-4, atol=1e-4)
+    if learned_scale:
+        assert np.all(np.asarray(apply(params, z).std) > 0)
+
+
+@pytest.mark.parametrize("stages", [1, 2, 3])
+def test_spatial_sizes(stages):
+    x = jnp.zeros((2, 16, 24, 3))
+    z = shapes(SpatialEncoder(6, stages, width=8), x)
+    assert z.shape == (2, 16 >> stages, 24 >> stages, 6)
+    assert shapes(SpatialDecoder(3, stages, width=8), jnp.zeros(z.shape)).shape == x.shape
+
+
+@pytest.mark.parametrize("pair", ["conv", "spatial"])
+def test_a_pair_learns_to_copy_what_it_can(pair):
+    """Blobs whose place is two numbers: the mean of an image is left behind by far."""
+
+    def batch(key):
+        place = 2 + 4 * jax.random.uniform(key, (32, 2, 1, 1))
+        rows, columns = jnp.mgrid[:8, :8]
+        return jnp.exp(-((rows - place[:, 0]) ** 2 + (columns - place[:, 1]) ** 2) / 2)[..., None]
+
+    if pair == "conv":
+        encoder, decoder = ConvEncoder(4, hidden=64), ConvDecoder((8, 8, 1), hidden=64)
+    else:
+        encoder, decoder = SpatialEncoder(4, 1, width=16), SpatialDecoder(1, 1, width=16)
+    x = batch(KEY)
+    z = encoder.init_with_output(KEY, x)
+    z, params = (z[0].mean if pair == "conv" else z[0]), {"encoder": z[1]}
+    params["decoder"] = decoder.init(KEY, z)
+    optimiser = optax.adam(3e-3)
+
+    def loss(params, x):
+        z = encoder.apply(params["encoder"], x)
+        return jnp.square(decoder.apply(params["decoder"], z.mean if pair == "conv" else z) - x).mean()
+
+    @jax.jit
+    def step(params, state, key):
+        updates, state = optimiser.update(jax.grad(loss)(params, batch(key)), state)
+        return optax.apply_updates(params, updates), state
+
+    state = optimiser.init(params)
+    for i in range(150):
+        params, state = step(params, state, jax.random.key(i))
+    x = batch(jax.random.key(1000))
+    assert loss(params, x) < 0.15 * jnp.square(x - x.mean(0)).mean()
+
+
+class VariantsTest(chex.TestCase):
+    @chex.variants(with_jit=True, without_jit=True, with_device=True, with_pmap=True)
+    def test_same_numbers(self):
+        for net, x in ((ENCODERS["gated"](), X), (DECODERS["mlp"](learned_scale=True), Z), (UpConv(3), X)):
+            params = net.init(KEY, x)
+            found = self.variant(lambda params, x, net=net: net.apply(params, x))(params, x)
+            chex.assert_trees_all_close(found, net.apply(params, x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("size", [(7, 7), (4, 4), (6, 6), (9, 16), (30, 4)])
+def test_sizes_that_cannot_be_halved_are_refused(size):
+    with pytest.raises(ValueError, match="even and at least 8"):
+        shapes(ConvEncoder(), jnp.zeros((1, *size, 1)))
+    with pytest.raises(ValueError, match="even and at least 8"):
+        shapes(ConvDecoder((*size, 1)), Z)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_refusals():
+    for net in (ConvEncoder(), SpatialEncoder()):
+        with pytest.raises(ValueError, match="batch of images"):
+            shapes(net, jnp.zeros((8, 8, 1)))
+        with pytest.raises(ValueError, match="floating-point images, got uint8"):
+            shapes(net, jnp.zeros((1, 8, 8, 1), jnp.uint8))
+    with pytest.raises(ValueError, match=r"expected floating-point x \(batch, \*event\), got int32"):
+        shapes(MLPEncoder(), jnp.zeros((2, 3), int))
+    with pytest.raises(ValueError, match=r"expected floating-point x \(batch, \*event\)"):
+        shapes(MLPEncoder(), jnp.zeros(3))
+    for net in (MLPDecoder((3,)), ConvDecoder((8, 8, 1))):
+        for z in (jnp.zeros(3), jnp.zeros((2, 3), int)):
+            with pytest.raises(ValueError, match="expected floating-point latents"):
+                shapes(net, z)
+    with pytest.raises(ValueError, match=r"event \(height, width, channels\), got \(64, 64\)"):
+        shapes(ConvDecoder((64, 64)), Z)
+    for net, x in ((MLPEncoder(layer="gelu"), X), (MLPDecoder((3,), layer="gelu"), Z)):
+        with pytest.raises(ValueError, match="unknown layer 'gelu': choose one of relu, tanh, gated"):
+            shapes(net, x)
+    for stages in (0, 3):
+        with pytest.raises(ValueError, match=f"{stages} stages halve both sides"):
+            shapes(SpatialEncoder(stages=stages), jnp.zeros((1, 12, 12, 1)))
+    with pytest.raises(ValueError, match="at least one stage"):
+        shapes(SpatialDecoder(stages=0), GRID)
+    with pytest.raises(ValueError, match="batch of images"):
+        shapes(SpatialDecoder(), Z)

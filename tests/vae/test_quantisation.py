@@ -1,0 +1,117 @@
+"""The nearest code by brute force, straight-through gradients, and the loss of a VQ-VAE."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxgen import decoder
+from jaxgen.gaussian import Gaussian
+from jaxgen.vae import nearest_code, quantise, vq_vae_loss
+
+KEYS = jax.random.split(jax.random.key(0), 4)
+Z, CODES = jax.random.normal(KEYS[0], (3, 4, 5, 6)), jax.random.normal(KEYS[1], (7, 6))
+
+
+def distances(z, codes):
+    """‖z − e‖² in float64, every pair."""
+    return ((np.float64(z)[..., None, :] - np.float64(codes)) ** 2).sum(-1)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1.0, 100.0, 1e4])
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e3])
+def test_the_chosen_code_is_nearest_wherever_codes_and_encodings_lie(offset, size):
+    """Also far from the origin, where ‖e‖² − 2z·e itself would have no digits left."""
+    rng = np.random.default_rng(0)
+    z, codes = (np.float32(offset + size * rng.standard_normal((n, 6))) for n in (500, 30))
+    exact = distances(z, codes)
+    chosen = np.take_along_axis(exact, np.asarray(nearest_code(jnp.asarray(z), jnp.asarray(codes)))[:, None], -1)[:, 0]
+    assert np.all(chosen <= exact.min(-1) + 1e-5 * size**2)
+
+
+def test_of_equal_codes_the_first_is_chosen():
+    codes = jnp.concatenate([CODES, CODES])
+    np.testing.assert_array_equal(nearest_code(Z, codes), nearest_code(Z, CODES))
+    np.testing.assert_array_equal(nearest_code(CODES, CODES), np.arange(7))
+    # exactly between two
+    line = jnp.array([[0.0], [2.0], [4.0]])
+    np.testing.assert_array_equal(nearest_code(jnp.array([[1.0], [3.0], [5.0]]), line), [0, 1, 2])
+
+
+def test_the_decoder_sees_the_codes_themselves():
+    found = quantise(Z, CODES)
+    assert found.indices.shape == Z.shape[:-1]
+    np.testing.assert_array_equal(found.codes, CODES[found.indices])
+    np.testing.assert_array_equal(found.encodings, Z)
+    exact = distances(Z, CODES).min(-1).mean((1, 2)) / 6
+    np.testing.assert_allclose(found.codebook_loss, exact, rtol=1e-5)
+    np.testing.assert_allclose(found.commitment_loss, exact, rtol=1e-5)
+
+
+def test_memory_has_no_tensor_of_every_pair_and_dimension():
+    z, codes = jnp.zeros((64, 8, 8, 32)), jnp.zeros((512, 32))
+    compiled = jax.jit(nearest_code).lower(z, codes).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes < 3 * 64 * 64 * 512 * 4
+
+
+def test_gradients_go_where_the_stops_let_them():
+    """Codebook loss to the codes alone, commitment to the encodings alone, the decoder's straight to the encodings."""
+    indices = np.asarray(nearest_code(Z, CODES))
+    difference = np.float64(CODES)[indices] - np.float64(Z)
+    size = Z[0].size
+    by_z, by_codes = jax.grad(lambda z, e: quantise(z, e).codebook_loss.sum(), (0, 1))(Z, CODES)
+    np.testing.assert_array_equal(by_z, np.zeros_like(Z))
+    expected = np.zeros(CODES.shape)
+    np.add.at(expected, indices.reshape(-1), 2 * difference.reshape(-1, 6) / size)
+    np.testing.assert_allclose(by_codes, expected, rtol=1e-4, atol=1e-6)
+
+    by_z, by_codes = jax.grad(lambda z, e: quantise(z, e).commitment_loss.sum(), (0, 1))(Z, CODES)
+    np.testing.assert_allclose(by_z, -2 * difference / size, rtol=1e-4, atol=1e-7)
+    np.testing.assert_array_equal(by_codes, np.zeros_like(CODES))
+
+    weight = jax.random.normal(KEYS[2], Z.shape)
+    by_z, by_codes = jax.grad(lambda z, e: (weight * jnp.sin(quantise(z, e).codes)).sum(), (0, 1))(Z, CODES)
+    np.testing.assert_allclose(by_z, weight * np.cos(CODES[indices]), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(by_codes, np.zeros_like(CODES))
+
+
+def vq(z, codes, x, **options):
+    """A linear model: encodings are given, the mean is a sum of codes."""
+    decode = lambda e: Gaussian(e.reshape(len(e), -1)[:, :4], jnp.asarray(0.5))
+    return vq_vae_loss(lambda x: z, decode, codes, x, decoder=decoder.density(), **options)
+
+
+def test_the_loss_is_its_three_terms():
+    x = jax.random.normal(KEYS[3], (3, 4))
+    error = distances(Z, CODES).min(-1).mean((1, 2)) / 6
+    mean = np.float64(CODES[nearest_code(Z, CODES)].reshape(3, -1)[:, :4])
+    reconstruction = (0.5 * ((x - mean) / 0.5) ** 2 + np.log(0.5) + 0.5 * np.log(2 * np.pi)).sum(-1)
+    for options, weight in (({}, 1.25), ({"commitment": 2.0}, 3.0), ({"codebook_weight": 0.0}, 0.25)):
+        losses, metrics, found = vq(Z, CODES, x, **options)
+        np.testing.assert_allclose(losses, reconstruction + weight * error, rtol=1e-5)
+        np.testing.assert_allclose(metrics["reconstruction"], reconstruction, rtol=1e-5)
+        np.testing.assert_allclose(metrics["commitment"], error, rtol=1e-5)
+        np.testing.assert_array_equal(found.indices, nearest_code(Z, CODES))
+
+
+def test_without_its_weight_the_codebook_learns_nothing():
+    x = jax.random.normal(KEYS[3], (3, 4))
+    gradient = lambda **options: jax.grad(lambda e: vq(Z, e, x, **options)[0].sum())(CODES)
+    assert np.abs(gradient()).max() > 0
+    np.testing.assert_array_equal(gradient(codebook_weight=0.0), np.zeros_like(CODES))
+
+
+def test_half_precision():
+    found = quantise(Z.astype(jnp.bfloat16), CODES)
+    assert found.codes.dtype == jnp.float32
+    np.testing.assert_array_equal(found.indices, nearest_code(Z.astype(jnp.bfloat16).astype(jnp.float32), CODES))
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_refusals():
+    for codes in (jnp.zeros((7, 5)), jnp.zeros(6)):
+        with pytest.raises(ValueError, match=r"codes must have shape \(K, 6\)"):
+            quantise(Z, codes)
+    for name in ("commitment", "codebook_weight"):
+        with pytest.raises(ValueError, match="weights must not be negative"):
+            vq(Z, CODES, jnp.zeros((3, 4)), **{name: -0.1})
