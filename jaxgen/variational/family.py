@@ -1,0 +1,176 @@
+"""Variational families: how q draws, and the density of a draw, as pure functions of its parameters."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key
+
+
+class Family(NamedTuple):
+    """q(z; params) of one latent variable z, any pytree of arrays; `jax.vmap` gives one to each of many data.
+
+    sample(key, params) -> z draws once, differentiably in params where q can be reparameterised; log_density(params, z)
+    -> () is in nats, summed over all of z. params are unconstrained, so that a gradient step cannot leave the family.
+    """
+
+    sample: Callable[[Array, Any], Any]
+    log_density: Callable[[Any, Any], Array]
+
+
+class MeanFieldParams(NamedTuple):
+    """Of `mean_field_gaussian`, both shaped as z."""
+
+    mean: Array
+    log_std: Array
+
+
+def mean_field_gaussian() -> Family:
+    """Independent Gaussians N(mean, e^{2 log_std}), with z = mean + e^{log_std} ε (Kingma & Welling 2014, §2.4).
+
+    Both functions raise ValueError for a mean and log_std of different shapes.
+    """
+
+    def sample(key: Key[Array, ""], params: MeanFieldParams) -> Float[Array, "*event"]:
+        mean, log_std = _same_shape(params)
+        return mean + jnp.exp(log_std) * jax.random.normal(key, mean.shape, mean.dtype)
+
+    def log_density(params: MeanFieldParams, z: Float[Array, "*event"]) -> Float[Array, ""]:
+        mean, log_std = _same_shape(params)
+        return jnp.sum(-0.5 * ((z - mean) * jnp.exp(-log_std)) ** 2 - log_std - 0.5 * math.log(2 * math.pi))
+
+    return Family(sample, log_density)
+
+
+class FullGaussianParams(NamedTuple):
+    """Of `full_gaussian`: the mean (d,), and (d, d) of which L has the strict lower triangle and e to the diagonal."""
+
+    mean: Array
+    factor: Array
+
+
+def full_gaussian() -> Family:
+    """A Gaussian N(mean, L Lᵀ) of z (d,), with z = mean + L ε (Titsias & Lázaro-Gredilla 2014, §3)."""
+
+    def sample(key: Key[Array, ""], params: FullGaussianParams) -> Float[Array, " d"]:
+        eps = jax.random.normal(key, params.mean.shape, params.mean.dtype)
+        return params.mean + jnp.matmul(_cholesky(params), eps, precision="highest")
+
+    def log_density(params: FullGaussianParams, z: Float[Array, " d"]) -> Float[Array, ""]:
+        white = jax.scipy.linalg.solve_triangular(_cholesky(params), z - params.mean, lower=True)
+        return jnp.sum(-0.5 * white**2 - jnp.diagonal(params.factor) - 0.5 * math.log(2 * math.pi))
+
+    return Family(sample, log_density)
+
+
+def full_gaussian_params(mean: Float[Array, " d"], covariance: Float[Array, "d d"]) -> FullGaussianParams:
+    """The parameters of N(mean, covariance); NaN where the covariance is not positive definite."""
+    factor = jnp.linalg.cholesky(covariance)
+    return FullGaussianParams(mean, jnp.tril(factor, -1) + jnp.diag(jnp.log(jnp.diagonal(factor))))
+
+
+def full_gaussian_covariance(params: FullGaussianParams) -> Float[Array, "d d"]:
+    """L Lᵀ of these parameters."""
+    factor = _cholesky(params)
+    return jnp.matmul(factor, factor.T, precision="highest")
+
+
+class GammaParams(NamedTuple):
+    """Of `gamma`, both shaped as z: density ∝ z^{e^{log_shape} − 1} e^{−z e^{log_rate}}."""
+
+    log_shape: Array
+    log_rate: Array
+
+
+def gamma() -> Family:
+    """Independent Gamma laws, whose draws JAX differentiates implicitly in the shape (Figurnov et al. 2018, §4).
+
+    The density is 0 for z ≤ 0. Shapes below about .1 make draws that underflow to 0.
+    """
+
+    def sample(key: Key[Array, ""], params: GammaParams) -> Float[Array, "*event"]:
+        shape, log_rate = jnp.broadcast_arrays(jnp.exp(params.log_shape), params.log_rate)
+        return jax.random.gamma(key, shape, shape.shape, shape.dtype) * jnp.exp(-log_rate)
+
+    def log_density(params: GammaParams, z: Float[Array, "*event"]) -> Float[Array, ""]:
+        shape, log_rate = jnp.broadcast_arrays(jnp.exp(params.log_shape), params.log_rate)
+        inside, log_z = _log_of_positive(z)
+        normaliser = shape * log_rate - jax.lax.lgamma(shape)
+        return jnp.where(inside, jnp.sum(normaliser + (shape - 1) * log_z - z * jnp.exp(log_rate)), -jnp.inf)
+
+    return Family(sample, log_density)
+
+
+def categorical() -> Family:
+    """Independent integers in 0…K−1 of probabilities softmax(params), params (*event, K), z (*event).
+
+    It cannot be reparameterised: its gradients are those of `score_function` and `vimco`.
+    """
+
+    def sample(key: Key[Array, ""], params: Float[Array, "*event k"]) -> Int[Array, "*event"]:
+        return jax.random.categorical(key, params)
+
+    def log_density(params: Float[Array, "*event k"], z: Int[Array, "*event"]) -> Float[Array, ""]:
+        return jnp.sum(jnp.take_along_axis(jax.nn.log_softmax(params), z[..., None], -1))
+
+    return Family(sample, log_density)
+
+
+def positive(family: Family) -> Family:
+    """z = e^u for u of another family, log q(z) = log q_u(log z) − Σ log z: log-normal if u is Gaussian.
+
+    The change of variables of Kucukelbir et al. 2017, eq. 7. The density is 0 where any part of z is not positive.
+    """
+
+    def sample(key: Key[Array, ""], params: Any) -> Any:
+        return jax.tree.map(jnp.exp, family.sample(key, params))
+
+    def log_density(params: Any, z: Any) -> Float[Array, ""]:
+        leaves, tree = jax.tree.flatten(z)
+        inside, logs = zip(*map(_log_of_positive, leaves), strict=True)
+        jacobian = sum(jnp.sum(log_z) for log_z in logs)
+        density = family.log_density(params, jax.tree.unflatten(tree, logs)) - jacobian
+        return jnp.where(jnp.all(jnp.stack(inside)), density, -jnp.inf)
+
+    return Family(sample, log_density)
+
+
+def product(families: Mapping[str, Family]) -> Family:
+    """Independent factors by name: params and z are dicts of the same names. A mean field of families.
+
+    Both functions raise ValueError for params of other names.
+    """
+
+    def checked(params: Mapping[str, Any]) -> Mapping[str, Any]:
+        if set(params) != set(families):
+            raise ValueError(f"params need the factors' names {sorted(families)}, got {sorted(params)}")
+        return params
+
+    def sample(key: Key[Array, ""], params: Mapping[str, Any]) -> dict[str, Any]:
+        params, keys = checked(params), jax.random.split(key, len(families))
+        return {name: families[name].sample(k, params[name]) for k, name in zip(keys, families, strict=True)}
+
+    def log_density(params: Mapping[str, Any], z: Mapping[str, Any]) -> Float[Array, ""]:
+        params = checked(params)
+        return sum(family.log_density(params[name], z[name]) for name, family in families.items())
+
+    return Family(sample, log_density)
+
+
+def _same_shape(params: MeanFieldParams) -> tuple[Array, Array]:
+    mean, log_std = map(jnp.asarray, params)
+    if mean.shape != log_std.shape:
+        raise ValueError(f"mean and log_std are both shaped as z, got {mean.shape} and {log_std.shape}")
+    return mean, log_std
+
+
+def _cholesky(params: FullGaussianParams) -> Float[Array, "d d"]:
+    return jnp.tril(params.factor, -1) + jnp.diag(jnp.exp(jnp.diagonal(params.factor)))
+
+
+def _log_of_positive(z: Float[Array, "*event"]) -> tuple[Array, Array]:
+    """Whether all of z is positive, and log z, where it is not of 1: a gradient must not meet log 0."""
+    above = z > 0
+    return jnp.all(above), jnp.log(jnp.where(above, z, 1))

@@ -1,0 +1,105 @@
+"""A Gaussian mixture with unknown means, known unit variances and equal weights: mean field q(μ) q(c).
+
+μ_k ~ N(0, prior_variance I), c_n uniform on 0…K−1, x_n | c_n ~ N(μ_{c_n}, I); data x (n, d). The model of Blei et al.
+2017, §2.3, in d dimensions. Permuting the components changes nothing, so the posterior has K! equal modes, of which a
+mean field takes one.
+"""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+
+
+class Factors(NamedTuple):
+    """q(μ_k) = N(means_k, variances_k I), means (K, d) and variances (K,), and q(c_n = k) = responsibilities (n, K)."""
+
+    means: Array
+    variances: Array
+    responsibilities: Array
+
+
+class Natural(NamedTuple):
+    """The natural parameters of all q(μ_k): precisions 1/s² (K,), and 1/s² times the means (K, d)."""
+
+    precisions: Array
+    weighted_means: Array
+
+
+def log_prior(prior_variance: ArrayLike, means: Float[Array, "k d"]) -> Float[Array, ""]:
+    """log p(μ) in nats."""
+    return jnp.sum(_log_normal(means, prior_variance))
+
+
+def log_likelihood(means: Float[Array, "k d"], x: Float[Array, " d"]) -> Float[Array, ""]:
+    """log p(x | μ) = log (1/K) Σ_k N(x; μ_k, I) of one datum: the assignment summed out."""
+    return jax.nn.logsumexp(_log_normal(x - means, 1.0).sum(-1)) - math.log(len(means))
+
+
+def elbo(prior_variance: ArrayLike, x: Float[Array, "n d"], q: Factors) -> Float[Array, ""]:
+    """E_q[log p(x, c, μ) − log q(c) − log q(μ)] in nats, closed form (Blei et al. 2017, eq. 21)."""
+    dims, components = x.shape[-1], len(q.means)
+    squares = jnp.sum((x[:, None] - q.means) ** 2, -1) + dims * q.variances
+    data = jnp.sum(q.responsibilities * -0.5 * (squares + dims * math.log(2 * math.pi)))
+    assignments = jnp.sum(jax.scipy.special.entr(q.responsibilities)) - len(x) * math.log(components)
+    ratio = q.variances / prior_variance
+    divergence = 0.5 * jnp.sum(jnp.sum(q.means**2, -1) / prior_variance + dims * (ratio - 1 - jnp.log(ratio)))
+    return data + assignments - divergence
+
+
+def update_assignments(x: Float[Array, "n d"], q: Factors) -> Factors:
+    """q(c_n = k) ∝ exp(m_kᵀ x_n − ½(‖m_k‖² + d s_k²)) (Blei et al. 2017, eq. 26)."""
+    return q._replace(responsibilities=_responsibilities(x, q.means, q.variances))
+
+
+def update_means(prior_variance: ArrayLike, x: Float[Array, "n d"], q: Factors) -> Factors:
+    """s_k² = 1/(1/prior_variance + Σ_n φ_nk) and m_k = s_k² Σ_n φ_nk x_n (Blei et al. 2017, eq. 34)."""
+    means, variances = _from_natural(_conjugate(prior_variance, x, q.responsibilities, 1.0))
+    return q._replace(means=means, variances=variances)
+
+
+def natural(q: Factors) -> Natural:
+    """The natural parameters of q's means."""
+    return Natural(1 / q.variances, q.means / q.variances[:, None])
+
+
+def from_natural(x: Float[Array, "n d"], parameters: Natural) -> Factors:
+    """The factors of these natural parameters, with the best assignments of the data x."""
+    means, variances = _from_natural(parameters)
+    return Factors(means, variances, _responsibilities(x, means, variances))
+
+
+def natural_target(
+    prior_variance: ArrayLike, batch: Float[Array, "b d"], total: ArrayLike, parameters: Natural
+) -> Natural:
+    """Where `update_assignments` and `update_means` would go if all `total` data were like the batch.
+
+    The λ̂ of `natural_ascent` (Hoffman et al. 2013, §2.4): with all data as the batch, one sweep of coordinate ascent.
+    """
+    means, variances = _from_natural(parameters)
+    return _conjugate(prior_variance, batch, _responsibilities(batch, means, variances), total / len(batch))
+
+
+def _responsibilities(
+    x: Float[Array, "n d"], means: Float[Array, "k d"], variances: Float[Array, " k"]
+) -> Float[Array, "n k"]:
+    # −½‖x − m‖² in place of mᵀx − ½‖m‖²: the same up to ‖x‖², and no digits are lost far from the origin
+    return jax.nn.softmax(-0.5 * (jnp.sum((x[:, None] - means) ** 2, -1) + x.shape[-1] * variances), -1)
+
+
+def _conjugate(
+    prior_variance: ArrayLike, x: Float[Array, "n d"], responsibilities: Float[Array, "n k"], scale: ArrayLike
+) -> Natural:
+    sums = jnp.einsum("nk,nd->kd", responsibilities, x, precision="highest")
+    return Natural(1 / prior_variance + scale * responsibilities.sum(0), scale * sums)
+
+
+def _from_natural(parameters: Natural) -> tuple[Float[Array, "k d"], Float[Array, " k"]]:
+    return parameters.weighted_means / parameters.precisions[:, None], 1 / parameters.precisions
+
+
+def _log_normal(x: ArrayLike, variance: ArrayLike) -> Array:
+    return -0.5 * (x**2 / variance + jnp.log(variance) + math.log(2 * math.pi))

@@ -1,0 +1,84 @@
+"""The linear-Gaussian latent variable model (probabilistic PCA), in which all of variational inference is closed form.
+
+z ~ N(0, I) of d dimensions, x | z ~ N(weight z + offset, std² I) of D; data x (B, D). Tipping & Bishop 1999.
+"""
+
+import math
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+
+
+class LinearGaussian(NamedTuple):
+    """weight (D, d), offset (D,), and the standard deviation () of x about weight z + offset."""
+
+    weight: ArrayLike
+    offset: ArrayLike
+    std: ArrayLike
+
+
+class Posterior(NamedTuple):
+    """N(mean, covariance) for every datum: means (B, d), and one covariance (d, d), which does not depend on x."""
+
+    mean: Array
+    covariance: Array
+
+
+def log_joint(model: LinearGaussian, x: Float[Array, " D"], z: Float[Array, " d"]) -> Float[Array, ""]:
+    """log p(x, z) in nats of one datum."""
+    off = (x - model.offset - _times(model.weight, z)) / model.std
+    constant = x.size * jnp.log(model.std) + 0.5 * (x.size + z.size) * math.log(2 * math.pi)
+    return -0.5 * (jnp.sum(off**2) + jnp.sum(z**2)) - constant
+
+
+def precision(model: LinearGaussian) -> Float[Array, "d d"]:
+    """Λ = I + weightᵀ weight/std², of the posterior."""
+    gram = jnp.matmul(model.weight.T, model.weight, precision="highest")
+    return jnp.eye(len(gram), dtype=gram.dtype) + gram / model.std**2
+
+
+def posterior(model: LinearGaussian, x: Float[Array, "b D"]) -> Posterior:
+    """p(z | x) = N(Λ⁻¹ weightᵀ (x − offset)/std², Λ⁻¹) (Tipping & Bishop 1999, eq. 7)."""
+    covariance = jnp.linalg.inv(precision(model))
+    return Posterior(_times(x - model.offset, _encoder(model).T), covariance)
+
+
+def mean_field(model: LinearGaussian, x: Float[Array, "b D"]) -> Posterior:
+    """The best q with independent parts: the posterior's mean, and variances 1/Λ_ii, none above the posterior's.
+
+    Bishop 2006, eq. 10.12–15. Its ELBO is below log p(x) by ½(Σ log Λ_ii − log det Λ).
+    """
+    return Posterior(posterior(model, x).mean, jnp.diag(1 / jnp.diagonal(precision(model))))
+
+
+def log_evidence(model: LinearGaussian, x: Float[Array, "b D"]) -> Float[Array, " b"]:
+    """log p(x) = log N(x; offset, weight weightᵀ + std² I) in nats, by matrices of d × d only."""
+    mean, dims = posterior(model, x).mean, x.shape[-1]
+    off = x - model.offset - _times(mean, model.weight.T)
+    # Woodbury's formula as a sum of squares, which a small std cannot cancel
+    squares = jnp.sum(off**2, -1) / model.std**2 + jnp.sum(mean**2, -1)
+    log_det = 2 * dims * jnp.log(model.std) + jnp.linalg.slogdet(precision(model))[1]
+    return -0.5 * (squares + log_det + dims * math.log(2 * math.pi))
+
+
+def elbo(
+    model: LinearGaussian, x: Float[Array, "b D"], mean: Float[Array, "b d"], covariance: Float[Array, "*b d d"]
+) -> Float[Array, " b"]:
+    """E_q[log p(x, z) − log q(z)] in nats of q = N(mean, covariance), closed form; the covariance may be shared."""
+    dims, latents = x.shape[-1], mean.shape[-1]
+    off = x - model.offset - _times(mean, model.weight.T)
+    spread = jnp.trace(jnp.matmul(precision(model), covariance, precision="highest"), axis1=-2, axis2=-1)
+    squares = jnp.sum(off**2, -1) / model.std**2 + jnp.sum(mean**2, -1) + spread
+    log_det = jnp.linalg.slogdet(covariance)[1]
+    return 0.5 * (log_det + latents - squares) - dims * (jnp.log(model.std) + 0.5 * math.log(2 * math.pi))
+
+
+def _encoder(model: LinearGaussian) -> Float[Array, "d D"]:
+    """Λ⁻¹ weightᵀ/std²: from x − offset to the posterior's mean."""
+    return jnp.linalg.solve(precision(model), model.weight.T) / model.std**2
+
+
+def _times(a: ArrayLike, b: ArrayLike) -> Array:
+    return jnp.matmul(a, b, precision="highest")  # at the default precision accelerators round the factors

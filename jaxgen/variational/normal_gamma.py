@@ -1,0 +1,108 @@
+"""Unknown mean and precision of Gaussian data: the exact posterior, and the mean field q(μ) q(τ).
+
+x_n ~ N(μ, 1/τ), μ | τ ~ N(mean, 1/(strength τ)), τ ~ Gamma(shape, rate); data x (n,).
+"""
+
+import math
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax.scipy.special import digamma, gammaln
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+
+
+class NormalGamma(NamedTuple):
+    """p(μ, τ) = N(μ; mean, 1/(strength τ)) Gamma(τ; shape, rate), of numbers (); prior and exact posterior alike."""
+
+    mean: ArrayLike
+    strength: ArrayLike
+    shape: ArrayLike
+    rate: ArrayLike
+
+
+class Factors(NamedTuple):
+    """q(μ) = N(mean, 1/precision) and q(τ) = Gamma(shape, rate), all ()."""
+
+    mean: ArrayLike
+    precision: ArrayLike
+    shape: ArrayLike
+    rate: ArrayLike
+
+
+def log_density(law: NormalGamma, mu: ArrayLike, tau: ArrayLike) -> Float[Array, "..."]:
+    """log p(μ, τ) in nats, for τ > 0."""
+    return _log_normal(mu, law.mean, law.strength * tau) + _log_gamma(tau, law.shape, law.rate)
+
+
+def log_likelihood(x: ArrayLike, mu: ArrayLike, tau: ArrayLike) -> Float[Array, "..."]:
+    """log N(x; μ, 1/τ) in nats, of one datum or of as many as broadcast."""
+    return _log_normal(x, mu, tau)
+
+
+def posterior(prior: NormalGamma, x: Float[Array, " n"]) -> NormalGamma:
+    """p(μ, τ | x), of the prior's kind (Murphy 2007, eq. 86–89)."""
+    n, mean, scatter = _statistics(x)
+    strength = prior.strength + n
+    return NormalGamma(
+        (prior.strength * prior.mean + n * mean) / strength,
+        strength,
+        prior.shape + n / 2,
+        prior.rate + 0.5 * (scatter + prior.strength * n * (mean - prior.mean) ** 2 / strength),
+    )
+
+
+def log_evidence(prior: NormalGamma, x: Float[Array, " n"]) -> Float[Array, ""]:
+    """log p(x) in nats, closed form (Murphy 2007, eq. 95)."""
+    then = posterior(prior, x)
+    return (
+        gammaln(then.shape) - gammaln(prior.shape) + prior.shape * jnp.log(prior.rate) - then.shape * jnp.log(then.rate)
+        + 0.5 * (jnp.log(prior.strength) - jnp.log(then.strength)) - x.size / 2 * math.log(2 * math.pi)
+    )  # fmt: skip
+
+
+def elbo(prior: NormalGamma, x: Float[Array, " n"], q: Factors) -> Float[Array, ""]:
+    """E_q[log p(x, μ, τ) − log q(μ) − log q(τ)] in nats, closed form."""
+    n, _, _ = _statistics(x)
+    tau, log_tau = q.shape / q.rate, digamma(q.shape) - jnp.log(q.rate)
+    gaussians = (n + 1) * (log_tau - math.log(2 * math.pi)) + jnp.log(prior.strength) - tau * _squares(prior, x, q)
+    gammas = prior.shape * jnp.log(prior.rate) - gammaln(prior.shape) + (prior.shape - 1) * log_tau - prior.rate * tau
+    entropy_mu = 0.5 * (1 + math.log(2 * math.pi) - jnp.log(q.precision))
+    entropy_tau = q.shape - jnp.log(q.rate) + gammaln(q.shape) + (1 - q.shape) * digamma(q.shape)
+    return 0.5 * gaussians + gammas + entropy_mu + entropy_tau
+
+
+def update_mean(prior: NormalGamma, x: Float[Array, " n"], q: Factors) -> Factors:
+    """q(μ) ∝ exp E_{q(τ)} log p(x, μ, τ): N((λ₀μ₀ + n x̄)/(λ₀ + n), 1/((λ₀ + n) E τ)) (Bishop 2006, eq. 10.26–27)."""
+    then = posterior(prior, x)
+    return q._replace(mean=then.mean, precision=then.strength * q.shape / q.rate)
+
+
+def update_precision(prior: NormalGamma, x: Float[Array, " n"], q: Factors) -> Factors:
+    """q(τ) ∝ exp E_{q(μ)} log p(x, μ, τ): Gamma(a₀ + (n + 1)/2, b₀ + ½ E[Σ(x − μ)² + λ₀(μ − μ₀)²]).
+
+    Bishop 2006, eq. 10.29–30; of the n + 1 halves in the shape one is that of μ's prior, whose precision is λ₀ τ.
+    """
+    n, _, _ = _statistics(x)
+    return q._replace(shape=prior.shape + (n + 1) / 2, rate=prior.rate + 0.5 * _squares(prior, x, q))
+
+
+def _squares(prior: NormalGamma, x: Float[Array, " n"], q: Factors) -> Float[Array, ""]:
+    """E_{q(μ)}[Σ(x − μ)² + λ₀(μ − μ₀)²]."""
+    n, mean, scatter = _statistics(x)
+    off = n * (mean - q.mean) ** 2 + prior.strength * (q.mean - prior.mean) ** 2
+    return scatter + off + (n + prior.strength) / q.precision
+
+
+def _statistics(x: Float[Array, " n"]) -> tuple[Array, Array, Array]:
+    """n, x̄ and Σ(x − x̄)², all of x's type."""
+    mean = x.mean()
+    return jnp.asarray(x.size, x.dtype), mean, jnp.sum((x - mean) ** 2)
+
+
+def _log_normal(x: ArrayLike, mean: ArrayLike, precision: ArrayLike) -> Array:
+    return 0.5 * (jnp.log(precision) - math.log(2 * math.pi) - precision * (x - mean) ** 2)
+
+
+def _log_gamma(tau: ArrayLike, shape: ArrayLike, rate: ArrayLike) -> Array:
+    return shape * jnp.log(rate) - gammaln(shape) + (shape - 1) * jnp.log(tau) - rate * tau

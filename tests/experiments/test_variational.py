@@ -1,0 +1,358 @@
+"""The variational experiment: a whole small run, its helpers against mathematics, its sentences, its refusals."""
+
+import itertools
+import json
+import re
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+from shown import Shown
+
+from experiments import variational as experiment
+from experiments import variational_ascent as ascent
+from experiments import variational_encoders as encoders
+from experiments import variational_gradients as gradients
+from experiments import variational_mixture as mixture
+from experiments import variational_posteriors as posteriors
+from experiments import variational_toy as toy
+from jaxgen.metrics import Estimate
+from jaxgen.variational import gaussian_mixture, linear_gaussian
+
+SMOKE = experiment.PRESETS["smoke"]
+
+
+@pytest.fixture(autouse=True)
+def x64():
+    """As in the experiment."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A whole smoke run."""
+    root = tmp_path_factory.mktemp("runs")
+    with jax.enable_x64(False):  # the experiment sees to that itself
+        experiment.main(replace(SMOKE, runs=root))
+    (directory,) = (root / "variational").iterdir()
+    return directory
+
+
+def test_a_run_leaves_its_report(finished):
+    page = (finished / "report.html").read_text()
+    assert not re.search(r'(src|href)="(?!data:|#)', page)
+    # two passes and six steps: the report must not say that they suffice
+    for words in ("has not come within", "does not close the gap", "beyond chance away"):
+        assert words in page, words
+    for words in ("never lowered the ELBO", "is narrower in every variable", "No gap is negative", "python -m"):
+        assert words in page, words
+    assert {file.name for file in (finished / "figures").iterdir()} == {
+        "bounds.png", "posteriors.png", "minibatches.png", "draws.png", "theta.png", "toy.png", "amortisation.png",
+    }  # fmt: skip
+    metrics = json.loads((finished / "metrics.json").read_text())
+    assert [row["model"] for row in metrics["bounds"]] == ["Normal–Gamma", "mixture"]
+    assert all(row["gap of coordinate ascent"] > 0 for row in metrics["bounds"])
+    assert len(metrics["gradients"]) == 7
+    assert all(abs(row["mean over all batches / ELBO − 1"]) < 1e-12 for row in metrics["minibatches"]["rows"])
+
+
+# -- helpers against mathematics ---------------------------------------------------------------------------------------
+
+
+def test_the_mixtures_evidence_is_the_sum_over_all_assignments():
+    x = mixture.mixture_rows(np.random.default_rng(0), 7, 2.5)
+    terms = []
+    for c in itertools.product(range(2), repeat=7):
+        total = -7 * np.log(2)
+        for k in range(2):
+            rows = np.asarray(x)[np.array(c) == k, 0]
+            if len(rows):
+                law = stats.multivariate_normal(np.zeros(len(rows)), np.eye(len(rows)) + mixture.PRIOR_VARIANCE)
+                total += law.logpdf(rows)
+        terms.append(total)
+    np.testing.assert_allclose(mixture.mixture_log_evidence(x), np.logaddexp.reduce(terms), rtol=1e-10)
+
+
+def test_the_mixtures_evidence_is_exact_for_narrow_posteriors():
+    """With the most data allowed, and components eight deviations apart: the mean field lacks log 2 and no more."""
+    x = mixture.mixture_rows(np.random.default_rng(0), 200, 8.0)
+    q = gaussian_mixture.from_natural(x, gaussian_mixture.Natural(jnp.ones(2), jnp.array([[-4.0], [4.0]])))
+    for _ in range(50):
+        q = gaussian_mixture.update_assignments(x, gaussian_mixture.update_means(mixture.PRIOR_VARIANCE, x, q))
+    elbo = float(gaussian_mixture.elbo(mixture.PRIOR_VARIANCE, x, q))
+    assert 0 < mixture.mixture_log_evidence(x) - elbo - np.log(2) < 0.01
+
+
+def test_moments_of_a_correlated_gaussian():
+    covariance = np.array([[2.0, -0.9], [-0.9, 0.7]])
+    law = stats.multivariate_normal([1.0, -2.0], covariance)
+    found = posteriors.moments(law.logpdf, np.array([-12.0, -10.0]), np.array([14.0, 6.0]))
+    np.testing.assert_allclose(found.mean, [1, -2], atol=1e-9)
+    np.testing.assert_allclose(found.std, np.sqrt(np.diag(covariance)), rtol=1e-8)
+    np.testing.assert_allclose(found.correlation, -0.9 / np.sqrt(1.4), rtol=1e-8)
+
+
+@pytest.fixture(scope="module")
+def compared():
+    """Coordinate ascent on both models, and the table of widths."""
+    with jax.enable_x64(True):
+        config = replace(experiment.Config(), starts=4, sweeps=100, passes=2, seeds=2)
+        shown = Shown()
+        problems = ascent.problems(config)
+        optima = ascent.bounds(shown, config, problems)
+        posteriors.posteriors(shown, problems, optima)
+        return shown, problems, optima
+
+
+def test_exact_and_mean_field_widths(compared):
+    """The Normal–Gamma's are those of a Student's μ and a Gamma's τ; two Gaussians lose √(1 − ρ²)."""
+    shown, problems, optima = compared
+    rows = {(row["model"], row["variable"]): row for row in shown.metrics["posteriors"]}
+    law, q = ascent.normal_gamma.posterior(ascent.PRIOR, problems[ascent.NORMAL_GAMMA].x), optima[ascent.NORMAL_GAMMA]
+    student = stats.t(2 * law.shape, law.mean, np.sqrt(law.rate / law.shape / law.strength))
+    for variable, exact, ours in (
+        ("μ", student, stats.norm(q.mean, q.precision**-0.5)),
+        ("τ", stats.gamma(law.shape, scale=1 / law.rate), stats.gamma(q.shape, scale=1 / q.rate)),
+    ):
+        row = rows[ascent.NORMAL_GAMMA, variable]
+        np.testing.assert_allclose(row["exact std"], exact.std(), rtol=1e-4)
+        np.testing.assert_allclose(row["mean field's std"], ours.std(), rtol=1e-4)
+    for variable in ("z₁", "z₂"):
+        row = rows[posteriors.LINEAR_GAUSSIAN, variable]
+        np.testing.assert_allclose(row["ratio"], np.sqrt(1 - row["exact correlation"] ** 2), rtol=1e-5)
+    # two modes that mirror each other: both means have one law, and half of it is the mode of q
+    first, second = (rows[ascent.MIXTURE, variable] for variable in ("μ₁", "μ₂"))
+    np.testing.assert_allclose(first["exact std"], second["exact std"], rtol=1e-6)
+    assert all(rows[posteriors.OWN_MODE, variable]["exact std"] < first["exact std"] for variable in ("μ₁", "μ₂"))
+    assert all(row["ratio"] < 1 for row in rows.values())
+    assert "is narrower in every variable" in shown.findings[-1]
+
+
+def test_c2_2_coordinate_ascent_in_the_experiment(compared):
+    shown, _, _ = compared
+    assert "never lowered the ELBO beyond rounding in 1,600 updates" in shown.findings[0]
+    rows = {row["model"]: row for row in shown.metrics["bounds"]}
+    assert 0 < rows["Normal–Gamma"]["gap of coordinate ascent"] < 0.1
+    assert rows["mixture"]["gap of coordinate ascent"] > np.log(2)
+
+
+def test_the_exact_gradient_and_its_draws():
+    """−Λ(m − m*) in the means and 1 − Λ_ii s_i² in the log-stds, and 0 at the optimum; the estimators' mean is it."""
+    weight, std = posteriors.LINEAR.weight, posteriors.LINEAR.std
+    precision = np.eye(2) + weight.T @ weight / std**2
+    best = np.linalg.solve(precision, weight.T @ posteriors.SEEN[0]) / std**2
+    states = gradients.states()
+    np.testing.assert_allclose(
+        gradients.exact_gradient(states["prior"]), [*(precision @ best), *(1 - np.diag(precision))], rtol=1e-10
+    )
+    np.testing.assert_allclose(gradients.exact_gradient(states["optimum"]), 0, atol=1e-12)
+    found = gradients.drawn([*gradients.OF_ELBO], states["prior"], 4, 3000, 0)
+    for name, draws in found.items():
+        assert draws.shape == (3000, 4)
+        assert gradients.in_errors(draws - gradients.exact_gradient(states["prior"])) < 4.5, name
+
+
+def test_total_variance_and_largest_bias():
+    draws = np.random.default_rng(0).normal([1.0, 0.0], [1.0, 2.0], (20_000, 2))
+    found = gradients.total_variance(draws)
+    assert abs(found.mean - 5) < 4 * found.error
+    np.testing.assert_allclose(found.error, np.sqrt((2 + 2 * 16) / 20_000), rtol=0.05)
+    assert 100 < gradients.in_errors(draws) < 180  # √20,000 = 141
+    assert gradients.in_errors(gradients.off_by(np.full((5, 2), 3.0), np.full(2, 3.0 + 1e-12))) == 0
+
+
+def test_a_biased_estimator_is_named(monkeypatch):
+    """What comes out of the table when one gradient is off by a tenth of its noise, and when none is."""
+    config, exact = replace(SMOKE, gradients=4000), {
+        place: gradients.exact_gradient(q) for place, q in gradients.states().items()
+    }  # fmt: skip
+    noise = np.random.default_rng(0).normal(size=(2, 7, 4000, 4))
+    shift = {}
+
+    def drawn(names, q, samples, n, seed):
+        place = seed - config.seed - 20
+        truth = list(exact.values())[place]
+        return {name: truth + noise[place, i] + shift.get(name, 0) for i, name in enumerate(names)}
+
+    monkeypatch.setattr(gradients, "drawn", drawn)
+    shown = Shown()
+    gradients.table(shown, config)
+    assert "No estimator's mean gradient is off" in shown.findings[0]
+    shift[gradients.LEAVE_ONE_OUT] = 0.1
+    gradients.table(shown, config)
+    assert shown.findings[3].endswith(f"together: {gradients.LEAVE_ONE_OUT}.")
+    rows = {row["estimator"]: row for row in shown.metrics["gradients"]}
+    assert rows[gradients.DOUBLY]["largest bias / its error"] is None
+    assert rows[gradients.LEAVE_ONE_OUT]["largest bias / its error"] > 5
+    np.testing.assert_allclose(rows[gradients.SCORE]["variance, q the prior"].mean, 4, rtol=0.1)
+
+
+def test_batches_estimate_the_elbo_without_bias():
+    """C2.3 for natural parameters: the mean over the batches is the ELBO; and the KL part is in every one of them."""
+    x = mixture.mixture_rows(np.random.default_rng(1), 60, 2.5)
+    natural = gaussian_mixture.Natural(jnp.array([2.0, 3.0]), jnp.array([[-1.0], [4.0]]))
+    for size in (1, 10, 60):
+        found = mixture.batch_bounds(x, natural, size)
+        assert found.shape == (60 // size,)
+        np.testing.assert_allclose(found.mean(), mixture.natural_elbo(x, natural), rtol=1e-12)
+    means, variances = np.array([-0.5, 4 / 3]), np.array([1 / 2, 1 / 3])
+    kl = 0.5 * np.sum((means**2 + variances) / 4 - 1 - np.log(variances / 4))
+    np.testing.assert_allclose(mixture.natural_elbo(x[:0], natural), -kl, rtol=1e-12)
+
+
+def test_encoders_least_gap_is_reached_and_not_beaten():
+    drawn = encoders.Encoders.draw(np.random.default_rng(0), 200, 5, 3)
+    off = np.asarray(drawn.x) - drawn.model.offset
+    precision = np.asarray(linear_gaussian.precision(drawn.model))
+    best = np.linalg.lstsq(off, np.asarray(linear_gaussian.posterior(drawn.model, drawn.x).mean), rcond=None)[0]
+    log_std = -0.5 * np.log(np.diag(precision))
+    root = np.linalg.cholesky(precision)
+    for rank in (1, 2, 3):
+        # reduced-rank regression of the optimal means, in the metric Λ: project the fitted values
+        _, _, right = np.linalg.svd(off @ best @ root, full_matrices=False)
+        kept = right[:rank].T @ right[:rank]
+        params = {"in": best @ root @ kept, "out": np.linalg.inv(root), "log_std": log_std}
+        gaps = drawn.gaps(jax.tree.map(jnp.asarray, params))
+        np.testing.assert_allclose(gaps.amortisation.mean(), drawn.least(rank), atol=1e-9)
+    trained, along = drawn.train(jax.random.key(0), 2, 800)
+    assert drawn.least(2) - 1e-9 < drawn.gaps(trained).amortisation.mean() < drawn.least(2) + 0.05
+    assert along.shape == (800,)
+    assert np.all(np.asarray(along) > drawn.least(2) - 1e-9)
+
+
+def test_c4_6_toy_ascents_end_in_the_posterior():
+    """By STL from every x; follow is before the step, so the first is the start."""
+    found = toy.run(gradients.STICKING, (0.5, 3.0), jax.random.split(jax.random.key(0), 2), 1000)
+    assert found.log_rate.shape == (2, 2, 1000)
+    np.testing.assert_array_equal(found.log_shape[..., 0], 0)
+    np.testing.assert_allclose(np.exp(found.log_shape[..., -1]), 2, rtol=1e-4)
+    np.testing.assert_allclose(np.exp(found.log_rate[..., -1]), [[1.5, 1.5], [4.0, 4.0]], rtol=1e-4)
+
+
+def test_c4_6_the_least_divergence_is_at_x_plus_1():
+    shown = Shown()
+    toy.divergence(shown, replace(SMOKE, observed=(0.5, 3.0)))
+    for x, found in shown.metrics["theta"].items():
+        np.testing.assert_allclose(found["best"], float(x) + 1, rtol=1e-9)
+        assert abs(found["kl"]) < 1e-12
+
+
+# -- sentences -----------------------------------------------------------------------------------------------------
+
+
+def test_whether_an_update_lowered_the_elbo():
+    rising = np.array([0.3, 1e-3, -1e-14])
+    assert "never lowered the ELBO beyond rounding in 6 updates" in ascent.never_lowers({"a": rising, "b": rising})
+    told = ascent.never_lowers({"a": rising, "b": np.array([0.1, -2e-5, 0.0])})
+    assert "lowered the ELBO by up to 2e-05 of it (b) in 6 updates" in told
+
+
+def test_how_near_stochastic_ascent_comes():
+    row = {"model": "a", "gap of coordinate ascent": 0.0226, "stochastic above it": (0.01, 0.001)}
+    told = ascent.gaps_told([row])
+    assert "comes within .05 nats of that: above it by 0.0100 ± 0.0010 (a)" in told
+    assert "0.0226 nats below log p(x) (a)" in told
+    for above in ((0.06, 0.001), (0.03, 0.011)):
+        assert "has not come within" in ascent.gaps_told([row, row | {"stochastic above it": above}])
+
+
+def test_where_a_mean_field_is_wider():
+    rows = [
+        {"model": posteriors.LINEAR_GAUSSIAN, "variable": "z₁", "ratio": 0.6, "exact correlation": -0.8},
+        {"model": "m", "variable": "v", "ratio": 1.02, "exact correlation": 0.0},
+    ]
+    assert "is narrower in every variable" in posteriors.widths_told(rows[:1])
+    told = posteriors.widths_told(rows)
+    assert "as wide as the posterior or wider in v of the m" in told
+    assert "of correlation −0.800 it is √(1 − ρ²) = 0.600" in told
+
+
+def test_what_batches_are_said_to_do():
+    row = {
+        "mean over all batches / ELBO − 1": 1e-16, "below the optimum after 1 pass": (1.0, 0.1),
+        "at the end": (0.2, 0.05),
+    }  # fmt: skip
+    constant = row | {"at the end": (2.0, 0.3)}
+    told = mixture.minibatches_told([row, constant], 30.0)
+    assert "over all batches is that of all data" in told
+    assert "goes further than a sweep of coordinate ascent (30)" in told
+    assert told.endswith("2.00 ± 0.30: farther beyond chance.")
+    told = mixture.minibatches_told([row | {"mean over all batches / ELBO − 1": 1e-3}, row], 0.5)
+    assert "over all batches is not that" in told
+    assert "goes less far than a sweep" in told
+    assert told.endswith(": not farther beyond chance.")
+    assert "goes about as far as a sweep" in mixture.minibatches_told([row, constant], 1.1)
+
+
+def test_orders_keep_within_chance():
+    values = {"a": Estimate(2.0, 0.1), "b": Estimate(1.0, 0.1), "c": Estimate(2.2, 0.1)}
+    assert gradients.ordered(values) == "b 1.00 ± 0.10 < a 2.00 ± 0.10 ≈ c 2.20 ± 0.10"
+
+
+def test_which_noise_grows():
+    told = gradients.slopes_told(
+        {"a": Estimate(-0.5, 0.01), "b": Estimate(0.5, 0.01), "c": Estimate(0.01, 0.01), "d": Estimate(np.nan, np.nan)}
+    )
+    for words in ("a falls, as K", "b grows, as K", "c neither grows nor falls", "d neither"):
+        assert words in told
+
+
+def test_what_is_said_of_bias():
+    assert "No estimator's" in gradients.bias_told([])
+    assert gradients.bias_told(["x", "y"]).endswith("together: x, y.")
+
+
+def test_where_toy_ascents_are_said_to_end():
+    rows = [
+        {"estimator": name, "x": 1.0, "KL": Estimate(kl, kl / 10), "chance": 0.3}
+        for name, kl in zip(gradients.OF_ELBO, (0.01, 0.0, 0.2, 1e-12), strict=True)
+    ]
+    told = toy.toy_told(rows)
+    assert "end at it within chance" in told
+    assert "By sticking the landing and leave one out constant steps come to the exact posterior" in told
+    assert "up to reparameterised 0.0100 ± 0.0010, score function 0.200 ± 0.020 nats" in told
+    told = toy.toy_told([rows[0] | {"chance": 1e-4}, *rows[1:]])
+    assert "end beyond chance away: reparameterised at x = 1" in told
+    noisy = toy.toy_told([row | {"KL": Estimate(0.1, 0.01)} for row in rows])
+    assert "exact posterior" not in noisy
+
+
+def test_whether_encoders_close_the_gap():
+    rows = [
+        {"rank": 1, "least": 0.5, "trained": Estimate(0.51, 0.001), "smallest of any datum": 0.1},
+        {"rank": 2, "least": 0.0, "trained": Estimate(0.001, 0.0001), "smallest of any datum": 1e-6},
+    ]
+    told = encoders.amortisation_told(rows)
+    assert "closes the gap to .01 nats: 0.00100 ± 0.00010" in told
+    assert "0.5100 ± 0.0010 of 0.5 (rank 1)" in told
+    assert "No gap is negative" in told
+    worse = [rows[0], rows[1] | {"trained": Estimate(0.009, 0.001), "smallest of any datum": -0.1}]
+    told = encoders.amortisation_told(worse)
+    assert "does not close the gap" in told
+    assert "Some are negative" in told
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"numbers": 1}, "--numbers must be at least 2"),
+        ({"seeds": 1}, "--seeds must be at least 2"),
+        ({"draws": 1}, "--draws must be at least 2"),
+        ({"batch_size": 9}, "--batch-size must not exceed"),
+        ({"rows": 201}, "--rows above 200"),
+        ({"separation": 0.5}, "--separation must lie in"),
+        ({"most_draws": 12}, "--most-draws must be a power of 2"),
+        ({"observed": ()}, "--observed are data"),
+        ({"observed": (-1.0,)}, "--observed are data"),
+        ({"batch_sizes": (7,)}, "each divide --many-rows"),
+        ({"batch_sizes": (20, 10)}, "must ascend"),
+        ({"latents": 4}, "--dims must be at least --latents"),
+    ],
+)
+def test_refusals(change, message):
+    with pytest.raises(ValueError, match=message):
+        replace(SMOKE, **change)

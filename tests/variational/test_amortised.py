@@ -1,0 +1,142 @@
+"""Bounds of an inference function: per datum, differentiable in both networks, and short of the optimum."""
+
+from functools import partial
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from absl.testing import parameterized
+
+from jaxgen.variational import (
+    MeanFieldParams,
+    amortised,
+    importance_weighted,
+    inference_gaps,
+    linear_gaussian,
+    maximise,
+    mean_field_gaussian,
+    reparameterised,
+)
+
+RNG = np.random.default_rng(0)
+MODEL = linear_gaussian.LinearGaussian(RNG.normal(size=(4, 2)), RNG.normal(size=4), 0.6)
+X = np.asarray(MODEL.offset + RNG.normal(size=(20, 2)) @ MODEL.weight.T + 0.6 * RNG.normal(size=(20, 4)))
+FAMILY = mean_field_gaussian()
+
+
+@pytest.fixture(autouse=True)
+def x64(request):
+    """Float64 but for the variants, which are about what users run."""
+    with jax.enable_x64(request.cls is None):
+        yield
+
+
+def encode(params, x):
+    """A linear encoder, with one spread for all."""
+    mean = (x - MODEL.offset) @ params["weight"].T
+    return MeanFieldParams(mean, jnp.broadcast_to(params["log_std"], mean.shape))
+
+
+def optimum():
+    """The encoder that reaches every datum's mean-field optimum."""
+    columns = linear_gaussian.posterior(MODEL, jnp.asarray(MODEL.offset + np.eye(4))).mean
+    variances = jnp.diagonal(linear_gaussian.mean_field(MODEL, jnp.asarray(X)).covariance)
+    return {"weight": columns.T, "log_std": 0.5 * jnp.log(variances)}
+
+
+def closed(params, x):
+    q = encode(params, x)
+    return linear_gaussian.elbo(MODEL, x, q.mean, jnp.diag(jnp.exp(2 * params["log_std"])))
+
+
+def bounds(key, params, x, **options):
+    keys = jax.random.split(key, len(x))
+    return amortised(keys, partial(linear_gaussian.log_joint, MODEL), FAMILY, partial(encode, params), x, **options)
+
+
+SOME = {"weight": 0.1 * RNG.normal(size=(2, 4)), "log_std": np.array([-0.3, 0.2])}
+
+
+def test_each_datum_has_its_own_elbo_and_gradient():
+    """Unbiased, against the closed form, for every datum; and no datum depends on another."""
+    x, params = jnp.asarray(X[:3]), jax.tree.map(jnp.asarray, SOME)
+    keys = jax.random.split(jax.random.key(0), 10_000)
+    found = np.asarray(jax.jit(jax.vmap(lambda key: bounds(key, params, x)))(keys))
+    error = found.std(0) / np.sqrt(len(found))
+    assert np.all(np.abs(found.mean(0) - closed(params, x)) < 4.5 * error)
+    gradients = jax.jit(jax.vmap(jax.grad(lambda p, key: bounds(key, p, x).sum()), (None, 0)))(params, keys)
+    wanted = jax.grad(lambda p: closed(p, x).sum())(params)
+    for name in params:
+        draws = np.asarray(gradients[name])
+        assert np.all(np.abs(draws.mean(0) - wanted[name]) < 4.5 * draws.std(0) / np.sqrt(len(draws)))
+    across = jax.jacobian(lambda x: bounds(keys[0], params, x))(x)
+    assert np.all(np.asarray(across)[~np.eye(3, dtype=bool)] == 0)
+
+
+def test_the_decoder_is_differentiated_too():
+    """In the model's std, against the closed form."""
+    x, params = jnp.asarray(X[:3]), jax.tree.map(jnp.asarray, SOME)
+
+    def bound(std, key):
+        joint = partial(linear_gaussian.log_joint, MODEL._replace(std=std))
+        return amortised(jax.random.split(key, 3), joint, FAMILY, partial(encode, params), x).sum()
+
+    def exact(std):
+        q = encode(params, x)
+        spread = jnp.diag(jnp.exp(2 * params["log_std"]))
+        return linear_gaussian.elbo(MODEL._replace(std=std), x, q.mean, spread).sum()
+
+    draws = np.asarray(jax.vmap(jax.grad(bound), (None, 0))(0.6, jax.random.split(jax.random.key(0), 20_000)))
+    assert abs(draws.mean() - jax.grad(exact)(0.6)) < 4.5 * draws.std() / np.sqrt(len(draws))
+
+
+def test_the_estimator_is_the_callers():
+    x, params, key = jnp.asarray(X), jax.tree.map(jnp.asarray, SOME), jax.random.key(1)
+    tight = bounds(key, params, x, estimator=importance_weighted, samples=64)
+    np.testing.assert_array_less(closed(params, x).mean(), tight.mean())
+    alone = [
+        importance_weighted(
+            k, partial(linear_gaussian.log_joint, MODEL, row), FAMILY, jax.tree.map(lambda leaf, i=i: leaf[i],
+            encode(params, x)), samples=64,
+        )
+        for i, (k, row) in enumerate(zip(jax.random.split(key, len(x)), x, strict=True))
+    ]  # fmt: skip
+    np.testing.assert_allclose(tight, alone, rtol=1e-10)
+
+
+def test_a_trained_linear_encoder_reaches_every_optimum():
+    """Adam on the amortised bound: the amortisation gap of every datum is next to nothing."""
+    x = jnp.asarray(X)
+    start = {"weight": jnp.zeros((2, 4)), "log_std": jnp.zeros(2)}
+
+    def bound(key, params):
+        return bounds(key, params, x, samples=4, sticking_the_landing=True).mean()
+
+    trained = jax.jit(
+        lambda: maximise(jax.random.key(0), bound, start, optax.adam(optax.cosine_decay_schedule(0.05, 1500)), 1500)
+    )().params
+    best = linear_gaussian.elbo(MODEL, x, *linear_gaussian.mean_field(MODEL, x))
+    gaps = inference_gaps(linear_gaussian.log_evidence(MODEL, x), best, closed(trained, x))
+    assert np.all(gaps.amortisation >= 0)
+    assert gaps.amortisation.mean() < 0.003
+    inverse = np.linalg.inv(linear_gaussian.posterior(MODEL, x).covariance)
+    approximation = 0.5 * (np.log(np.diag(inverse)).sum() - np.linalg.slogdet(inverse)[1])
+    np.testing.assert_allclose(gaps.approximation, approximation, rtol=1e-8)
+
+
+class VariantsTest(chex.TestCase):
+    @chex.variants(with_jit=True, without_jit=True, with_device=True, with_pmap=True)
+    @parameterized.parameters(reparameterised, importance_weighted)
+    def test_same_numbers(self, estimator):
+        def function(seed, params, x):
+            found = bounds(jax.random.key(seed), params, x, estimator=estimator, samples=2)
+            return inference_gaps(linear_gaussian.log_evidence(MODEL, x), found, found - 1)
+
+        args = jnp.asarray(0), *jax.tree.map(jnp.float32, (SOME, X))
+        found = self.variant(function)(*args)
+        assert found.amortisation.shape == (20,)
+        assert found.amortisation.dtype == jnp.float32
+        chex.assert_trees_all_close(found, function(*args), rtol=1e-4, atol=1e-4)

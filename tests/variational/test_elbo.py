@@ -1,0 +1,411 @@
+"""Bounds and their gradient estimators against quadrature, enumeration and what is known of their noise."""
+
+import itertools
+from functools import cache, partial
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from absl.testing import parameterized
+from scipy import special
+
+from jaxgen.variational import (
+    Family,
+    GammaParams,
+    MeanFieldParams,
+    categorical,
+    doubly_reparameterised,
+    full_gaussian,
+    full_gaussian_params,
+    gamma,
+    importance_weighted,
+    mean_field_gaussian,
+    product,
+    reparameterised,
+    score_function,
+    vimco,
+)
+
+STICKING = partial(reparameterised, sticking_the_landing=True)
+PLAIN_SCORE = partial(score_function, leave_one_out=False)
+OF_ELBO = {
+    "reparameterised": reparameterised, "sticking the landing": STICKING, "score function": PLAIN_SCORE,
+    "leave one out": score_function,
+}  # fmt: skip
+OF_WEIGHTED = {
+    "importance weighted": importance_weighted, "doubly reparameterised": doubly_reparameterised, "vimco": vimco,
+}  # fmt: skip
+EVERY = OF_ELBO | OF_WEIGHTED
+every_estimator = pytest.mark.parametrize("name", EVERY)
+PATHWISE = ["reparameterised", "sticking the landing", "importance weighted", "doubly reparameterised"]
+
+PARAMS, THETA = {"mean": 0.4, "log_std": -0.3}, 1.3
+NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(60)
+WEIGHTS = WEIGHTS / np.sqrt(2 * np.pi)
+
+
+def log_joint(theta, z):
+    """A density that is no Gaussian: two bumps whose place θ tells."""
+    return jnp.logaddexp(-0.5 * (z - theta) ** 2, -2 * (z + 0.5) ** 2) - 0.1 * z**2
+
+
+def log_normal(mean, log_std, z):
+    return -0.5 * ((z - mean) / jnp.exp(log_std)) ** 2 - log_std - 0.5 * np.log(2 * np.pi)
+
+
+def exact_bound(params, theta, samples):
+    """E log (1/K) Σ_k p(z_k)/q(z_k) over K = 1 or 2 draws, by Gauss–Hermite quadrature, differentiable."""
+    z = params["mean"] + jnp.exp(params["log_std"]) * NODES
+    log_w = log_joint(theta, z) - log_normal(params["mean"], params["log_std"], z)
+    if samples == 1:
+        return jnp.sum(WEIGHTS * log_w)
+    pairs = jnp.logaddexp(log_w[:, None], log_w) - np.log(2)
+    return jnp.sum(WEIGHTS[:, None] * WEIGHTS * pairs)
+
+
+def estimated(estimator, params, theta, key, samples):
+    q = MeanFieldParams(params["mean"], params["log_std"])
+    return estimator(key, partial(log_joint, theta), mean_field_gaussian(), q, samples=samples)
+
+
+@cache
+def many(names, samples, n, log_std=PARAMS["log_std"]):
+    """Values (n,) and gradients (n, 3) in (mean, log_std, θ) of some estimators at the same keys, by name."""
+    params, theta = jax.tree.map(jnp.float32, (PARAMS | {"log_std": log_std}, THETA))
+
+    def one(key):
+        return {
+            name: jax.value_and_grad(lambda p, t, name=name: estimated(EVERY[name], p, t, key, samples), (0, 1))(
+                params, theta
+            )
+            for name in names
+        }
+
+    found = jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(7), n))
+    return {
+        name: (np.asarray(values, np.float64), np.stack([*(p[k] for k in PARAMS), t], -1).astype(np.float64))
+        for name, (values, (p, t)) in found.items()
+    }
+
+
+def exact(samples):
+    with jax.enable_x64(True):
+        value, (of_params, of_theta) = jax.value_and_grad(exact_bound, (0, 1))(PARAMS, THETA, samples)
+        return float(value), np.array([of_params["mean"], of_params["log_std"], of_theta])
+
+
+def within(draws, wanted, deviations=4.5):
+    error = draws.std(0) / np.sqrt(len(draws))
+    assert np.all(np.abs(draws.mean(0) - wanted) < deviations * error), (draws.mean(0), wanted, error)
+
+
+def test_the_quadrature_has_converged():
+    """The reference is what it is by another rule too: sums over a fine grid."""
+    with jax.enable_x64(True):
+        grid = np.linspace(-9, 9, 4001)
+        density = np.exp(log_normal(0.0, 0.0, grid)) * (grid[1] - grid[0])
+        z = PARAMS["mean"] + np.exp(PARAMS["log_std"]) * grid
+        log_w = log_joint(THETA, z) - log_normal(PARAMS["mean"], PARAMS["log_std"], z)
+        np.testing.assert_allclose(exact_bound(PARAMS, THETA, 1), np.sum(density * log_w), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", OF_ELBO)
+@pytest.mark.parametrize("samples", [2, 5])
+def test_estimates_of_the_elbo_and_of_its_gradient_are_unbiased(name, samples):
+    values, gradients = many(tuple(OF_ELBO), samples, 100_000)[name]
+    value, gradient = exact(1)
+    within(values, value)
+    within(gradients, gradient)
+
+
+@pytest.mark.parametrize("name", OF_WEIGHTED)
+def test_estimates_of_the_importance_weighted_bound_and_of_its_gradient_are_unbiased(name):
+    values, gradients = many(tuple(OF_WEIGHTED), 2, 200_000)[name]
+    value, gradient = exact(2)
+    within(values, value)
+    within(gradients, gradient)
+    # and the reference tells the bounds apart: the ELBO's gradient is another
+    assert np.all(np.abs(gradient[:2] - exact(1)[1][:2]) > 0.02)
+    assert value > exact(1)[0] + 0.02
+
+
+def test_the_bounds_rise_with_the_number_of_draws():
+    """ELBO ≤ L_2 ≤ L_16 ≤ log p, log p by quadrature; the mean of each within its chance."""
+    with jax.enable_x64(True):
+        grid = np.linspace(-12, 12, 100_001)
+        evidence = np.log(np.sum(np.exp(log_joint(THETA, grid))) * (grid[1] - grid[0]))
+    found = [many(("importance weighted",), samples, 20_000)["importance weighted"][0] for samples in (1, 2, 16)]
+    means, errors = [of.mean() for of in found], [of.std() / np.sqrt(len(of)) for of in found]
+    assert means[0] + 4 * errors[0] < means[1] - 4 * errors[1]
+    assert means[1] + 4 * errors[1] < means[2] - 4 * errors[2]
+    assert means[2] < evidence + 4 * errors[2]
+
+
+def grads(estimator, key, samples=4, theta=THETA):
+    params, theta = jax.tree.map(jnp.float32, (PARAMS, theta))
+    return jax.value_and_grad(lambda p, t: estimated(estimator, p, t, key, samples), (0, 1))(params, theta)
+
+
+def test_one_key_has_one_value_in_every_estimator_of_a_bound():
+    key = jax.random.key(3)
+    values = jax.jit(lambda: {name: grads(estimator, key)[0] for name, estimator in EVERY.items()})()
+    for group in (OF_ELBO, OF_WEIGHTED):
+        np.testing.assert_allclose([values[name] for name in group], values[next(iter(group))], rtol=1e-6)
+    single = jax.jit(lambda: [grads(of, key, samples=1) for of in (reparameterised, importance_weighted)])()
+    chex.assert_trees_all_close(*single, rtol=1e-5)
+
+
+def test_the_models_gradient_of_dreg_is_that_of_the_importance_weighted_bound():
+    """In θ both are Σ w̃ ∇log p, w̃ to the power one."""
+    key = jax.random.key(4)
+    plain, doubly = grads(importance_weighted, key), grads(doubly_reparameterised, key)
+    np.testing.assert_allclose(doubly[1][1], plain[1][1], rtol=1e-5)
+    assert abs(doubly[1][0]["mean"] - plain[1][0]["mean"]) > 1e-3
+
+
+def test_dreg_weighs_paths_by_the_square():
+    """Σ w̃_k² ∂log w/∂z ∂z/∂params, from the draws themselves."""
+    key, samples = jax.random.key(5), 6
+    eps = np.array([jax.random.normal(k) for k in jax.random.split(key, samples)], np.float64)
+    with jax.enable_x64(True):
+        mean, log_std = PARAMS["mean"], PARAMS["log_std"]
+        z = mean + np.exp(log_std) * eps
+        log_w = lambda z: log_joint(THETA, z) - log_normal(mean, log_std, z)
+        share = special.softmax(np.asarray(log_w(z)))
+        slope = np.asarray(jax.vmap(jax.grad(log_w))(jnp.asarray(z)))
+        wanted = [np.sum(share**2 * slope), np.sum(share**2 * slope * eps * np.exp(log_std))]
+    (_, (found, _)) = grads(doubly_reparameterised, key, samples)
+    np.testing.assert_allclose([found["mean"], found["log_std"]], wanted, rtol=1e-4)
+
+
+def test_vimco_replaces_each_weight_by_the_geometric_mean_of_the_others():
+    key, samples = jax.random.key(6), 4
+    eps = np.array([jax.random.normal(k) for k in jax.random.split(key, samples)], np.float64)
+    mean, std = PARAMS["mean"], np.exp(PARAMS["log_std"])
+    z = mean + std * eps
+    with jax.enable_x64(True):
+        log_w = np.asarray(log_joint(THETA, z) - log_normal(mean, np.log(std), z))
+    of_mean = (z - mean) / std**2  # ∇ log q in the mean
+    wanted = 0.0
+    for k in range(samples):
+        swapped = np.delete(np.exp(log_w), k)
+        baseline = np.log((swapped.sum() + np.prod(swapped) ** (1 / (samples - 1))) / samples)
+        wanted += (np.log(np.mean(np.exp(log_w))) - baseline - special.softmax(log_w)[k]) * of_mean[k]
+    (_, (found, _)) = grads(vimco, key, samples)
+    np.testing.assert_allclose(found["mean"], wanted, rtol=1e-4)
+
+
+def test_the_baseline_is_the_mean_of_the_other_draws():
+    key, samples = jax.random.key(8), 3
+    eps = np.array([jax.random.normal(k) for k in jax.random.split(key, samples)], np.float64)
+    mean, std = PARAMS["mean"], np.exp(PARAMS["log_std"])
+    z = mean + std * eps
+    with jax.enable_x64(True):
+        log_w = np.asarray(log_joint(THETA, z) - log_normal(mean, np.log(std), z))
+    of_mean = (z - mean) / std**2
+    wanted = np.mean([(log_w[k] - np.delete(log_w, k).mean()) * of_mean[k] for k in range(samples)])
+    (_, (found, _)) = grads(score_function, key, samples)
+    np.testing.assert_allclose(found["mean"], wanted, rtol=1e-4)
+    (_, (found, _)) = grads(PLAIN_SCORE, key, samples)
+    np.testing.assert_allclose(found["mean"], np.mean(log_w * of_mean), rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["leave one out", "vimco"])
+def test_a_baseline_makes_the_constant_of_the_model_harmless(name):
+    """log p + 20 changes the bound by 20 and no gradient; without a baseline it does."""
+    key = jax.random.key(9)
+
+    def shifted(estimator, constant):
+        def total(p):
+            q = MeanFieldParams(p["mean"], p["log_std"])
+            return estimator(key, lambda z: log_joint(THETA, z) + constant, mean_field_gaussian(), q, samples=4)
+
+        return jax.value_and_grad(total)(jax.tree.map(jnp.float32, PARAMS))
+
+    (value, gradient), (moved, same) = shifted(EVERY[name], 0.0), shifted(EVERY[name], 20.0)
+    np.testing.assert_allclose(moved - value, 20, rtol=1e-5)
+    chex.assert_trees_all_close(same, gradient, rtol=1e-3, atol=1e-4)
+    without = shifted(PLAIN_SCORE, 0.0)[1], shifted(PLAIN_SCORE, 20.0)[1]
+    assert abs(without[0]["mean"] - without[1]["mean"]) > 0.1
+
+
+POSTERIORS = {
+    "full Gaussian": (
+        full_gaussian(),
+        full_gaussian_params(jnp.array([0.3, -0.7]), jnp.array([[1.1, 0.6], [0.6, 0.8]])),
+    ),
+    "gamma": (gamma(), GammaParams(jnp.log(jnp.array(2.5)), jnp.array(0.4))),
+}
+
+
+@pytest.mark.parametrize("law", POSTERIORS)
+def test_which_gradients_have_no_noise_where_q_is_the_posterior(law):
+    """There log p − log q is constant: STL, DReG and a leave-one-out baseline leave nothing; the others are noise."""
+    family, params = POSTERIORS[law]
+    joint = lambda z: family.log_density(params, z) - 3.0
+    found = jax.jit(
+        jax.vmap(
+            lambda key: {
+                name: jax.grad(lambda p, of=estimator: of(key, joint, family, p, samples=4))(params)
+                for name, estimator in EVERY.items()
+            }
+        )
+    )(jax.random.split(jax.random.key(0), 300))
+    noise = {name: max(np.std(leaf, 0).max() for leaf in jax.tree.leaves(of)) for name, of in found.items()}
+    silent = {"sticking the landing", "leave one out", "doubly reparameterised"}
+    for name in EVERY:
+        assert noise[name] < 1e-5 if name in silent else noise[name] > 0.05, (name, noise[name])
+
+
+def test_more_draws_drown_the_plain_gradient_and_sharpen_dreg():
+    """The noise in q's parameters falls as K^{−1/2} and K^{−3/2}, the signal as 1/K (Rainforth 2018, Tucker 2019).
+
+    For a q wider than p, so that no weight is large; from K = 8 to 128 by 4 and by 64.
+    """
+    names = "importance weighted", "doubly reparameterised"
+    few, lots = (
+        {name: of.std(0)[:2] for name, (_, of) in many(names, samples, 20_000, 0.4).items()} for samples in (8, 128)
+    )
+    plain, doubly = (few[name] / lots[name] for name in names)
+    np.testing.assert_allclose(plain, 4, rtol=0.2)
+    np.testing.assert_allclose(doubly, 64, rtol=0.35)
+
+
+# -- discrete latents ----------------------------------------------------------------------------------------------
+
+LOGITS = np.array([[0.2, -1.0, 0.5], [1.0, 0.0, -0.3]])
+TABLE = np.random.default_rng(0).normal(size=(3, 3))
+
+
+def discrete_joint(theta, z):
+    return theta * jnp.asarray(TABLE)[z[0], z[1]]
+
+
+def enumerated(logits, theta, samples):
+    """The bound by enumeration of all pairs of draws."""
+    states = list(itertools.product(range(3), range(3)))
+    log_q = jnp.stack([jax.nn.log_softmax(logits[0])[i] + jax.nn.log_softmax(logits[1])[j] for i, j in states])
+    log_w = theta * jnp.stack([jnp.asarray(TABLE)[i, j] for i, j in states]) - log_q
+    if samples == 1:
+        return jnp.sum(jnp.exp(log_q) * log_w)
+    return jnp.sum(jnp.exp(log_q[:, None] + log_q) * (jnp.logaddexp(log_w[:, None], log_w) - np.log(2)))
+
+
+@pytest.mark.parametrize(("name", "draws"), [("score function", 1), ("leave one out", 1), ("vimco", 2)])
+def test_discrete_latents_have_the_gradients_of_enumeration(name, draws):
+    n = 200_000
+
+    def total(logits, theta, key):
+        return EVERY[name](key, partial(discrete_joint, theta), categorical(), logits, samples=2)
+
+    grad = jax.value_and_grad(total, (0, 1))
+    values, (of_logits, of_theta) = jax.jit(jax.vmap(grad, (None, None, 0)))(
+        jnp.asarray(LOGITS, jnp.float32), jnp.float32(1.5), jax.random.split(jax.random.key(2), n)
+    )
+    with jax.enable_x64(True):
+        value, wanted = jax.value_and_grad(enumerated, (0, 1))(jnp.asarray(LOGITS), 1.5, draws)
+    within(np.asarray(values, np.float64), float(value))
+    within(np.asarray(of_logits, np.float64).reshape(n, -1), np.ravel(wanted[0]))
+    within(np.asarray(of_theta, np.float64), float(wanted[1]))
+
+
+# -- trees, batches, compilation, types, refusals ------------------------------------------------------------------
+
+
+def test_latents_may_be_trees():
+    """Of independent factors the bound of a product is the sum of the bounds, and so are the gradients."""
+    with jax.enable_x64(True):
+        family = product({"a": mean_field_gaussian(), "b": gamma()})
+        params = {
+            "a": MeanFieldParams(jnp.array([0.2, 1.0]), jnp.array([-0.5, 0.1])),
+            "b": GammaParams(jnp.array(0.7), jnp.array(-0.2)),
+        }
+        parts = {"a": lambda z: -0.5 * jnp.sum(z**2), "b": lambda z: jnp.log(z) - 2 * z}
+        key = jax.random.key(1)
+        joint = lambda z: parts["a"](z["a"]) + parts["b"](z["b"])
+        found = jax.jit(jax.grad(lambda p: reparameterised(key, joint, family, p, samples=3)))(params)
+
+        # the same draws: the factors' keys are those the product makes
+        def alone(p):
+            total = 0.0
+            for k in jax.random.split(key, 3):
+                z = family.sample(k, p)
+                total += parts["a"](z["a"]) + parts["b"](z["b"]) - family.log_density(p, z)
+            return total / 3
+
+        chex.assert_trees_all_close(found, jax.jit(jax.grad(alone))(params), rtol=1e-9)
+
+
+CASES = [{"testcase_name": f"_{name.replace(' ', '_')}", "name": name} for name in EVERY]
+
+
+class VariantsTest(chex.TestCase):
+    @chex.variants(with_jit=True, without_jit=True, with_device=True, with_pmap=True)
+    @parameterized.named_parameters(CASES)
+    def test_same_numbers(self, name):
+        def both(seed, p, theta):
+            return jax.value_and_grad(
+                lambda p, t: estimated(EVERY[name], p, t, jax.random.key(seed), 4), (0, 1)
+            )(p, theta)  # fmt: skip
+
+        args = jnp.asarray(5), *jax.tree.map(jnp.float32, (PARAMS, THETA))
+        found = self.variant(both)(*args)
+        assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(found))
+        chex.assert_trees_all_close(found, both(*args), rtol=1e-4, atol=1e-5)
+
+
+@every_estimator
+def test_vmap_over_data_is_the_loop(name):
+    keys, means = jax.random.split(jax.random.key(0), 3), jnp.array([0.1, 0.5, -0.4])
+
+    def one(key, mean):
+        return estimated(EVERY[name], {"mean": mean, "log_std": jnp.float32(-0.2)}, THETA, key, 3)
+
+    together = jax.vmap(jax.value_and_grad(one, 1))(keys, means)
+    for i in range(3):
+        alone = jax.value_and_grad(one, 1)(keys[i], means[i])
+        chex.assert_trees_all_close(jax.tree.map(lambda leaf, i=i: leaf[i], together), alone, rtol=1e-5, atol=1e-6)
+
+
+def test_new_values_do_not_compile_anew_and_float64_stays():
+    @jax.jit
+    @chex.assert_max_traces(n=1)
+    def values(key, p, theta):
+        return jnp.stack([estimated(estimator, p, theta, key, 3) for estimator in EVERY.values()])
+
+    with jax.enable_x64(True):
+        found = [values(jax.random.key(i), jax.tree.map(jnp.float64, PARAMS), jnp.float64(1 + i)) for i in range(3)]
+        assert found[0].dtype == jnp.float64
+        assert np.ptp(found, 0).min() > 0.01
+
+
+@pytest.mark.parametrize("name", PATHWISE)
+def test_discrete_draws_are_refused_where_paths_are_differentiated(name):
+    with pytest.raises(ValueError, match="int32 have no derivative: use score_function or vimco"):
+        EVERY[name](jax.random.key(0), partial(discrete_joint, 1.0), categorical(), jnp.asarray(LOGITS))
+
+
+@every_estimator
+def test_refusals(name):
+    estimator, family = EVERY[name], mean_field_gaussian()
+    q = MeanFieldParams(jnp.zeros(2), jnp.zeros(2))
+    with pytest.raises(ValueError, match=r"log_joint must return one number, got shape \(2,\)"):
+        estimator(jax.random.key(0), lambda z: z, family, q, samples=2)
+    least = 2 if name in ("leave one out", "vimco") else 1
+    with pytest.raises(ValueError, match=f"samples >= {least}, got {least - 1}"):
+        estimator(jax.random.key(0), jnp.sum, family, q, samples=least - 1)
+
+
+def test_any_pair_of_functions_is_a_family():
+    """A uniform q on [0, w], of which the library knows nothing: for log p = −z the ELBO is −w/2 + log w."""
+    uniform = Family(
+        lambda key, w: w * jax.random.uniform(key), lambda w, z: -jnp.log(w) + 0 * z
+    )  # fmt: skip
+    keys = jax.random.split(jax.random.key(0), 50_000)
+    values, gradients = jax.vmap(
+        jax.value_and_grad(lambda w, key: reparameterised(key, lambda z: -z, uniform, w)), (None, 0)
+    )(jnp.float32(3.0), keys)
+    within(np.asarray(values, np.float64), -1.5 + np.log(3))
+    within(np.asarray(gradients, np.float64), -0.5 + 1 / 3)
