@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxgen import diffusion, samplers, training
+from jaxgen import diffusion, samplers, training, vae
 
 BLOCKS = re.findall(r"```python\n(.*?)```", (Path(__file__).parents[1] / "README.md").read_text(), re.DOTALL)
 
@@ -107,7 +107,27 @@ def test_an_unconditional_model_fills_in_what_is_missing(example):
     assert 0.25 < (x[:, 1] > 0).mean() < 0.75
 
 
-@pytest.mark.parametrize("block", BLOCKS[6:], ids=["nnx", "equinox"])
+def test_a_vae_tells_rows_apart(example):
+    """Images with one bright row of eight: log 8 nats are enough to know them by, and −log p is no more than −ELBO."""
+    names = dict(example)
+    exec(BLOCKS[6], names)
+    images = jnp.repeat(jnp.eye(8)[jnp.arange(256) % 8][..., None, None], 8, axis=2)
+    params = {
+        "encoder": names["encoder"].init(jax.random.key(0), images[:1]),
+        "decoder": names["painter"].init(jax.random.key(1), jnp.zeros((1, 2))),
+    }
+    state = training.create_state(jax.random.key(2), params, names["optimizer"])
+    step = training.make_train_step(names["loss"], names["optimizer"])
+    for _ in range(600):
+        state, metrics = step(state, images)
+    assert metrics["reconstruction"] < 0.5 * 8 * 8 * np.log(2)
+    model = names["autoencoder"](state.params)
+    bound = -vae.elbo(jax.random.key(3), model, images, samples=64).value.mean()
+    nll = vae.negative_log_likelihood(jax.random.key(4), model, images, samples=500).mean()
+    assert np.log(8) < nll < bound
+
+
+@pytest.mark.parametrize("block", BLOCKS[7:], ids=["nnx", "equinox"])
 def test_other_networks_train_and_sample(example, block):
     names = dict(example)
     exec(block, names)
@@ -132,5 +152,5 @@ def test_other_networks_train_and_sample(example, block):
 
 
 def test_the_readme_is_short_enough_to_read():
-    assert len(BLOCKS) == 8
+    assert len(BLOCKS) == 9
     assert len([line for line in BLOCKS[0].splitlines() if line.strip()]) <= 17

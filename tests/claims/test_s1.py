@@ -1,10 +1,13 @@
 """Claims of S1, the homework on DDPM, DDIM and score-based models."""
 
+from itertools import pairwise
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import CONTINUOUS, DISCRETE, Mixture
+from affine_law import law
+from oracles import CONTINUOUS, DISCRETE, Mixture, gaussian_denoiser
 
 from experiments.calls import network_calls
 from jaxgen.diffusion import denoiser, discrete, linear_betas, marginal, perturb, posterior, ve, vp
@@ -140,3 +143,27 @@ def test_c1_7_ddim_saves_calls_at_little_loss():
     assert calls == [1000, 50]
     assert fast < whole + 0.03
     assert too_few > 2 * fast  # the distance can tell
+
+
+def test_c1_5_a_late_start_forgets_the_fast_models_error_at_the_price_of_its_steps():
+    """ES-DDPM on N(.5, .6²) from a fast model that thinks N(.2, .9²): the exact law at the end, and its calls."""
+    mean, std = 0.5, 0.6
+    denoise = gaussian_denoiser(CHAIN, mean, std)
+
+    def divergence(fast_mean, fast_std, left):
+        """KL of what the last `left` steps end with to the data."""
+        grid = subset_grid(T, T)[T - left :]
+        alpha, sigma = float(CHAIN.alpha(grid[0])), float(CHAIN.sigma(grid[0]))
+        begun = alpha * fast_mean, alpha**2 * fast_std**2 + sigma**2
+        assert network_calls(ddpm(), CHAIN, grid) == left
+        found, variance = map(float, law(ddpm(), CHAIN, denoise, grid, *begun))
+        return 0.5 * (variance / std**2 - 1 - np.log(variance / std**2) + (found - mean) ** 2 / std**2)
+
+    lefts = (1, 5, 15, 30, 45, T)
+    off = [divergence(0.2, 0.9, left) for left in lefts]
+    assert off[0] > 0.3
+    assert all(late > later for late, later in pairwise(off)), off
+    # what remains at last is the chain's own error, which a perfect fast model has less of the later it hands over
+    perfect = [divergence(mean, std, left) for left in lefts]
+    assert off[-1] == pytest.approx(perfect[-1], rel=0.02)
+    assert all(late < later for late, later in pairwise(perfect)), perfect

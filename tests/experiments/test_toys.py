@@ -139,7 +139,9 @@ def test_chains_in_law_do_one_step_as_chains_do():
 def test_error_bars_over_seeds():
     assert chance.over_seeds([1.0, 3.0]) == (2, pytest.approx(1))
     # seeds that agree by chance are not trusted beyond fair draws
-    assert chance.share_estimate([0.2, 0.2], 50) == (pytest.approx(0.2), pytest.approx(np.sqrt(0.16 / 100)))
+    fair = np.sqrt(0.16 / 100 + 1 / (4 * 100**2)) / 1.01  # Wilson's
+    assert chance.share_estimate([0.2, 0.2], 50) == (pytest.approx(0.2), pytest.approx(fair))
+    assert chance.share_estimate([1.0, 1.0], 50).error > 0
     assert chance.share_estimate([0.1, 0.3], 10_000).error == pytest.approx(0.1)
     assert chance.plus_minus(Estimate(0.7782, 0.0066)) == "0.7782 ± 0.0066"
     assert chance.plus_minus(Estimate(3.2e-6, 1e-7)) == "3×10⁻⁶"
