@@ -129,7 +129,7 @@ def test_a_trained_linear_encoder_reaches_every_optimum():
 
 class VariantsTest(chex.TestCase):
     @chex.variants(with_jit=True, without_jit=True, with_device=True, with_pmap=True)
-    @parameterized.parameters(reparameterised, importance_weighted)
+    @parameterized.named_parameters(("elbo", reparameterised), ("importance_weighted", importance_weighted))
     def test_same_numbers(self, estimator):
         def function(seed, params, x):
             found = bounds(jax.random.key(seed), params, x, estimator=estimator, samples=2)
