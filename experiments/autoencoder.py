@@ -72,8 +72,12 @@ def train(
     beta: float = 1.0,
     warm_up: int = 0,
     images: Callable[[jax.Array], jax.Array] = lambda x: x,
+    **how: Any,
 ) -> Trained:
-    """Train from params by −E log p(x|z) + β KL, β reached in `warm_up` steps; `images` makes x of the data's rows."""
+    """Train from params by −E log p(x|z) + β KL, β reached in `warm_up` steps; `images` makes x of the data's rows.
+
+    how: further options of `train_network`.
+    """
     held_out = jnp.asarray(held_out)
     weight = optax.linear_schedule(0.0, beta, warm_up) if warm_up else optax.constant_schedule(beta)
 
@@ -85,6 +89,7 @@ def train(
         return jnp.mean(vae_loss(jax.random.key(1), autoencoder.model(params), images(held_out), beta=beta)[0])
 
     trained = train_network(
-        config, params, loss, (data,), directory, held_out_loss=held_out_loss, seed=seed, carry=jnp.zeros((), int)
-    )
+        config, params, loss, (data,), directory, held_out_loss=held_out_loss, seed=seed, carry=jnp.zeros((), int),
+        **how,
+    )  # fmt: skip
     return Trained(autoencoder, trained.averaged, trained.history)

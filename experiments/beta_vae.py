@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jaxgen.decoder import bernoulli
 
 from experiments import beta_vae_report as figures
 from experiments import launch
 from experiments.autoencoder import Autoencoder, Trained, train
 from experiments.config import TrainingConfig
 from jaxgen.data import DSprites, load_dsprites
+from jaxgen.decoder import bernoulli
 from jaxgen.nets import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
 from jaxgen.report import Report
 
@@ -36,11 +36,11 @@ class Config(TrainingConfig):
     size: Literal[64, 32] = 32
     """Height and width of the images in pixels."""
     betas: tuple[float, ...] = (1.0, 8.0, 20.0)
-    """Weights of the KL divergence for 64 × 64 images, ascending; an image of fewer pixels takes as much less."""
+    """Weights of the KL divergence for 64 × 64 images, ascending; at 32 × 32 each pixel stands for four of theirs."""
     seeds: int = 3
     """Trainings for each β."""
     network: Literal["dense", "conv"] = "dense"
-    """dense: two hidden layers, as in Higgins et al. 2017; conv: four strided convolutions, as in later work."""
+    """dense: two hidden layers each way; conv: four strided convolutions, as in the literature."""
     width: int = 256
     """Hidden units of the dense layers."""
     latents: int = 10
@@ -50,6 +50,10 @@ class Config(TrainingConfig):
     batch_size: int = 16
     """Small, for noise helps the code to turn into the factors' axes."""
     learning_rate: float = 1e-3
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """How the learning rate goes on."""
+    clip: float = 1.0
+    """The longest gradient that is taken whole; 0: any."""
     checkpoint_every: int = 5000
     held_out: float = 0.1
     """Share of the images kept from training, which are reconstructed and whose loss is followed."""
@@ -82,7 +86,7 @@ PRESETS = {
         latents=3, steps=6, batch_size=8, probe=100, checkpoint_every=3,
     ),
     "paper": Config(
-        preset="paper", size=64, batch_size=64,
+        preset="paper", size=64, batch_size=64, schedule="constant", clip=0.0,
         orientation_stride=1, x_stride=1, y_classes=(0, 32), betas=(1.0, 2.0, 4.0, 6.0, 8.0, 16.0, 20.0), seeds=5,
         network="conv", steps=300_000, learning_rate=1e-4, ema=0.0, held_out=0.01, checkpoint_every=10_000,
     ),
@@ -90,7 +94,7 @@ PRESETS = {
 
 
 def networks(config: Config, shape: tuple[int, ...]) -> Autoencoder:
-    """Encoder and decoder of images of a shape, whose pixels are on or off."""
+    """Encoder and decoder of images of a shape, with values in [0, 1]."""
     if config.network == "conv":
         return Autoencoder(ConvEncoder(config.latents), ConvDecoder(shape), bernoulli())
     hidden = (config.width, config.width)
@@ -139,13 +143,13 @@ def main(config: Config) -> Path:
                     config, autoencoder, autoencoder.initial(seed, shape), train_set.codes, held_out,
                     directory / f"beta-{beta:g}-seed-{seed}", seed=seed,
                     beta=beta * (config.size / 64) ** 2,
-                    images=lambda codes: train_set.images(codes) / 255,
+                    images=lambda codes: train_set.images(codes) / 255, schedule=config.schedule, clip=config.clip,
                 )
             )  # fmt: skip
     report.section("The data")
-    figures.data(report, train_set)
+    figures.data(report, train_set, config.y_classes != (0, 32))
     report.section("Training")
-    figures.training(report, models)
+    figures.training(report, models, config.size)
     figures.reconstructions(report, models, test_set)
     report.section("The codes")
     probe = train_set.take(slice(config.probe))

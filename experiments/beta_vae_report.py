@@ -55,7 +55,7 @@ def signed(probabilities) -> np.ndarray:
     return 2 * np.asarray(probabilities) - 1
 
 
-def data(report: Report, images: DSprites) -> None:
+def data(report: Report, images: DSprites, cropped: bool) -> None:
     """A grid of the data, and the size of its factors."""
     count = {name: len(np.unique(classes)) for name, classes in zip(DSPRITES_FACTORS, images.factors.T, strict=True)}
     report.figure(
@@ -63,12 +63,20 @@ def data(report: Report, images: DSprites) -> None:
         "data",
         f"dSprites, 60 of {len(images)} training images of {images.size} × {images.size} pixels: "
         + ", ".join(f"{number} × {name}" for name, number in count.items() if number > 1)
-        + ".",
+        + "."
+        + (
+            " The places down are cut to a part of the dataset's: where x and y spread alike, two dimensions of a "
+            "code at any angle to them serve as well as two along them, and chance decides which are learned."
+            if cropped
+            else ""
+        ),
     )
 
 
-def training(report: Report, models: Models) -> None:
-    """Both terms of the bound along training, of each β's first seed."""
+def training(report: Report, models: Models, size: int) -> None:
+    """Both terms of the objective along training, of each β's first seed."""
+    scaled = "β" if size == 64 else f"β/{(64 // size) ** 2}, as each pixel stands for {(64 // size) ** 2} of 64 × 64"
+    told = "−log p(x|z)" if size == 64 else "the cross-entropy of pixels that are averages of binary ones"
     report.figure(
         panels(
             {
@@ -82,8 +90,8 @@ def training(report: Report, models: Models) -> None:
             log_y=("reconstruction (nats)",),
         ),
         "loss",
-        "The two terms of −ELBO on training batches, summed over an image, of each β's first seed: −log p(x|z) and the "
-        "KL divergence of q(z|x) to N(0, I), which the loss weighs by β.",
+        f"The two terms of the objective on training batches, summed over an image, of each β's first seed: {told}, "
+        f"and the KL divergence of q(z|x) to N(0, I), which the loss weighs by {scaled}.",
     )
 
 
@@ -125,7 +133,7 @@ class Scores(NamedTuple):
 
 
 def measure(model: Trained, probe: DSprites, test: DSprites) -> Scores:
-    """Every score of a model: of the codes of the probe's images, and the bound's terms on held-out ones."""
+    """Every score of a model: of the codes of the probe's images, and the objective's terms on held-out ones."""
     codes, factors = encode(model, probe), probe.factors[:, 1:]
     binned = binned_mig(codes.mean, factors)
     terms = _bound_terms(model, test.take(slice(2048)))
@@ -174,8 +182,8 @@ def disentanglement(report: Report, models: Models, probe: DSprites, test: DSpri
         f"Mean and standard error over {seeds} trainings. MIG, DCI's disentanglement, modularity and SAP are of mean "
         f"codes of {len(probe)} images (DCI of {min(len(probe), _FEW)}) and their shape, scale, orientation, x and y; "
         "MIG (Locatello) by 20 bins, MIG (Chen) of samples of q(z|x), without the shape: the two do not compare. "
-        "Reconstruction and KL are the bound's terms in nats an image, on held-out images; a dimension is in use if "
-        f"its KL exceeds {ACTIVE} nats.",
+        "Reconstruction and KL are the objective's terms in nats an image, on held-out images; a dimension is in use "
+        f"if its KL exceeds {ACTIVE} nats.",
         best={MIG: "max", CHEN: "max"},
     )
     names = list(DSPRITES_FACTORS)[1:]
@@ -236,7 +244,7 @@ def course(values: Mapping[float, np.ndarray]) -> str:
         if all(found == sign for found in signs):
             return f"{word} with β at every step"
         if np.sign(ends) == sign:
-            return f"{word} from the first β to the last, though not beyond chance at every step"
+            return f"{word} from the first β to the last, though not at every step"
     return "does not change from the first β to the last beyond chance"
 
 

@@ -45,13 +45,15 @@ def train_network(
     seed: int,
     schedule: Literal["constant", "cosine", "linear"] = "cosine",
     carry: Any = None,
+    clip: float = 1.0,
     clip_apart: bool = False,
 ) -> Trained:
     """Train by `loss`; checkpoints and the log lie in `directory`.
 
     loss and carry: as `make_train_step` takes them. held_out_loss(params) -> (), or of (params, carry) where there is
     one, is followed on the averaged parameters.
-    clip_apart: bound the gradient of each part of a dict of params by itself, for parts whose losses differ in unit.
+    clip: the longest gradient that is taken whole, 0 for any. clip_apart: bound that of each part of a dict of params
+    by itself, for parts whose losses differ in unit.
     With config.resume the directory's last checkpoint is continued, if it has one.
     """
     decay = {
@@ -63,10 +65,10 @@ def train_network(
         [optax.linear_schedule(0.0, config.learning_rate, 100), decay[schedule](config.learning_rate, config.steps)],
         [100],
     )
-    clip = optax.clip_by_global_norm(1.0)
+    bound = optax.clip_by_global_norm(clip) if clip else optax.identity()
     if clip_apart:
-        clip = optax.partition(dict.fromkeys(params, clip), {name: name for name in params})
-    optimizer = optax.chain(clip, optax.adam(rate))
+        bound = optax.partition(dict.fromkeys(params, bound), {name: name for name in params})
+    optimizer = optax.chain(bound, optax.adam(rate))
     evaluate = jax.jit(held_out_loss)
     state = create_state(jax.random.key(seed + 1), params, optimizer, carry)
     with Checkpoints(directory / "checkpoints") as checkpoints:

@@ -59,7 +59,7 @@ class Config(ImageConfig):
     """Training steps of the classifier whose features the Fréchet distance uses."""
     samples: int = 200
     """Samples of each model."""
-    importance_samples: int = 1000
+    importance_samples: int = 5000
     """Draws of the posterior by which −log p(x) is estimated."""
 
     def __post_init__(self) -> None:
@@ -93,6 +93,11 @@ PRESETS = {
 }  # fmt: skip
 
 
+def where(config: Config) -> str:
+    """Where the images come from, for captions."""
+    return source(config) if config.data is not None or config.embedded == "sprites" else "scikit-learn's digits"
+
+
 def main(config: Config) -> Path:
     """Run the exercise and return the path of its report."""
     with launch.reading_data():
@@ -109,18 +114,20 @@ def main(config: Config) -> Path:
         config,
     )
     print(f"{len(train_set)} training and {len(test_set)} held-out images; writing {directory}")
-    levels = 17 if config.data is None and config.embedded == "digits" else 256
+    # larger digits are interpolated
+    levels = 17 if config.data is None and config.embedded == "digits" and config.size == 8 else 256
     zoo = models.Zoo(config, train_set.images, test_set.images, levels, directory)
     members = [zoo.vae(), zoo.vamp_prior(), zoo.vq_vae(), zoo.sc_vae()]
     judge = train_judge(train_set, test_set, steps=config.judge_steps, seed=config.seed, progress=config.progress)
     quality = Quality(judge, train_set.images, test_set.images, config.samples)
 
     report.section("The data and the training")
-    figures.data(report, train_set, "scikit-learn's digits" if levels == 17 else source(config))
+    figures.data(report, train_set, where(config))
     figures.training(report, members)
     report.section("What the codes keep")
     figures.reconstructions(report, members, test_set.images)
     figures.interpolations(report, members, test_set.images)
+    figures.traversals(report, members, test_set.images)
     figures.scatter(report, members, test_set)
     report.section("What the priors say")
     figures.samples(report, members)

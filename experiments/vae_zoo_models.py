@@ -38,7 +38,8 @@ class Member(NamedTuple):
 
     encode: images (b, h, w, c) -> codes (b, *d) that can be mixed; decode: such codes -> mean images in [−1, 1].
     samples: images, None where there is no prior. nll: −log p(x) of each held-out image in nats or a bound on it from
-    above, rate: what the prior makes of its code, each None where it has no value. usage: how the code is used.
+    above, rate: what the prior makes of its code, bound: −ELBO, each None where it has no value. usage: how the code is
+    used.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Member(NamedTuple):
     samples: np.ndarray | None
     nll: np.ndarray | None
     rate: np.ndarray | None
+    bound: np.ndarray | None
     usage: str
     shown: np.ndarray | None = None
     """What it has learned beside its networks, as images: pseudo-inputs, or what the atoms of a dictionary draw."""
@@ -152,7 +154,7 @@ class Zoo:
         return Member(
             VQ, trained.history, partial(encode, params),
             lambda z: _mean(decode(params, quantise(z, codes).codes)),
-            np.asarray(_mean(decode(params, codes[drawn.reshape(-1, *places)]))), total, rate,
+            np.asarray(_mean(decode(params, codes[drawn.reshape(-1, *places)]))), total, rate, total,
             f"{used} of {size} codes, perplexity {perplexity:.1f}",
         )  # fmt: skip
 
@@ -193,7 +195,7 @@ class Zoo:
         size = np.abs(z)[z != 0].mean() if np.any(z) else 1.0
         everywhere = size * jnp.eye(config.atoms)[:, None, None].repeat(height, 1).repeat(width, 2)
         return Member(
-            SC, trained.history, sparse_codes, draw, None, None, None,
+            SC, trained.history, sparse_codes, draw, None, None, None, None,
             f"{int(np.any(z, axis=0).sum())} of {config.atoms} atoms, {np.mean(z == 0):.0%} zeros, Hoyer "
             f"{float(jnp.mean(sparse.hoyer(jnp.asarray(z)))):.2f}",
             np.asarray(draw(everywhere)),
@@ -217,14 +219,16 @@ class Zoo:
             q = model.encode(x)
             nll = negative_log_likelihood(self.key, model, x, samples=config.importance_samples)
             z = q.sample(self.key)
-            return jnp.concatenate([nll[:, None], (q.log_density(z) - model.prior.log_density(z))[:, None], q.mean], -1)
+            rate = q.log_density(z) - model.prior.log_density(z)
+            bound = rate - self.likelihood(x, model.decode(z))
+            return jnp.concatenate([jnp.stack([nll, rate, bound], axis=-1), q.mean], axis=-1)
 
         found = extract(weigh, self.held_out)
-        spread = np.var(found[:, 2:], axis=0)
+        spread = np.var(found[:, 3:], axis=0)
         keys = jax.random.split(self.key, config.samples)
         return Member(
             name, trained.history, lambda x: model.encode(x).mean, partial(autoencoder.image, params),
-            np.asarray(trained.generate(params, keys, (config.latents,))), found[:, 0], found[:, 1],
+            np.asarray(trained.generate(params, keys, (config.latents,))), found[:, 0], found[:, 1], found[:, 2],
             f"{int(np.sum(spread > 0.01))} of {config.latents} dimensions",
             np.asarray(pseudo_inputs(params["pseudo"], -1.0, 1.0)) if "pseudo" in params else None,
         )  # fmt: skip

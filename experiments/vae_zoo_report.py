@@ -14,7 +14,7 @@ from jaxgen.report import Plane, Report, image_grid, panels, planes
 
 _SHOWN, _STEPS = 12, 9
 _COLORS = 7  # that can be told apart
-BITS, ERROR, RATE = "−log p (bits/dim)", "reconstruction error", "rate (nats)"
+BITS, BOUND, RATE, ERROR = "−log p (bits/dim)", "−ELBO (bits/dim)", "rate (nats)", "reconstruction error"
 
 
 def data(report: Report, images: ImageDataset, where: str) -> None:
@@ -73,6 +73,29 @@ def interpolations(report: Report, members: Sequence[Member], held_out: np.ndarr
         "The straight line between the codes of two held-out images; the VQ-VAE's is taken before its codes are looked "
         "up, so that it goes by steps.",
     )
+
+
+def traversals(report: Report, members: Sequence[Member], held_out: np.ndarray) -> None:
+    """What each dimension of a Gaussian code draws, about the code of one image."""
+    values = np.linspace(-2.5, 2.5, _STEPS)
+    for member in members:
+        if member.name not in (VAE, VAMP):
+            continue
+        code = np.asarray(member.encode(jnp.asarray(held_out[:1])))
+        z = np.repeat(code, code.size * _STEPS, 0).reshape(code.size, _STEPS, -1)
+        for dim in range(code.size):
+            z[dim, :, dim] = values
+        report.figure(
+            image_grid(
+                member.decode(jnp.asarray(z[:_SHOWN].reshape(-1, code.size))),
+                _STEPS,
+                titles=[f"{value:.1f}" for value in values],
+                row_labels=[f"z{dim + 1}" for dim in range(min(code.size, _SHOWN))],
+            ),
+            f"traversal-{member.name.lower()}",
+            f"{member.name}: one dimension of the code of a held-out image moved from {values[0]:g} to {values[-1]:g}, "
+            "the others kept.",
+        )
 
 
 def scatter(report: Report, members: Sequence[Member], held_out: ImageDataset) -> None:
@@ -137,6 +160,7 @@ def compare(report: Report, members: Sequence[Member], held_out: np.ndarray, qua
         {
             "model": member.name,
             BITS: estimate(bits[member.name]) if member.name in bits else None,
+            BOUND: estimate(bits_per_dim(-member.bound, dims)) if member.bound is not None else None,
             RATE: estimate(member.rate) if member.rate is not None else None,
             ERROR: estimate(errors[member.name]),
             f"{FRECHET} of samples": quality(member.samples) if member.samples is not None else None,
@@ -176,7 +200,7 @@ def findings(bits: dict[str, np.ndarray], rates: dict[str, np.ndarray], errors: 
     texts.append(
         f"**{VAMP}.** Its −log p is "
         + (f"{told} than the {VAE}'s" if apart(bits[VAMP], bits[VAE]) else f"not told apart from the {VAE}'s")
-        + f", by {change.mean:+.3f} ± {change.error:.3f} bits/dim, image by image; its KL divergence "
+        + f", by {change.mean:+.3f} ± {change.error:.3f} bits/dim, image by image, of one training each; its KL "
         + ("lower" if kl.mean < 0 else "higher")
         + f" by {abs(kl.mean):.2f} ± {kl.error:.2f} nats"
         + ("" if apart(rates[VAMP], rates[VAE]) else ", within chance")

@@ -123,10 +123,15 @@ def amortisation_told(rows: Sequence[Mapping[str, Any]]) -> str:
     """Whether the full encoder closes the gap and limited ones stay above their least, with no gap below 0."""
     full, limited = rows[-1], rows[:-1]
     closed = "closes" if full["trained"].mean + 2 * full["trained"].error < 0.01 else "does not close"
-    told = ", ".join(f"{plus_minus(row['trained'])} of {row['least']:.3g} (rank {row['rank']})" for row in limited)
-    sign = "No gap is negative" if min(row["smallest of any datum"] for row in rows) >= -1e-9 else "Some are negative"
+    told = ", ".join(f"{plus_minus(row['trained'])} of {row['least']:.6g} (rank {row['rank']})" for row in limited)
+    negative = min(row["smallest of any datum"] for row in rows) < -1e-9
+    sign = (
+        "Some gaps are negative, which theory excludes: something is wrong"
+        if negative
+        else "No gap is negative: between the best encoder and the optima stands ≤, where the homework prints ="
+    )
     return (
         f"**Amortisation.** The linear encoder, which holds every optimum, {closed} the gap to .01 nats: "
         f"{plus_minus(full['trained'])}. Encoders of lower rank have to keep one; trained, and the least that theory "
-        f"allows: {told}. {sign}: between the best encoder and the optima stands ≤, where the homework prints =."
+        f"allows: {told}. {sign}."
     )

@@ -93,7 +93,7 @@ def pseudo_inputs(
 ) -> Float[Array, "k *event"]:
     """Free parameters (K, *event) brought to the data's range [low, high] as pseudo-inputs (Tomczak & Welling 2018).
 
-    squash: "sigmoid", as the authors' code has for images, or "hardtanh", a clip, beyond which nothing is learned.
+    squash: "sigmoid", or "hardtanh", a clip as in the authors' code, beyond which nothing is learned.
     Raises ValueError unless low < high, or for another squash.
     """
     _check_squash(low, high, squash)

@@ -71,7 +71,7 @@ def scores(**values):
     ("means", "expected"),
     [
         ((0.1, 0.2, 0.3), "rises with β at every step"),
-        ((0.1, 0.1, 0.3), "rises from the first β to the last, though not beyond chance at every step"),
+        ((0.1, 0.1, 0.3), "rises from the first β to the last, though not at every step"),
         ((0.3, 0.2, 0.1), "falls with β at every step"),
         ((0.1, 0.3, 0.1), "does not change from the first β to the last beyond chance"),
     ],

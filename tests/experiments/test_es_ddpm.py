@@ -46,19 +46,22 @@ def test_excess_is_the_upper_end_of_a_one_sided_interval():
     rng = np.random.default_rng(0)
     a, b = rng.normal(1, 0.3, 6), rng.normal(0.8, 0.3, 6)
     high = ttest_rel(a, b, alternative="less").confidence_interval(0.95).high
-    assert figures.excess(a, b) == pytest.approx(high)
+    found, margin = figures.excess(a, b)
+    assert found == pytest.approx(high)
+    assert margin == pytest.approx(high - np.mean(a - b))
 
 
-def compared(**excess):
-    """Methods at the distance 2, and how far above the whole chain's they may be."""
+def sentences(excess, seconds=None, margin=0.1):
+    """The findings of methods at the distance 2, some of which may be so far above the whole chain."""
     names = [FAST, "from T′ = 5", "from T′ = 9", *(f"{k}, {n} longer steps" for k in ("DDPM", "DDIM") for n in (5, 9))]
-    return {name: Compared([2.0, 2.0], excess.get(name, 1.0)) for name in names} | {FULL: Compared([2.0, 2.0], 0.0)}
+    found = {name: Compared([2.0, 2.0], excess.get(name, 1.0), margin) for name in names}
+    found |= {FULL: Compared([2.0, 2.0], 0.0, 0.0)}
+    return figures.findings(found, dict.fromkeys(found, 1.0) | {FULL: 4.0} | (seconds or {}), (5, 9), 0.1)
 
 
-def sentences(changes, seconds=None):
-    found = compared() | {name: Compared([2.0, 2.0], value) for name, value in changes.items()}
-    times = dict.fromkeys(found, 1.0) | {FULL: 4.0} | (seconds or {})
-    return figures.findings(found, times, (5, 9), 0.1)
+def test_findings_say_when_nothing_could_be_shown():
+    assert "too few" not in sentences({})[0]
+    assert "too few" in sentences({}, margin=0.3)[0]
 
 
 def test_findings_name_the_latest_start_that_is_surely_as_good():
@@ -76,10 +79,12 @@ def test_findings_name_what_longer_steps_reach():
 
 
 def test_drawing_gives_each_set_its_own_keys():
-    drawn = figures.draw(lambda params, keys: keys * params, 2.0, jnp.arange(6.0).reshape(3, 2), 7)
-    np.testing.assert_array_equal(drawn.images, 2 * np.arange(6).reshape(3, 2))
-    assert drawn.calls == 7
-    assert drawn.seconds > 0
+    ways = {"twice": (lambda params, keys: keys * params, 7), "half": (lambda params, keys: keys / params, 1)}
+    drawn = figures.draw(ways, 2.0, jnp.arange(6.0).reshape(3, 2))
+    np.testing.assert_array_equal(drawn["twice"].images, 2 * np.arange(6).reshape(3, 2))
+    np.testing.assert_array_equal(drawn["half"].images, np.arange(6).reshape(3, 2) / 2)
+    assert (drawn["twice"].calls, drawn["half"].calls) == (7, 1)
+    assert min(of.seconds for of in drawn.values()) > 0
 
 
 @pytest.mark.parametrize(

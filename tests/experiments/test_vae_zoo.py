@@ -33,7 +33,7 @@ def test_a_run_leaves_its_report(finished):
         assert words in page, words
     assert {file.name for file in (finished / "figures").iterdir()} == {
         "data.png", "loss.png", "reconstructions.png", "interpolation.png", "codes.png", "samples.png",
-        "pseudo-inputs.png", "atoms.png",
+        "pseudo-inputs.png", "atoms.png", "traversal-vae.png", "traversal-vampprior.png",
     }  # fmt: skip
     rows = {row["model"]: row for row in json.loads((finished / "metrics.json").read_text())["models"]}
     assert set(rows) == {VAE, VAMP, VQ, SC}
@@ -77,8 +77,8 @@ def test_findings_follow_the_numbers():
     assert "is lower than the VAE's, by -0." in told(bits=(1.0, 0.5))[0]
     assert "is higher than the VAE's, by +0." in told(bits=(0.5, 1.0))[0]
     assert "not told apart from the VAE's" in told()[0]
-    assert "KL divergence lower by 1.00" in told(rate=-1.0)[0]
-    assert "KL divergence higher by 1.00" in told(rate=1.0)[0]
+    assert "KL lower by 1.00" in told(rate=-1.0)[0]
+    assert "KL higher by 1.00" in told(rate=1.0)[0]
     assert "within chance" in told()[0]
     assert "better by at least that" in told(bits=(1.0, 1.0), vq=0.5)[1]
     assert "it may lie above" in told(vq=0.5)[1]

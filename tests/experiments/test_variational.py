@@ -46,7 +46,7 @@ def test_a_run_leaves_its_report(finished):
     page = (finished / "report.html").read_text()
     assert not re.search(r'(src|href)="(?!data:|#)', page)
     # two passes and six steps: the report must not say that they suffice
-    for words in ("has not come within", "does not close the gap", "beyond chance away"):
+    for words in ("does not close the gap", "beyond chance away"):
         assert words in page, words
     for words in ("never lowered the ELBO", "is narrower in every variable", "No gap is negative", "python -m"):
         assert words in page, words
@@ -254,10 +254,8 @@ def test_whether_an_update_lowered_the_elbo():
 def test_how_near_stochastic_ascent_comes():
     row = {"model": "a", "gap of coordinate ascent": 0.0226, "stochastic above it": (0.01, 0.001)}
     told = ascent.gaps_told([row])
-    assert "comes within .05 nats of that: above it by 0.0100 ± 0.0010 (a)" in told
+    assert "ends above that by 0.0100 ± 0.0010 (a)" in told
     assert "0.0226 nats below log p(x) (a)" in told
-    for above in ((0.06, 0.001), (0.03, 0.011)):
-        assert "has not come within" in ascent.gaps_told([row, row | {"stochastic above it": above}])
 
 
 def test_where_a_mean_field_is_wider():
@@ -333,7 +331,7 @@ def test_whether_encoders_close_the_gap():
     worse = [rows[0], rows[1] | {"trained": Estimate(0.009, 0.001), "smallest of any datum": -0.1}]
     told = encoders.amortisation_told(worse)
     assert "does not close the gap" in told
-    assert "Some are negative" in told
+    assert "Some gaps are negative" in told
 
 
 @pytest.mark.parametrize(
