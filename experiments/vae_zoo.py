@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from experiments import launch
 from experiments import vae_zoo_models as models
 from experiments import vae_zoo_report as figures
 from experiments.config import ImageConfig
 from experiments.features import Quality, train_judge
 from experiments.images import load, source, split
-from jaxgen.data import digits
+from jaxgen.data import DSprites, ImageDataset, digits
 from jaxgen.report import Report
 
 
@@ -24,8 +26,9 @@ class Config(ImageConfig):
 
     data: Path | None = None
     """Real images (.npy, .npz, MNIST's idx files, folder, tar); without it, what --embedded names."""
-    embedded: Literal["digits", "sprites"] = "digits"
-    """digits: 1,797 handwritten ones of 8 × 8 pixels, from scikit-learn; sprites: rendered, with --size 16."""
+    embedded: Literal["digits", "sprites", "dsprites"] = "digits"
+    """digits: 1,797 handwritten ones of 8 × 8 pixels, from scikit-learn; sprites: rendered, with --size 16; dsprites:
+    --images of them, with --size 16, 32 or 64."""
     size: int = 8
     """Height and width of the images in pixels, a multiple of 4."""
     latents: int = 8
@@ -74,8 +77,10 @@ class Config(ImageConfig):
             raise ValueError(f"--size {self.size} must be 8 or more and a multiple of 4, which is halved twice")
         if not (self.penalty > 0 and self.sparsity >= 0):
             raise ValueError(f"need a positive --penalty, --sparsity not below 0: got {self.penalty}, {self.sparsity}")
-        if self.data is None and self.embedded == "sprites" and self.size != 16:
-            raise ValueError(f"sprites are rendered at 16 × 16 pixels: give --size 16, not {self.size}")
+        sizes = {"sprites": (16,), "dsprites": (16, 32, 64)}.get(self.embedded, (self.size,))
+        if self.data is None and self.size not in sizes:
+            told = " or ".join(map(str, sizes))
+            raise ValueError(f"{self.embedded} are rendered with --size {told}, not {self.size}")
 
 
 PRESETS = {
@@ -93,18 +98,22 @@ PRESETS = {
 }  # fmt: skip
 
 
-def where(config: Config) -> str:
-    """Where the images come from, for captions."""
-    return source(config) if config.data is not None or config.embedded == "sprites" else "scikit-learn's digits"
+def read(config: Config) -> tuple[ImageDataset, ImageDataset, str]:
+    """Training and held-out images, and where they come from, for captions."""
+    if config.data is not None or config.embedded == "sprites":
+        return *load(config), source(config)
+    if config.embedded == "digits":
+        return *split(digits(config.size), config), "scikit-learn's digits"
+    everything = DSprites(size=config.size, average=config.size < 64)
+    drawn = everything.take(np.random.default_rng(config.seed).integers(len(everything), size=config.images))
+    dataset = ImageDataset(drawn.images(drawn.codes), drawn.factors[:, 1], ("square", "ellipse", "heart"))
+    return *split(dataset, config), "dSprites"
 
 
 def main(config: Config) -> Path:
     """Run the exercise and return the path of its report."""
     with launch.reading_data():
-        if config.data is None and config.embedded == "digits":
-            train_set, test_set = split(digits(config.size), config)
-        else:
-            train_set, test_set = load(config)
+        train_set, test_set, where = read(config)
     directory = launch.begin("vae_zoo", config)
     report = Report(
         "Four autoencoders",
@@ -122,7 +131,7 @@ def main(config: Config) -> Path:
     quality = Quality(judge, train_set.images, test_set.images, config.samples)
 
     report.section("The data and the training")
-    figures.data(report, train_set, where(config))
+    figures.data(report, train_set, where)
     figures.training(report, members)
     report.section("What the codes keep")
     figures.reconstructions(report, members, test_set.images)

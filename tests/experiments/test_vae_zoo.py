@@ -87,13 +87,23 @@ def test_findings_follow_the_numbers():
     assert "not told apart as nearest" in told(errors=(0.1, 0.1, 0.2, 0.3))[2]
 
 
+def test_dsprites_are_drawn_as_many_as_asked_with_their_shapes():
+    config = vae_zoo.Config(embedded="dsprites", size=16, images=300)
+    train_set, test_set, where = vae_zoo.read(config)
+    assert where == "dSprites"
+    assert 250 < len(train_set) + len(test_set) <= 300
+    assert train_set.images.shape[1:] == (16, 16, 1)
+    assert set(train_set.labels) == {0, 1, 2}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"size": 10}, "multiple of 4"),
         ({"penalty": 0.0}, "positive --penalty"),
         ({"codes": 1}, "--codes must be at least 2"),
-        ({"embedded": "sprites"}, "give --size 16"),
+        ({"embedded": "sprites"}, "with --size 16, not 8"),
+        ({"embedded": "dsprites"}, "with --size 16 or 32 or 64, not 8"),
         ({"samples": 5}, "for the figures"),
     ],
 )
