@@ -146,7 +146,7 @@ def bounds(report: Report, config, of: Mapping[str, Problem]) -> dict[str, Any]:
         f"log p(x) − ELBO at the end, after {config.sweeps} sweeps from the best and the worst of {config.starts} "
         f"starts, and how far above that it is after {config.passes} passes in batches, mean ± standard error over "
         f"{config.seeds} runs.",
-        [column for column in rows[0] if column != "gap of stochastic ascent"],
+        columns=[column for column in rows[0] if column != "gap of stochastic ascent"],
     )
     report.finding(f"{never_lowers(changes)} {gaps_told(rows)}")
     return optima
