@@ -102,7 +102,7 @@ class Config:
 PRESETS = {
     "default": Config(),
     "smoke": Config(
-        preset="smoke", numbers=8, rows=8, starts=3, sweeps=4, passes=2, draws=4, most_draws=8, gradients=40,
+        preset="smoke", numbers=8, rows=8, starts=3, sweeps=4, passes=2, draws=4, most_draws=4, gradients=40,
         observed=(1.0,), ascent_steps=6, many_rows=40, batch_sizes=(10,), many_passes=2, latents=2, dims=3,
         examples=100, encoder_steps=6, seeds=2,
     ),

@@ -69,7 +69,7 @@ def ascents(report: Report, config) -> None:
         rows,
         f"After {config.ascent_steps} steps, mean ± standard error over {config.seeds} runs, of the same keys for all "
         "x; the posterior has shape 2 and rate x + 1. Reparameterised runs agree across x, by which z is only scaled.",
-        ["estimator", "x", "shape", "rate / (x + 1)", "KL"],
+        columns=["estimator", "x", "shape", "rate / (x + 1)", "KL"],
     )
     report.finding(toy_told(rows))
 

@@ -100,7 +100,7 @@ def test_moments_of_a_correlated_gaussian():
 def compared():
     """Coordinate ascent on both models, and the table of widths."""
     with jax.enable_x64(True):
-        config = replace(experiment.Config(), starts=4, sweeps=100, passes=2, seeds=2)
+        config = replace(experiment.Config(), starts=4, sweeps=100, passes=1, seeds=2)
         shown = Shown()
         problems = ascent.problems(config)
         optima = ascent.bounds(shown, config, problems)
