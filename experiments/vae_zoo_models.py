@@ -192,7 +192,7 @@ class Zoo:
 
         z = extract(lambda x: sparse_codes(x).reshape(len(x), -1), self.held_out).reshape(-1, config.atoms)
         height, width = self.shape[0] >> _STAGES, self.shape[1] >> _STAGES
-        size = np.abs(z)[z != 0].mean() if np.any(z) else 1.0
+        size = float(np.abs(z).max()) or 1.0
         everywhere = size * jnp.eye(config.atoms)[:, None, None].repeat(height, 1).repeat(width, 2)
         return Member(
             SC, trained.history, sparse_codes, draw, None, None, None, None,

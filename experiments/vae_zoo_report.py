@@ -147,7 +147,7 @@ def pseudo_inputs(report: Report, members: Sequence[Member], config) -> None:
     report.figure(
         image_grid(by_name[SC].shown[:36], _SHOWN),
         "atoms",
-        f"What single atoms of the {SC}'s dictionary draw when they stand, in their usual size, at all places.",
+        f"What single atoms of the {SC}'s dictionary draw when they stand, in the largest size of any, at all places.",
     )
 
 
