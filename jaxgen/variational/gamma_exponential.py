@@ -43,13 +43,17 @@ def elbo(x: ArrayLike, q: Gamma, prior: Gamma = PRIOR) -> Float[Array, "..."]:
     """E_q[log p(x, z) − log q(z)] in nats, closed form."""
     shape, rate = prior
     mean, mean_log = jnp.divide(q.shape, q.rate), digamma(q.shape) - jnp.log(q.rate)
-    entropy = q.shape - jnp.log(q.rate) + gammaln(q.shape) + (1 - jnp.asarray(q.shape)) * digamma(q.shape)
-    return shape * jnp.log(rate) - gammaln(shape) + shape * mean_log - mean * (rate + x) + entropy
+    return shape * jnp.log(rate) - gammaln(shape) + shape * mean_log - mean * (rate + x) + entropy(q.shape, q.rate)
 
 
 def optimal_rate(x: ArrayLike, shape: ArrayLike = 2.0, prior: Gamma = PRIOR) -> Float[Array, "..."]:
     """The θ that is best for q = Gamma(shape, θ): shape (prior.rate + x)/(prior.shape + 1), by default x + 1."""
     return shape * jnp.add(prior.rate, x) / (prior.shape + 1)
+
+
+def entropy(shape: ArrayLike, rate: ArrayLike) -> Float[Array, "..."]:
+    """−E log q of a Gamma law in nats."""
+    return shape - jnp.log(rate) + gammaln(shape) + (1 - jnp.asarray(shape)) * digamma(shape)
 
 
 def kl(q: Gamma, p: Gamma) -> Float[Array, "..."]:

@@ -11,6 +11,8 @@ from jax.scipy.special import digamma, gammaln
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from jaxgen.variational import gamma_exponential
+
 
 class NormalGamma(NamedTuple):
     """p(μ, τ) = N(μ; mean, 1/(strength τ)) Gamma(τ; shape, rate), of numbers (); prior and exact posterior alike."""
@@ -68,8 +70,7 @@ def elbo(prior: NormalGamma, x: Float[Array, " n"], q: Factors) -> Float[Array, 
     gaussians = (n + 1) * (log_tau - math.log(2 * math.pi)) + jnp.log(prior.strength) - tau * _squares(prior, x, q)
     gammas = prior.shape * jnp.log(prior.rate) - gammaln(prior.shape) + (prior.shape - 1) * log_tau - prior.rate * tau
     entropy_mu = 0.5 * (1 + math.log(2 * math.pi) - jnp.log(q.precision))
-    entropy_tau = q.shape - jnp.log(q.rate) + gammaln(q.shape) + (1 - q.shape) * digamma(q.shape)
-    return 0.5 * gaussians + gammas + entropy_mu + entropy_tau
+    return 0.5 * gaussians + gammas + entropy_mu + gamma_exponential.entropy(q.shape, q.rate)
 
 
 def update_mean(prior: NormalGamma, x: Float[Array, " n"], q: Factors) -> Factors:
