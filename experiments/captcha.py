@@ -16,7 +16,7 @@ import numpy as np
 from experiments import captcha_report as figures
 from experiments import launch
 from experiments.captcha_reader import train_recogniser
-from experiments.config import TrainingConfig
+from experiments.config import ComputeConfig
 from experiments.score_model import train
 from jaxgen.data import (
     CaptchaStyle,
@@ -34,7 +34,7 @@ from jaxgen.report import Report
 
 
 @dataclass(frozen=True)
-class Config(TrainingConfig):
+class Config(ComputeConfig):
     """Train a diffusion model of CAPTCHAs and ask it for texts."""
 
     data: Path | None = None
@@ -150,7 +150,7 @@ def main(config: Config) -> Path:
         letters, length = data.train.num_classes, data.train.labels.shape[1]
         net = UNet(
             config.channels, config.multipliers, num_tokens=letters, sequence_length=length,
-            cross_attention_levels=config.cross_attention, patch=config.patch,
+            cross_attention_levels=config.cross_attention, patch=config.patch, **config.compute,
         )  # fmt: skip
         jax.eval_shape(
             net.init, jax.random.key(0), np.zeros((1, *data.train.images.shape[1:]), np.float32), jnp.zeros(1)

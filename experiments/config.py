@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import tyro
+
+from jaxgen.nets import UNet
 
 
 @dataclass(frozen=True)
@@ -42,16 +44,41 @@ class TrainingConfig(RunConfig):
     ema: float = 0.995
     """Decay of the averaged parameters that are evaluated."""
     checkpoint_every: int = 1000
+    steps_per_call: int = 8
+    """Training steps of one compiled call; 1: a call each."""
+    data_parallel: bool = False
+    """Split each batch over all devices."""
+    fully_sharded: bool = False
+    """Split parameters and the optimiser's state over all devices too, for models that one does not hold."""
+    distributed: bool = False
+    """Train together with the other processes of a SLURM, MPI, Kubernetes or TPU job, or of experiments.processes."""
     resume: Path | None = None
     """Directory of an interrupted run to continue, with its flags."""
 
     def __post_init__(self) -> None:
         """Refuse what could only fail after training."""
-        self.at_least(1, "steps", "batch_size", "checkpoint_every")
+        self.at_least(1, "steps", "batch_size", "checkpoint_every", "steps_per_call")
+        if self.distributed and not (self.data_parallel or self.fully_sharded):
+            raise ValueError("--distributed says who trains together: add --data-parallel or --fully-sharded for how")
         if not 0 < self.learning_rate < float("inf"):
             raise ValueError(f"--learning-rate must be positive, got {self.learning_rate}: 1e-4 to 2e-3 are usual")
         if not 0 <= self.ema < 1:
             raise ValueError(f"--ema is a decay in [0, 1), got {self.ema}: 0.99 to 0.9999 are usual")
+
+
+@dataclass(frozen=True)
+class ComputeConfig(TrainingConfig):
+    """What an experiment is told whose network can save memory and time."""
+
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """What the network computes in; its parameters and its output stay float32."""
+    remat: bool = False
+    """Compute the insides of blocks anew in the backward pass, which needs less memory and a third more time."""
+
+    @property
+    def compute(self) -> dict[str, Any]:
+        """Options of the network."""
+        return {"dtype": None if self.dtype == "float32" else self.dtype, "remat": self.remat}
 
 
 @dataclass(frozen=True)
@@ -76,7 +103,7 @@ class ImageConfig(TrainingConfig):
 
 
 @dataclass(frozen=True)
-class UNetConfig(ImageConfig):
+class UNetConfig(ImageConfig, ComputeConfig):
     """What an experiment is told whose network is the U-Net."""
 
     channels: int = 16
@@ -88,3 +115,7 @@ class UNetConfig(ImageConfig):
         """Refuse what could only fail after training."""
         super().__post_init__()
         self.at_least(1, "channels")
+
+    def unet(self, **options: Any) -> UNet:
+        """The U-Net."""
+        return UNet(self.channels, self.multipliers, **self.compute, **options)

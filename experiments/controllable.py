@@ -19,7 +19,6 @@ from experiments.images import load, source
 from experiments.score_model import train
 from jaxgen.data import to_uint8
 from jaxgen.diffusion import vp
-from jaxgen.nets import UNet
 from jaxgen.report import Report, curves, image_grid
 
 
@@ -92,7 +91,7 @@ def main(config: Config) -> Path:
         train_set, test_set = load(config)
         if len(test_set) < config.observed:
             raise ValueError(f"--observed {config.observed} exceeds the {len(test_set)} held-out images")
-        net = UNet(config.channels, config.multipliers)
+        net = config.unet()
         jax.eval_shape(net.init, jax.random.key(0), train_set.images[:1], jnp.zeros(1))
     directory = launch.begin("controllable", config)
     report = Report(

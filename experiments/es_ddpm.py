@@ -18,7 +18,7 @@ from experiments.images import load, source
 from experiments.score_model import train
 from jaxgen.data import to_uint8
 from jaxgen.diffusion import discrete, linear_betas
-from jaxgen.nets import ConvDecoder, ConvEncoder, UNet
+from jaxgen.nets import ConvDecoder, ConvEncoder
 from jaxgen.report import Report, image_grid
 
 
@@ -75,7 +75,7 @@ def main(config: Config) -> Path:
     """Run the exercise and return the path of its report."""
     with launch.reading_data():
         train_set, test_set = load(config)
-        net = UNet(config.channels, config.multipliers)
+        net = config.unet()
         jax.eval_shape(net.init, jax.random.key(0), train_set.images[:1], jnp.zeros(1))
         shape = train_set.images.shape[1:]
         fast = autoencoder.Autoencoder(ConvEncoder(config.latents), ConvDecoder(shape, learned_scale=True))

@@ -41,7 +41,6 @@ from jaxgen.diffusion import (
     vp,
     weighting,
 )
-from jaxgen.nets import UNet
 from jaxgen.report import Report, image_grid
 from jaxgen.training import History
 
@@ -160,7 +159,7 @@ def learns_variance(objective: Objective) -> bool:
 
 def unet(config: Config, colors: int) -> nn.Module:
     """The U-Net: ε̂, and as many outputs again for the variance, which not every objective trains."""
-    return UNet(config.channels, config.multipliers, out_channels=2 * colors)
+    return config.unet(out_channels=2 * colors)
 
 
 def network(net: nn.Module, learned: bool, process: GaussianProcess, params: Any) -> Network:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,7 +11,10 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+import jax
+import numpy as np
 import tyro
+from jax.experimental import multihost_utils
 
 from jaxgen.report import run_directory, write_json
 from jaxgen.training import CheckpointMismatch, Interrupted
@@ -37,6 +41,8 @@ def parse(presets: Mapping[str, Config], arguments: Sequence[str] | None = None)
 def run(main: Callable[[Config], Any], presets: Mapping[str, Config]) -> None:
     """Run an experiment from the command line; what the user can mend ends in one line and a non-zero exit."""
     config = parse(presets)
+    if getattr(config, "distributed", False):
+        _join()
     try:
         main(config)
     except (Interrupted, CheckpointMismatch, FileNotFoundError, BadInput) as stop:
@@ -64,15 +70,33 @@ def command(module: str, arguments: Sequence[str] | None = None) -> str:
 def begin(name: str, config: Any) -> Path:
     """The run's directory, holding its configuration: a new one, or the one being resumed.
 
-    Raises FileNotFoundError where there is no checkpoint to resume from.
+    Raises FileNotFoundError where there is no checkpoint to resume from, and BadInput for batches that cannot be split
+    over the devices. Among several processes all return the first one's.
     """
+    split, devices = getattr(config, "data_parallel", False) or getattr(config, "fully_sharded", False), jax.devices()
+    if split and config.batch_size % len(devices):
+        raise BadInput(
+            f"--batch-size {config.batch_size} cannot be split over {len(devices)} devices: give a multiple of them"
+        )
     if config.resume is not None:
         if not any(config.resume.glob("**/checkpoints/*")):
             raise FileNotFoundError(f"no checkpoint to resume from under {config.resume}: start without --resume")
         return config.resume
-    directory = run_directory(config.runs, name)
-    write_json(directory / "config.json", asdict(config))
+    directory = run_directory(config.runs, name) if jax.process_index() == 0 else Path()
+    if jax.process_count() > 1:
+        path = np.frombuffer(str(directory.absolute()).encode().ljust(4096), np.uint8)
+        directory = Path(multihost_utils.broadcast_one_to_all(path).tobytes().decode().rstrip())
+    if jax.process_index() == 0:
+        write_json(directory / "config.json", asdict(config))
     return directory
+
+
+def _join() -> None:
+    """Meet the other processes of this run; the first alone prints."""
+    told = {name: os.environ.get(f"JAX_{name.upper()}") for name in ("num_processes", "process_id")}
+    jax.distributed.initialize(**{name: int(value) for name, value in told.items() if value is not None})
+    if jax.process_index():
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, it is open for as long as the process lives
 
 
 def _restore(config_type: type[Config], directory: Path) -> Config:

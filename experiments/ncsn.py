@@ -146,7 +146,7 @@ def score_network(process, net: UNet, params: Any, told: bool):
 
 def train(config: Config, ladder: Ladder, told: bool, seed: int, train_images, held_out, directory: Path) -> Network:
     """A network trained on the levels of a ladder, all weighted alike by λ = σ² (Song & Ermon 2019, eq. 6)."""
-    process, net = ve(ladder.last, ladder.first), UNet(config.channels, config.multipliers)
+    process, net = ve(ladder.last, ladder.first), config.unet()
     params = initial_parameters(net, seed, held_out[:1], jnp.zeros(1))
 
     def loss(key, params, batch):
@@ -211,7 +211,7 @@ def main(config: Config) -> Path:
     """Run the exercise and return the path of its report."""
     with launch.reading_data():
         train_set, test_set = load(config)
-        net = UNet(config.channels, config.multipliers)
+        net = config.unet()
         jax.eval_shape(net.init, jax.random.key(0), train_set.images[:1], jnp.zeros(1))
     directory = launch.begin("ncsn", config)
     report = Report(

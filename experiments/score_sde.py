@@ -119,7 +119,7 @@ def main(config: Config) -> Path:
     """Run the exercise and return the path of its report."""
     with launch.reading_data():
         train_set, test_set = load(config)
-        net = UNet(config.channels, config.multipliers)
+        net = config.unet()
         jax.eval_shape(net.init, jax.random.key(0), train_set.images[:1], jnp.zeros(1))
     directory = launch.begin("score_sde", config)
     report = Report(

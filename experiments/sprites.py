@@ -15,7 +15,7 @@ import numpy as np
 
 from experiments import launch
 from experiments import sprites_report as figures
-from experiments.config import ImageConfig
+from experiments.config import ComputeConfig, ImageConfig
 from experiments.features import train_judge
 from experiments.images import load, source
 from experiments.sampling import Model, draw
@@ -28,7 +28,7 @@ from jaxgen.samplers import ddim, ddpm
 
 
 @dataclass(frozen=True)
-class Config(ImageConfig):
+class Config(ImageConfig, ComputeConfig):
     """Train a diffusion model on sprites and compare DDPM with DDIM."""
 
     network: Literal["unet", "context"] = "unet"
@@ -63,6 +63,8 @@ class Config(ImageConfig):
         if self.samples % 50:
             raise ValueError(f"--samples must be a multiple of 50, the batch that is timed, got {self.samples}")
         linear_betas(self.timesteps, self.beta_start, self.beta_end)
+        if self.remat and self.network == "context":
+            raise ValueError("--remat is for --network unet, whose blocks it computes anew")
         if not 0 <= self.drop_label < 1:
             raise ValueError(f"--drop-label is a share in [0, 1), got {self.drop_label}")
 
@@ -82,9 +84,9 @@ PRESETS = {
 
 def build(config: Config, num_classes: int) -> UNet | ContextUNet:
     """The network, unconditional where the data have no labels."""
-    module = {"unet": UNet, "context": ContextUNet}[config.network]
-    width = {"channels": config.features} if config.network == "unet" else {"features": config.features}
-    return module(num_classes=num_classes or None, **width)
+    if config.network == "unet":
+        return UNet(config.features, num_classes=num_classes or None, **config.compute)
+    return ContextUNet(config.features, num_classes=num_classes or None, dtype=config.compute["dtype"])
 
 
 def train(config: Config, net, process, train_set: ImageDataset, test_set: ImageDataset, directory: Path):

@@ -10,8 +10,22 @@ import jax
 import optax
 
 from experiments.config import TrainingConfig
-from jaxgen.data import Batches
-from jaxgen.training import Checkpoints, History, LossFn, create_state, fit, make_train_step, warmup_ema
+from jaxgen.data import Batches, StreamedBatches
+from jaxgen.training import (
+    Checkpoints,
+    History,
+    LossFn,
+    batch_sharding,
+    create_state,
+    data_mesh,
+    fit,
+    fully_sharded,
+    gather,
+    make_train_step,
+    place,
+    replicated,
+    warmup_ema,
+)
 
 
 class Trained(NamedTuple):
@@ -70,15 +84,22 @@ def train_network(
         bound = optax.partition(dict.fromkeys(params, bound), {name: name for name in params})
     optimizer = optax.chain(bound, optax.adam(rate))
     evaluate = jax.jit(held_out_loss)
-    state = create_state(jax.random.key(seed + 1), params, optimizer, carry)
+    state, layout, sharding = create_state(jax.random.key(seed + 1), params, optimizer, carry), None, None
+    if config.data_parallel or config.fully_sharded:
+        mesh = data_mesh()
+        layout = fully_sharded(state, mesh) if config.fully_sharded else replicated(mesh)
+        state, sharding = place(state, layout), batch_sharding(mesh)
+    # among several processes each reads its own part of the batches
+    several = jax.process_count() > 1
     with Checkpoints(directory / "checkpoints") as checkpoints:
         if config.resume is not None and checkpoints.latest_step is not None:
             state = checkpoints.restore(state)
         result = fit(
-            make_train_step(loss, optimizer, ema=warmup_ema(config.ema)),
+            make_train_step(loss, optimizer, ema=warmup_ema(config.ema), layout=layout),
             state,
-            Batches(data, config.batch_size, seed),
+            (StreamedBatches if several else Batches)(data, config.batch_size, seed, sharding),
             steps=config.steps,
+            steps_per_call=1 if several else config.steps_per_call,
             checkpoints=checkpoints,
             checkpoint_every=config.checkpoint_every,
             log=directory / "metrics.jsonl",
@@ -87,4 +108,5 @@ def train_network(
             evaluate_every=max(1, config.steps // 25),
             progress=config.progress,
         )
-    return Trained(result.state.params, result.state.ema, result.history, result.state.carry)
+    state = result.state if layout is None else gather(result.state)
+    return Trained(state.params, state.ema, result.history, state.carry)

@@ -5,6 +5,7 @@ the schedule by its ends alone; the shape is then free to make the estimate of t
 of the integer pixel values.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -92,9 +93,7 @@ class Model(NamedTuple):
 class FourierUNet(nn.Module):
     """A U-Net that sees waves of its input too (Kingma et al. 2021, appendix C)."""
 
-    channels: int
-    multipliers: tuple[int, ...]
-    blocks: int
+    unet: Callable[..., UNet]
     powers: tuple[int, ...]
 
     @nn.compact
@@ -102,8 +101,7 @@ class FourierUNet(nn.Module):
         """(B, H, W, C) -> the same shape."""
         angles = [2.0**n * jnp.pi * z for n in self.powers]
         seen = jnp.concatenate([z, *(wave(angle) for angle in angles for wave in (jnp.sin, jnp.cos))], axis=-1)
-        net = UNet(self.channels, self.multipliers, blocks=self.blocks, out_channels=z.shape[-1])
-        return net(seen, t, cond)
+        return self.unet(out_channels=z.shape[-1])(seen, t, cond)
 
 
 class Objective(NamedTuple):
@@ -127,7 +125,7 @@ class Objective(NamedTuple):
 
 def objective_of(config: Config) -> Objective:
     """The bound and network that a configuration asks for."""
-    net = FourierUNet(config.channels, config.multipliers, config.blocks, config.fourier)
+    net = FourierUNet(partial(config.unet, blocks=config.blocks), config.fourier)
     return Objective(net, getattr(decoder, config.decoder)(), config.gamma_min, config.gamma_max)
 
 

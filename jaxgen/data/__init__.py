@@ -26,6 +26,7 @@ from jaxgen.data.mixtures import GaussianMixture, seminar_mixture, student_mixtu
 from jaxgen.data.pipeline import Batches
 from jaxgen.data.split import split_by_content
 from jaxgen.data.sprites import render_sprites
+from jaxgen.data.streaming import StreamedBatches
 from jaxgen.data.toys import checkerboard, moons, ring, spirals, swiss_roll
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "DSprites",
     "GaussianMixture",
     "ImageDataset",
+    "StreamedBatches",
     "checkerboard",
     "decode_texts",
     "dequantise",

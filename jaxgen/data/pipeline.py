@@ -1,23 +1,19 @@
-"""Shuffled batches of a dataset that lives on the device, as a pure function of (seed, step)."""
-
-import functools
-import math
-import operator
+"""Batches of a dataset that lives on the device."""
 
 import jax
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
-from jaxtyping import PyTree
+from jaxtyping import Array, Int, PyTree
+
+from jaxgen.data.order import Order, check_sharding, leading_axis
 
 
 class Batches:
-    """Batches of examples drawn without replacement: `batches(step)` is the batch of that training step.
+    """Batches in the order of (seed, step), see `Order`: `batches(step)` is the batch of that training step.
 
-    A batch depends on (seed, step) alone, so a resumed run asks for its next step and replays nothing. Epochs run
-    across batch borders: of the examples in order of `step`, each consecutive N are a fresh permutation of all N, and
-    none is dropped (a batch that spans a border may hold an example twice).
-
-    The data is put on the device(s) once, whole; a batch is one jitted gather.
+    A resumed run asks for its next step and replays nothing. The data is put on the device(s) once, whole; a batch is
+    one jitted gather. `window`, `data` and `select` let `fit` take several steps in one call. Data that the device
+    cannot hold, or that several processes share, are for `StreamedBatches`.
     """
 
     def __init__(self, data: PyTree, batch_size: int, seed: int = 0, sharding: NamedSharding | None = None):
@@ -35,71 +31,38 @@ class Batches:
             ValueError: no arrays, unequal leading axes, `batch_size` outside [1, N] or not divisible over the shards,
                 a sharding that splits another axis than the first, or a negative seed.
         """
-        self.num_examples = _leading_axis(data)
-        if not 1 <= batch_size <= self.num_examples:
-            raise ValueError(
-                f"batch_size is {batch_size}; expected 1 to {self.num_examples}, the number of examples: lower it."
-            )
-        if seed < 0:
-            raise ValueError(f"seed is {seed}; expected an integer from 0.")
+        self.num_examples = leading_axis(data)
+        self.indices = Order(self.num_examples, batch_size, seed)
+        self._sharding = self._window_sharding = None
+        whole = None
         if sharding is not None:
-            _check_sharding(sharding, batch_size)
+            check_sharding(sharding, batch_size)
+            self._sharding, whole = sharding, NamedSharding(sharding.mesh, PartitionSpec())
+            self._window_sharding = NamedSharding(sharding.mesh, PartitionSpec(None, *sharding.spec))
         self.batch_size = batch_size
-        self._sharding = sharding
-        self._data = jax.device_put(data, None if sharding is None else NamedSharding(sharding.mesh, PartitionSpec()))
-        # A batch spans two epochs at most, so two permutations are kept.
-        self._permutation = functools.lru_cache(maxsize=2)(functools.partial(_permutation, self.num_examples, seed))
-        self._gather = jax.jit(lambda data, index: jax.tree.map(lambda leaf: leaf[index], data), out_shardings=sharding)
+        self.data = jax.device_put(data, whole)
+        self._gather = jax.jit(self.select)
 
     def __call__(self, step: int) -> PyTree:
-        """Return the batch of `step` (a Python integer from 0) on the device(s), `data` with leaves (batch_size, ...).
+        """The batch of `step` (a Python integer from 0) on the device(s), `data` with leaves (batch_size, ...).
 
-        Raises:
-            ValueError: `step` is negative.
+        Raises ValueError for a negative step.
         """
-        return self._gather(self._data, jax.device_put(self.indices(step), self._sharding))
+        return self._gather(self.data, jax.device_put(self.indices(step), self._sharding))
 
-    def indices(self, step: int) -> np.ndarray:
-        """Return which examples, (batch_size,) integers in [0, N), make up the batch of `step`."""
-        if step < 0:
-            raise ValueError(f"step is {step}; steps count from 0.")
-        epoch, start = divmod(operator.index(step) * self.batch_size, self.num_examples)
-        index = self._permutation(epoch)[start : start + self.batch_size]
-        rest = self.batch_size - len(index)
-        return np.concatenate([index, self._permutation(epoch + 1)[:rest]]) if rest else index
+    def window(self, step: int, n: int, length: int) -> Int[Array, "length batch"]:
+        """Which examples make up the batches of n steps from `step`, on the device(s); rows after the n-th are 0."""
+        rows = np.zeros((length, self.batch_size), np.int32)
+        for i in range(n):
+            rows[i] = self.indices(step + i)
+        return jax.device_put(rows, self._window_sharding)
+
+    def select(self, data: PyTree, index: Int[Array, " batch"]) -> PyTree:
+        """The batch of these examples; pure, for use within a compiled function that is given `data`."""
+        batch = jax.tree.map(lambda leaf: leaf[index], data)
+        return batch if self._sharding is None else jax.lax.with_sharding_constraint(batch, self._sharding)
 
     @property
     def steps_per_epoch(self) -> float:
         """Steps in which every example is drawn once, N / batch_size; a fraction where N is not a multiple."""
         return self.num_examples / self.batch_size
-
-
-def _permutation(n: int, seed: int, epoch: int) -> np.ndarray:
-    # NumPy promises the raw bits of a seeded PCG64 for all versions; of Generator.permutation it does not.
-    order = np.random.PCG64((seed, epoch)).random_raw(n).argsort(kind="stable").astype(np.int32)
-    order.flags.writeable = False
-    return order
-
-
-def _leading_axis(data: PyTree) -> int:
-    leaves = jax.tree.leaves(data)
-    if not leaves:
-        raise ValueError("data holds no arrays: pass a pytree of arrays (N, ...).")
-    shapes = [np.shape(leaf) for leaf in leaves]
-    if not all(shapes):
-        raise ValueError(f"data has leaves of shapes {shapes}; a scalar has no axis of examples.")
-    if len({shape[0] for shape in shapes}) > 1:
-        raise ValueError(f"data has leaves of shapes {shapes}; their first axes must be equal, one entry per example.")
-    return shapes[0][0]
-
-
-def _check_sharding(sharding: NamedSharding, batch_size: int) -> None:
-    first, *rest = sharding.spec or (None,)
-    if any(axis is not None for axis in rest):
-        raise ValueError(f"sharding splits {sharding.spec}; only the first axis, that of examples, can be split.")
-    axes = () if first is None else (first,) if isinstance(first, str) else first
-    shards = math.prod(sharding.mesh.shape[axis] for axis in axes)
-    if batch_size % shards:
-        raise ValueError(
-            f"batch_size is {batch_size} but the sharding splits it {shards} ways: use a multiple of {shards}."
-        )

@@ -24,7 +24,7 @@ class ResidualBlock(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "b h w c"], embedding: Float[Array, "b e"], *, train: bool = False
+        self, x: Float[Array, "b h w c"], embedding: Float[Array, "b e"], train: bool = False
     ) -> Float[Array, "b h w channels"]:
         """Map (b, h, w, c) to (b, h, w, channels); at initialisation only the shortcut passes."""
         scale, shift = jnp.split(nn.Dense(2 * self.channels, name="modulate")(embedding), 2, axis=-1)
@@ -53,6 +53,9 @@ class UNet(nn.Module):
     `sequence_tokens`. Its embeddings join the time embedding, concatenated and projected, if `sequence_vector`; blocks
     at `cross_attention_levels` attend to them, at little cost on any level.
 
+    With `remat` the backward pass computes the insides of blocks anew, a third more work for the memory of one block in
+    place of all (Chen et al. 2016).
+
     With `patch`, blocks of patch×patch pixels are the channels of one position, and sides must be divisible by it: the
     network works on an image patch² times smaller, at about that fraction of the cost.
     Raises ValueError for a level out of range, images too small, not divisible by `patch` or not (b, h, w, c) floats, t
@@ -75,6 +78,7 @@ class UNet(nn.Module):
     sequence_vector: bool = True
     cross_attention_levels: Sequence[int] = ()
     patch: int = 1
+    remat: bool = False
 
     @nn.compact
     def __call__(
@@ -113,12 +117,17 @@ class UNet(nn.Module):
         def conv(h, features, name, strides=1):
             return nn.Conv(features, (3, 3), strides, dtype=self.dtype, name=name)(h)
 
+        residual, attention, cross_attention = ResidualBlock, SelfAttention, CrossAttention
+        if self.remat:
+            residual = nn.remat(ResidualBlock, static_argnums=(3,))
+            attention, cross_attention = nn.remat(SelfAttention), nn.remat(CrossAttention)
+
         def block(h, level, name, attend, read):
-            h = ResidualBlock(widths[level], self.dropout, self.max_groups, self.dtype, name=name)(h, emb, train=train)
+            h = residual(widths[level], self.dropout, self.max_groups, self.dtype, name=name)(h, emb, train)
             if attend:
-                h = SelfAttention(self.head_channels, self.max_groups, self.dtype, name=f"{name}_attention")(h)
+                h = attention(self.head_channels, self.max_groups, self.dtype, name=f"{name}_attention")(h)
             if read:
-                cross = CrossAttention(self.head_channels, self.max_groups, self.dtype, name=f"{name}_cross_attention")
+                cross = cross_attention(self.head_channels, self.max_groups, self.dtype, name=f"{name}_cross_attention")
                 h = cross(h, text)
             return h
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import jax
 import jinja2
 from matplotlib.figure import Figure
 from PIL import Image, UnidentifiedImageError
@@ -99,9 +100,12 @@ class Report:
     def save(self, directory: Path | str) -> Path:
         """Writes report.html, metrics.json, config.json and figures/ into a directory and returns the report's path.
 
-        Every file is written whole or not at all, and the report last. Raises TypeError for metrics JSON cannot hold.
+        Every file is written whole or not at all, and the report last; of several processes the first alone writes.
+        Raises TypeError for metrics JSON cannot hold.
         """
         directory = Path(directory)
+        if jax.process_index():
+            return directory / "report.html"
         facts = {
             **environment(),
             "duration": _duration(time.perf_counter() - self._started),

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
+from jax.experimental import multihost_utils
+
 
 @dataclass
 class StopRequest:
@@ -42,3 +45,9 @@ def stop_on_signals() -> Iterator[StopRequest]:
     finally:
         for number, handler in old.items():
             signal.signal(number, handler or signal.SIG_DFL)
+
+
+def agreed(request: StopRequest) -> signal.Signals | None:
+    """The signal that any of several processes was sent; all of them must ask together."""
+    numbers = multihost_utils.process_allgather(np.int32(request.received or 0))
+    return signal.Signals(int(numbers.max())) if numbers.any() else None

@@ -4,22 +4,27 @@ import logging
 import math
 import os
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from jaxtyping import PyTree
 
 from jaxgen.training.checkpoint import Checkpoints
-from jaxgen.training.interrupt import stop_on_signals
+from jaxgen.training.interrupt import agreed, stop_on_signals
 from jaxgen.training.log import History, MetricsLog, Row, fetch_row
 from jaxgen.training.progress import progress_bar
+from jaxgen.training.window import Step, WindowedBatches, check_metrics, window_of_steps
 
 _logger = logging.getLogger(__name__)
 
 # Steps the host may run ahead: enough to keep the device busy, few enough to stop soon and to hold few batches.
 _IN_FLIGHT = 8
+
+# Calls whose metrics are kept, to name the step at which they ceased to be finite.
+_REMEMBERED = 1000
 
 
 class FitResult(NamedTuple):
@@ -46,11 +51,12 @@ class Diverged(FloatingPointError):
 
 
 def fit(
-    step: Callable[[PyTree, PyTree], tuple[PyTree, Mapping[str, Any]]],
+    step: Step,
     state: PyTree,
     batches: Callable[[int], PyTree],
     *,
     steps: int,
+    steps_per_call: int = 1,
     checkpoints: Checkpoints | None = None,
     checkpoint_every: int = 1000,
     log: str | os.PathLike[str] | None = None,
@@ -65,25 +71,32 @@ def fit(
 
     `step(state, batch) -> (state, metrics)` may be any function that adds one to `state.step`, the metrics a dict of
     scalars; if it donates its state, as `make_train_step` does, the one given here is gone afterwards. `batches(n)` is
-    the batch of step n = 0, 1, …, so a resumed run needs no replay: restore the state, call `fit` again.
+    the batch of step n = 0, 1, …, so a resumed run needs no replay: restore the state, call `fit` again. With
+    `steps_per_call` up to so many steps are taken in one call of a compiled function, which for small models saves the
+    time between them; `batches` are then `jaxgen.data.Batches`, and `step` one that can be compiled.
 
     Metrics are fetched every `log_every` steps, one log point late so that the device never waits, written to `log` as
     JSON lines and passed to `on_log(step, row)`; those of `evaluate(state)` join them every `evaluate_every` steps as
     eval/…. Whatever the intervals, the last step is logged, evaluated and saved. A `log` that is continued is cut back
     to `state.step` first.
 
+    Several processes run the same program (`jax.distributed`): the first alone writes `log` and shows progress, and a
+    signal to one of them stops all at the next log point.
+
     Raises Interrupted after SIGINT or SIGTERM, the current step finished and saved; Diverged when a metric of the step
-    (or only those named in `finite`) is NaN or infinite at a log point or checkpoint, before anything bad is saved; and
-    ValueError for intervals below 1 and for a directory whose checkpoints are later than `state`.
+    (or only those named in `finite`) is NaN or infinite at a log point or checkpoint, naming the step where that began
+    and before anything bad is saved; ValueError for intervals below 1 and for a directory whose checkpoints are later
+    than `state`; and TypeError for a state without a step, or batches that `steps_per_call` cannot draw from.
     """
     intervals = {"checkpoint_every": checkpoint_every, "log_every": log_every, "evaluate_every": evaluate_every}
-    for name, value in intervals.items():
+    for name, value in {"steps_per_call": steps_per_call, **intervals}.items():
         if value < 1:
             raise ValueError(f"{name} must be at least 1 step, got {value}")
     if not hasattr(state, "step"):
         raise TypeError(
             f"fit needs a state with a .step, a scalar that the step increments; got {type(state).__name__}"
         )
+    call = _single_step(step, batches) if steps_per_call == 1 else _window(step, batches, steps_per_call)
     first = int(state.step)
     latest = checkpoints.latest_step if checkpoints is not None else None
     if latest is not None and latest > first:
@@ -91,17 +104,20 @@ def fit(
             f"{checkpoints.directory} holds a checkpoint of step {latest}, later than this state's step {first}: "
             "resume from it (--resume), or train in another directory"
         )
-    metrics_log = MetricsLog(log, first)
+    alone, leads = jax.process_count() == 1, jax.process_index() == 0
+    metrics_log = MetricsLog(log if leads else None, first)
     history = metrics_log.history
     if steps <= first:
         metrics_log.close()
         _logger.warning("nothing to train: the state is at step %d already, and steps=%d", first, steps)
         return FitResult(state, history)
+    borders = [log_every, *([evaluate_every] if evaluate else []), *([checkpoint_every] if checkpoints else [])]
 
     def check(row: Row) -> None:
-        for name in sorted(watched & row.keys()):
-            if not math.isfinite(row[name]):
-                raise Diverged(f"{name} is {row[name]} at step {row['step']}. {_last_good(checkpoints)}", history)
+        bad = [name for name in sorted(watched & row.keys()) if not math.isfinite(row[name])]
+        if bad:
+            name, at, value = _began(recent, bad) or (bad[0], row["step"], row[bad[0]])
+            raise Diverged(f"{name} is {value} at step {at}. {_last_good(checkpoints)}", history)
 
     def publish(row: Row | None) -> None:
         nonlocal status
@@ -111,16 +127,24 @@ def fit(
                 on_log(row["step"], row)
             check(row)
 
-    status = ""
+    status, done = "", first
     in_flight: deque[Mapping[str, Any]] = deque()
-    with closing(metrics_log), progress_bar(first, steps, visible=progress) as show, stop_on_signals() as stop:
-        for done in range(first + 1, steps + 1):
-            state, metrics = step(state, batches(done - 1))
-            if done == first + 1:
-                _check_first_step(first, state, metrics, finite)
+    recent: deque[tuple[int, int, Mapping[str, Any]]] = deque(maxlen=_REMEMBERED)
+    with (
+        closing(metrics_log),
+        progress_bar(first, steps, visible=progress and leads) as show,
+        stop_on_signals() as stop,
+    ):
+        while done < steps:
+            n = min(steps_per_call, steps - done, *(every - done % every for every in borders))
+            state, metrics, rows = call(state, done, n)
+            recent.append((done + 1, n, rows))
+            if done == first:
+                _check_first_step(first, n, state, metrics, finite)
                 watched = metrics.keys() if finite is None else set(finite)
+            done += n
             in_flight.append(metrics)
-            if len(in_flight) > _IN_FLIGHT:
+            if len(in_flight) > max(1, _IN_FLIGHT // steps_per_call):
                 jax.block_until_ready(in_flight.popleft())
 
             last = done == steps
@@ -130,7 +154,8 @@ def fit(
             if row:
                 publish(metrics_log.push(done, row))
 
-            ends = last or stop.received is not None
+            asked = stop.received if alone else agreed(stop) if row else None
+            ends = last or asked is not None
             if ends or (checkpoints is not None and done % checkpoint_every == 0):
                 # A save waits for the device anyway: first the log, so that it is never behind a checkpoint.
                 publish(metrics_log.flush())
@@ -143,19 +168,49 @@ def fit(
         if checkpoints is not None:
             checkpoints.wait()
         result = FitResult(state, history)
-        if stop.received is not None:
+        if asked is not None:
             where = f"saved in {checkpoints.directory}; --resume continues" if checkpoints is not None else "not saved"
-            raise Interrupted(f"{stop.received.name} at step {done} of {steps}, {where}", result)
+            raise Interrupted(f"{asked.name} at step {done} of {steps}, {where}", result)
     return result
 
 
-def _check_first_step(first: int, state: PyTree, metrics: Any, finite: Collection[str] | None) -> None:
-    if int(state.step) != first + 1:
-        raise ValueError(f"step(state, batch) must add 1 to state.step; it went from {first} to {int(state.step)}")
-    if not isinstance(metrics, Mapping):
-        raise TypeError(f"step(state, batch) must return (state, dict of scalars), got {type(metrics).__name__}")
+def _single_step(step: Step, batches: Callable[[int], PyTree]) -> Callable:
+    def call(state: PyTree, done: int, n: int) -> tuple[PyTree, Any, Any]:
+        state, metrics = step(state, batches(done))
+        return state, metrics, metrics
+
+    return call
+
+
+def _window(step: Step, batches: Callable[[int], PyTree], length: int) -> Callable:
+    if not isinstance(batches, WindowedBatches):
+        raise TypeError(
+            f"steps_per_call={length} draws its batches on the device: pass jaxgen.data.Batches, or steps_per_call=1 "
+            f"for batches of type {type(batches).__name__}"
+        )
+    run = window_of_steps(step, batches, length)
+    return lambda state, done, n: run(state, batches.data, batches.window(done, n, length), n)
+
+
+def _check_first_step(first: int, n: int, state: PyTree, metrics: Any, finite: Collection[str] | None) -> None:
+    if int(state.step) != first + n:
+        raise ValueError(
+            f"step(state, batch) must add 1 to state.step; in {n} steps it went from {first} to {int(state.step)}"
+        )
+    check_metrics(metrics)
     if unknown := set(finite or ()) - metrics.keys():
         raise ValueError(f"finite={sorted(unknown)}: the step has no such metric, only {sorted(metrics)}")
+
+
+def _began(recent: Iterable[tuple[int, int, Mapping[str, Any]]], names: Sequence[str]) -> tuple[str, int, float] | None:
+    """The first of the remembered steps whose metrics are not finite: the metric, the step, the value."""
+    for start, n, rows in recent:
+        values = {name: np.atleast_1d(jax.device_get(rows[name]))[:n] for name in names if name in rows}
+        for i in range(n):
+            for name in names:
+                if name in values and not math.isfinite(values[name][i]):
+                    return name, start + i, float(values[name][i])
+    return None
 
 
 def _last_good(checkpoints: Checkpoints | None) -> str:

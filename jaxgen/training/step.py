@@ -9,6 +9,7 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from jaxgen.training.ema import Ema, update_ema, warmup_ema
+from jaxgen.training.mesh import Layout
 from jaxgen.training.state import TrainState
 
 LossFn = Callable[..., Any]
@@ -26,6 +27,7 @@ def make_train_step(
     *,
     ema: Ema | None = warmup_ema(),  # noqa: B008, a pure function
     accumulate: int = 1,
+    layout: Layout | None = None,
 ) -> Callable[[TrainState, PyTree], tuple[TrainState, Metrics]]:
     """Jitted `step(state, batch) -> (state, metrics)`, the state donated.
 
@@ -33,7 +35,8 @@ def make_train_step(
     the loss function's own. The step's key is fold_in(state.key, state.step): nothing random lives outside the state.
     With `ema=None` the average is the parameters themselves. `accumulate=k` computes the gradient in k passes over
     B/k examples each, to fit a batch B that the memory does not. Where the state has a carry, the loss function is
-    given it and returns the next one. The first call raises ValueError for losses that are not (B,), for a metric
+    given it and returns the next one. layout: where the state lies, which was put there by `place`; on one device
+    there is nothing to say. The first call raises ValueError for losses that are not (B,), for a metric
     called loss or grad_norm, and for a batch that `accumulate` does not divide.
     """
     if accumulate < 1:
@@ -72,7 +75,7 @@ def make_train_step(
         state = state.replace(step=n, params=params, opt_state=opt_state, ema=average, carry=carry)
         return state, {"loss": loss, "grad_norm": optax.tree.norm(grads), **extra}
 
-    return jax.jit(step, donate_argnums=0)
+    return jax.jit(step, donate_argnums=0, out_shardings=None if layout is None else (layout, None))
 
 
 def _mean_over_parts(

@@ -14,7 +14,7 @@ import optax
 import pytest
 from jaxtyping import PyTree
 
-from jaxgen.training import CheckpointMismatch, Checkpoints, TrainState, create_state, data_mesh, replicate
+from jaxgen.training import CheckpointMismatch, Checkpoints, TrainState, create_state, data_mesh, place, replicated
 
 # orbax's readers complain of a damaged file once more when they are collected: here, and not in some later test
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -110,7 +110,7 @@ def test_restores_onto_other_devices(tmp_path):
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(state_at(3))
     mesh = data_mesh()
-    spread = Checkpoints(tmp_path).restore(replicate(state_at(0), mesh))
+    spread = Checkpoints(tmp_path).restore(place(state_at(0), replicated(mesh)))
     assert all(len(x.devices()) == 8 and x.is_fully_replicated for x in jax.tree.leaves(spread))
     assert bits(spread) == bits(state_at(3))
     # and from shapes alone, onto the default device

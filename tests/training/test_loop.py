@@ -11,6 +11,7 @@ import numpy as np
 import optax
 import pytest
 
+from jaxgen.data import Batches
 from jaxgen.training import Checkpoints, Diverged, History, Interrupted, create_state, fit, make_train_step
 
 OPTIMIZER = optax.sgd(0.1)
@@ -35,6 +36,10 @@ def count(state, batch):
 
 def identity(n):
     return n
+
+
+WINDOWED = Batches(np.arange(40), 1)
+WINDOWED.indices = lambda step: np.array([step])
 
 
 def test_every_step_gets_its_batch(tmp_path):
@@ -67,6 +72,68 @@ def test_logs_evaluates_and_saves_at_its_intervals(tmp_path):
     np.testing.assert_array_equal(history["eval/seen"], [[10, 17], [10, 17]])
     assert rows == [(row["step"], row) for row in history.rows]
     assert History.read(tmp_path / "m.jsonl") == history
+
+
+@pytest.mark.parametrize("steps_per_call", [2, 5, 8, 100])
+def test_several_steps_in_a_call_are_the_same_steps(tmp_path, steps_per_call):
+    calls = []
+
+    def run(name, **how):
+        with Checkpoints(tmp_path / name, keep=9) as checkpoints:
+            result = fit(
+                count, start(3), WINDOWED, steps=37, checkpoints=checkpoints, checkpoint_every=12, log_every=5,
+                evaluate=lambda state: {"seen": state.seen.sum()}, evaluate_every=9, **how,
+            )  # fmt: skip
+            return result, checkpoints.steps
+
+    (one, history), saved = run("one")
+    window = WINDOWED.window
+    WINDOWED.window = lambda step, n, length: calls.append((step, n)) or window(step, n, length)
+    (several, histories), saves = run("several", steps_per_call=steps_per_call)
+    WINDOWED.window = window
+    chex.assert_trees_all_equal(several, one)
+    assert histories == history
+    assert saves == saved
+    # every step once, and no call across a border of the log, the evaluations or the checkpoints
+    assert [step for first, n in calls for step in range(first, first + n)] == list(range(3, 37))
+    assert max(n for _, n in calls) == min(steps_per_call, 5)
+    borders = {*range(0, 37, 5), *range(0, 37, 9), *range(0, 37, 12)}
+    assert not any(first < border < first + n for first, n in calls for border in borders)
+
+
+def test_windows_are_compiled_once(caplog):
+    with jax.log_compiles():
+        fit(count, start(), WINDOWED, steps=39, steps_per_call=8, log_every=7)
+    assert sum("Finished XLA compilation of jit(run)" in message for message in caplog.messages) == 1
+
+
+def test_windows_learn_what_single_steps_learn():
+    data = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
+
+    def loss(key, params, batch):
+        return ((batch + 0.1 * jax.random.normal(key, batch.shape)) @ params["w"] - batch.sum(-1)) ** 2
+
+    ends = []
+    for steps_per_call in (1, 8):
+        optimizer = optax.adam(0.05)
+        state = create_state(jax.random.key(0), {"w": jnp.zeros(3)}, optimizer)
+        step, batches = make_train_step(loss, optimizer), Batches(data, 16, 1)
+        ends.append(fit(step, state, batches, steps=100, log_every=10, steps_per_call=steps_per_call))
+    for of in ("params", "opt_state", "ema"):
+        chex.assert_trees_all_close(getattr(ends[1].state, of), getattr(ends[0].state, of), rtol=1e-5)
+    np.testing.assert_allclose(ends[1].history["loss"][1], ends[0].history["loss"][1], rtol=1e-4)
+    assert ends[0].history["loss"][1][-1] < 0.1
+
+
+def test_refuses_windows_of_batches_it_cannot_draw():
+    with pytest.raises(
+        TypeError, match=r"steps_per_call=4 draws its batches on the device: pass jaxgen\.data\.Batches"
+    ):
+        fit(count, start(), identity, steps=10, steps_per_call=4)
+    with pytest.raises(TypeError, match=r"dict of scalars\), got"):
+        fit(lambda s, b: (Count(s.step + 1), 0.5), start(), WINDOWED, steps=10, steps_per_call=4)
+    with pytest.raises(ValueError, match=r"must add 1 to state\.step; in 4 steps it went from 0 to 8"):
+        fit(lambda s, b: (Count(s.step + 2, s.seen), {}), start(), WINDOWED, steps=10, steps_per_call=4)
 
 
 def test_traces_once_in_twenty_steps():
@@ -234,8 +301,9 @@ def test_other_threads_leave_the_handlers_alone():
     assert seen == [before] * 3
 
 
-@pytest.mark.parametrize(("bad_from", "reported", "good"), [(8, 9, 6), (12, 12, 9), (13, 15, 12), (1, 3, None)])
-def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, bad_from, reported, good):
+@pytest.mark.parametrize(("bad_from", "reported", "good"), [(8, 8, 6), (12, 12, 9), (13, 13, 12), (1, 1, None)])
+@pytest.mark.parametrize("steps_per_call", [1, 4])
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, bad_from, reported, good, steps_per_call):
     def step(state, batch):
         state, metrics = count(state, batch)
         return state, {"loss": jnp.where(state.step >= bad_from, jnp.inf, metrics["loss"])}
@@ -244,7 +312,10 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, bad_from, reported, g
     message = rf"loss is inf at step {reported}\. {saved}"
     with Checkpoints(tmp_path) as checkpoints:
         with pytest.raises(Diverged, match=message) as stopped:
-            fit(step, start(), identity, steps=40, checkpoints=checkpoints, checkpoint_every=3, log_every=100)
+            fit(
+                step, start(), WINDOWED if steps_per_call > 1 else identity, steps=40, steps_per_call=steps_per_call,
+                checkpoints=checkpoints, checkpoint_every=3, log_every=100,
+            )  # fmt: skip
         assert checkpoints.latest_step == good
     assert isinstance(stopped.value, FloatingPointError)
 
@@ -254,7 +325,7 @@ def test_divergence_is_noticed_at_log_points_and_stays_in_the_log(tmp_path):
         state, metrics = count(state, batch)
         return state, {**metrics, "grad_norm": jnp.where(state.step >= 8, jnp.nan, 1.0)}
 
-    with pytest.raises(Diverged, match=r"grad_norm is nan at step 10\. Nothing good was saved") as stopped:
+    with pytest.raises(Diverged, match=r"grad_norm is nan at step 8\. Nothing good was saved") as stopped:
         fit(step, start(), identity, steps=40, log=tmp_path / "m.jsonl", log_every=5)
     steps, norms = stopped.value.history["grad_norm"]
     assert steps.tolist() == [5, 10]
@@ -292,7 +363,7 @@ def test_refuses_a_directory_with_later_checkpoints(tmp_path):
     assert len(History.read(tmp_path / "m.jsonl").rows) == 1  # refused before anything was touched
 
 
-@pytest.mark.parametrize("name", ["checkpoint_every", "log_every", "evaluate_every"])
+@pytest.mark.parametrize("name", ["checkpoint_every", "log_every", "evaluate_every", "steps_per_call"])
 @pytest.mark.parametrize("value", [0, -5])
 def test_refuses_intervals_below_one(name, value):
     with pytest.raises(ValueError, match=f"{name} must be at least 1 step, got {value}"):
@@ -300,7 +371,7 @@ def test_refuses_intervals_below_one(name, value):
 
 
 def test_refuses_a_step_that_breaks_the_contract():
-    with pytest.raises(ValueError, match=r"must add 1 to state\.step; it went from 0 to 2"):
+    with pytest.raises(ValueError, match=r"must add 1 to state\.step; in 1 steps it went from 0 to 2"):
         fit(lambda s, b: (Count(s.step + 2), {}), start(), identity, steps=10)
     with pytest.raises(TypeError, match=r"dict of scalars\), got float"):
         fit(lambda s, b: (Count(s.step + 1), 0.5), start(), identity, steps=10)

@@ -1,0 +1,93 @@
+"""Training by several real processes on this machine: the same curve, one log, each its own rows, one checkpoint."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxgen.training import History
+
+PROGRAM = Path(__file__).with_name("several.py")
+ROOT = PROGRAM.parents[2]
+
+
+def begin(directory, how, processes, *flags):
+    """The running processes."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    env = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT), "XLA_FLAGS": ""}
+    return [
+        subprocess.Popen(
+            [sys.executable, PROGRAM, directory, how, str(processes), str(i), str(port), *flags],
+            env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for i in range(processes)
+    ]  # fmt: skip
+
+
+def end(children, status=0):
+    """What they printed, having ended with this status."""
+    said = []
+    for child in children:
+        try:
+            out, err = child.communicate(timeout=240)
+        except subprocess.TimeoutExpired:
+            for other in children:
+                other.kill()
+            raise
+        assert child.returncode == status, err[-3000:]
+        said.append(out)
+    return said
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("alone")
+    end(begin(directory, "whole", 1))
+    return directory
+
+
+def assert_same(directory, expected, processes):
+    ours, theirs = (History.read(at / "metrics.jsonl") for at in (directory, expected))
+    assert [row["step"] for row in ours.rows] == [row["step"] for row in theirs.rows]
+    for name in ("loss", "grad_norm", "eval/norm"):
+        np.testing.assert_allclose(ours[name][1], theirs[name][1], rtol=2e-5)
+    with np.load(expected / "final0.npz") as final:
+        for i in range(processes):
+            with np.load(directory / f"final{i}.npz") as found:
+                for name in ("in", "out"):
+                    np.testing.assert_allclose(found[name], final[name], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("how", "processes"), [("whole", 2), ("split", 2), pytest.param("split", 4, marks=pytest.mark.slow)]
+)
+def test_processes_train_like_one(tmp_path, alone, how, processes):
+    said = end(begin(tmp_path, how, processes))
+    assert_same(tmp_path, alone, processes)
+    assert all("step 40" in out for out in said)
+    losses = History.read(tmp_path / "metrics.jsonl")["loss"][1]
+    assert losses[-1] < 0.5 * losses[0]
+    with np.load(alone / "final0.npz") as final:
+        everything = final["read"]
+    for i in range(processes):
+        with np.load(tmp_path / f"final{i}.npz") as found:
+            assert found["read"] == everything / processes  # its own rows, no others
+
+
+def test_a_signal_to_one_stops_all_and_one_process_goes_on(tmp_path, alone):
+    children = begin(tmp_path, "split", 2, "--slow")
+    for line in children[1].stdout:
+        if "step 5" in line:
+            break
+    children[1].send_signal(signal.SIGTERM)
+    said = end(children, status=3)
+    assert all("SIGTERM at step" in out and "--resume continues" in out for out in said)
+    end(begin(tmp_path, "whole", 1, "--resume"))
+    assert_same(tmp_path, alone, 1)
