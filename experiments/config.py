@@ -44,8 +44,8 @@ class TrainingConfig(RunConfig):
     ema: float = 0.995
     """Decay of the averaged parameters that are evaluated."""
     checkpoint_every: int = 1000
-    steps_per_call: int = 8
-    """Training steps of one compiled call; 1: a call each."""
+    steps_per_call: int = 1
+    """Training steps of one compiled call; more help small models. On a CPU convolutions learn far slower in a loop."""
     data_parallel: bool = False
     """Split each batch over all devices."""
     fully_sharded: bool = False

@@ -73,7 +73,8 @@ def fit(
     scalars; if it donates its state, as `make_train_step` does, the one given here is gone afterwards. `batches(n)` is
     the batch of step n = 0, 1, …, so a resumed run needs no replay: restore the state, call `fit` again. With
     `steps_per_call` up to so many steps are taken in one call of a compiled function, which for small models saves the
-    time between them; `batches` are then `jaxgen.data.Batches`, and `step` one that can be compiled.
+    time between them; `batches` are then `jaxgen.data.Batches`, and `step` one that can be compiled. (On a CPU leave it at
+    1 for convolutions, whose gradients XLA computes many times slower within a loop.)
 
     Metrics are fetched every `log_every` steps, one log point late so that the device never waits, written to `log` as
     JSON lines and passed to `on_log(step, row)`; those of `evaluate(state)` join them every `evaluate_every` steps as
