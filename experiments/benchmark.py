@@ -1,4 +1,4 @@
-"""The speed of every sampler on one network: what a sample costs beyond its network calls, and beside diffusers.
+"""The speed of every sampler, and of training: what both cost beyond the network, and beside diffusers.
 
 The network has random weights: only time is measured, and the time of a call does not depend on what was learned.
 """
@@ -20,6 +20,7 @@ import tyro
 
 from experiments import benchmark_peers as peers
 from experiments import benchmark_report as figures
+from experiments import benchmark_training_report as training
 from experiments import launch
 from experiments.calls import Counter, network_calls
 from experiments.timing import Subject, in_turns
@@ -99,6 +100,12 @@ class Config:
     """Height and width of the images in pixels."""
     peers: Literal["auto", "off", "on"] = "auto"
     """Time diffusers beside: where it is installed, never, or refuse to run without it."""
+    part: Literal["all", "sampling", "training"] = "all"
+    """What to time."""
+    training_steps: int = 4
+    """Training steps that are timed together, for the U-Net; fifty times as many for the small network."""
+    training_devices: tuple[int, ...] = (1, 2, 8)
+    """Numbers of devices to train on; on a CPU they share its cores."""
     runs: Path = Path("runs")
     """Where the run's directory is made."""
     resume: tyro.conf.Suppress[Path | None] = None
@@ -111,6 +118,13 @@ class Config:
             raise ValueError(f"--steps must be at least 2, so that multistep samplers take theirs, got {self.steps}")
         if self.rounds < 2:
             raise ValueError(f"--rounds must be at least 2, each order of timing once, got {self.rounds}")
+        if self.training_steps < 1 or not self.training_devices or min(self.training_devices) < 1:
+            raise ValueError(
+                f"--training-steps and --training-devices are positive, got {self.training_steps} and "
+                f"{self.training_devices}"
+            )
+        if indivisible := [n for n in self.training_devices if self.batch_sizes[0] % n]:
+            raise ValueError(f"--training-devices {indivisible} do not divide the batch of {self.batch_sizes[0]}")
         if unknown := set(self.few) - set(NAMES):
             raise ValueError(f"--few names {sorted(unknown)}: choose from {', '.join(NAMES)}")
 
@@ -119,6 +133,7 @@ PRESETS = {
     "default": Config(),
     "smoke": Config(
         preset="smoke", batch_sizes=(4, 1), few=("ddim",), steps=5, rounds=2, features=8, multipliers=(1,), size=8,
+        training_steps=1, training_devices=(1, 2),
     ),
     "paper": Config(
         preset="paper", batch_sizes=(64, 256, 1), few=NAMES, steps=50, rounds=9, features=128, multipliers=(1, 2, 2),
@@ -255,9 +270,9 @@ def main(config: Config) -> Path:
     devices, with_peers = find_devices(config.devices), peers.wanted(config.peers)
     directory = launch.begin("benchmark", config)
     report = Report(
-        "Sampler speed",
-        "What does a sample cost beyond its network calls, for every sampler? How does that compare with the same "
-        "sampler in diffusers?",
+        "Speed of sampling and training",
+        "What does a sample cost beyond its network calls, and a training step beyond its gradient? How does that "
+        "compare with diffusers?",
         launch.command("experiments.benchmark"),
         config,
     )
@@ -270,12 +285,15 @@ def main(config: Config) -> Path:
             other = peers.network(*sizes, device.platform)
             parameters["diffusers"] = other.parameters
             facts |= other.versions
-        for batch in config.batch_sizes:
+        for batch in config.batch_sizes if config.part != "training" else ():
             bench = Bench(config, device, batch)
             parameters["ours"] = bench.parameters
             names = [name for name in NAMES if name in config.few or batch == config.batch_sizes[0]]
             results.append(measure(config, bench, names, other, f"{device.platform}, batch {batch}", load))
-    figures.write(report, results, FIXED, facts, parameters)
+        if config.part != "sampling" and device is devices[0]:
+            training.write(report, config, build(config), other, partial(print, flush=True))
+    if results:
+        figures.write(report, results, FIXED, facts, parameters)
     path = report.save(directory)
     print(f"report: {path}")
     return path

@@ -1,7 +1,7 @@
 """The same samplers in diffusers, on a network of the same make and size, to be timed beside ours."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
@@ -133,3 +133,26 @@ def subject(network: Network, name: str, steps: int, calls: int, shape: tuple[in
         raise FloatingPointError(f"{scheduler_name} drew values that are not finite")
     hook.remove()
     return Subject(len(seen), run, bare)
+
+
+def training(network: Network, shape: tuple[int, ...], steps: int) -> Callable[[], None]:
+    """PyTorch training diffusers' network on a batch of `shape` by Adam, for some steps to the objective of ours."""
+    import torch
+
+    model, device, *_ = network
+    model.train()
+    optimizer, x0 = torch.optim.Adam(model.parameters(), lr=1e-3), torch.randn(shape, device=device)
+
+    def run() -> None:
+        for _ in range(steps):
+            t, eps = torch.rand(shape[0], device=device), torch.randn(shape, device=device)
+            # the linear schedule of `vp`, whose log alpha is quadratic
+            alpha = torch.exp(-0.25 * t**2 * (20 - 0.1) - 0.5 * t * 0.1)[:, None, None, None]
+            found = model(alpha * x0 + torch.sqrt(1 - alpha**2) * eps, 999 * t).sample
+            optimizer.zero_grad(set_to_none=True)
+            ((found - eps) ** 2).mean().backward()
+            optimizer.step()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+
+    return run

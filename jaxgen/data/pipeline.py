@@ -1,5 +1,8 @@
 """Batches of a dataset that lives on the device."""
 
+import functools
+from collections.abc import Callable
+
 import jax
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
@@ -12,8 +15,8 @@ class Batches:
     """Batches in the order of (seed, step), see `Order`: `batches(step)` is the batch of that training step.
 
     A resumed run asks for its next step and replays nothing. The data is put on the device(s) once, whole; a batch is
-    one jitted gather. `window`, `data` and `select` let `fit` take several steps in one call. Data that the device
-    cannot hold, or that several processes share, are for `StreamedBatches`.
+    one jitted gather. `data`, `window` and the pure `select(data, index)` let `fit` take several steps in one call.
+    Data that the device cannot hold, or that several processes share, are for `StreamedBatches`.
     """
 
     def __init__(self, data: PyTree, batch_size: int, seed: int = 0, sharding: NamedSharding | None = None):
@@ -41,6 +44,7 @@ class Batches:
             self._window_sharding = NamedSharding(sharding.mesh, PartitionSpec(None, *sharding.spec))
         self.batch_size = batch_size
         self.data = jax.device_put(data, whole)
+        self.select = _select(sharding)
         self._gather = jax.jit(self.select)
 
     def __call__(self, step: int) -> PyTree:
@@ -57,12 +61,18 @@ class Batches:
             rows[i] = self.indices(step + i)
         return jax.device_put(rows, self._window_sharding)
 
-    def select(self, data: PyTree, index: Int[Array, " batch"]) -> PyTree:
-        """The batch of these examples; pure, for use within a compiled function that is given `data`."""
-        batch = jax.tree.map(lambda leaf: leaf[index], data)
-        return batch if self._sharding is None else jax.lax.with_sharding_constraint(batch, self._sharding)
-
     @property
     def steps_per_epoch(self) -> float:
         """Steps in which every example is drawn once, N / batch_size; a fraction where N is not a multiple."""
         return self.num_examples / self.batch_size
+
+
+@functools.lru_cache(maxsize=64)
+def _select(sharding: NamedSharding | None) -> Callable[[PyTree, Array], PyTree]:
+    """The batch of some examples: one function for all data, so that what is compiled for it keeps none of them."""
+
+    def select(data: PyTree, index: Int[Array, " batch"]) -> PyTree:
+        batch = jax.tree.map(lambda leaf: leaf[index], data)
+        return batch if sharding is None else jax.lax.with_sharding_constraint(batch, sharding)
+
+    return select

@@ -73,8 +73,8 @@ def fit(
     scalars; if it donates its state, as `make_train_step` does, the one given here is gone afterwards. `batches(n)` is
     the batch of step n = 0, 1, …, so a resumed run needs no replay: restore the state, call `fit` again. With
     `steps_per_call` up to so many steps are taken in one call of a compiled function, which for small models saves the
-    time between them; `batches` are then `jaxgen.data.Batches`, and `step` one that can be compiled. (On a CPU leave it at
-    1 for convolutions, whose gradients XLA computes many times slower within a loop.)
+    time between them; `batches` are then `jaxgen.data.Batches`, and `step` one that can be compiled. (On a CPU leave
+    it at 1 for convolutions, whose gradients XLA computes many times slower within a loop.)
 
     Metrics are fetched every `log_every` steps, one log point late so that the device never waits, written to `log` as
     JSON lines and passed to `on_log(step, row)`; those of `evaluate(state)` join them every `evaluate_every` steps as
@@ -189,8 +189,11 @@ def _window(step: Step, batches: Callable[[int], PyTree], length: int) -> Callab
             f"steps_per_call={length} draws its batches on the device: pass jaxgen.data.Batches, or steps_per_call=1 "
             f"for batches of type {type(batches).__name__}"
         )
-    run = window_of_steps(step, batches, length)
-    return lambda state, done, n: run(state, batches.data, batches.window(done, n, length), n)
+
+    def call(state: PyTree, done: int, n: int) -> tuple[PyTree, Any, Any]:
+        return window_of_steps(step, batches.select, state, batches.data, batches.window(done, n, length), n)
+
+    return call
 
 
 def _check_first_step(first: int, n: int, state: PyTree, metrics: Any, finite: Collection[str] | None) -> None:

@@ -1,6 +1,7 @@
 """Several training steps in one call of a compiled function, so that small models do not wait for Python."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int, PyTree
 
 Step = Callable[[PyTree, PyTree], tuple[PyTree, Mapping[str, Any]]]
+Metrics = dict[str, Array]
 
 
 @runtime_checkable
@@ -25,27 +27,32 @@ class WindowedBatches(Protocol):
         ...
 
 
-def window_of_steps(step: Step, batches: WindowedBatches, length: int) -> Callable:
-    """Jitted `run(state, data, window, n) -> (state, metrics of the last step, of each in arrays of length rows)`.
+@partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
+def window_of_steps(
+    step: Step,
+    select: Callable[[PyTree, Array], PyTree],
+    state: PyTree,
+    data: PyTree,
+    window: Int[Array, "length batch"],
+    n: int | Int[Array, ""],
+) -> tuple[PyTree, Metrics, Metrics]:
+    """The state after n <= length steps, the metrics of the last, and those of each in arrays of length rows.
 
-    The number n <= length of steps is dynamic, so that one program serves windows that a log point cuts short. The
-    state is donated. Raises TypeError for metrics that are not a dict.
+    n is dynamic, so that one program serves windows that a log point cuts short. The state is donated. Raises TypeError
+    for metrics that are not a dict.
     """
+    _, found = jax.eval_shape(step, state, select(data, window[0]))
+    check_metrics(found)
+    last = {name: jnp.zeros(value.shape, value.dtype) for name, value in found.items()}
+    rows = {name: jnp.zeros((len(window), *value.shape), value.dtype) for name, value in found.items()}
 
-    def run(state: PyTree, data: PyTree, window: Int[Array, "length batch"], n: int | Int[Array, ""]) -> Any:
-        def body(i: Array, loop: tuple) -> tuple:
-            state, _, rows = loop
-            state, metrics = step(state, batches.select(data, window[i]))
-            metrics = {name: jnp.asarray(value, rows[name].dtype) for name, value in metrics.items()}
-            return state, metrics, {name: rows[name].at[i].set(value) for name, value in metrics.items()}
+    def body(i: Array, loop: tuple[PyTree, Metrics, Metrics]) -> tuple[PyTree, Metrics, Metrics]:
+        state, _, rows = loop
+        state, metrics = step(state, select(data, window[i]))
+        last = {name: jnp.asarray(value, rows[name].dtype) for name, value in metrics.items()}
+        return state, last, {name: rows[name].at[i].set(value) for name, value in last.items()}
 
-        _, found = jax.eval_shape(step, state, batches.select(data, window[0]))
-        check_metrics(found)
-        last = {name: jnp.zeros(value.shape, value.dtype) for name, value in found.items()}
-        rows = {name: jnp.zeros((length, *value.shape), value.dtype) for name, value in found.items()}
-        return jax.lax.fori_loop(0, n, body, (state, last, rows))
-
-    return jax.jit(run, donate_argnums=0)
+    return jax.lax.fori_loop(0, n, body, (state, last, rows))
 
 
 def check_metrics(metrics: Any) -> None:
