@@ -100,7 +100,7 @@ def finished(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(benchmark, "build", lambda config: Shift())
         root = tmp_path_factory.mktemp("runs")
-        return benchmark.main(replace(benchmark.PRESETS["smoke"], runs=root)).parent
+        return benchmark.main(replace(benchmark.PRESETS["smoke"], runs=root, part="sampling")).parent
 
 
 def test_a_run_leaves_its_report(finished):

@@ -1,10 +1,13 @@
 """The sprites experiment from its command line: a whole small run, its resumption, and what it refuses."""
 
 import json
+import os
 import re
 import shutil
+import subprocess
 import sys
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +16,9 @@ from PIL import Image
 from experiments import launch, sprites
 from jaxgen.data import render_sprites
 from jaxgen.report import write_json
+from jaxgen.training import History
+
+README = Path(__file__).parents[2] / "README.md"
 
 pytestmark = pytest.mark.filterwarnings("ignore:Fréchet distance of 64-dimensional")
 
@@ -67,6 +73,52 @@ def test_a_stopped_run_resumes_to_the_same_end(finished, tmp_path, monkeypatch):
     before, after = (json.loads((d / "metrics.json").read_text()) for d in (finished, directory))
     assert after["training"] == before["training"]
     assert (directory / "figures" / "ddpm.png").read_bytes() == (finished / "figures" / "ddpm.png").read_bytes()
+
+
+COMMAND = re.compile(r"^.*python -m experiments.*(?:--data-parallel|--fully-sharded)$", re.MULTILINE)
+    r"^.*python -m experiments.*(?:--data-parallel|--fully-sharded)$", README.read_text(), re.MULTILINE
+)
+
+
+@pytest.mark.parametrize(("command", "steps"), zip(COMMAND.findall(README.read_text()), ("8 devices", "2 processes"), strict=True))
+def test_the_commands_of_the_readme_train_as_one_device_does(finished, tmp_path, command, steps):
+    flags = f"--preset smoke --steps-per-call 1 --no-progress --runs {tmp_path}"
+    command = command.replace("python", sys.executable, 1) + " " + flags
+    env = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(README.parent)}
+    done = subprocess.run(command, shell=True, env=env, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("report: ") == 1
+    (directory,) = (tmp_path / "sprites").iterdir()
+    ours, theirs = (History.read(at / "metrics.jsonl") for at in (directory, finished))
+    assert ours.names == theirs.names
+    for name in ours.names:
+        np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-3)
+    assert (directory / "report.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--data-parallel", "--batch-size", "12"], "--batch-size 12 cannot be split over 8 devices"),
+        (["--fully-sharded", "--batch-size", "4"], "--batch-size 4 cannot be split over 8 devices"),
+        (["--distributed"], "--distributed says who trains together: add --data-parallel or --fully-sharded"),
+        (["--remat", "--network", "context"], "--remat is for --network unet"),
+        (["--steps-per-call", "0"], "--steps-per-call must be at least 1"),
+    ],
+)
+def test_refuses_what_devices_cannot_do(flags, message, monkeypatch, capsys, tmp_path):
+    with pytest.raises(SystemExit) as stop:
+        run(monkeypatch, *flags, "--runs", tmp_path / "runs")
+    printed = " ".join(re.sub(r"[│╭╮╰╯─]", " ", "".join(capsys.readouterr()) + str(stop.value)).split())
+    assert message in printed
+    assert not (tmp_path / "runs").exists()
+
+
+def test_in_bfloat16_with_blocks_computed_anew(tmp_path, monkeypatch):
+    run(monkeypatch, "--dtype", "bfloat16", "--remat", "--steps-per-call", "3", "--runs", tmp_path)
+    (report,) = tmp_path.glob("sprites/*/report.html")
+    losses = History.read(report.with_name("metrics.jsonl"))["loss"][1]
+    assert np.isfinite(losses).all()
 
 
 def test_unlabelled_images_run_too(tmp_path, monkeypatch):
