@@ -57,7 +57,8 @@ def write(report: Report, config: Any, net: UNet, other: peers.Network | None, p
         rows,
         "Training by the step alone on one batch, and by the whole loop with its log, its shuffled batches on the "
         "device or streamed from the host; each right beside as many calls of the compiled value and gradient alone. "
-        "Medians and quartiles over the rounds. A step adds the optimiser and the average of the parameters to its gradient.",
+        "Medians and quartiles over the rounds. A step adds the optimiser and the average of the parameters to its "
+        "gradient.",
         formats=RATIOS,
     )
     report.finding(finding(measured))
