@@ -223,8 +223,21 @@ def findings(
             if good
             else f"{kind} from noise was not shown to: its lowest is {level[names[least]]:.3g}, in {least} steps"
         )
-    texts.append(f"**Longer steps instead.** {'; '.join(rivals)}.")
+    texts.append(f"**Longer steps instead.** {'; '.join(rivals)}. {_at_equal_calls(compared, starts)}")
     return texts
+
+
+def _at_equal_calls(compared: dict[str, Compared], starts: Sequence[int]) -> str:
+    """Which of two ways to spend as many network calls is surely better, set by set."""
+    won = {"DDPM's longer steps from noise": [], "the chain from T′ on": []}
+    for n in starts:
+        late, longer = (compared[name].distances for name in (f"from T′ = {n}", f"DDPM, {n} longer steps"))
+        if excess(longer, late)[0] < 0:
+            won["DDPM's longer steps from noise"].append(str(n))
+        elif excess(late, longer)[0] < 0:
+            won["the chain from T′ on"].append(str(n))
+    said = [f"{way} are surely better by {', '.join(calls)}" for way, calls in won.items() if calls]
+    return f"At as many calls {'; '.join(said).replace('T′ on are', 'T′ on is') or 'neither was shown to be better'}."
 
 
 def _moved(report: Report, drawn: dict[str, Drawn], starts: Sequence[int]) -> None:

@@ -16,7 +16,7 @@ from experiments.timing import Subject, Timing
 class Dense(nn.Module):
     """One matrix, and another that only waits."""
 
-    features: int = 64
+    features: int = 512
     dtype: str | None = None
     remat: bool = False
 
@@ -25,7 +25,7 @@ class Dense(nn.Module):
         return nn.Dense(self.features, use_bias=False)(x)
 
 
-WORKLOAD = Workload(Dense(), (64,), 256, steps=3, per_call=2)
+WORKLOAD = Workload(Dense(), (512,), 64, steps=3, per_call=2)
 
 
 def test_a_training_is_measured_in_every_way():
@@ -34,10 +34,10 @@ def test_a_training_is_measured_in_every_way():
     assert list(found.timings) == ["step", "fit", "fit, data streamed", "fit, 2 steps a call", "other"]
     assert len(waits) == 3  # once to warm up, then in each round
     assert all(timing.run.shape == timing.network.shape == (2,) for timing in found.timings.values())
-    # x W and its gradient in W: two products of (256, 64) and (64, 64); the rest is one pass over (256, 64)
-    assert found.flop == pytest.approx(2 * 2 * 256 * 64 * 64, rel=0.2)
+    # x W and its gradient in W: two products of (64, 512) and (512, 512); noise and loss are of size (64, 512)
+    assert 1 < found.flop / (2 * 2 * 64 * 512 * 512) < 1.15
     # parameters, two moments, the average and the batch at least
-    assert found.memory > 4 * (4 * 64 * 64 + 256 * 64)
+    assert found.memory > 4 * (4 * 512 * 512 + 64 * 512)
     assert found.compile_seconds > 0
 
 
@@ -53,7 +53,7 @@ def test_the_peak_is_above_what_a_matrix_product_reaches():
 
 
 def test_networks_are_compared_with_the_first():
-    found = compare_networks({"a": Dense(64), "b": Dense(64)}, WORKLOAD, 2, lambda i: None)
+    found = compare_networks({"a": Dense(), "b": Dense()}, WORKLOAD, 2, lambda i: None)
     assert {name: size for name, (_, size) in found.items()} == dict.fromkeys("ab", found["a"][1])
 
 
@@ -62,7 +62,7 @@ def test_rows_are_ratios_within_a_round():
     trained = Trained({"step": timing, "fit": timing}, 100.0, 1.0, 1.0)
     (row, _) = benchmark_training_report.way_rows("net", WORKLOAD, trained)
     assert (row["over bare"], row["ms per step"]) == (2.0, pytest.approx(4000 / 3))
-    assert row["images per second"] == pytest.approx(256 * row["steps per second"]) == pytest.approx(256 * 3 / 4)
+    assert row["images per second"] == pytest.approx(64 * row["steps per second"]) == pytest.approx(64 * 3 / 4)
     said = benchmark_training_report.finding({"net": (WORKLOAD, trained)})
     assert "a step 2.000, the whole loop 2.000 (fit)" in said
     assert "Not all are within 1.05" in said
@@ -72,15 +72,16 @@ def test_rows_are_ratios_within_a_round():
     )
 
 
+@pytest.mark.slow
 def test_devices_share_the_work_and_the_state():
-    rows = scaling((1, 4), "fully_sharded", 8, 8, 4, 3)
+    rows = scaling((1, 4), "fully_sharded", 32, 8, 4, 3)
     table = benchmark_training_report.scaling_rows(rows)
     assert [row["devices"] for row in table] == [1, 4]
     assert len(rows[0]["losses"]) == 3
     assert table[0]["losses differ by"] == 0
     assert table[1]["losses differ by"] < 1e-4
     sizes = [row["bytes of parameters and moments per device"] for row in rows]
-    assert 0.25 < sizes[1] / sizes[0] < 0.8  # small arrays stay whole
+    assert 0.25 < sizes[1] / sizes[0] < 0.4  # small arrays stay whole
     with pytest.raises(RuntimeError, match="training on 3 devices failed"):
         scaling((3,), "data_parallel", 8, 8, 4, 1)
 

@@ -78,6 +78,20 @@ def test_findings_name_what_longer_steps_reach():
     assert "DDIM from noise takes 5 for the same" in text
 
 
+def test_findings_compare_as_many_calls():
+    def said(late, longer):
+        found = {f"from T′ = {n}": Compared(late, 1.0, 0.1) for n in (5, 9)}
+        found |= {f"DDPM, {n} longer steps": Compared(longer, 1.0, 0.1) for n in (5, 9)}
+        return figures._at_equal_calls(found, (5, 9))
+
+    # paired: the sets' own spread of 10 does not hide a difference of 1
+    assert (
+        said([3.0, 13.0], [1.9, 12.1]) == "At as many calls DDPM's longer steps from noise are surely better by 5, 9."
+    )
+    assert said([1.9, 12.1], [3.0, 13.0]) == "At as many calls the chain from T′ on is surely better by 5, 9."
+    assert said([3.0, 13.0], [2.0, 14.0]) == "At as many calls neither was shown to be better."
+
+
 def test_drawing_gives_each_set_its_own_keys():
     ways = {"twice": (lambda params, keys: keys * params, 7), "half": (lambda params, keys: keys / params, 1)}
     drawn = figures.draw(ways, 2.0, jnp.arange(6.0).reshape(3, 2))
