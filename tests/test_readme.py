@@ -54,12 +54,21 @@ def test_the_bound_of_the_chain_lies_above_the_exact_likelihood_of_the_flow(exam
     assert gap.mean() < 3
 
 
+def test_as_many_samples_as_one_likes(example, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = dict(example)
+    exec(BLOCKS[3], names)
+    assert names["many"].shape == (10_000, 2)
+    assert on_the_circle(names["many"])
+    assert len(list((tmp_path / "runs" / "circle").glob("*.npz"))) == 10
+
+
 def test_a_sampler_of_ones_own(example):
     """The midpoint rule: as good as its many steps, and of second order, unlike Euler's."""
-    assert len([line for line in BLOCKS[3].splitlines() if line.strip()]) <= 10
+    assert len([line for line in BLOCKS[4].splitlines() if line.strip()]) <= 10
     names = dict(example)
     exec(BLOCKS[1], names)
-    exec(BLOCKS[3], names)
+    exec(BLOCKS[4], names)
     assert on_the_circle(names["x"])
     process, keys, start = names["process"], names["keys"], jax.random.normal(jax.random.key(5), (100, 2))
 
@@ -73,7 +82,7 @@ def test_a_sampler_of_ones_own(example):
 
 def test_guidance_asks_for_one_half_of_the_circle(example):
     names = dict(example)
-    exec(BLOCKS[4], names)
+    exec(BLOCKS[5], names)
     params = names["labelled"].init(jax.random.key(0), jnp.zeros((1, 2)), jnp.zeros(1), jnp.zeros(1, int))
     state = training.create_state(jax.random.key(1), params, names["optimizer"])
     step = training.make_train_step(names["loss"], names["optimizer"])
@@ -100,7 +109,7 @@ def test_guidance_asks_for_one_half_of_the_circle(example):
 def test_an_unconditional_model_fills_in_what_is_missing(example):
     """Where the first coordinate of a point on the unit circle is .6, the second is ±.8."""
     names = dict(example) | {"keys": jax.random.split(jax.random.key(3), 100)}
-    exec(BLOCKS[5], names)
+    exec(BLOCKS[6], names)
     x = np.asarray(names["filled"])
     np.testing.assert_array_equal(x[:, 0], np.float32(0.6))
     assert abs(np.median(np.abs(x[:, 1])) - 0.8) < 0.1
@@ -110,7 +119,7 @@ def test_an_unconditional_model_fills_in_what_is_missing(example):
 def test_a_vae_tells_rows_apart(example):
     """Images with one bright row of eight: log 8 nats are enough to know them by, and −log p is no more than −ELBO."""
     names = dict(example)
-    exec(BLOCKS[6], names)
+    exec(BLOCKS[7], names)
     images = jnp.repeat(jnp.eye(8)[jnp.arange(256) % 8][..., None, None], 8, axis=2)
     params = {
         "encoder": names["encoder"].init(jax.random.key(0), images[:1]),
@@ -127,7 +136,7 @@ def test_a_vae_tells_rows_apart(example):
     assert np.log(8) < nll < bound
 
 
-@pytest.mark.parametrize("block", BLOCKS[7:], ids=["nnx", "equinox"])
+@pytest.mark.parametrize("block", BLOCKS[8:], ids=["nnx", "equinox"])
 def test_other_networks_train_and_sample(example, block):
     names = dict(example)
     exec(block, names)
@@ -152,5 +161,5 @@ def test_other_networks_train_and_sample(example, block):
 
 
 def test_the_readme_is_short_enough_to_read():
-    assert len(BLOCKS) == 9
+    assert len(BLOCKS) == 10
     assert len([line for line in BLOCKS[0].splitlines() if line.strip()]) <= 17

@@ -6,6 +6,7 @@ from jaxgen.samplers.ddpm import ddpm
 from jaxgen.samplers.dpm_solver import dpmpp_1, dpmpp_2m, dpmpp_2m_sde, dpmpp_2s
 from jaxgen.samplers.driver import Sampler, Step, fold_in, noise, sample
 from jaxgen.samplers.euler import euler, euler_maruyama
+from jaxgen.samplers.generate import generate
 from jaxgen.samplers.heun import heun
 from jaxgen.samplers.langevin import annealed_langevin, langevin, langevin_corrector
 from jaxgen.samplers.predictor_corrector import predictor_corrector
@@ -27,6 +28,7 @@ __all__ = [
     "euler",
     "euler_maruyama",
     "fold_in",
+    "generate",
     "heun",
     "langevin",
     "langevin_corrector",

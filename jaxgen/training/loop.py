@@ -12,10 +12,10 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
+from jaxgen.progress import progress_bar
 from jaxgen.training.checkpoint import Checkpoints
 from jaxgen.training.interrupt import agreed, stop_on_signals
 from jaxgen.training.log import History, MetricsLog, Row, fetch_row
-from jaxgen.training.progress import progress_bar
 from jaxgen.training.window import Step, WindowedBatches, check_metrics, window_of_steps
 
 _logger = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""The progress bar of a run."""
+"""The progress bar of whatever takes long, with its rate."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -17,34 +17,39 @@ from rich.progress import (
 from rich.text import Text
 
 
-class _Speed(ProgressColumn):
+class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text(f"{speed:,.1f} steps/s" if speed else "", no_wrap=True)
+        return Text(f"{speed:,.1f} {task.fields['unit']}/s" if speed else "", no_wrap=True)
 
 
 @contextmanager
-def progress_bar(first: int, steps: int, *, visible: bool = True) -> Iterator[Callable[[int, str], None]]:
-    """Yields `show(done, status)`, cheap enough for every step: it draws ten times a second at most."""
+def progress_bar(
+    first: int, total: int, *, label: str = "training", unit: str = "steps", visible: bool = True
+) -> Iterator[Callable[[int, str], None]]:
+    """Yields `show(done, status)`, cheap enough for every step: it draws ten times a second at most.
+
+    first: what was done before, from which the bar starts. unit: the plural of what is counted, for the rate.
+    """
     if not visible:
         yield lambda done, status: None
         return
     bar = Progress(
-        TextColumn("training"),
+        TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[status]}"),
-        _Speed(),
+        _Rate(),
         TimeRemainingColumn(elapsed_when_finished=True),
         console=Console(stderr=True),
     )
-    task = bar.add_task("", completed=first, total=steps, status="")
+    task = bar.add_task(label, completed=first, total=total, status="", unit=unit)
     due = 0.0
 
     def show(done: int, status: str) -> None:
         nonlocal due
         now = time.monotonic()
-        if now >= due or done == steps:
+        if now >= due or done == total:
             due = now + 0.1
             bar.update(task, completed=done, status=status)
 
