@@ -2,51 +2,67 @@
 
 from __future__ import annotations
 
-import tokenize
-import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from jaxgen.data.npy_format import Header, read_header, read_values
+from jaxgen.data.npz_archive import NpzArchive
+from jaxgen.data.untrusted import RefusedFileError, naming, open_plain, refusing, stored_bytes
+
 Parts = tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]  # images, labels, label names
 
-# a garbled header may break off in NumPy's tokeniser, or ask for more than there is memory
-_UNREADABLE = (ValueError, EOFError, OSError, MemoryError, tokenize.TokenError, zipfile.BadZipFile)
+_MOST_NAMES = 2**20  # the largest sets of labelled images have a hundredth of it
+
+
+class _Role(NamedTuple):
+    what: str
+    fits: Callable[[np.dtype], bool]
+    expected: str
+
+
+_IMAGES = _Role(
+    "images", lambda dtype: dtype == np.uint8 or dtype.kind == "f", "uint8 in [0, 255] or floats in [0, 1] or [-1, 1]"
+)
+_LABELS = _Role("labels", lambda dtype: dtype.kind in "biuf", "integers (N,) or one-hot rows (N, K)")
+_NAMES = _Role("label names", lambda dtype: dtype.kind in "SU", "a text for each class")
 
 
 def read_npy(path: Path, subset: str | None) -> Parts:
     """Read an array of images (N, H, W, C) or (N, H, W).
 
     Raises:
-        ValueError: a `subset` was asked for, or the file is no plain array.
+        ValueError: a `subset` was asked for, or the file is no plain array of uint8 or floats.
     """
     if subset is not None:
         raise ValueError(f"subset={subset!r} was asked for, but {path} is one array without parts: drop subset=.")
-    return _with_channels(_load(path)), None, ()
+    return _with_channels(_load(path, _IMAGES)), None, ()
 
 
 def read_npz(path: Path, subset: str | None) -> Parts:
     """Read images, labels and label names from the arrays of an archive.
 
     Raises:
-        ValueError: no array of images, several with none of the usual names, or pickled objects.
+        ValueError: no array of images, several with none of the usual names, other dtypes, or pickled objects.
     """
-    with _load(path) as archive:
-        keys = archive.files
+    with NpzArchive(path) as archive:
+        keys = archive.keys
         image_key = _find(keys, ("images", "x"), subset)
         if image_key is None and subset is None:
-            with_four_axes = [key for key in keys if _read(archive, key, path).ndim == 4]
+            with_four_axes = [key for key in keys if _axes(archive, key) == 4]
             image_key = with_four_axes[0] if len(with_four_axes) == 1 else None
         if image_key is None:
             wanted = "'images' or 'x'" if subset is None else f"'{subset}_images' or 'x_{subset}'"
             raise ValueError(
-                f"{path} holds the arrays {keys}; expected images under {wanted}: rename them, or pass subset= "
-                "where there are several parts."
+                f"{path} holds the arrays {archive.shown}; expected images under {wanted}: rename them, or pass "
+                "subset= where there are several parts."
             )
-        images = _with_channels(_read(archive, image_key, path))
+        images = _with_channels(_read(archive, image_key, _IMAGES))
         label_key = _find(keys, ("labels", "y"), subset)
-        labels = None if label_key is None else read_labels(_read(archive, label_key, path))
-        names = tuple(map(str, _read(archive, "label_names", path))) if "label_names" in keys else ()
+        labels = None if label_key is None else _labels(_read(archive, label_key, _LABELS), f"{path}[{label_key}]")
+        names = _names(_read(archive, "label_names", _NAMES), path) if "label_names" in keys else ()
     return images, labels, names
 
 
@@ -55,15 +71,27 @@ def read_labels(source: str | Path | np.ndarray) -> np.ndarray:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: rows that are not one-hot, or another shape.
+        ValueError: rows that are not one-hot, integers beyond 32 bits, another shape, or a file of anything else.
     """
-    if isinstance(source, str | Path):
-        path = Path(source).expanduser()
-        if not path.exists():
-            raise FileNotFoundError(f"the file of labels, {path}, does not exist (looked in {Path.cwd()}).")
-        if path.suffix != ".npy":
-            raise ValueError(f"labels= is {path}; expected a .npy file.")
-        source = _load(path)
+    if isinstance(source, np.ndarray):
+        return _integers(source)
+    path = Path(source).expanduser()
+    if not path.exists():
+        raise FileNotFoundError(f"the file of labels, {path}, does not exist (looked in {Path.cwd()}).")
+    if path.suffix != ".npy":
+        raise ValueError(f"labels= is {path}; expected a .npy file.")
+    return _labels(_load(path, _LABELS), path)
+
+
+def _labels(stored: np.ndarray, name: str | Path) -> np.ndarray:
+    with naming(name):
+        labels = _integers(stored)
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise RefusedFileError(f"{name}: labels have dtype {labels.dtype}; expected {_LABELS.expected}.")
+    return labels
+
+
+def _integers(source: np.ndarray) -> np.ndarray:
     labels = source[:, 0] if source.ndim == 2 and source.shape[1] == 1 else source
     if labels.ndim == 2:
         if not (np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all()):
@@ -72,31 +100,45 @@ def read_labels(source: str | Path | np.ndarray) -> np.ndarray:
     if labels.ndim != 1:
         raise ValueError(f"labels have shape {labels.shape}; expected integers (N,) or one-hot rows (N, K).")
     # Other dtypes go on to ImageDataset, which refuses them.
-    return labels.astype(np.int32) if np.issubdtype(labels.dtype, np.integer) else labels
+    if not np.issubdtype(labels.dtype, np.integer):
+        return labels
+    # A cast would wrap 2**32 round to the class 0.
+    if labels.size and not -(2**31) <= int(labels.min()) <= int(labels.max()) < 2**31:
+        raise ValueError(f"labels span {labels.min()} to {labels.max()}, beyond 32 bits: number the classes from 0.")
+    return labels.astype(np.int32)
 
 
-def _load(path: Path):
-    try:
-        return np.load(path, allow_pickle=False)
-    except _UNREADABLE as error:
-        raise ValueError(_not_plain(path)) from error
+def _load(path: Path, role: _Role) -> np.ndarray:
+    with open_plain(path) as file:
+        header = read_header(file, str(path))
+        _check_role(header, role, str(path))
+        return read_values(file, header, path.stat().st_size, stored_bytes(path), str(path))
 
 
-def _read(archive, key: str, path: Path) -> np.ndarray:
-    try:
-        return archive[key]
-    except _UNREADABLE as error:
-        raise ValueError(_not_plain(f"{path}[{key!r}]")) from error
+def _read(archive: NpzArchive, key: str, role: _Role) -> np.ndarray:
+    with archive.open(key) as member:
+        _check_role(member.header, role, member.name)
+        return member.values()
 
 
-def _not_plain(what: str | Path) -> str:
-    return (
-        f"{what} is not a readable array of numbers. Pickled objects are refused, since loading them can run code: "
-        "save a plain array with numpy.save or numpy.savez."
-    )
+def _axes(archive: NpzArchive, key: str) -> int:
+    with archive.open(key) as member:
+        return len(member.header.shape)
 
 
-def _find(keys: list[str], names: tuple[str, ...], subset: str | None) -> str | None:
+def _check_role(header: Header, role: _Role, name: str) -> None:
+    if not role.fits(header.dtype):
+        raise RefusedFileError(f"{name}: {role.what} have dtype {header.dtype}; expected {role.expected}.")
+
+
+def _names(stored: np.ndarray, path: Path) -> tuple[str, ...]:
+    if stored.ndim != 1 or stored.size > _MOST_NAMES:
+        raise RefusedFileError(f"{path}[label_names] has shape {stored.shape}; expected (K,), K to {_MOST_NAMES}.")
+    with refusing(f"{path}[label_names]", "array of text", "save it again"):  # of numbers that are no characters
+        return tuple(map(str, stored))
+
+
+def _find(keys: tuple[str, ...], names: tuple[str, ...], subset: str | None) -> str | None:
     wanted = names if subset is None else [form for name in names for form in (f"{subset}_{name}", f"{name}_{subset}")]
     return next((key for key in wanted if key in keys), None)
 

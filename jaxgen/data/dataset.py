@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Shaped, UInt8
 
+from jaxgen.data.untrusted import unprintable
+
 
 @dataclass(frozen=True, eq=False)
 class ImageDataset:
@@ -18,7 +20,8 @@ class ImageDataset:
         label_names: one name per class or token, or () where they have none.
 
     Raises:
-        ValueError: no images, not (N, H, W, C), labels of another shape or out of the range of `label_names`.
+        ValueError: no images, not (N, H, W, C), labels of another shape or out of the range of `label_names`, or
+            control characters in a name.
         TypeError: images neither uint8 nor floating point, or labels not integers.
     """
 
@@ -122,5 +125,7 @@ def _check_labels(labels: np.ndarray, count: int, names: tuple[str, ...]) -> Non
     lowest, highest = int(labels.min()), int(labels.max())
     if lowest < 0:
         raise ValueError(f"the lowest label is {lowest}; labels start at 0.")
+    if bad := [name for name in names if unprintable(name)]:
+        raise ValueError(f"the label name {bad[0][:80]!r} holds control characters: rename it.")
     if names and highest >= len(names):
         raise ValueError(f"the highest label is {highest} but there are {len(names)} label_names: one per class.")

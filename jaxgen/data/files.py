@@ -10,8 +10,10 @@ import numpy as np
 from jaxgen.data.array_files import read_labels, read_npy, read_npz
 from jaxgen.data.dataset import ImageDataset
 from jaxgen.data.idx_files import idx_images_in, is_idx, read_idx_folder, read_idx_images, read_idx_labels
-from jaxgen.data.image_files import TAR_SUFFIXES, is_tar, read_image_files
+from jaxgen.data.image_entries import TAR_SUFFIXES, is_tar
+from jaxgen.data.image_files import read_image_files
 from jaxgen.data.resizing import SquareResize
+from jaxgen.data.untrusted import naming
 
 
 def load_images(
@@ -36,6 +38,9 @@ def load_images(
 
     Grey images become (N, H, W, 1) unless other files have colour; transparent pixels are laid on white.
 
+    Files may come from strangers: nothing in them is run or unpacked onto the disk, and what would grow to more than
+    half a GiB and 250 times its size is refused.
+
     Args:
         path: the file or folder.
         size: required height and width in pixels; None takes any.
@@ -48,9 +53,10 @@ def load_images(
     Raises:
         FileNotFoundError: no such path, or no images in it.
         ValueError: unknown extension, sizes that differ from each other or from `size`, labels of another length,
-            pickled arrays, files cut short or longer than they announce, an unknown `subset`, and whatever else
-            `ImageDataset` refuses.
-        TypeError: images neither uint8 nor floating point, or labels not integers.
+            an unknown `subset`, whatever else `ImageDataset` refuses, and files that are not to be trusted: pickled
+            arrays or ones neither uint8 nor floating point, files cut short or longer than they announce, bombs, images
+            above 179 megapixels, links and paths that lead out of a folder or tar, pipes and devices.
+        TypeError: `labels` is an array of anything but integers.
         ImportError: image files or `resize` without Pillow.
     """
     path = Path(path).expanduser()
@@ -65,7 +71,9 @@ def load_images(
         held = "in files beside its images" if idx_files else "its folders"
         raise ValueError(f"labels were given, but the labels of {path} are {held}: drop labels=.")
     if is_tar(path) or (path.is_dir() and not idx_files):
-        return ImageDataset(*read_image_files(path, subset, transform, size))
+        parts = read_image_files(path, subset, transform, size)
+        with naming(path):
+            return ImageDataset(*parts)
 
     if idx_files:
         images, found, names = read_idx_folder(path, subset, idx_files)
@@ -83,7 +91,8 @@ def load_images(
         known = ", ".join((".npy", ".npz", "…idx3-ubyte", "…idx3-ubyte.gz", *TAR_SUFFIXES))
         raise ValueError(f"{path} has an unknown extension; expected {known}, or a folder of images.")
     found = found if labels is None else _labels(labels)
-    dataset = ImageDataset(images, found, () if found is None else names)
+    with naming(path):
+        dataset = ImageDataset(images, found, () if found is None else names)
     if transform is not None:
         dataset = replace(dataset, images=np.stack([transform(image) for image in images]))
     height, width = dataset.images.shape[1:3]

@@ -6,13 +6,15 @@ import gzip
 import math
 import re
 import struct
-import zlib
+from contextlib import ExitStack
 from io import BufferedIOBase
 from pathlib import Path
 
 import numpy as np
 
 from jaxgen.data.array_files import Parts
+from jaxgen.data.npy_format import REFETCH
+from jaxgen.data.untrusted import RefusedFileError, check_inflation, open_plain, read_exactly, refusing, stored_bytes
 
 _SUBSETS = {"train": "train", "t10k": "test"}  # as the files are named, and as users say
 _NAME = re.compile(r".*idx\d-ubyte(\.gz)?")
@@ -31,7 +33,9 @@ def is_idx(path: Path) -> bool:
 def idx_images_in(folder: Path) -> dict[str, Path]:
     """Return a folder's standard files of images by subset, "train" or "test"; plain files go before gzipped ones."""
     found: dict[str, Path] = {}
-    for file in sorted(folder.iterdir()):
+    with refusing(folder, "folder", "change its mode"):
+        files = sorted(folder.iterdir())
+    for file in files:
         if (match := _STANDARD.fullmatch(file.name)) and file.is_file():
             found.setdefault(_SUBSETS[match["subset"]], file)
     return {name: found[name] for name in _SUBSETS.values() if name in found}
@@ -82,18 +86,21 @@ def read_idx(path: Path, axes: int) -> np.ndarray:
     What the header announces is held against the file before anything is allocated for it.
 
     Raises:
-        ValueError: another magic number, sides above 4096, more than 2 GiB, a file that is shorter or longer than its
-            header says, or broken gzip.
+        ValueError: a pipe or device, another magic number, sides above 4096, more than 2 GiB, a file that is shorter or
+            longer than its header says, one that grows more than 250 times and past half a GiB, or broken gzip.
     """
-    opened = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opened(path, "rb") as file:
+    with ExitStack() as opened:
+        plain = opened.enter_context(open_plain(path))
+        with refusing(path, "idx file", REFETCH):
+            file = opened.enter_context(gzip.GzipFile(fileobj=plain)) if path.suffix == ".gz" else plain
             shape = _shape(file, path, axes)
             _check_length(path, shape)
             values = np.empty(shape, np.uint8)
-            _fill(file, memoryview(values).cast("B"), path)
-    except (EOFError, OSError, zlib.error) as error:
-        raise ValueError(f"{path} is not readable ({error}): it may be cut short; fetch it again.") from error
+            read_exactly(file, memoryview(values).cast("B"))
+            if file.read(1):
+                raise RefusedFileError(
+                    f"{path} goes on after the {values.size} bytes that it announces: fetch it again."
+                )
     return values
 
 
@@ -108,7 +115,7 @@ def _labels_beside(path: Path) -> Path | None:
 def _shape(file: BufferedIOBase, path: Path, axes: int) -> tuple[int, ...]:
     header = file.read(4 + 4 * axes)
     if header[:4] != bytes([0, 0, _UNSIGNED_BYTES, axes]):
-        raise ValueError(
+        raise RefusedFileError(
             f"{path} begins with {header[:4].hex(' ') or 'nothing'}; expected 00 00 08 {axes:02x}, the mark of idx "
             f"{'images' if axes == 3 else 'labels'} in unsigned bytes{_gzip_hint(path, header)}."
         )
@@ -116,7 +123,7 @@ def _shape(file: BufferedIOBase, path: Path, axes: int) -> tuple[int, ...]:
         raise EOFError("it ends within its header")
     count, *sides = struct.unpack(f">{axes}I", header[4:])
     if not count or (sides and not 1 <= min(sides) <= max(sides) <= _LARGEST_SIDE):
-        raise ValueError(
+        raise RefusedFileError(
             f"{path} announces the shape {(count, *sides)}; expected at least one, with sides of 1 to {_LARGEST_SIDE}."
         )
     return count, *sides
@@ -130,22 +137,14 @@ def _gzip_hint(path: Path, header: bytes) -> str:
 def _check_length(path: Path, shape: tuple[int, ...]) -> None:
     announced, there = math.prod(shape), path.stat().st_size
     if announced > _LARGEST_FILE:
-        raise ValueError(f"{path} announces {shape}, {announced} bytes; idx files are read up to {_LARGEST_FILE}.")
+        raise RefusedFileError(
+            f"{path} announces {shape}, {announced} bytes; idx files are read up to {_LARGEST_FILE}."
+        )
     whole = announced + 4 + 4 * len(shape)
     fits = whole <= _DEFLATE * there if path.suffix == ".gz" else whole == there
     if not fits:
-        raise ValueError(
+        raise RefusedFileError(
             f"{path} announces {shape}, {announced} bytes, which its {there} bytes cannot hold, or do not hold alone: "
             "fetch it again."
         )
-
-
-def _fill(file: BufferedIOBase, target: memoryview, path: Path) -> None:
-    done = 0
-    while done < len(target):
-        read = file.readinto(target[done:])
-        if not read:
-            raise EOFError(f"{len(target) - done} bytes are missing")
-        done += read
-    if file.read(1):
-        raise ValueError(f"{path} goes on after the {len(target)} bytes that it announces: fetch it again.")
+    check_inflation(path, announced, stored_bytes(path))

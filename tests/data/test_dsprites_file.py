@@ -89,7 +89,7 @@ class TestRefusals:
         self.refuse("nowhere.npz does not exist", tmp_path / "nowhere.npz", FileNotFoundError)
         (tmp_path / "x.npz").write_bytes(b"garbage")
         self.refuse("not a readable .npz", tmp_path / "x.npz")
-        self.refuse("not a readable .npz", tmp_path)
+        self.refuse("is a folder, pipe, socket or device", tmp_path)
         self.refuse("size=32 needs average=True", save(), size=32)
         self.refuse("size is 20", save(), size=20, average=True)
 
@@ -123,7 +123,7 @@ class TestRefusals:
         altered = bytearray(whole)
         altered[whole.index(b"imgs.npy") + 600] ^= 0xFF
         (tmp_path / "altered.npz").write_bytes(altered)
-        self.refuse("not a readable .npz", tmp_path / "altered.npz")
+        self.refuse(r"altered.npz\[imgs\] is not a readable array", tmp_path / "altered.npz")
 
     def test_arrays_shorter_or_longer_than_they_announce(self, tmp_path):
         for extra in (b"", b"\0" * (60 * 64 * 64 + 1)):
@@ -134,7 +134,7 @@ class TestRefusals:
                     np.save(buffer, members[key])
                     content = buffer.getvalue()
                     archive.writestr(f"{key}.npy", content if key != "imgs" else content[:128] + extra)
-            self.refuse("bytes are missing|longer than it announces", tmp_path / "d.npz")
+            self.refuse(r"shape \(60, 64, 64\), 245760 bytes, but holds (0|245761)", tmp_path / "d.npz")
 
     def test_garbled_headers(self, tmp_path):
         members = arrays(tmp_path)
@@ -145,7 +145,7 @@ class TestRefusals:
                     np.save(buffer, members[key])
                     content = buffer.getvalue()
                     archive.writestr(f"{key}.npy", content[:20] + garble + content[25:])
-            self.refuse("is not an array of NumPy's format", tmp_path / "d.npz")
+            self.refuse("is not a readable array of numbers", tmp_path / "d.npz")
 
     def test_absurd_claims_are_refused_before_anything_is_allocated(self, tmp_path):
         """Headers that promise 10¹² images, with nothing behind them."""

@@ -203,16 +203,19 @@ class TestRefusals:
         self.refuse(ValueError, "not one-hot", x, labels=np.ones((6, 3)))
         self.refuse(ValueError, r"shape \(6, 1, 1\); expected integers", x, labels=LABELS[:, None, None])
         self.refuse(TypeError, "labels are float64", x, labels=LABELS / 2)
+        self.refuse(ValueError, r"span 0 to 4294967296, beyond 32 bits", x, labels=LABELS.clip(0, 1) * 2**32)
+        np.save(tmp_path / "y.npy", LABELS / 2)
+        self.refuse(ValueError, "y.npy: labels have dtype float64; expected integers", x, labels=tmp_path / "y.npy")
         self.refuse(FileNotFoundError, "file of labels", x, labels=tmp_path / "nowhere.npy")
         self.refuse(ValueError, "expected a .npy file", x, labels=tree)
         self.refuse(ValueError, "labels of .* are its folders", tree, labels=LABELS)
 
     def test_dtypes_and_shapes(self, tmp_path):
         for array, error, message in [
-            (COLOUR.astype(np.int32), TypeError, "dtype int32; expected uint8"),
+            (COLOUR.astype(np.int32), ValueError, "dtype int32; expected uint8"),
             (COLOUR.transpose(0, 3, 1, 2), ValueError, "channels-first"),
             (COLOUR[0, 0], ValueError, "expected four axes"),
-            (COLOUR[:0], ValueError, "nothing in them"),
+            (COLOUR[:0], ValueError, "there is nothing in it"),
         ]:
             np.save(tmp_path / "x.npy", array)
             self.refuse(error, message, tmp_path / "x.npy")
@@ -225,7 +228,7 @@ class TestRefusals:
         for path in (tmp_path / "x.npy", tmp_path / "d.npz"):
             self.refuse(ValueError, "Pickled objects are refused", path)
             path.write_bytes(b"garbage")
-            self.refuse(ValueError, "not a readable array", path)
+            self.refuse(ValueError, r"not a readable (array|\.npz)", path)
         (tmp_path / "x.npy").write_bytes(b"")
         self.refuse(ValueError, "not a readable array", tmp_path / "x.npy")
 
@@ -257,7 +260,7 @@ class TestRefusals:
         self.refuse(ImportError, r"pip install jaxgen\[experiments\]", tree)
 
 
-def test_tars_with_dotted_paths_and_links(tmp_path):
+def test_tars_with_dotted_paths(tmp_path):
     buffer = io.BytesIO()
     Image.fromarray(COLOUR[0]).save(buffer, "PNG")
     with tarfile.open(tmp_path / "d.tar", "w") as archive:
@@ -265,9 +268,6 @@ def test_tars_with_dotted_paths_and_links(tmp_path):
             member = tarfile.TarInfo(name)
             member.size = buffer.tell()
             archive.addfile(member, io.BytesIO(buffer.getvalue()))
-        link = tarfile.TarInfo("./dog/1.png")
-        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
-        archive.addfile(link)
     data = load_images(tmp_path / "d.tar")
     assert len(data) == 2
     assert data.label_names == ("cat", "dog")

@@ -138,7 +138,7 @@ class TestRefusals:
         whole = path.read_bytes()
         for content in (whole[: len(whole) // 2], whole[:-4], idx(TRAIN), whole[:40] + b"\xff" * 40 + whole[80:]):
             path.write_bytes(content)
-            self.refuse("not readable", path)
+            self.refuse("not a readable idx file", path)
         (tmp_path / "y-images-idx3-ubyte").write_bytes(whole)
         self.refuse(
             "begins with 1f 8b 08 00; expected .*: it is gzipped, so give it a name that ends in .gz",

@@ -10,7 +10,9 @@ import numpy as np
 
 from jaxgen.data.captcha.texts import check_alphabet, check_text, encode_texts
 from jaxgen.data.dataset import ImageDataset
-from jaxgen.data.image_files import decode_image, image_entries, is_tar, stack_images
+from jaxgen.data.image_decoding import decode_image
+from jaxgen.data.image_entries import image_entries, is_tar
+from jaxgen.data.image_files import Room, stack_images
 from jaxgen.data.resizing import Resize
 
 SIDES = (8, 2048)  # of a CAPTCHA's file, in pixels
@@ -62,8 +64,9 @@ def load_captchas(
 
     texts = _texts_of_names(path, alphabet, length)
     found: dict[PurePosixPath, np.ndarray] = {}
-    for name, open_file in image_entries(path):
-        image = decode_image(open_file, f"{path}/{name}", SIDES)
+    room = Room(path)
+    for name, read in image_entries(path):
+        image = decode_image(read, f"{path}/{name}", SIDES)
         if resize is not None:
             _check_stretch(image, size, f"{path}/{name}")
             image = resize(image)
@@ -74,6 +77,7 @@ def load_captchas(
                 f"{path}/{name} has {other}×{another} pixels but {first[0]} has {height}×{width}: "
                 f"pass size=({height}, {width}), or another, to stretch all to it."
             )
+        room.take(name, image)
         found[name] = _channels(image, colour)
     names = sorted(found)
     characters = alphabet or "".join(sorted(set("".join(texts.values()))))

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
-from io import BufferedIOBase
 from pathlib import Path
-from tokenize import TokenError
 
 import numpy as np
 
 from jaxgen.data.dsprites.images import DSprites
 from jaxgen.data.dsprites.lattice import COUNT, SIZES, dsprites_index
 from jaxgen.data.dsprites.render import SIDE
+from jaxgen.data.npy_format import REFETCH
+from jaxgen.data.npz_archive import Member, NpzArchive
+from jaxgen.data.untrusted import RefusedFileError, naming, read_exactly, refusing
 
 _KEYS = ("imgs", "latents_classes")
 _BLOCK = 4096  # images unpacked at once, 16 MiB
@@ -39,69 +38,51 @@ def load_dsprites(path: str | Path, *, size: int = SIDE, average: bool = False) 
         raise FileNotFoundError(f"{path} does not exist (looked in {Path.cwd()}).")
     if size != SIDE and not average:
         raise ValueError(f"images of a file have {SIDE}×{SIDE} pixels: size={size} needs average=True.")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            if missing := [key for key in _KEYS if f"{key}.npy" not in names]:
-                raise ValueError(f"{path} holds {names} but not {missing}: is it the dSprites file?")
-            classes = _read_classes(archive, path)
-            return DSprites(dsprites_index(classes), size, average, _read_bits(archive, path, len(classes)))
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
-        raise ValueError(f"{path} is not a readable .npz ({error}): it may be cut short; fetch it again.") from error
+    with NpzArchive(path) as archive:
+        if missing := [key for key in _KEYS if key not in archive.keys]:
+            raise ValueError(f"{path} holds {archive.shown} but not {missing}: is it the dSprites file?")
+        classes = _read_classes(archive)
+        with naming(path):
+            index = dsprites_index(classes)
+        return DSprites(index, size, average, _read_bits(archive, len(classes)))
 
 
-def _read_classes(archive: zipfile.ZipFile, path: Path) -> np.ndarray:
-    with archive.open("latents_classes.npy") as file:
-        (count, *rest), dtype = _header(file, f"{path}[latents_classes]", 2)
+def _read_classes(archive: NpzArchive) -> np.ndarray:
+    with archive.open("latents_classes") as member:
+        (count, *rest), dtype = _announced(member, 2)
         if rest != [len(SIZES)] or not np.issubdtype(dtype, np.integer) or not 1 <= count <= COUNT:
-            raise ValueError(
-                f"{path}[latents_classes] is {dtype} of shape {(count, *rest)}; expected integers (N, 6), N to {COUNT}."
+            raise RefusedFileError(
+                f"{member.name} is {dtype} of shape {(count, *rest)}; expected integers (N, 6), N to {COUNT}."
             )
-        content = _exactly(file, count * len(SIZES) * dtype.itemsize)
-        _end(file)
-        return np.frombuffer(content, dtype).reshape(count, len(SIZES))
+        return member.values()
 
 
-def _read_bits(archive: zipfile.ZipFile, path: Path, count: int) -> np.ndarray:
-    with archive.open("imgs.npy") as file:
-        shape, dtype = _header(file, f"{path}[imgs]", 3)
+def _read_bits(archive: NpzArchive, count: int) -> np.ndarray:
+    with archive.open("imgs") as member:
+        shape, dtype = _announced(member, 3)
         if shape != (count, SIDE, SIDE) or dtype != np.uint8:
-            raise ValueError(f"{path}[imgs] is {dtype} of shape {shape}; expected uint8 ({count}, {SIDE}, {SIDE}).")
+            raise RefusedFileError(
+                f"{member.name} is {dtype} of shape {shape}; expected uint8 ({count}, {SIDE}, {SIDE})."
+            )
+        member.check_length()
         bits = np.empty((count, SIDE * SIDE // 8), np.uint8)
-        for start in range(0, count, _BLOCK):
-            rows = min(_BLOCK, count - start)
-            block = np.frombuffer(_exactly(file, rows * SIDE * SIDE), np.uint8)
-            if block.max() > 1:
-                raise ValueError(f"{path}[imgs] has values up to {block.max()}; dSprites are binary, 0 and 1.")
-            bits[start : start + rows] = np.packbits(block.reshape(rows, SIDE * SIDE), axis=1)
-        _end(file)
+        block = np.empty((min(count, _BLOCK), SIDE * SIDE), np.uint8)
+        with refusing(member.name, "array of numbers", REFETCH):
+            for start in range(0, count, _BLOCK):
+                rows = block[: count - start]
+                read_exactly(member.file, memoryview(rows).cast("B"))
+                if rows.max() > 1:
+                    raise RefusedFileError(
+                        f"{member.name} has values up to {rows.max()}; dSprites are binary, 0 and 1."
+                    )
+                bits[start : start + len(rows)] = np.packbits(rows, axis=1)
         return bits
 
 
-def _header(file: BufferedIOBase, name: str, ndim: int) -> tuple[tuple[int, ...], np.dtype]:
-    """The shape and dtype that an array in the .npy format announces; nothing but numbers in the usual order passes."""
-    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    try:
-        shape, column_major, dtype = readers[np.lib.format.read_magic(file)](file)
-    except (ValueError, KeyError, TokenError) as error:
-        raise ValueError(f"{name} is not an array of NumPy's format ({error}): fetch the file again.") from error
-    if dtype.hasobject:
-        raise ValueError(f"{name} is pickled, and loading that can run code; expected plain numbers.")
-    if column_major or len(shape) != ndim:
-        raise ValueError(
-            f"{name} has shape {shape}{' in column order' * column_major}; expected {ndim} axes, row-major."
+def _announced(member: Member, axes: int) -> tuple[tuple[int, ...], np.dtype]:
+    shape, dtype, column_major, _ = member.header
+    if column_major or len(shape) != axes:
+        raise RefusedFileError(
+            f"{member.name} has shape {shape}{' in column order' * column_major}; expected {axes} axes, row-major."
         )
     return shape, dtype
-
-
-def _exactly(file: BufferedIOBase, count: int) -> bytes:
-    content = file.read(count)
-    if len(content) < count:
-        raise EOFError(f"{count - len(content)} bytes are missing")
-    return content
-
-
-def _end(file: BufferedIOBase) -> None:
-    # Reading past the end is also what has the archive's checksum compared.
-    if file.read(1):
-        raise EOFError("an array is longer than it announces")

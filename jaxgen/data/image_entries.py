@@ -1,0 +1,157 @@
+"""The image files below a folder or in a tar, found and read under guard."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+
+from jaxgen.data.npy_format import REFETCH
+from jaxgen.data.tar_stream import TarStream
+from jaxgen.data.untrusted import RefusedFileError, open_plain, refusing, unprintable
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2")
+
+LARGEST_FILE = 2**28  # bytes of an encoded image, which is in memory while it is decoded
+# What a tar may hold beside images, folders with them: each takes 30 µs to pass over, and a few bytes if compressed.
+_MOST_OTHERS = 2**17
+_OTHERS_PER_IMAGE = 4  # a text, a record …
+_COPY = "remove it or, if you trust it, copy the files that links lead to with cp -rL"
+
+Entries = Iterator[tuple[PurePosixPath, Callable[[], bytes]]]
+
+
+def is_tar(path: Path) -> bool:
+    """Tell by its name whether a file is a tar."""
+    return path.name.lower().endswith(TAR_SUFFIXES)
+
+
+def image_entries(path: Path) -> Entries:
+    """Yield the name of every image below a folder or in a tar, and what reads it; hidden files are passed over.
+
+    What is yielded must be read, if at all, before the next one.
+
+    Raises:
+        RefusedFileError: names with control characters; in a folder, links out of it or to another folder, and pipes
+            or devices named as images; in a tar, paths out of it, a name that comes twice, anything but files and
+            folders, and whatever `TarStream` refuses.
+    """
+    for name, read in _tar_entries(path) if is_tar(path) else _folder_entries(path):
+        if _is_image(name):
+            if unprintable(str(name)):
+                raise RefusedFileError(f"{path} holds {str(name)!r}, a name with control characters: rename it.")
+            yield name, read
+
+
+def _is_image(name: PurePosixPath) -> bool:
+    return name.suffix.lower() in IMAGE_SUFFIXES and not _hidden(name)
+
+
+def _hidden(name: PurePosixPath) -> bool:
+    return any(part.startswith((".", "__MACOSX")) for part in name.parts)
+
+
+def _folder_entries(path: Path) -> Entries:
+    root = path.resolve()
+    for file in _files_below(path):
+        name = PurePosixPath(file.relative_to(path).as_posix())
+        if file.is_symlink() and file.suffix.lower() in IMAGE_SUFFIXES:
+            _check_link(file, root)
+        yield name, lambda file=file: _whole(file)
+
+
+def _files_below(path: Path) -> list[Path]:
+    waiting, found = [path], []  # no recursion, so that no depth is too deep
+    while waiting:
+        with refusing(waiting[-1], "folder", "change its mode, or remove it"), os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                if _hidden(PurePosixPath(entry.name)):
+                    continue
+                if entry.is_symlink() and Path(entry).is_dir():
+                    raise RefusedFileError(f"{entry.path} is a link to a folder, which is not followed: {_COPY}.")
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(Path(entry))
+                else:
+                    found.append(Path(entry))
+    return sorted(found)
+
+
+def _check_link(file: Path, root: Path) -> None:
+    try:
+        target = file.resolve(strict=True)
+    except (OSError, RuntimeError) as error:
+        raise RefusedFileError(f"{file} is a link that leads nowhere: remove it.") from error
+    if not target.is_relative_to(root):
+        raise RefusedFileError(f"{file} is a link out of its folder, to {target}: {_COPY}.")
+
+
+def _whole(file: Path) -> bytes:
+    with open_plain(file) as opened:
+        _check_file(file, file.stat().st_size)
+        with refusing(file, "file", "remove or replace it"):
+            return opened.read(LARGEST_FILE)
+
+
+def _check_file(name: str | Path, size: int) -> None:
+    if not 0 <= size <= LARGEST_FILE:
+        raise RefusedFileError(f"{name} has {size} bytes; images have at most {LARGEST_FILE}: shrink or remove it.")
+
+
+def _tar_entries(path: Path) -> Entries:
+    # Members are read in memory, one after another as they come; nothing is unpacked onto the disk.
+    seen: set[PurePosixPath] = set()
+    images = others = 0
+    with TarStream(path) as stream:
+        with refusing(path, "tar", REFETCH):
+            archive = tarfile.TarFile(fileobj=stream)
+        while True:
+            stream.grant()
+            with refusing(path, "tar", REFETCH):
+                member = archive.next()
+            archive.members.clear()  # or it would keep them all
+            if member is None:
+                break
+            content, name = _is_content(member, path), PurePosixPath(member.name)
+            image = content and _is_image(name)
+            images, others = images + image, others + (not image)
+            if others > _MOST_OTHERS + _OTHERS_PER_IMAGE * images:
+                raise RefusedFileError(
+                    f"{path} holds {others} members that are no images beside {images} images: pack the images alone."
+                )
+            if not content:
+                continue
+            if name in seen:
+                raise RefusedFileError(f"{path} holds {member.name[:200]!r} twice: pack it again.")
+            seen.add(name)
+            yield name, lambda member=member: _content(archive, stream, member, path)
+        if not stream.ended_well:
+            raise RefusedFileError(f"{path} has a broken header at byte {archive.offset}: {REFETCH}.")
+
+
+def _is_content(member: tarfile.TarInfo, path: Path) -> bool:
+    """Whether a member is a file; folders are none, and whatever else a tar may hold has no place in it."""
+    shown, name = repr(member.name[:200]), PurePosixPath(member.name)
+    if name.is_absolute() or ".." in name.parts:
+        raise RefusedFileError(f"{path} holds {shown}, a path out of its folder: do not trust it, or pack it again.")
+    if member.size < 0:
+        raise RefusedFileError(f"{path} holds {shown} of {member.size} bytes: do not trust it.")
+    if member.issparse():
+        raise RefusedFileError(f"{path} holds {shown}, a file with holes: pack it again without --sparse.")
+    if member.islnk() or member.issym():
+        raise RefusedFileError(
+            f"{path} holds {shown}, a link to {member.linkname[:200]!r}, which is not followed: pack it again with "
+            "tar --dereference --hard-dereference."
+        )
+    if not member.isfile() and not member.isdir():
+        raise RefusedFileError(f"{path} holds {shown}, which is neither file nor folder, as devices: do not trust it.")
+    return member.isfile()
+
+
+def _content(archive: tarfile.TarFile, stream: TarStream, member: tarfile.TarInfo, path: Path) -> bytes:
+    name = f"{path}/{member.name}"
+    _check_file(name, member.size)
+    stream.grant(member.size + 1)  # to reach its end
+    with refusing(name, "member of a tar", REFETCH):
+        return archive.extractfile(member).read()

@@ -1,0 +1,107 @@
+"""NumPy's .npy format, of arrays that hold numbers or text alone: a header that is matched, never evaluated."""
+
+from __future__ import annotations
+
+import math
+import re
+from io import BufferedIOBase
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxgen.data.untrusted import RefusedFileError, check_inflation, read_exactly, refusing
+
+REFETCH = "it may be cut short; fetch it again"
+
+_MAGIC = b"\x93NUMPY"
+_LENGTHS = {b"\1\0": 2, b"\2\0": 4, b"\3\0": 4}  # bytes of the header's length, by version
+_LONGEST_HEADER = 10_000  # bytes, NumPy's own limit; a plain array's has 118
+# Three items in any order; 64L is how Python 2 wrote 64.
+_HEADER = re.compile(
+    r"\{ *(?:(?:'descr': *'(?P<descr>[<>|=]?[a-zA-Z]\d{0,9})'"
+    r"|'fortran_order': *(?P<column_major>True|False)"
+    r"|'shape': *\((?P<shape>(?:\d{1,19}L?, *)*(?:\d{1,19}L?)?)\)) *(?:, *)?){3}\}"
+)
+
+
+class Header(NamedTuple):
+    """What an array announces."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    column_major: bool
+    length: int  # bytes before the values
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the values."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def read_header(file: BufferedIOBase, name: str) -> Header:
+    """Read the header of an array, and stop where its values begin.
+
+    Raises:
+        RefusedFileError: another format, pickled objects, records, a header that is too long or says anything but a
+            dtype, an order and a shape.
+    """
+    with refusing(name, "array of numbers", REFETCH):
+        begin = file.read(8)
+        width = _LENGTHS.get(begin[6:])
+        if begin[:6] != _MAGIC or width is None:
+            raise RefusedFileError(
+                f"{name} is not a readable array of numbers: it begins with {begin.hex(' ') or 'nothing'}, not as "
+                f"NumPy's format does. {_advice()}"
+            )
+        length = int.from_bytes(file.read(width), "little")
+        if length > _LONGEST_HEADER:
+            raise RefusedFileError(f"{name} has a header of {length} bytes; expected at most {_LONGEST_HEADER}.")
+        text = file.read(length).decode("latin-1").rstrip()
+    found = _HEADER.fullmatch(text)
+    if found is None or None in found.groups():
+        raise RefusedFileError(f"{name} is not a readable array of numbers: its header is {text[:80]!r}. {_advice()}")
+    try:
+        dtype = np.dtype(found["descr"])
+    except (TypeError, ValueError, OverflowError) as error:
+        raise RefusedFileError(f"{name} has the dtype {found['descr']!r}, which NumPy does not know.") from error
+    if dtype.hasobject:
+        raise RefusedFileError(f"{name} is pickled, and loading that can run code. {_advice()}")
+    shape = tuple(int(side.rstrip("L")) for side in re.findall(r"\d+L?", found["shape"]))
+    return Header(shape, dtype, found["column_major"] == "True", 8 + width + length)
+
+
+def check_length(header: Header, there: int, name: str) -> None:
+    """Hold what the header announces against the bytes that are there, header and values, before any is read.
+
+    Raises:
+        RefusedFileError: they differ.
+    """
+    if header.length + header.nbytes != there:
+        raise RefusedFileError(
+            f"{name} announces {header.dtype} of shape {header.shape}, {header.nbytes} bytes, but holds "
+            f"{there - header.length}: fetch it again."
+        )
+
+
+def read_values(file: BufferedIOBase, header: Header, there: int, stored: int, name: str) -> np.ndarray:
+    """Read the values after a header, of a file of `there` bytes that takes `stored` on the disk.
+
+    Raises:
+        RefusedFileError: as `check_length`, an empty array, one that grows too much, or broken data.
+    """
+    check_length(header, there, name)
+    if not header.nbytes:
+        raise RefusedFileError(f"{name} has shape {header.shape}: there is nothing in it.")
+    check_inflation(name, header.nbytes, stored)
+    with refusing(name, "array of numbers", REFETCH):
+        flat = np.empty(header.nbytes, np.uint8)
+        read_exactly(file, memoryview(flat))
+        shaped = flat.view(header.dtype).reshape(header.shape, order="F" if header.column_major else "C")
+        return shaped if header.dtype.isnative else shaped.astype(header.dtype.newbyteorder("="))
+
+
+def _advice() -> str:
+    return (
+        "Pickled objects are refused, since loading them can run code: save a plain array with numpy.save or "
+        "numpy.savez."
+    )

@@ -1,0 +1,99 @@
+"""The bytes of a tar, plain or compressed, read once forwards and under guard."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import re
+from io import BufferedIOBase, BufferedReader
+from pathlib import Path
+
+from jaxgen.data.untrusted import INFLATION, PIECE, RefusedFileError, open_plain, refusing
+
+FREE = 2**26  # bytes that any tar may unpack to; were they headers alone, they would take seconds
+_HEADER = 2**14  # bytes read for one header, extended ones and long names included; the usual one has 512
+_OPENERS = (
+    (re.compile(rb"\x1f\x8b\x08"), gzip.open),
+    (re.compile(rb"BZh[1-9]1AY&SY"), bz2.open),
+    (re.compile(rb"\xfd7zXZ\0"), lzma.open),
+)
+
+
+class TarStream:
+    """What `tarfile` reads from, a context: it goes forwards alone, and a header cannot ask for more than a header.
+
+    `tarfile` takes in whole whatever length an extended header states, follows negative sizes backwards, for ever,
+    and keeps reading a header that goes on and on; here each of these ends in a refusal.
+    """
+
+    def __init__(self, path: Path):
+        """Open the file, and unpack it as it is read.
+
+        Raises:
+            RefusedFileError: not a plain file.
+        """
+        self._path = path
+        self._plain = open_plain(path)
+        with refusing(path, "tar", "fetch it again"):
+            self._file = _unpacked(self._plain)
+        size = path.stat().st_size
+        self._limit = size if self._file is self._plain else max(FREE, INFLATION * size)
+        self._position, self._granted = 0, _HEADER
+        self._last = b""
+
+    def __enter__(self) -> TarStream:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._file.close()
+        self._plain.close()
+
+    def grant(self, size: int = _HEADER) -> None:
+        """Let `size` bytes be read from here on, and no more: the next header's, or a member's content."""
+        self._granted = size
+
+    @property
+    def ended_well(self) -> bool:
+        """Whether the last block read was one of zeros, or the end of the file: what follows the last member."""
+        return not self._last.strip(b"\0")
+
+    def tell(self) -> int:
+        """Return how many bytes of the tar lie behind."""
+        return self._position
+
+    def seek(self, position: int) -> None:
+        """Go forwards to `position`."""
+        if position < self._position:
+            raise RefusedFileError(f"{self._path} has a member of negative size: do not trust it.")
+        self._check(position)
+        if self._file is self._plain:
+            self._position = self._file.seek(position)
+        while self._position < position and (passed := self._file.read(min(PIECE, position - self._position))):
+            self._position += len(passed)
+
+    def read(self, size: int) -> bytes:
+        """Read `size` bytes, fewer at the end."""
+        if not 0 <= size <= self._granted:
+            raise RefusedFileError(
+                f"{self._path} has a header of {size} bytes or more; expected at most {_HEADER}: pack its files again, "
+                "with tar --format=ustar."
+            )
+        self._check(self._position + size)
+        self._last = self._file.read(size)
+        self._granted -= len(self._last)
+        self._position += len(self._last)
+        return self._last
+
+    def _check(self, position: int) -> None:
+        # A plain tar is left to find its own end.
+        if self._file is not self._plain and position > self._limit:
+            raise RefusedFileError(
+                f"{self._path} unpacks to more than {self._limit:,} bytes, over {INFLATION} times its size: it looks "
+                "like a bomb. If you trust it, unpack it and give the folder."
+            )
+
+
+def _unpacked(plain: BufferedReader) -> BufferedIOBase:
+    begin = plain.peek(16)
+    return next((opener(plain) for mark, opener in _OPENERS if mark.match(begin)), plain)
