@@ -21,9 +21,9 @@ from jaxgen.data.dsprites import (
     load_dsprites,
     render_dsprites,
 )
-from jaxgen.data.files import load_images
 from jaxgen.data.mixtures import GaussianMixture, seminar_mixture, student_mixture
 from jaxgen.data.pipeline import Batches
+from jaxgen.data.reading.load import load_images
 from jaxgen.data.split import split_by_content
 from jaxgen.data.sprites import render_sprites
 from jaxgen.data.streaming import StreamedBatches

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Shaped, UInt8
 
-from jaxgen.data.untrusted import unprintable
+from jaxgen.data.reading.untrusted import unprintable
 
 
 @dataclass(frozen=True, eq=False)

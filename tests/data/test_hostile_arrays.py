@@ -11,7 +11,7 @@ import pytest
 from hostile import Marker, npy, refused
 
 from jaxgen.data import load_dsprites, load_images
-from jaxgen.data.untrusted import check_inflation
+from jaxgen.data.reading.untrusted import check_inflation
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), np.uint8)
 CODE = "__import__('os').mkdir('ran')"

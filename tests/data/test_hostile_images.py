@@ -18,8 +18,8 @@ from hostile import Marker, chunk, no_hang, npy, png, refused, tar, tar_header
 from PIL import Image
 
 from jaxgen.data import load_captchas, load_images
-from jaxgen.data.image_decoding import FORMATS
-from jaxgen.data.image_entries import IMAGE_SUFFIXES
+from jaxgen.data.reading.decoding import FORMATS
+from jaxgen.data.reading.entries import IMAGE_SUFFIXES
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8)
 

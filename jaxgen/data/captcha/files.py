@@ -10,9 +10,9 @@ import numpy as np
 
 from jaxgen.data.captcha.texts import check_alphabet, check_text, encode_texts
 from jaxgen.data.dataset import ImageDataset
-from jaxgen.data.image_decoding import decode_image
-from jaxgen.data.image_entries import image_entries, is_tar
-from jaxgen.data.image_files import Room, stack_images
+from jaxgen.data.reading.decoding import decode_image
+from jaxgen.data.reading.entries import image_entries, is_tar
+from jaxgen.data.reading.images import Room, stack_images
 from jaxgen.data.resizing import Resize
 
 SIDES = (8, 2048)  # of a CAPTCHA's file, in pixels

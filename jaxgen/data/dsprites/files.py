@@ -9,9 +9,9 @@ import numpy as np
 from jaxgen.data.dsprites.images import DSprites
 from jaxgen.data.dsprites.lattice import COUNT, SIZES, dsprites_index
 from jaxgen.data.dsprites.render import SIDE
-from jaxgen.data.npy_format import REFETCH
-from jaxgen.data.npz_archive import Member, NpzArchive
-from jaxgen.data.untrusted import RefusedFileError, naming, read_exactly, refusing
+from jaxgen.data.reading.npy import REFETCH
+from jaxgen.data.reading.npz import Member, NpzArchive
+from jaxgen.data.reading.untrusted import RefusedFileError, naming, read_exactly, refusing
 
 _KEYS = ("imgs", "latents_classes")
 _BLOCK = 4096  # images unpacked at once, 16 MiB

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxgen.data.npy_format import Header, read_header, read_values
-from jaxgen.data.npz_archive import NpzArchive
-from jaxgen.data.untrusted import RefusedFileError, naming, open_plain, refusing, stored_bytes
+from jaxgen.data.reading.npy import Header, read_header, read_values
+from jaxgen.data.reading.npz import NpzArchive
+from jaxgen.data.reading.untrusted import RefusedFileError, naming, open_plain, refusing, stored_bytes
 
 Parts = tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]  # images, labels, label names
 

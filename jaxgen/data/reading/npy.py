@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxgen.data.untrusted import RefusedFileError, check_inflation, read_exactly, refusing
+from jaxgen.data.reading.untrusted import RefusedFileError, check_inflation, read_exactly, refusing
 
 REFETCH = "it may be cut short; fetch it again"
 

@@ -12,9 +12,16 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxgen.data.array_files import Parts
-from jaxgen.data.npy_format import REFETCH
-from jaxgen.data.untrusted import RefusedFileError, check_inflation, open_plain, read_exactly, refusing, stored_bytes
+from jaxgen.data.reading.arrays import Parts
+from jaxgen.data.reading.npy import REFETCH
+from jaxgen.data.reading.untrusted import (
+    RefusedFileError,
+    check_inflation,
+    open_plain,
+    read_exactly,
+    refusing,
+    stored_bytes,
+)
 
 _SUBSETS = {"train": "train", "t10k": "test"}  # as the files are named, and as users say
 _NAME = re.compile(r".*idx\d-ubyte(\.gz)?")

@@ -7,10 +7,10 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from jaxgen.data.array_files import Parts
-from jaxgen.data.image_decoding import decode_image, size_of
-from jaxgen.data.image_entries import IMAGE_SUFFIXES, image_entries, is_tar
-from jaxgen.data.untrusted import check_inflation, stored_bytes
+from jaxgen.data.reading.arrays import Parts
+from jaxgen.data.reading.decoding import decode_image, size_of
+from jaxgen.data.reading.entries import IMAGE_SUFFIXES, image_entries, is_tar
+from jaxgen.data.reading.untrusted import check_inflation, stored_bytes
 
 
 def read_image_files(

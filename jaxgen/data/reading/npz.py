@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxgen.data.npy_format import REFETCH, Header, check_length, read_header, read_values
-from jaxgen.data.untrusted import PIECE, RefusedFileError, open_plain, refusing, stored_bytes
+from jaxgen.data.reading.npy import REFETCH, Header, check_length, read_header, read_values
+from jaxgen.data.reading.untrusted import PIECE, RefusedFileError, open_plain, refusing, stored_bytes
 
 _SHOWN = 10  # keys in a message
 

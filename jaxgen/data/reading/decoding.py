@@ -7,8 +7,8 @@ from io import BytesIO
 
 import numpy as np
 
+from jaxgen.data.reading.untrusted import RefusedFileError, refusing
 from jaxgen.data.resizing import import_pillow
-from jaxgen.data.untrusted import RefusedFileError, refusing
 
 # Of what Pillow reads, these alone are tried: it hands an EPS, for one, to the ghostscript of the system.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxgen.data.array_files import read_labels, read_npy, read_npz
 from jaxgen.data.dataset import ImageDataset
-from jaxgen.data.idx_files import idx_images_in, is_idx, read_idx_folder, read_idx_images, read_idx_labels
-from jaxgen.data.image_entries import TAR_SUFFIXES, is_tar
-from jaxgen.data.image_files import read_image_files
+from jaxgen.data.reading.arrays import read_labels, read_npy, read_npz
+from jaxgen.data.reading.entries import TAR_SUFFIXES, is_tar
+from jaxgen.data.reading.idx import idx_images_in, is_idx, read_idx_folder, read_idx_images, read_idx_labels
+from jaxgen.data.reading.images import read_image_files
+from jaxgen.data.reading.untrusted import naming
 from jaxgen.data.resizing import SquareResize
-from jaxgen.data.untrusted import naming
 
 
 def load_images(

@@ -9,7 +9,7 @@ import re
 from io import BufferedIOBase, BufferedReader
 from pathlib import Path
 
-from jaxgen.data.untrusted import INFLATION, PIECE, RefusedFileError, open_plain, refusing
+from jaxgen.data.reading.untrusted import INFLATION, PIECE, RefusedFileError, open_plain, refusing
 
 FREE = 2**26  # bytes that any tar may unpack to; were they headers alone, they would take seconds
 _HEADER = 2**14  # bytes read for one header, extended ones and long names included; the usual one has 512
