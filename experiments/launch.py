@@ -17,7 +17,7 @@ import tyro
 from jax.experimental import multihost_utils
 
 from jaxgen.report import run_directory, write_json
-from jaxgen.training import CheckpointMismatch, Interrupted
+from jaxgen.training import CheckpointMismatch, DirectoryInUse, Diverged, Interrupted
 
 Config = TypeVar("Config")
 
@@ -45,8 +45,8 @@ def run(main: Callable[[Config], Any], presets: Mapping[str, Config]) -> None:
         _join()
     try:
         main(config)
-    except (Interrupted, CheckpointMismatch, FileNotFoundError, BadInput) as stop:
-        sys.exit(f"{type(stop).__name__}: {stop}")
+    except (Interrupted, CheckpointMismatch, Diverged, DirectoryInUse, OSError, BadInput) as stop:
+        sys.exit("\n".join([f"{type(stop).__name__}: {stop}", *getattr(stop, "__notes__", ())]))
 
 
 class BadInput(ValueError):
@@ -79,7 +79,7 @@ def begin(name: str, config: Any) -> Path:
             f"--batch-size {config.batch_size} cannot be split over {len(devices)} devices: give a multiple of them"
         )
     if config.resume is not None:
-        if not any(config.resume.glob("**/checkpoints/*")):
+        if not any(config.resume.glob("**/checkpoints/[0-9]*")):
             raise FileNotFoundError(f"no checkpoint to resume from under {config.resume}: start without --resume")
         return config.resume
     directory = run_directory(config.runs, name) if jax.process_index() == 0 else Path()

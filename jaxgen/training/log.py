@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
+
+from jaxgen.training.disk import disk_of
 
 Row = dict[str, float | int]
 
@@ -45,22 +48,30 @@ class History:
 
 
 class MetricsLog:
-    """Appends rows to `path` (None: memory only), having dropped those after `step`, the one a run starts at."""
+    """Appends rows to `path` (None: memory only), having dropped those after `step`, the one a run starts at.
+
+    Raises OSError, here and in every method, when they cannot be written; the rows before are safe then.
+    """
 
     def __init__(self, path: str | os.PathLike[str] | None, step: int = 0):
         self._pending: tuple[int, Mapping[str, Any]] | None = None
         self._file = None
+        self._path = path
         rows: list[Row] = []
         if path is not None:
-            path = Path(path)
+            self._path = path = Path(path)
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.exists():
                 rows = [row for row in History.read(path).rows if row["step"] <= step]
-            # replaced in one move, so that a kill here loses nothing
-            kept = path.with_name(path.name + ".new")
-            kept.write_text("".join(json.dumps(row) + "\n" for row in rows))
-            kept.replace(path)
-            self._file = path.open("a")
+            with self._writing():
+                # replaced in one move, so that a kill here loses nothing
+                kept = path.with_name(path.name + ".new")
+                with kept.open("w") as file:
+                    file.writelines(json.dumps(row) + "\n" for row in rows)
+                    file.flush()
+                    os.fsync(file.fileno())
+                kept.replace(path)
+                self._file = path.open("a")
         self.history = History(rows)
 
     def push(self, step: int, metrics: Mapping[str, Any]) -> Row | None:
@@ -83,7 +94,8 @@ class MetricsLog:
         """Wait for the pending row, and bring the file to the disk."""
         row = self._fetch()
         if self._file is not None:
-            os.fsync(self._file.fileno())
+            with self._writing():
+                os.fsync(self._file.fileno())
         return row
 
     def close(self) -> None:
@@ -98,9 +110,21 @@ class MetricsLog:
         self._pending = None
         self.history.rows.append(row)
         if self._file is not None:
-            self._file.write(json.dumps(row) + "\n")
-            self._file.flush()
+            with self._writing():
+                self._file.write(json.dumps(row) + "\n")
+                self._file.flush()
         return row
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if self._file is not None:
+                with suppress(OSError):  # it would try, and fail, to write the rest
+                    self._file.close()
+                self._file = None
+            raise OSError(f"{self._path} could not be written ({disk_of(self._path)}): {error}") from error
 
 
 def fetch_row(step: int, metrics: Mapping[str, Any]) -> Row:

@@ -86,8 +86,9 @@ def fit(
 
     Raises Interrupted after SIGINT or SIGTERM, the current step finished and saved; Diverged when a metric of the step
     (or only those named in `finite`) is NaN or infinite at a log point or checkpoint, naming the step where that began
-    and before anything bad is saved; ValueError for intervals below 1 and for a directory whose checkpoints are later
-    than `state`; and TypeError for a state without a step, or batches that `steps_per_call` cannot draw from.
+    and before anything bad is saved; DirectoryInUse where another run saves to the same directory; ValueError for
+    intervals below 1 and for a directory whose checkpoints are later than `state`; and TypeError for a state without a
+    step, or batches that `steps_per_call` cannot draw from.
     """
     intervals = {"checkpoint_every": checkpoint_every, "log_every": log_every, "evaluate_every": evaluate_every}
     for name, value in {"steps_per_call": steps_per_call, **intervals}.items():
@@ -98,6 +99,8 @@ def fit(
             f"fit needs a state with a .step, a scalar that the step increments; got {type(state).__name__}"
         )
     call = _single_step(step, batches) if steps_per_call == 1 else _window(step, batches, steps_per_call)
+    if checkpoints is not None:
+        checkpoints.claim()
     first = int(state.step)
     latest = checkpoints.latest_step if checkpoints is not None else None
     if latest is not None and latest > first:

@@ -1,5 +1,8 @@
 import gc
+import json
 import os
+import random
+import resource
 import subprocess
 import sys
 import textwrap
@@ -15,6 +18,7 @@ import pytest
 from jaxtyping import PyTree
 
 from jaxgen.training import CheckpointMismatch, Checkpoints, TrainState, create_state, data_mesh, place, replicated
+from jaxgen.training.lock import DirectoryInUse
 
 # orbax's readers complain of a damaged file once more when they are collected: here, and not in some later test
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -96,7 +100,7 @@ def test_keeps_the_newest(tmp_path):
         assert checkpoints.latest_step == 11
         assert checkpoints.restore(state_at(0)).step == 11
         assert checkpoints.restore(state_at(0), step=10).step == 10
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["10", "11"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".lock", "10", "11"]
 
 
 def test_saving_a_step_twice_keeps_the_first(tmp_path):
@@ -170,7 +174,7 @@ def test_missing_checkpoints(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nowhere does not exist.*without --resume"):
         Checkpoints(tmp_path / "nowhere").restore(state_at(0))
     assert not (tmp_path / "nowhere").exists()  # asking makes nothing
-    with pytest.raises(FileNotFoundError, match="is empty"):
+    with pytest.raises(FileNotFoundError, match="holds none"):
         Checkpoints(tmp_path).restore(state_at(0))
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(state_at(3))
@@ -198,7 +202,156 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path, caplog):
         assert (tmp_path / "3").exists()  # reading changes nothing
         checkpoints.save(state_at(3))  # the run reaches it again
         assert bits(checkpoints.restore(state_at(0))) == bits(state_at(3))
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["2", "3", "3.damaged"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".lock", "2", "3", "3.damaged"]
+
+
+def flipped(good, rng):
+    data = bytearray(good)
+    data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+    return bytes(data)
+
+
+def test_a_flipped_bit_is_never_restored(tmp_path, caplog):
+    def state(step):  # with an array so large that it gets a file of its own
+        return state_at(step).replace(carry={"noise": jax.random.normal(jax.random.key(step), (5000,))})
+
+    with Checkpoints(tmp_path) as checkpoints:
+        for step in (1, 2):
+            checkpoints.save(state(step))
+    rng, passed_over, files = random.Random(0), [], [p for p in (tmp_path / "2").rglob("*") if p.is_file()]
+    for file in files:
+        good = file.read_bytes()
+        for _ in range(5):
+            file.write_bytes(flipped(good, rng))
+            caplog.clear()
+            restored = Checkpoints(tmp_path).restore(state(0))
+            # either it did not matter or the one before it is used, with a word
+            assert bits(restored) == bits(state(int(restored.step)))
+            if restored.step == 1:
+                assert f"{tmp_path}/2 cannot be read" in caplog.text
+                passed_over.append(caplog.text)
+        file.write_bytes(good)
+    # what orbax sees by itself, and what only the checksums see
+    assert any("changed since it was written: carry/noise" in text for text in passed_over)
+    assert len(passed_over) > 15
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes"), [("float32[2,3]", "float32[2,2]"), ("float32[3]", "float16[3]"), ("fry", "rbg")]
+)
+def test_a_changed_manifest_is_damage_and_not_another_architecture(tmp_path, caplog, was, becomes):
+    with Checkpoints(tmp_path) as checkpoints:
+        for step in (1, 2):
+            checkpoints.save(state_at(step))
+    manifest = tmp_path / "2" / "_CHECKPOINT_METADATA"
+    manifest.write_text(manifest.read_text().replace(was, becomes, 1))
+    assert bits(Checkpoints(tmp_path).restore(state_at(0))) == bits(state_at(1))
+    assert f"{tmp_path}/2 cannot be read (its manifest changed since it was written)" in caplog.text
+
+
+def test_a_key_read_as_numbers_is_damage(tmp_path, caplog):
+    with Checkpoints(tmp_path) as checkpoints:
+        for step in (1, 2):
+            checkpoints.save(state_at(step))
+    kinds = tmp_path / "2" / "default" / "array_metadatas" / "process_0"
+    assert "random_key_impl" in kinds.read_text()
+    kinds.write_text(kinds.read_text().replace("random_key_impl", "random_key_imp1"))
+    assert bits(Checkpoints(tmp_path).restore(state_at(0))) == bits(state_at(1))
+    assert f"{tmp_path}/2 cannot be read (changed since it was written: key)" in caplog.text
+
+
+def test_what_changes_on_its_way_to_the_disk_is_noticed(tmp_path, monkeypatch):
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(state_at(1))
+        # the arrays are written as they are at step 3, under a manifest of step 2
+        other = state_at(3).replace(step=jnp.int32(2))
+        save = checkpoints._writer.save
+        change = lambda step, args, **rest: save(step, args=type(args)(other), **rest)
+        monkeypatch.setattr(checkpoints._writer, "save", change)
+        checkpoints.save(state_at(2))
+        checkpoints.wait()
+        assert checkpoints.restore(state_at(0)).step == 1
+
+
+def test_a_checkpoint_without_checksums_is_restored(tmp_path, caplog):
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(state_at(3))
+    file = tmp_path / "3" / "_CHECKPOINT_METADATA"
+    metadata = json.loads(file.read_text())
+    metadata["custom_metadata"] = metadata["custom_metadata"]["arrays"]  # all there was
+    file.write_text(json.dumps(metadata))
+    assert bits(Checkpoints(tmp_path).restore(state_at(0))) == bits(state_at(3))
+    assert "checkpoint" not in caplog.text
+    with pytest.raises(CheckpointMismatch, match="another architecture"):
+        Checkpoints(tmp_path).restore(state_at(0, width=4))
+
+
+@pytest.mark.parametrize("missing", ["_CHECKPOINT_METADATA", "default/_METADATA", "default/manifest.ocdbt"])
+def test_a_missing_file_is_damage_and_not_another_architecture(tmp_path, missing):
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(state_at(1))
+        checkpoints.save(state_at(2))
+    (tmp_path / "2" / missing).unlink()
+    assert Checkpoints(tmp_path).restore(state_at(0)).step == 1
+
+
+def test_one_run_at_a_time(tmp_path):
+    with Checkpoints(tmp_path) as first:
+        first.claim()
+        first.claim()
+        first.save(state_at(1))
+        first.wait()
+        second = Checkpoints(tmp_path)
+        for use in (second.claim, lambda: second.save(state_at(2))):
+            with pytest.raises(DirectoryInUse, match=rf"{tmp_path} is in use by process {os.getpid()} on .* very one"):
+                use()
+        assert second.restore(state_at(0)).step == 1  # to read is no matter
+        first.save(state_at(2))
+    second.save(state_at(3))
+    assert second.restore(state_at(0)).step == 3
+    second.close()
+    assert first.steps == [1, 2, 3]
+
+
+def test_a_full_disk_is_named_and_loses_nothing(tmp_path):
+    def large(step):
+        return state_at(step).replace(carry=jax.random.normal(jax.random.key(step), (100_000,)))
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(large(1))
+        checkpoints.wait()
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+            checkpoints.save(large(2))
+            with pytest.raises(
+                OSError, match=r"could not be written \(disk /\S*: [\d.,]+ MB of [\d.,]+ MB free"
+            ) as error:
+                checkpoints.wait()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert f"checkpoint {tmp_path}/2" in str(error.value)
+        assert f"last good checkpoint is of step 1, in {tmp_path}" in str(error.value)
+        assert checkpoints.steps == [1]
+        assert bits(checkpoints.restore(large(0))) == bits(large(1))
+
+
+def test_an_error_says_what_is_saved(tmp_path):
+    def notes(error):
+        try:
+            with Checkpoints(tmp_path) as checkpoints:
+                checkpoints.save(state_at(3))
+                raise error
+        except OSError as caught:
+            return getattr(caught, "__notes__", [])
+
+    assert notes(OSError("lost the data")) == [
+        f"The last good checkpoint is of step 3, in {tmp_path}: --resume continues from it"
+    ]
+    assert notes(OSError(f"it says {tmp_path} itself")) == []
+    with pytest.raises(ZeroDivisionError) as error, Checkpoints(tmp_path / "none"):
+        _ = 1 / 0
+    assert error.value.__notes__ == [f"No checkpoint was completed in {tmp_path / 'none'}"]
 
 
 def test_only_damaged_checkpoints_are_an_error(tmp_path):

@@ -1,4 +1,5 @@
 import json
+import os
 
 import jax.numpy as jnp
 import numpy as np
@@ -78,3 +79,40 @@ def test_refuses_what_is_no_row():
         log.push(1, {"losses": jnp.ones(3)})
     with pytest.raises(ValueError, match="may be called step"):
         log.push(1, {"step": 1})
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_a_full_disk_is_named_and_loses_no_row(tmp_path):
+    path = tmp_path / "m.jsonl"
+    log = MetricsLog(path)
+    log.push(1, {"loss": 0.5})
+    log.push(2, {"loss": 0.25})
+    full = os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, log._file.fileno())
+    os.close(full)
+    with pytest.raises(OSError, match=rf"{path} could not be written \(disk /\S*: .* MB free\): .*No space left"):
+        log.push(3, {"loss": 0.125})
+    log.close()  # without another error, nor the row that failed
+    assert History.read(path).rows == [{"step": 1, "loss": 0.5}]
+
+    again = MetricsLog(path, step=1)
+    again.push(2, {"loss": 0.25})
+    again.flush()
+    assert [row["step"] for row in History.read(path).rows] == [1, 2]
+
+
+def test_a_log_that_cannot_be_cut_back_is_left_as_it_is(tmp_path, monkeypatch):
+    path = tmp_path / "m.jsonl"
+    path.write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "loss": 1.0}\n')
+    before = path.read_bytes()
+
+    def no_space(_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", no_space)
+        with pytest.raises(OSError, match=rf"{path} could not be written"):
+            MetricsLog(path, step=1)
+    assert path.read_bytes() == before
+    MetricsLog(path, step=1).close()
+    assert len(History.read(path).rows) == 1
