@@ -120,7 +120,7 @@ def fit(
     def check(row: Row) -> None:
         bad = [name for name in sorted(watched & row.keys()) if not math.isfinite(row[name])]
         if bad:
-            name, at, value = _began(recent, bad) or (bad[0], row["step"], row[bad[0]])
+            name, at, value = _began(recent, bad, row["step"]) or (bad[0], row["step"], row[bad[0]])
             raise Diverged(f"{name} is {value} at step {at}. {_last_good(checkpoints)}", history)
 
     def publish(row: Row | None) -> None:
@@ -209,13 +209,17 @@ def _check_first_step(first: int, n: int, state: PyTree, metrics: Any, finite: C
         raise ValueError(f"finite={sorted(unknown)}: the step has no such metric, only {sorted(metrics)}")
 
 
-def _began(recent: Iterable[tuple[int, int, Mapping[str, Any]]], names: Sequence[str]) -> tuple[str, int, float] | None:
-    """The first of the remembered steps whose metrics are not finite: the metric, the step, the value."""
+def _began(
+    recent: Iterable[tuple[int, int, Mapping[str, Any]]], names: Sequence[str], until: int
+) -> tuple[str, int, float] | None:
+    """The first of the remembered steps up to `until` whose metrics are not finite: the metric, the step, the value."""
     for start, n, rows in recent:
-        values = {name: np.atleast_1d(jax.device_get(rows[name]))[:n] for name in names if name in rows}
-        for i in range(n):
-            for name in names:
-                if name in values and not math.isfinite(values[name][i]):
+        # a metric that was a part of the state is gone with it
+        there = [name for name in names if name in rows and not getattr(rows[name], "is_deleted", bool)()]
+        values = {name: np.atleast_1d(jax.device_get(rows[name]))[:n] for name in there}
+        for i in range(min(n, until + 1 - start)):
+            for name in there:
+                if not math.isfinite(values[name][i]):
                     return name, start + i, float(values[name][i])
     return None
 

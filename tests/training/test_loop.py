@@ -155,6 +155,17 @@ def test_metrics_may_be_parts_of_a_donated_state():
     np.testing.assert_array_equal(*history["eval/n"])
 
 
+def test_a_metric_that_went_with_the_state_is_named_where_it_was_noticed():
+    donating = jax.jit(lambda s: Count(s.step + 1, s.seen / (s.step != 4)), donate_argnums=0)
+
+    def step(state, batch):
+        state = donating(state)
+        return state, {"loss": state.seen}
+
+    with pytest.raises(Diverged, match="loss is inf at step 6"):
+        fit(step, Count(jnp.int32(0), jnp.float32(1.0)), identity, steps=30, log_every=2)
+
+
 class Scalar:
     """A scalar on a pretended device, which notes when the host asks for it."""
 
