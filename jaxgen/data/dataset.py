@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Shaped, UInt8
 
-from jaxgen.data.reading.untrusted import unprintable
+_CONTROLS = frozenset(map(chr, (*range(32), *range(127, 160), *range(0xD800, 0xE000))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,3 +129,8 @@ def _check_labels(labels: np.ndarray, count: int, names: tuple[str, ...]) -> Non
         raise ValueError(f"the label name {bad[0][:80]!r} holds control characters: rename it.")
     if names and highest >= len(names):
         raise ValueError(f"the highest label is {highest} but there are {len(names)} label_names: one per class.")
+
+
+def unprintable(name: str) -> bool:
+    """Tell whether a name holds control characters or lone surrogates, which terminals obey and files cannot hold."""
+    return not _CONTROLS.isdisjoint(name)

@@ -7,9 +7,10 @@ import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
+from jaxgen.data.dataset import unprintable
 from jaxgen.data.reading.npy import REFETCH
 from jaxgen.data.reading.tar import TarStream
-from jaxgen.data.reading.untrusted import RefusedFileError, open_plain, refusing, unprintable
+from jaxgen.data.reading.untrusted import RefusedFileError, open_plain, refusing
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2")

@@ -15,8 +15,6 @@ INFLATION = 250
 FREE = 2**29  # bytes that any file may grow to, however small it is
 PIECE = 2**20  # bytes read at once
 
-_CONTROLS = frozenset(map(chr, (*range(32), *range(127, 160), *range(0xD800, 0xE000))))
-
 
 class RefusedFileError(ValueError):
     """A file that is not read; the message names it, says what is wrong with it and what to do."""
@@ -96,8 +94,3 @@ def read_exactly(file: BufferedIOBase, target: memoryview) -> None:
         if not read:
             raise EOFError(f"{len(target) - done} bytes are missing")
         done += read
-
-
-def unprintable(name: str) -> bool:
-    """Tell whether a name holds control characters or lone surrogates, which terminals obey and files cannot hold."""
-    return not _CONTROLS.isdisjoint(name)
