@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -33,12 +34,12 @@ class Workload(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """Times by way of training, each beside as many bare gradients; FLOP and bytes of a step, seconds to compile it."""
+    """Times by way of training, each beside as many bare gradients; FLOP and bytes of a step, seconds it waits."""
 
     timings: dict[str, Timing]
     flop: float
     memory: float
-    compile_seconds: float
+    waits: dict[str, float]
 
 
 def loss_of(net: nn.Module) -> Callable[..., jax.Array]:
@@ -65,8 +66,7 @@ def measure(
     gradient = jax.jit(jax.value_and_grad(lambda params, key, batch: loss(key, params, batch).mean()))
     gradient = gradient.lower(params, key, batch).compile()
     step = make_train_step(loss, OPTIMIZER)
-    lowered = step.lower(create_state(key, params, OPTIMIZER), batch)
-    compile_seconds = seconds(lowered.compile)
+    memory = held(step.lower(create_state(key, params, OPTIMIZER), batch).compile())
 
     def bare(n: int) -> None:
         for _ in range(n):
@@ -94,8 +94,8 @@ def measure(
         jax.block_until_ready(state)
 
     resident = Batches(data, workload.batch)
-    ways = {"step": alone, "fit": trainer(resident)}
-    ways["fit, data streamed"] = trainer(StreamedBatches(data, workload.batch))
+    fed = {"fit": Feed(resident), "fit, data streamed": Feed(StreamedBatches(data, workload.batch))}
+    ways = {"step": alone} | {name: trainer(feed) for name, feed in fed.items()}
     if workload.per_call > 1:
         ways[f"fit, {workload.per_call} steps a call"] = trainer(resident, steps_per_call=workload.per_call)
     subjects = {name: Subject(n, way, bare) for name, way in ways.items()} | dict(others(bare))
@@ -103,7 +103,22 @@ def measure(
         subject.run()
     timings = in_turns(subjects, rounds, report)
     flop = float((gradient.cost_analysis() or {}).get("flops", float("nan")))
-    return Trained(timings, flop, held(lowered.compile()), compile_seconds)
+    waits = {name: feed.waited / feed.steps for name, feed in fed.items()}
+    return Trained(timings, flop, memory, waits)
+
+
+class Feed:
+    """Batches that note how long the loop waits for them."""
+
+    def __init__(self, batches: Callable[[int], Any]):
+        self._batches, self.waited, self.steps = batches, 0.0, 0
+
+    def __call__(self, step: int) -> Any:
+        """The batch of a step."""
+        started = time.perf_counter()
+        batch = self._batches(step)
+        self.waited, self.steps = self.waited + time.perf_counter() - started, self.steps + 1
+        return batch
 
 
 def held(compiled: Any) -> float:
@@ -157,7 +172,8 @@ def scaling(devices: tuple[int, ...], how: str, features: int, size: int, batch:
         arguments = [str(item) for item in (n, how, features, size, batch, steps)]
         done = subprocess.run(
             [sys.executable, "-m", "experiments.benchmark_devices", *arguments],
-            env={**os.environ, "XLA_FLAGS": flags}, capture_output=True, text=True, check=False,
+            env={**os.environ, "XLA_FLAGS": flags, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"},
+            capture_output=True, text=True, check=False,
         )  # fmt: skip
         if done.returncode:
             raise RuntimeError(f"training on {n} devices failed: {done.stderr[-2000:]}")

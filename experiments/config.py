@@ -49,7 +49,7 @@ class TrainingConfig(RunConfig):
     data_parallel: bool = False
     """Split each batch over all devices."""
     fully_sharded: bool = False
-    """Split parameters and the optimiser's state over all devices too, for models that one does not hold."""
+    """Split parameters and the optimiser's state over all devices too, which leaves more of their memory."""
     distributed: bool = False
     """Train together with the other processes of a SLURM, MPI, Kubernetes or TPU job, or of experiments.processes."""
     resume: Path | None = None
@@ -60,6 +60,10 @@ class TrainingConfig(RunConfig):
         self.at_least(1, "steps", "batch_size", "checkpoint_every", "steps_per_call")
         if self.distributed and not (self.data_parallel or self.fully_sharded):
             raise ValueError("--distributed says who trains together: add --data-parallel or --fully-sharded for how")
+        if self.distributed and self.steps_per_call > 1:
+            raise ValueError(
+                "--steps-per-call draws batches on the device, --distributed on the hosts: give one of them"
+            )
         if not 0 < self.learning_rate < float("inf"):
             raise ValueError(f"--learning-rate must be positive, got {self.learning_rate}: 1e-4 to 2e-3 are usual")
         if not 0 <= self.ema < 1:
@@ -73,7 +77,7 @@ class ComputeConfig(TrainingConfig):
     dtype: Literal["float32", "bfloat16"] = "float32"
     """What the network computes in; its parameters and its output stay float32."""
     remat: bool = False
-    """Compute the insides of blocks anew in the backward pass, which needs less memory and a third more time."""
+    """Compute the insides of blocks anew in the backward pass: less memory, more time; of no use on a CPU."""
 
     @property
     def compute(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import json
 import os
 import shlex
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
@@ -41,12 +42,30 @@ def parse(presets: Mapping[str, Config], arguments: Sequence[str] | None = None)
 def run(main: Callable[[Config], Any], presets: Mapping[str, Config]) -> None:
     """Run an experiment from the command line; what the user can mend ends in one line and a non-zero exit."""
     config = parse(presets)
-    if getattr(config, "distributed", False):
-        _join()
     try:
+        if getattr(config, "distributed", False):
+            _join()
         main(config)
-    except (Interrupted, CheckpointMismatch, Diverged, DirectoryInUse, OSError, BadInput) as stop:
-        sys.exit("\n".join([f"{type(stop).__name__}: {stop}", *getattr(stop, "__notes__", ())]))
+    except (Interrupted, Diverged) as stop:
+        # every one of several processes is here
+        sys.exit(_said(stop))
+    except (CheckpointMismatch, DirectoryInUse, OSError, BadInput) as stop:
+        _leave_alone(_said(stop))
+        sys.exit(_said(stop))
+    except Exception:
+        _leave_alone(traceback.format_exc())
+        raise
+
+
+def _said(stop: BaseException) -> str:
+    return "\n".join([f"{type(stop).__name__}: {stop}", *getattr(stop, "__notes__", ())])
+
+
+def _leave_alone(message: str) -> None:
+    """End one of several processes at once: the others wait for it, and it would wait for them, for minutes."""
+    if jax.distributed.is_initialized() and jax.process_count() > 1:
+        print(message, file=sys.stderr, flush=True)
+        os._exit(1)
 
 
 class BadInput(ValueError):
@@ -73,11 +92,12 @@ def begin(name: str, config: Any) -> Path:
     Raises FileNotFoundError where there is no checkpoint to resume from, and BadInput for batches that cannot be split
     over the devices. Among several processes all return the first one's.
     """
-    split, devices = getattr(config, "data_parallel", False) or getattr(config, "fully_sharded", False), jax.devices()
-    if split and config.batch_size % len(devices):
-        raise BadInput(
-            f"--batch-size {config.batch_size} cannot be split over {len(devices)} devices: give a multiple of them"
-        )
+    if getattr(config, "data_parallel", False) or getattr(config, "fully_sharded", False):
+        devices = jax.device_count()
+        for name, size in asdict(config).items():
+            if name.endswith("batch_size") and size % devices:
+                flag = f"--{name.replace('_', '-')} {size}"
+                raise BadInput(f"{flag} cannot be split over {devices} devices: give a multiple of them")
     if config.resume is not None:
         if not any(config.resume.glob("**/checkpoints/[0-9]*")):
             raise FileNotFoundError(f"no checkpoint to resume from under {config.resume}: start without --resume")
@@ -94,7 +114,13 @@ def begin(name: str, config: Any) -> Path:
 def _join() -> None:
     """Meet the other processes of this run; the first alone prints."""
     told = {name: os.environ.get(f"JAX_{name.upper()}") for name in ("num_processes", "process_id")}
-    jax.distributed.initialize(**{name: int(value) for name, value in told.items() if value is not None})
+    try:
+        jax.distributed.initialize(**{name: int(value) for name, value in told.items() if value is not None})
+    except (ValueError, RuntimeError) as error:
+        raise BadInput(
+            f"--distributed found no other processes ({error}): start the run by a cluster's launcher, or by "
+            "python -m experiments.processes"
+        ) from error
     if jax.process_index():
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, it is open for as long as the process lives
 
@@ -104,8 +130,10 @@ def _restore(config_type: type[Config], directory: Path) -> Config:
     if not file.is_file():
         sys.exit(f"--resume {directory}: there is no {file}. Give the directory of a run, such as runs/sprites/<time>.")
     saved = json.loads(file.read_text())
-    if set(saved) != (known := {field.name for field in fields(config_type)}):
-        sys.exit(f"--resume {directory}: {file} is of another experiment; it differs in {sorted(set(saved) ^ known)}.")
+    if unknown := set(saved) - {field.name for field in fields(config_type)}:
+        sys.exit(f"--resume {directory}: {file} is of another experiment; it differs in {sorted(unknown)}.")
+    # who trains together is asked anew each time
+    saved.pop("distributed", None)
     paths = {field.name for field in fields(config_type) if "Path" in str(field.type)}
 
     def value(name: str, saved: Any) -> Any:

@@ -89,6 +89,10 @@ def train_network(
         mesh = data_mesh()
         layout = fully_sharded(state, mesh) if config.fully_sharded else replicated(mesh)
         state, sharding = place(state, layout), batch_sharding(mesh)
+
+    def whole_calls(steps: int) -> int:
+        return -(-max(1, steps) // config.steps_per_call) * config.steps_per_call
+
     # among several processes each reads its own part of the batches
     several = jax.process_count() > 1
     with Checkpoints(directory / "checkpoints") as checkpoints:
@@ -99,14 +103,16 @@ def train_network(
             state,
             (StreamedBatches if several else Batches)(data, config.batch_size, seed, sharding),
             steps=config.steps,
-            steps_per_call=1 if several else config.steps_per_call,
+            steps_per_call=config.steps_per_call,
             checkpoints=checkpoints,
             checkpoint_every=config.checkpoint_every,
             log=directory / "metrics.jsonl",
-            log_every=max(1, config.steps // 200),
+            log_every=whole_calls(config.steps // 200),
             evaluate=lambda state: {"loss": evaluate(state.ema, *(() if carry is None else (state.carry,)))},
-            evaluate_every=max(1, config.steps // 25),
+            evaluate_every=whole_calls(config.steps // 25),
             progress=config.progress,
         )
-    state = result.state if layout is None else gather(result.state)
-    return Trained(state.params, state.ema, result.history, state.carry)
+    state = result.state
+    kept = state.params, state.ema, state.carry
+    params, averaged, carry = kept if layout is None else gather(kept)
+    return Trained(params, averaged, result.history, carry)

@@ -53,8 +53,8 @@ class UNet(nn.Module):
     `sequence_tokens`. Its embeddings join the time embedding, concatenated and projected, if `sequence_vector`; blocks
     at `cross_attention_levels` attend to them, at little cost on any level.
 
-    With `remat` the backward pass computes the insides of blocks anew, a third more work for the memory of one block in
-    place of all (Chen et al. 2016).
+    With `remat` the backward pass computes the insides of blocks anew, about a third more work, and keeps their inputs
+    alone (Chen et al. 2016); on a CPU, where XLA undoes it, that saves nothing.
 
     With `patch`, blocks of patch×patch pixels are the channels of one position, and sides must be divisible by it: the
     network works on an image patch² times smaller, at about that fraction of the cost.

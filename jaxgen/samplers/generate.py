@@ -119,20 +119,32 @@ def _resume(files: BatchFiles | None, have: np.ndarray) -> np.ndarray:
     """Which images are on disk (n,), in the eyes of the first process, who reads them: all must share out one list."""
     if files is None:
         return have.copy()
-    files.check()
-    if jax.process_index() == 0:
-        files.begin()
-        files.read(have)
+    failure = None
+    try:
+        files.check()
+        if jax.process_index() == 0:
+            files.begin()
+            files.read(have)
+    except Exception as error:  # raised once all know, for the others would wait for this process
+        failure = error
+    _agree(failure, "another process could not use the directory")
     there = have.copy()
     if jax.process_count() > 1:
         there = np.asarray(multihost_utils.broadcast_one_to_all(have.astype(np.uint8)), bool)
-        if not files.manifest.exists():
-            raise ValueError(
-                f"{files.manifest} is not seen by every process: take a directory on a disk that all share"
-            )
+        unseen = f"{files.manifest} is not seen by every process: take a directory on a disk that all share"
+        _agree(None if files.manifest.exists() else ValueError(unseen), unseen)
     if there.any():
         _logger.info("%d of %d images are there already, beside %s", there.sum(), len(there), files.manifest)
     return there
+
+
+def _agree(failure: Exception | None, elsewhere: str) -> None:
+    """Raise where any process failed."""
+    fine = failure is None
+    if jax.process_count() > 1:
+        fine = bool(np.all(multihost_utils.process_allgather(np.array(fine))))
+    if not fine:
+        raise failure or ValueError(elsewhere)
 
 
 def _join(files: BatchFiles | None, have: np.ndarray) -> None:

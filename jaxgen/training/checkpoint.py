@@ -71,13 +71,13 @@ class Checkpoints:
             return
         refusal = None
         if jax.process_index() == 0:
-            self.directory.mkdir(parents=True, exist_ok=True)
             try:
+                self.directory.mkdir(parents=True, exist_ok=True)
                 self._lock = hold(self.directory / ".lock")
-            except DirectoryInUse as error:
+            except (DirectoryInUse, OSError) as error:
                 refusal = error
         if not _everywhere(refusal is None):
-            raise refusal or DirectoryInUse(f"{self.directory} is in use by another run")
+            raise refusal or DirectoryInUse(f"{self.directory} is in use by another run, or cannot be made")
         self._claimed = True
 
     def save(self, state: PyTree) -> None:

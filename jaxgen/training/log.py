@@ -50,10 +50,12 @@ class History:
 class MetricsLog:
     """Appends rows to `path` (None: memory only), having dropped those after `step`, the one a run starts at.
 
+    Of several processes one `writes`; the others read what there is and keep their rows in memory.
+
     Raises OSError, here and in every method, when they cannot be written; the rows before are safe then.
     """
 
-    def __init__(self, path: str | os.PathLike[str] | None, step: int = 0):
+    def __init__(self, path: str | os.PathLike[str] | None, step: int = 0, *, writes: bool = True):
         self._pending: tuple[int, Mapping[str, Any]] | None = None
         self._file = None
         self._path = path
@@ -63,6 +65,7 @@ class MetricsLog:
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.exists():
                 rows = [row for row in History.read(path).rows if row["step"] <= step]
+        if path is not None and writes:
             with self._writing():
                 # replaced in one move, so that a kill here loses nothing
                 kept = path.with_name(path.name + ".new")

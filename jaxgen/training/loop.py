@@ -23,6 +23,9 @@ _logger = logging.getLogger(__name__)
 # Steps the host may run ahead: enough to keep the device busy, few enough to stop soon and to hold few batches.
 _IN_FLIGHT = 8
 
+# Steps after which several processes ask each other whether to stop.
+_TOGETHER = 50
+
 # Calls whose metrics are kept, to name the step at which they ceased to be finite.
 _REMEMBERED = 1000
 
@@ -82,7 +85,7 @@ def fit(
     to `state.step` first.
 
     Several processes run the same program (`jax.distributed`): the first alone writes `log` and shows progress, and a
-    signal to one of them stops all at the next log point.
+    signal to one of them stops all within 50 steps, for which they wait for each other that often.
 
     Raises Interrupted after SIGINT or SIGTERM, the current step finished and saved; Diverged when a metric of the step
     (or only those named in `finite`) is NaN or infinite at a log point or checkpoint, naming the step where that began
@@ -109,7 +112,7 @@ def fit(
             "resume from it (--resume), or train in another directory"
         )
     alone, leads = jax.process_count() == 1, jax.process_index() == 0
-    metrics_log = MetricsLog(log if leads else None, first)
+    metrics_log = MetricsLog(log, first, writes=leads)
     history = metrics_log.history
     if steps <= first:
         metrics_log.close()
@@ -149,7 +152,7 @@ def fit(
             done += n
             in_flight.append(metrics)
             if len(in_flight) > max(1, _IN_FLIGHT // steps_per_call):
-                jax.block_until_ready(in_flight.popleft())
+                jax.block_until_ready(_kept(in_flight.popleft()))
 
             last = done == steps
             row = dict(metrics) if last or done % log_every == 0 else {}
@@ -158,7 +161,8 @@ def fit(
             if row:
                 publish(metrics_log.push(done, row))
 
-            asked = stop.received if alone else agreed(stop) if row else None
+            together = row or done // _TOGETHER > (done - n) // _TOGETHER
+            asked = stop.received if alone else agreed(stop) if together else None
             ends = last or asked is not None
             if ends or (checkpoints is not None and done % checkpoint_every == 0):
                 # A save waits for the device anyway: first the log, so that it is never behind a checkpoint.
@@ -166,6 +170,9 @@ def fit(
                 check(fetch_row(done, metrics))
                 if checkpoints is not None:
                     checkpoints.save(state)
+            elif len(recent) == _REMEMBERED:
+                check(fetch_row(done, metrics))
+                recent.clear()
             show(done, status)
             if ends:
                 break
@@ -214,14 +221,17 @@ def _began(
 ) -> tuple[str, int, float] | None:
     """The first of the remembered steps up to `until` whose metrics are not finite: the metric, the step, the value."""
     for start, n, rows in recent:
-        # a metric that was a part of the state is gone with it
-        there = [name for name in names if name in rows and not getattr(rows[name], "is_deleted", bool)()]
-        values = {name: np.atleast_1d(jax.device_get(rows[name]))[:n] for name in there}
+        values = {name: np.atleast_1d(value)[:n] for name, value in jax.device_get(_kept(rows)).items()}
         for i in range(min(n, until + 1 - start)):
-            for name in there:
-                if not math.isfinite(values[name][i]):
+            for name in names:
+                if name in values and not math.isfinite(values[name][i]):
                     return name, start + i, float(values[name][i])
     return None
+
+
+def _kept(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Without those that were parts of the state, and went with it when the next step donated it."""
+    return {name: value for name, value in metrics.items() if not getattr(value, "is_deleted", bool)()}
 
 
 def _last_good(checkpoints: Checkpoints | None) -> str:

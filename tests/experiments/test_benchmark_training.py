@@ -38,7 +38,8 @@ def test_a_training_is_measured_in_every_way():
     assert 1 < found.flop / (2 * 2 * 64 * 512 * 512) < 1.15
     # parameters, two moments, the average and the batch at least
     assert found.memory > 4 * (4 * 512 * 512 + 64 * 512)
-    assert found.compile_seconds > 0
+    assert set(found.waits) == {"fit", "fit, data streamed"}
+    assert all(0 < wait < 1 for wait in found.waits.values())
 
 
 def test_memory_is_that_of_the_arrays():
@@ -59,10 +60,11 @@ def test_networks_are_compared_with_the_first():
 
 def test_rows_are_ratios_within_a_round():
     timing = Timing(np.array([2.0, 4.0, 9.0]), np.array([1.0, 2.0, 3.0]))
-    trained = Trained({"step": timing, "fit": timing}, 100.0, 1.0, 1.0)
-    (row, _) = benchmark_training_report.way_rows("net", WORKLOAD, trained)
+    trained = Trained({"step": timing, "fit": timing}, 100.0, 1.0, {"fit": 0.5})
+    row, fit = benchmark_training_report.way_rows("net", WORKLOAD, trained)
     assert (row["over bare"], row["ms per step"]) == (2.0, pytest.approx(4000 / 3))
     assert row["images per second"] == pytest.approx(64 * row["steps per second"]) == pytest.approx(64 * 3 / 4)
+    assert (row["input wait (ms per step)"], fit["input wait (ms per step)"]) == (None, 500.0)
     said = benchmark_training_report.finding({"net": (WORKLOAD, trained)})
     assert "a step 2.000, the whole loop 2.000 (fit)" in said
     assert "Not all are within 1.05" in said

@@ -15,6 +15,7 @@ from PIL import Image
 
 from experiments import launch, sprites
 from jaxgen.data import render_sprites
+from jaxgen.nets import UNet
 from jaxgen.report import write_json
 from jaxgen.training import History
 
@@ -101,6 +102,8 @@ def test_the_commands_of_the_readme_train_as_one_device_does(finished, tmp_path,
         (["--fully-sharded", "--batch-size", "4"], "--batch-size 4 cannot be split over 8 devices"),
         (["--distributed"], "--distributed says who trains together: add --data-parallel or --fully-sharded"),
         (["--remat", "--network", "context"], "--remat is for --network unet"),
+        (["--distributed", "--data-parallel", "--steps-per-call", "2"], "--steps-per-call draws batches on the device"),
+        (["--distributed", "--data-parallel"], "--distributed found no other processes"),
         (["--steps-per-call", "0"], "--steps-per-call must be at least 1"),
     ],
 )
@@ -112,8 +115,25 @@ def test_refuses_what_devices_cannot_do(flags, message, monkeypatch, capsys, tmp
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
+def test_an_error_in_one_process_ends_all(tmp_path):
+    (tmp_path / "runs").write_text("not a folder, which only the first process is to find out")
+    command = [sys.executable, "-m", "experiments.processes", "2", "experiments.sprites", "--preset", "smoke"]
+    done = subprocess.run(
+        [*command, "--data-parallel", "--no-progress", "--runs", tmp_path / "runs"],
+        env={**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(README.parent)},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "Error: " in done.stderr
+    assert "not a folder" not in done.stderr
+
+
 def test_in_bfloat16_with_blocks_computed_anew(tmp_path, monkeypatch):
-    run(monkeypatch, "--dtype", "bfloat16", "--remat", "--steps-per-call", "3", "--runs", tmp_path)
+    nets = []
+    monkeypatch.setattr(sprites, "UNet", lambda *args, **how: nets.append(UNet(*args, **how)) or nets[-1])
+    run(monkeypatch, "--dtype", "bfloat16", "--remat", "--runs", tmp_path)
+    assert [(net.dtype, net.remat) for net in nets] == [("bfloat16", True)]
     (report,) = tmp_path.glob("sprites/*/report.html")
     losses = History.read(report.with_name("metrics.jsonl"))["loss"][1]
     assert np.isfinite(losses).all()

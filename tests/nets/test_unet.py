@@ -1,3 +1,4 @@
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -136,3 +137,19 @@ def test_refuses_images_that_patches_do_not_fill():
         shape_of(UNet(8, (1,), patch=2), (1, 7, 8, 1))
     with pytest.raises(ValueError, match="blocks of 0×0"):
         shape_of(UNet(8, (1,), patch=0), (1, 8, 8, 1))
+
+
+def test_remat_gives_the_same_gradients_and_keeps_less():
+    x, t = jax.random.normal(jax.random.key(1), (2, 8, 8, 3)), jnp.array([0.2, 0.9])
+    nets = {remat: UNet(8, (1,), remat=remat) for remat in (False, True)}
+    params = jax.jit(nets[False].init)(jax.random.key(0), x, t)
+    params = jax.tree.map(lambda leaf: leaf + 0.02 * jnp.cos(jnp.arange(leaf.size)).reshape(leaf.shape), params)
+    assert jax.tree.structure(jax.eval_shape(nets[True].init, jax.random.key(0), x, t)) == jax.tree.structure(params)
+    gradients, kept = {}, {}
+    for remat, net in nets.items():
+        value = lambda params, net=net: (net.apply(params, x, t) ** 2).sum()
+        gradients[remat] = jax.jit(jax.grad(value))(params)
+        pull = jax.eval_shape(lambda params, value=value: jax.vjp(value, params)[1], params)
+        kept[remat] = sum(leaf.size for leaf in jax.tree.leaves(pull))
+    chex.assert_trees_all_close(gradients[True], gradients[False], rtol=1e-4, atol=1e-6)
+    assert kept[True] < 0.7 * kept[False]

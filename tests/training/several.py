@@ -82,6 +82,7 @@ def main(directory, how, processes, process, port, resume, slow):
         except Interrupted as stop:
             print(stop, flush=True)
             sys.exit(3)
+    assert result.history["loss"][0][-1] == STEPS
     whole = gather(result.state.params)
     np.savez(directory / f"final{process}.npz", read=rows.read, **whole)
 

@@ -12,7 +12,7 @@ import optax
 import pytest
 
 from jaxgen.data import Batches
-from jaxgen.training import Checkpoints, Diverged, History, Interrupted, create_state, fit, make_train_step
+from jaxgen.training import Checkpoints, Diverged, History, Interrupted, create_state, fit, loop, make_train_step
 
 OPTIMIZER = optax.sgd(0.1)
 fit = functools.partial(fit, progress=False)
@@ -162,8 +162,20 @@ def test_a_metric_that_went_with_the_state_is_named_where_it_was_noticed():
         state = donating(state)
         return state, {"loss": state.seen}
 
+    assert fit(step, Count(jnp.int32(9), jnp.float32(1.0)), identity, steps=40, log_every=20).state.step == 40
     with pytest.raises(Diverged, match="loss is inf at step 6"):
         fit(step, Count(jnp.int32(0), jnp.float32(1.0)), identity, steps=30, log_every=2)
+
+
+def test_divergence_is_noticed_though_no_log_point_is_near(monkeypatch):
+    monkeypatch.setattr(loop, "_REMEMBERED", 20)
+
+    def step(state, batch):
+        state, metrics = count(state, batch)
+        return state, {"loss": jnp.where(state.step >= 27, jnp.nan, metrics["loss"])}
+
+    with pytest.raises(Diverged, match=r"loss is nan at step 27\."):
+        fit(step, start(), identity, steps=1000, log_every=500)
 
 
 class Scalar:

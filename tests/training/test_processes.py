@@ -79,6 +79,9 @@ def test_processes_train_like_one(tmp_path, alone, how, processes):
     for i in range(processes):
         with np.load(tmp_path / f"final{i}.npz") as found:
             assert found["read"] == everything / processes  # its own rows, no others
+    if how == "whole":
+        # nothing is left to train, and all know what was
+        end(begin(tmp_path, how, processes, "--resume"))
 
 
 def test_a_signal_to_one_stops_all_and_one_process_goes_on(tmp_path, alone):
