@@ -6,8 +6,6 @@ import pytest
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
-# these tests compile far longer than they compute
-jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture

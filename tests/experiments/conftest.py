@@ -11,8 +11,16 @@ def compilation_cache(tmp_path_factory):
     jax.config.update("jax_compilation_cache_dir", None)
 
 
-# The others' whole runs are in every test run: one of each kind of report.
-SLOW = {"beta_vae", "captcha", "controllable", "es_ddpm", "improved_ddpm", "ncsn", "variational", "vdm"}
+@pytest.fixture(scope="module", autouse=True)
+def quickly_compiled():
+    """These runs compile far longer than they compute."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+# The whole runs of sprites, VAEs and toys are in every test run.
+SLOW = {"beta_vae", "captcha", "controllable", "es_ddpm", "improved_ddpm", "ncsn", "score_sde", "variational", "vdm"}
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -79,7 +79,8 @@ def test_a_stopped_run_resumes_to_the_same_end(finished, tmp_path, monkeypatch):
 COMMANDS = re.findall(r"^.*python -m experiments.*--(?:data-parallel|fully-sharded)$", README.read_text(), re.MULTILINE)
 
 
-@pytest.mark.parametrize(("command", "on"), zip(COMMANDS, ("8 devices", "2 processes"), strict=True))
+@pytest.mark.slow
+@pytest.mark.parametrize(("command", "on"), list(zip(COMMANDS, ("8 devices", "2 processes"), strict=True)))
 def test_the_commands_of_the_readme_train_as_one_device_does(finished, tmp_path, command, on):
     flags = f"--preset smoke --steps-per-call 1 --no-progress --runs {tmp_path}"
     command = command.replace("python", sys.executable, 1) + " " + flags

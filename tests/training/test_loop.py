@@ -248,6 +248,14 @@ def test_two_optimisers_need_nothing_new(tmp_path):
     chex.assert_trees_all_equal(resumed.state, whole)
 
 
+@pytest.fixture(autouse=True)
+def interruptible():
+    """Ctrl-C as at a terminal: what runs in the background is often begun without it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_finishes_the_step_and_saves(tmp_path, number):
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
