@@ -8,6 +8,19 @@ jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
 
 
+def pytest_configure(config):
+    """Tests compile longer than they compute: the daily run does so lightly, `-m slow` and `-m ""` as users do."""
+    jax.config.update("jax_disable_most_optimizations", config.option.markexpr == "not slow")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """chex's variants with and without a device are compiled again for little: jit, no jit and pmap are always run."""
+    for item in items:
+        if item.name.endswith(("__with_device", "__without_device")):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture
 def unchecked():
     """The library as users run it: without the shape-checking hook, whose refusals come before the library's own."""

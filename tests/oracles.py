@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from jaxgen.diffusion import (
     Prediction,
@@ -32,6 +33,14 @@ DISCRETE = {
     "zero_snr": discrete(zero_terminal_snr(linear_betas(200))),
 }
 PROCESSES = CONTINUOUS | DISCRETE
+OF_EACH_KIND = {"vp", "ve", "rectified_flow", "zero_snr"}
+
+
+def siblings_slow(cases):
+    """Names, or tuples with one, as parameters: a process of each kind is in every run, its siblings are slow."""
+    cases = [case if isinstance(case, tuple) else (case,) for case in cases]
+    sibling = PROCESSES.keys() - OF_EACH_KIND
+    return [pytest.param(*case, marks=[pytest.mark.slow] * (not sibling.isdisjoint(case))) for case in cases]
 
 
 def snap(process, t):

@@ -28,7 +28,7 @@ PROCESSES = {
 }
 
 
-@pytest.fixture(scope="module", params=PROCESSES)
+@pytest.fixture(scope="module", params=["vp", pytest.param("table", marks=pytest.mark.slow)])
 def learned(request):
     process, predicts, times = PROCESSES[request.param]
     net, steps = nets.MLP(), 3000

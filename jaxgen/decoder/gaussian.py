@@ -48,10 +48,12 @@ def categorical(levels: int = 256, low: float = -1.0, high: float = 1.0) -> Deco
     def log_softmax(index: Array, mean: Array, std: Array) -> Array:
         step = (high - low) / (levels - 1)
         nearest = jnp.clip(jnp.round((mean - low) / step), 0, levels - 1)
+        level = low + nearest * step
 
         def logit(index: Array) -> Array:
             """log-density less that at the level nearest to the mean, as a product: a wide N loses no digits."""
-            return -(index - nearest) * step * ((index + nearest) * step + 2 * (low - mean)) / (2 * std**2)
+            distance = (index - nearest) * step
+            return distance * (2 * (mean - level) - distance) / (2 * std**2)
 
         indices = jnp.arange(levels, dtype=mean.dtype).reshape(-1, *(1,) * index.ndim)
         return logit(index) - jax.nn.logsumexp(logit(indices), axis=0)

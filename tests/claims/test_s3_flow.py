@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import CONTINUOUS, Mixture, gaussian_denoiser
+from oracles import CONTINUOUS, Mixture, gaussian_denoiser, siblings_slow
 from scipy.stats import ks_2samp, norm
 
 from jaxgen.diffusion import perturb
@@ -16,7 +16,7 @@ MIXTURE = Mixture()
 TIGHT = diffrax.PIDController(rtol=1e-7, atol=1e-7)
 
 
-@pytest.mark.parametrize("name", ["vp", "ve", "sub_vp", "rectified_flow"])
+@pytest.mark.parametrize("name", siblings_slow(["vp", "ve", "sub_vp", "rectified_flow"]))
 def test_c3_11_ode_and_sde_share_their_marginals(name):
     """At each t the ODE, the reverse SDE and q_t itself give samples of one law (Kolmogorov–Smirnov)."""
     process, n = CONTINUOUS[name], 3000

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.scipy.stats import multivariate_normal as jax_normal
-from oracles import CONTINUOUS
+from oracles import CONTINUOUS, siblings_slow
 from scipy.special import logsumexp
 from scipy.stats import chi2, chisquare, kstest, multivariate_normal
 
@@ -207,7 +207,7 @@ def log_q(mixture, process, x, t):
     return jax.nn.logsumexp(jnp.stack(joint))
 
 
-@pytest.mark.parametrize("name", CONTINUOUS)
+@pytest.mark.parametrize("name", siblings_slow(CONTINUOUS))
 def test_the_exact_denoiser_of_every_process(name):
     """A network made of the score or of the posterior's mean, for a batch of times, is autodiff's Tweedie formula."""
     process = CONTINUOUS[name]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from absl.testing import parameterized
 from bound_theory import MEAN, STD, VARIANCES, Theory, data
-from oracles import CONTINUOUS, DISCRETE, PROCESSES, gaussian_denoiser
+from oracles import CONTINUOUS, DISCRETE, PROCESSES, gaussian_denoiser, siblings_slow
 
 from jaxgen.diffusion import (
     Bound,
@@ -271,7 +271,7 @@ def test_float32_keeps_the_digits_of_every_step_of_a_long_chain():
 # -- the reverse kernel --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", PROCESSES)
+@pytest.mark.parametrize("name", siblings_slow(PROCESSES))
 def test_the_reverse_kernel_is_the_posterior_at_predicted_x0(name):
     process, grid = GRIDS[name]
     x_t, x0 = jax.random.normal(jax.random.key(0), (2, 3, 4))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from every_sampler import ANY, CONTINUOUS_ONLY
-from oracles import CONTINUOUS, PROCESSES, snap
+from oracles import CONTINUOUS, PROCESSES, siblings_slow, snap
 from scipy.stats import multivariate_normal
 
 from jaxgen.diffusion import Prediction, denoiser, dynamic_threshold, log_likelihood, vp
@@ -78,7 +78,7 @@ def assert_consistent(process, x, t, prediction, atol=1e-5):
 # -- classifier-free -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", PROCESSES)
+@pytest.mark.parametrize("name", siblings_slow(PROCESSES))
 def test_scale_1_is_conditional_and_scale_0_unconditional(name):
     process = PROCESSES[name]
     denoise = model(process)
@@ -90,7 +90,7 @@ def test_scale_1_is_conditional_and_scale_0_unconditional(name):
                 np.testing.assert_allclose(ours, theirs, rtol=2e-5, atol=2e-5)
 
 
-@pytest.mark.parametrize("name", PROCESSES)
+@pytest.mark.parametrize("name", siblings_slow(PROCESSES))
 def test_the_guided_score_is_that_of_a_product_of_densities(name):
     """p(x)^(1−w) p(x | y)^w of two Gaussians is a Gaussian of precision (1−w) Λ_u + w Λ_c, here in numpy."""
     with jax.enable_x64(True):
@@ -222,7 +222,7 @@ def test_the_learned_variance_is_the_conditional_one():
     np.testing.assert_allclose(found.variance_fraction, np.full(X.shape, 0.75))
 
 
-@pytest.mark.parametrize("name", PROCESSES)
+@pytest.mark.parametrize("name", siblings_slow(PROCESSES))
 def test_finite_and_consistent_at_both_ends(name):
     process = PROCESSES[name]
     denoise = denoiser(process, lambda x, t, cond: jnp.tanh(x + cond[:, None]), predicts="v")
@@ -243,7 +243,7 @@ def test_finite_and_consistent_at_both_ends(name):
 # -- classifier ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", PROCESSES)
+@pytest.mark.parametrize("name", siblings_slow(PROCESSES))
 def test_classifier_guidance_is_classifier_free_where_both_are_exact(name):
     """∇ log p(y | x_t) = ∇ log p(x_t | y) − ∇ log p(x_t), so the two agree at any scale (Ho & Salimans 2022, §3)."""
     with jax.enable_x64(True):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from every_sampler import ANY, CONTINUOUS_ONLY
 from gaussian_law import conditional, correlated, exact, law, matrix
-from oracles import PROCESSES, gaussian_denoiser, snap
+from oracles import PROCESSES, gaussian_denoiser, siblings_slow, snap
 from scipy.ndimage import gaussian_filter1d
 from scipy.stats import multivariate_normal
 
@@ -28,7 +28,7 @@ OPERATORS = {
     "grey_and_small": (lambda x: grey()(average_pool(2)(x)), (0.299**2 + 0.587**2 + 0.114**2) / 4),
 }
 every_operator = pytest.mark.parametrize("name", OPERATORS)
-end_processes = pytest.mark.parametrize("name", ["vp", "ve", "cosine", "edm", "zero_snr"])
+end_processes = pytest.mark.parametrize("name", siblings_slow(["vp", "ve", "cosine", "edm", "zero_snr"]))
 some_processes = pytest.mark.parametrize("name", ["vp", "ve", "rectified_flow", "zero_snr"])
 
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import CONTINUOUS, DISCRETE, Mixture, gaussian_denoiser
+from oracles import CONTINUOUS, DISCRETE, Mixture, gaussian_denoiser, siblings_slow
 from scipy.stats import norm
 
 from jaxgen.data import dequantise
@@ -23,7 +23,7 @@ from jaxgen.metrics import bits_per_dim, dequantisation_offset
 MEAN, STD, T_MIN = 0.4, 0.5, 1e-5
 MIXTURE = Mixture()
 POINTS = np.linspace(-1.7, 1.4, 9)[:, None]
-every_process = pytest.mark.parametrize("name", CONTINUOUS)
+every_process = pytest.mark.parametrize("name", siblings_slow(CONTINUOUS))
 
 
 def pid(tolerance):
@@ -113,7 +113,7 @@ def test_the_prior_below_1_shrinks_as_sigma_does():
         np.testing.assert_allclose(found.log_density - gap, MIXTURE.log_density(process, x, T_MIN), atol=1e-4)
 
 
-@pytest.mark.parametrize(("name", "per_sample"), [(name, name == "rectified_flow") for name in CONTINUOUS])
+@pytest.mark.parametrize(("name", "per_sample"), siblings_slow((name, name == "rectified_flow") for name in CONTINUOUS))
 def test_the_gradient_in_x_is_the_exact_score(name, per_sample):
     """∇ log p = ∇ log q at t_min, once the prior's distance from q_1 at the code is taken off."""
     process = CONTINUOUS[name]

@@ -321,7 +321,12 @@ def between_the_ends(process, network):
 
 @pytest.mark.parametrize(
     ("predicts", "conditioned"),
-    [("eps", gamma_conditioned), ("x0", edm_preconditioning), ("v", None), ("velocity", between_the_ends)],
+    [
+        ("eps", gamma_conditioned),
+        ("v", None),
+        pytest.param("x0", edm_preconditioning, marks=pytest.mark.slow),
+        pytest.param("velocity", between_the_ends, marks=pytest.mark.slow),
+    ],
 )
 def test_one_pass_has_the_gradients_of_two(predicts, conditioned):
     """Network and ends by autodiff of the total, the shape by autodiff of diffusion², each alone with the rest held."""

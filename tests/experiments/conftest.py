@@ -14,18 +14,18 @@ def compilation_cache(tmp_path_factory):
 @pytest.fixture(scope="module", autouse=True)
 def quickly_compiled():
     """These runs compile far longer than they compute."""
+    before = jax.config.jax_disable_most_optimizations
     jax.config.update("jax_disable_most_optimizations", True)
     yield
-    jax.config.update("jax_disable_most_optimizations", False)
+    jax.config.update("jax_disable_most_optimizations", before)
 
 
-# The whole runs of sprites, VAEs and toys are in every test run.
-SLOW = {"beta_vae", "captcha", "controllable", "es_ddpm", "improved_ddpm", "ncsn", "score_sde", "variational", "vdm"}
+FAST = {"benchmark", "gmm_scores", "sprites"}
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Marks what needs a whole run of a slow experiment."""
+    """Marks what needs a whole run of any other experiment."""
     for item in items:
-        if "finished" in item.fixturenames and item.path.stem.removeprefix("test_") in SLOW:
+        if "finished" in item.fixturenames and item.path.stem.removeprefix("test_") not in FAST:
             item.add_marker(pytest.mark.slow)

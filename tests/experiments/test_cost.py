@@ -15,6 +15,7 @@ from jaxgen.samplers import ddpm, sample
 STEPS, BATCH = 10, 50
 
 
+@pytest.mark.slow
 def test_n_steps_cost_n_network_calls():
     net, process = UNet(32, (1, 2, 2), num_classes=5), discrete(linear_betas(500))
     x, t, labels = jnp.ones((BATCH, 16, 16, 3)), jnp.full((BATCH,), 0.5), jnp.zeros(BATCH, jnp.int32)

@@ -326,6 +326,7 @@ def test_every_method_asks_its_own_network():
     assert asked == set(range(5))
 
 
+@pytest.mark.slow
 def test_done_when_two_a_briefly_trained_network_of_all_levels_recovers_the_mixture():
     """Weight within .02 and its sampling error, MMD within twice the floor; networks of one σ have q's score, not p's.
 

@@ -137,6 +137,7 @@ def test_shares_and_changes_of_sides_are_counted(monkeypatch):
     assert "end 40% (exact)" in shown.captions["langevin"]
 
 
+@pytest.mark.slow
 def test_c1_11_briefly_trained_scores_restore_the_weights_as_exact_ones_do():
     """A fifth of the training: within .02 and two standard errors of what exact scores give in law, .783."""
     config = replace(

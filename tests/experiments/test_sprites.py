@@ -130,6 +130,7 @@ def test_an_error_in_one_process_ends_all(tmp_path):
     assert "not a folder" not in done.stderr
 
 
+@pytest.mark.slow
 def test_in_bfloat16_with_blocks_computed_anew(tmp_path, monkeypatch):
     nets = []
     monkeypatch.setattr(sprites, "UNet", lambda *args, **how: nets.append(UNet(*args, **how)) or nets[-1])
@@ -140,6 +141,7 @@ def test_in_bfloat16_with_blocks_computed_anew(tmp_path, monkeypatch):
     assert np.isfinite(losses).all()
 
 
+@pytest.mark.slow
 def test_unlabelled_images_run_too(tmp_path, monkeypatch):
     np.save(tmp_path / "images.npy", render_sprites(300, 1).images)
     run(monkeypatch, "--data", tmp_path / "images.npy", "--runs", tmp_path, "--network", "context")

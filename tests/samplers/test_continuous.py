@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import CONTINUOUS, DISCRETE, Mixture, gaussian_denoiser
+from oracles import CONTINUOUS, DISCRETE, Mixture, gaussian_denoiser, siblings_slow
 from scipy.stats import norm
 
 from jaxgen.diffusion import denoiser, sde_coefficients
@@ -17,7 +17,7 @@ from jaxgen.samplers.continuous import decode, encode, sample_ode, sample_sde
 MEAN, STD, T_MIN = 0.4, 0.5, 1e-5
 MIXTURE = Mixture()
 KEYS = jax.random.split(jax.random.key(0), 2000)
-every_process = pytest.mark.parametrize("name", CONTINUOUS)
+every_process = pytest.mark.parametrize("name", siblings_slow(CONTINUOUS))
 
 
 def pid(tolerance):
@@ -138,16 +138,17 @@ def test_per_sample_steps_and_conditioning():
     def own(keys, cond):
         return sample_ode(keys, process, denoise, (1,), t_min=1e-2, per_sample=True, cond=cond)
 
-    batch = own(keys, cond)
-    assert batch.steps.shape == (4,)
-    for i in range(4):
-        alone = own(keys[i : i + 1], cond[i : i + 1])
-        np.testing.assert_allclose(alone.x[0], batch.x[i], rtol=1e-5, atol=1e-6)
-        assert alone.evaluations[0] == batch.evaluations[i]
-    shared = sample_ode(keys, process, denoise, (1,), t_min=1e-2, cond=cond)
-    np.testing.assert_allclose(shared.x, batch.x, rtol=1e-3, atol=1e-3)
-    bound = denoiser(process, network, cond=cond)
-    np.testing.assert_allclose(sample_ode(keys, process, bound, (1,), t_min=1e-2).x, shared.x, rtol=1e-6)
+    with jax.enable_x64(True):  # rounding moves adaptive steps
+        batch = own(keys, cond)
+        assert batch.steps.shape == (4,)
+        for i in range(4):
+            alone = own(keys[i : i + 1], cond[i : i + 1])
+            np.testing.assert_allclose(alone.x[0], batch.x[i], rtol=1e-9)
+            assert alone.evaluations[0] == batch.evaluations[i]
+        shared = sample_ode(keys, process, denoise, (1,), t_min=1e-2, cond=cond)
+        np.testing.assert_allclose(shared.x, batch.x, rtol=1e-3, atol=1e-3)
+        bound = denoiser(process, network, cond=cond)
+        np.testing.assert_allclose(sample_ode(keys, process, bound, (1,), t_min=1e-2).x, shared.x, rtol=1e-6)
 
 
 # -- the SDE -------------------------------------------------------------------------------------------------------
@@ -168,7 +169,7 @@ def euler_law(process, t_min, t_max, steps, strength):
     return mean, variance
 
 
-@pytest.mark.parametrize(("name", "strength"), [(name, 1.0) for name in CONTINUOUS] + [("vp", 0.5)])
+@pytest.mark.parametrize(("name", "strength"), siblings_slow([(name, 1.0) for name in CONTINUOUS] + [("vp", 0.5)]))
 def test_euler_maruyama_follows_its_exact_law(name, strength):
     process, t_max, steps = CONTINUOUS[name], below_1(name), 40
     found = jax.jit(
@@ -205,7 +206,9 @@ def test_fixed_steps_sample_the_data(name, solver):
     assert found.evaluations.max() == 150 * (3 if isinstance(solver, diffrax.HalfSolver) else 2)
 
 
-@pytest.mark.parametrize(("name", "solver"), [("vp", diffrax.ShARK()), ("edm", diffrax.SRA1()), ("vp", diffrax.Heun())])
+@pytest.mark.parametrize(
+    ("name", "solver"), siblings_slow([("vp", diffrax.ShARK()), ("edm", diffrax.SRA1()), ("vp", diffrax.Heun())])
+)
 def test_adaptive_steps_sample_the_data(name, solver):
     process = CONTINUOUS[name]
     found = jax.jit(

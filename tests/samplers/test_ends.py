@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from diffrax import PIDController
 from every_sampler import ANY, CONTINUOUS_ONLY
-from oracles import CONTINUOUS, PROCESSES
+from oracles import CONTINUOUS, PROCESSES, siblings_slow
 
 from jaxgen.diffusion import denoiser, ve
 from jaxgen.diffusion.likelihood import log_likelihood
@@ -32,8 +32,15 @@ COARSE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("kind", "dtype"), [("eps", jnp.float32), ("eps", jnp.bfloat16), ("v", jnp.bfloat16)])
-@pytest.mark.parametrize("name", PROCESSES)
+@pytest.mark.parametrize(
+    ("kind", "dtype"),
+    [
+        ("eps", jnp.float32),
+        ("v", jnp.bfloat16),
+        pytest.param("eps", jnp.bfloat16, marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.parametrize("name", siblings_slow(PROCESSES))
 def test_samples_are_finite_from_end_to_end(name, kind, dtype):
     process = PROCESSES[name]
     samplers = COARSE + list((ANY | CONTINUOUS_ONLY if process.steps is None else ANY).values())
@@ -55,7 +62,7 @@ def test_samples_are_finite_from_end_to_end(name, kind, dtype):
         assert np.all(np.isfinite(path))
 
 
-@pytest.mark.parametrize("name", CONTINUOUS)
+@pytest.mark.parametrize("name", siblings_slow(CONTINUOUS))
 def test_solvers_are_finite_in_half_precision(name):
     process = CONTINUOUS[name]
     network = lambda x, t, cond: jnp.tanh(x.astype(jnp.bfloat16)) / 2

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import CONTINUOUS, DISCRETE, PROCESSES, Mixture
+from oracles import CONTINUOUS, DISCRETE, PROCESSES, Mixture, siblings_slow
 
 from jaxgen.diffusion import Prediction, edm, ve, vp
 from jaxgen.diffusion.kernel import posterior_coefficients, transition
@@ -49,19 +49,19 @@ def assert_same(a, b, process, times):
     np.testing.assert_allclose(run(a, process, times), run(b, process, times), atol=2e-5 * scale)
 
 
-@pytest.mark.parametrize("name", PROCESSES)
+@pytest.mark.parametrize("name", siblings_slow(PROCESSES))
 def test_dpm_solver_1_is_ddim(name):
     process = PROCESSES[name]
     assert_same(dpmpp_1(), ddim(), process, grid(process))
 
 
-@pytest.mark.parametrize("name", PROCESSES)
+@pytest.mark.parametrize("name", siblings_slow(PROCESSES))
 def test_ddim_with_eta_1_is_ddpm(name):
     process = PROCESSES[name]
     assert_same(ddim(1.0), ddpm("small"), process, grid(process))
 
 
-@pytest.mark.parametrize("name", CONTINUOUS)
+@pytest.mark.parametrize("name", siblings_slow(CONTINUOUS))
 def test_euler_maruyama_of_strength_0_is_euler(name):
     process = CONTINUOUS[name]
     times = uniform_grid(20)[:-1]
@@ -95,7 +95,7 @@ def test_ddim_is_euler_in_sigma_over_alpha(name):
 CORRECTORS = {"langevin": langevin(0.1, steps=0), "langevin_corrector": langevin_corrector(steps=0)}
 
 
-@pytest.mark.parametrize("name", PROCESSES)
+@pytest.mark.parametrize("name", siblings_slow(PROCESSES))
 @pytest.mark.parametrize("corrector", CORRECTORS)
 def test_predictor_corrector_without_corrector_steps_is_the_predictor(name, corrector):
     process = PROCESSES[name]
@@ -145,7 +145,7 @@ def test_correctors_of_a_nest_have_noise_of_their_own():
         np.testing.assert_allclose(after.var(), 2, rtol=5 * np.sqrt(2 / 5000))
 
 
-@pytest.mark.parametrize("name", PROCESSES)
+@pytest.mark.parametrize("name", siblings_slow(PROCESSES))
 def test_churn_outside_its_range_is_none(name):
     process = PROCESSES[name]
     times = grid(process)
@@ -231,7 +231,7 @@ def test_predictors_of_vp_are_the_papers(i):
     )
 
 
-@pytest.mark.parametrize("name", CONTINUOUS)
+@pytest.mark.parametrize("name", siblings_slow(CONTINUOUS))
 def test_predictors_agree_on_a_short_step(name):
     """Euler–Maruyama, reverse diffusion and ancestral steps are one SDE's, so they differ by O((t − s)^1.5)."""
     process, t = CONTINUOUS[name], 0.5

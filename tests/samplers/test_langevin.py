@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from affine_law import law
-from oracles import CONTINUOUS, Mixture, gaussian_denoiser
+from oracles import CONTINUOUS, Mixture, gaussian_denoiser, siblings_slow
 
 from experiments.calls import network_calls
 from experiments.toy_law import expected_shares
@@ -27,7 +27,7 @@ from jaxgen.samplers import (
 MEAN, STD = 0.4, 0.5
 
 
-@pytest.mark.parametrize("name", CONTINUOUS)
+@pytest.mark.parametrize("name", siblings_slow(CONTINUOUS))
 def test_c3_3_langevin_leaves_q_t_invariant_as_its_step_vanishes(name):
     """x ← x + ε/2 score + √ε z has variance v/(1 − ε/4v) on N(m, v): an error of first order in ε, exactly."""
     process, t = CONTINUOUS[name], 0.4
@@ -123,7 +123,7 @@ def test_annealed_langevin_visits_each_level_of_ves_ladder_once(sigma_min, last)
     assert network_calls(sampler, process, grid) == 16
 
 
-@pytest.mark.parametrize("name", ["ve", "vp", "sub_vp", "rectified_flow"])
+@pytest.mark.parametrize("name", siblings_slow(["ve", "vp", "sub_vp", "rectified_flow"]))
 def test_annealed_langevin_samples_the_last_level_of_any_process(name):
     """Moments and mode weights of q at the noise σ/α = .1, by levels from far above the data; ve's ends at its own."""
     process, mixture, n = ve(0.1, 50.0) if name == "ve" else CONTINUOUS[name], Mixture(), 4000
@@ -147,7 +147,7 @@ def test_annealed_langevin_samples_the_last_level_of_any_process(name):
         np.testing.assert_allclose(component.std(), spread, rtol=0.04 + 4 / np.sqrt(2 * len(component)))
 
 
-@pytest.mark.parametrize("name", ["vp", "ve", "sub_vp"])
+@pytest.mark.parametrize("name", siblings_slow(["vp", "ve", "sub_vp"]))
 def test_the_papers_pair_keeps_the_law_of_wide_data(name):
     """Reverse diffusion and its corrector (Song et al. 2021, algorithms 2 and 3) on N(m, s² I) in 64 dimensions.
 

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 from every_sampler import ANY, CONTINUOUS_ONLY
-from oracles import CONTINUOUS, PROCESSES, Mixture
+from oracles import CONTINUOUS, PROCESSES, Mixture, siblings_slow
 
 from jaxgen.diffusion.times import karras_grid, subset_grid
 from jaxgen.samplers import sample
@@ -22,7 +22,7 @@ def grid(process):
     return karras_grid(process, STEPS, 0.01, 160.0)
 
 
-@pytest.mark.parametrize(("sampler", "name"), CASES)
+@pytest.mark.parametrize(("sampler", "name"), siblings_slow(CASES))
 def test_a_sampler_draws_the_mixture(sampler, name):
     process, mixture = PROCESSES[name], Mixture()
     stepper = (ANY | CONTINUOUS_ONLY)[sampler]

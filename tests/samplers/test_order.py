@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from affine_law import law
-from oracles import CONTINUOUS, Mixture, gaussian_denoiser
+from oracles import CONTINUOUS, Mixture, gaussian_denoiser, siblings_slow
 
 from jaxgen.samplers import (
     ddim,
@@ -60,7 +60,7 @@ def check(found, order):
     assert found[-1] < order + (0.1 if order == 1 else 0.6), found
 
 
-@pytest.mark.parametrize("process_name", CONTINUOUS)
+@pytest.mark.parametrize("process_name", siblings_slow(CONTINUOUS))
 @pytest.mark.parametrize("name", ODE)
 def test_order_along_the_probability_flow_of_a_mixture(name, process_name):
     """Against the exact flow of a bimodal density, which in one dimension keeps quantiles."""
@@ -82,7 +82,7 @@ def test_order_along_the_probability_flow_of_a_mixture(name, process_name):
         check(orders(errors), order)
 
 
-@pytest.mark.parametrize("process_name", CONTINUOUS)
+@pytest.mark.parametrize("process_name", siblings_slow(CONTINUOUS))
 @pytest.mark.parametrize("name", SDE)
 def test_weak_order_on_gaussian_data(name, process_name):
     """The variance and mean of the exact law of the chain, against those of q_s."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from every_sampler import ANY, CONTINUOUS_ONLY
 from gaussian_law import conditional, correlated, exact, law, matrix
-from oracles import PROCESSES, gaussian_denoiser
+from oracles import PROCESSES, gaussian_denoiser, siblings_slow
 
 from jaxgen.diffusion import vp
 from jaxgen.diffusion.inverse import average_pool, blur, grey, mask, pigdm
@@ -149,7 +149,7 @@ def test_samples_have_the_law_of_the_chain_and_the_bias_falls_with_repeats():
     assert mean_errors[1] < 0.4 * mean_errors[0]
 
 
-@pytest.mark.parametrize("name", ["vp", "ve", "cosine", "edm", "zero_snr"])
+@pytest.mark.parametrize("name", siblings_slow(["vp", "ve", "cosine", "edm", "zero_snr"]))
 def test_every_sampler_returns_the_observation(name):
     """A mask of ones returns y to the last digit, grey its grey; the sampler's own draws stay what they were."""
     process = PROCESSES[name]
@@ -287,7 +287,7 @@ def test_a_sample_depends_on_its_own_key_and_observation_alone():
         assert x.dtype == jnp.float64
 
 
-@pytest.mark.parametrize("name", ["cosine", "edm", "zero_snr"])
+@pytest.mark.parametrize("name", siblings_slow(["cosine", "edm", "zero_snr"]))
 def test_finite_from_end_to_end(name):
     process = PROCESSES[name]
     keys = jax.random.split(jax.random.key(0), 3)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import PROCESSES, gaussian_denoiser, snap
+from oracles import PROCESSES, gaussian_denoiser, siblings_slow, snap
 
 from jaxgen.diffusion import Prediction, denoiser
 from jaxgen.diffusion.times import karras_grid, subset_grid, uniform_grid
@@ -55,7 +55,7 @@ def check_moments(x, mean, variance):
     assert abs(x.var() - variance) < 5 * variance * np.sqrt(2 / n)
 
 
-@pytest.mark.parametrize("name", PROCESSES)
+@pytest.mark.parametrize("name", siblings_slow(PROCESSES))
 @pytest.mark.parametrize("kind", ["small", "large", "ddim"])
 def test_chain_follows_its_exact_law(name, kind):
     process = PROCESSES[name]
@@ -65,7 +65,7 @@ def test_chain_follows_its_exact_law(name, kind):
     check_moments(x, *law(process, times, kind))
 
 
-@pytest.mark.parametrize("name", PROCESSES)
+@pytest.mark.parametrize("name", siblings_slow(PROCESSES))
 def test_long_chains_sample_the_data(name):
     process = PROCESSES[name]
     times = grid_for(process, process.steps or 200)
@@ -75,7 +75,7 @@ def test_long_chains_sample_the_data(name):
         np.testing.assert_allclose(x.std(), STD, rtol=0.06)
 
 
-@pytest.mark.parametrize("name", PROCESSES)
+@pytest.mark.parametrize("name", siblings_slow(PROCESSES))
 def test_a_single_datum_is_reached_exactly(name):
     process, datum = PROCESSES[name], 0.7
 
