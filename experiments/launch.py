@@ -17,6 +17,7 @@ import numpy as np
 import tyro
 from jax.experimental import multihost_utils
 
+from experiments.config import TrainingConfig
 from jaxgen.report import run_directory, write_json
 from jaxgen.training import CheckpointMismatch, DirectoryInUse, Diverged, Interrupted
 
@@ -43,7 +44,7 @@ def run(main: Callable[[Config], Any], presets: Mapping[str, Config]) -> None:
     """Run an experiment from the command line; what the user can mend ends in one line and a non-zero exit."""
     config = parse(presets)
     try:
-        if getattr(config, "distributed", False):
+        if isinstance(config, TrainingConfig) and config.distributed:
             _join()
         main(config)
     except (Interrupted, Diverged) as stop:
@@ -92,12 +93,12 @@ def begin(name: str, config: Any) -> Path:
     Raises FileNotFoundError where there is no checkpoint to resume from, and BadInput for batches that cannot be split
     over the devices. Among several processes all return the first one's.
     """
-    if getattr(config, "data_parallel", False) or getattr(config, "fully_sharded", False):
+    if isinstance(config, TrainingConfig) and (config.data_parallel or config.fully_sharded):
         devices = jax.device_count()
-        for name, size in asdict(config).items():
-            if name.endswith("batch_size") and size % devices:
-                flag = f"--{name.replace('_', '-')} {size}"
-                raise BadInput(f"{flag} cannot be split over {devices} devices: give a multiple of them")
+        for flag, size in asdict(config).items():
+            if flag.endswith("batch_size") and size % devices:
+                given = f"--{flag.replace('_', '-')} {size}"
+                raise BadInput(f"{given} cannot be split over {devices} devices: give a multiple of them")
     if config.resume is not None:
         if not any(config.resume.glob("**/checkpoints/[0-9]*")):
             raise FileNotFoundError(f"no checkpoint to resume from under {config.resume}: start without --resume")

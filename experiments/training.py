@@ -84,11 +84,16 @@ def train_network(
         bound = optax.partition(dict.fromkeys(params, bound), {name: name for name in params})
     optimizer = optax.chain(bound, optax.adam(rate))
     evaluate = jax.jit(held_out_loss)
-    state, layout, sharding = create_state(jax.random.key(seed + 1), params, optimizer, carry), None, None
+    begin = partial(create_state, jax.random.key(seed + 1), optimizer=optimizer, carry=carry)
+    layout = sharding = None
     if config.data_parallel or config.fully_sharded:
         mesh = data_mesh()
-        layout = fully_sharded(state, mesh) if config.fully_sharded else replicated(mesh)
-        state, sharding = place(state, layout), batch_sharding(mesh)
+        sharding = batch_sharding(mesh)
+        shapes = jax.eval_shape(begin, params)
+        layout = fully_sharded(shapes, mesh) if config.fully_sharded else jax.tree.broadcast(replicated(mesh), shapes)
+        # made where it lies: beyond the parameters, no device holds more than its part
+        begin, params = jax.jit(begin, out_shardings=layout), place(params, layout.params)
+    state = begin(params)
 
     def whole_calls(steps: int) -> int:
         return -(-max(1, steps) // config.steps_per_call) * config.steps_per_call

@@ -8,9 +8,12 @@ jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
 
 
-def pytest_configure(config):
+@pytest.fixture(scope="session", autouse=True)
+def daily(request):
     """Tests compile longer than they compute: the daily run does so lightly, `-m slow` and `-m ""` as users do."""
-    jax.config.update("jax_disable_most_optimizations", config.option.markexpr == "not slow")
+    daily = request.config.option.markexpr == "not slow"
+    jax.config.update("jax_disable_most_optimizations", daily)
+    return daily
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -54,6 +54,11 @@ def drawing(log, seconds=0.0):
     return draw
 
 
+def generated(draw, n, batch_size, params=None, **options):
+    params, options = weights() if params is None else params, {"progress": False, **options}
+    return generate(draw, params, jax.random.key(0), n, batch_size=batch_size, cond=rows(n), **options)
+
+
 def kill(directory, kills, n=240, batch_size=8):
     """Draws n images in processes that are killed at random moments, in one that is not, and once undisturbed."""
     rng, log = np.random.default_rng(int.from_bytes(os.urandom(4))), directory / "log"
@@ -65,16 +70,7 @@ def kill(directory, kills, n=240, batch_size=8):
         if number == 0:
             os.fsync = lambda descriptor: time.sleep(seconds)  # a slow disk: many die between writing and renaming
             draw = drawing(log, seconds)
-            images = generate(
-                draw,
-                weights(),
-                jax.random.key(0),
-                n,
-                batch_size=batch_size,
-                cond=rows(n),
-                directory=where,
-                progress=False,
-            )
+            images = generated(draw, n, batch_size, directory=where)
             np.save(directory / ("whole.npy" if where is None else "resumed.npy"), images)
             os._exit(0)
         return number
@@ -117,20 +113,10 @@ def join(directory, index, port, n=100, batch_size=8):
         (weights() | {"more": shared}, {"directory": directory / "images"}),
     ):
         try:
-            generate(draw, params, jax.random.key(0), n, batch_size=batch_size, cond=rows(n), **options)
+            generated(draw, n, batch_size, params, **options)
         except ValueError as error:
             refused.append(str(error))
-    images = generate(
-        draw,
-        weights(),
-        jax.random.key(0),
-        n,
-        batch_size=batch_size,
-        cond=rows(n),
-        sharding=own,
-        directory=directory / "images",
-        progress=False,
-    )
+    images = generated(draw, n, batch_size, sharding=own, directory=directory / "images")
     np.save(directory / f"process{index}.npy", images)
     print(json.dumps({"process": os.getpid(), "refused": refused}))
 

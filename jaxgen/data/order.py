@@ -1,12 +1,10 @@
 """Which examples a training step sees, as a pure function of (seed, step)."""
 
 import functools
-import math
 import operator
 
 import jax
 import numpy as np
-from jax.sharding import NamedSharding
 from jaxtyping import Int, PyTree
 
 
@@ -38,6 +36,11 @@ class Order:
         rest = self.batch_size - len(index)
         return np.concatenate([index, self._permutation(epoch + 1)[:rest]]) if rest else index
 
+    @property
+    def steps_per_epoch(self) -> float:
+        """Steps in which every example is drawn once, N / batch_size; a fraction where N is not a multiple."""
+        return self.num_examples / self.batch_size
+
 
 def leading_axis(data: PyTree) -> int:
     """The number of examples of a pytree of arrays (N, ...); raises ValueError where there is not one N."""
@@ -50,19 +53,6 @@ def leading_axis(data: PyTree) -> int:
     if len({shape[0] for shape in shapes}) > 1:
         raise ValueError(f"data has leaves of shapes {shapes}; their first axes must be equal, one entry per example.")
     return shapes[0][0]
-
-
-def check_sharding(sharding: NamedSharding, batch_size: int) -> None:
-    """Raise ValueError for a sharding that does not split batches along their first axis into equal parts."""
-    first, *rest = sharding.spec or (None,)
-    if any(axis is not None for axis in rest):
-        raise ValueError(f"sharding splits {sharding.spec}; only the first axis, that of examples, can be split.")
-    axes = () if first is None else (first,) if isinstance(first, str) else first
-    shards = math.prod(sharding.mesh.shape[axis] for axis in axes)
-    if batch_size % shards:
-        raise ValueError(
-            f"batch_size is {batch_size} but the sharding splits it {shards} ways: use a multiple of {shards}."
-        )
 
 
 def _permutation(n: int, seed: int, epoch: int) -> np.ndarray:

@@ -8,7 +8,8 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Int, PyTree
 
-from jaxgen.data.order import Order, check_sharding, leading_axis
+from jaxgen.data.order import Order, leading_axis
+from jaxgen.together import check_batch_sharding
 
 
 class Batches:
@@ -34,12 +35,11 @@ class Batches:
             ValueError: no arrays, unequal leading axes, `batch_size` outside [1, N] or not divisible over the shards,
                 a sharding that splits another axis than the first, or a negative seed.
         """
-        self.num_examples = leading_axis(data)
-        self.indices = Order(self.num_examples, batch_size, seed)
+        self.indices = Order(leading_axis(data), batch_size, seed)
         self._sharding = self._window_sharding = None
         whole = None
         if sharding is not None:
-            check_sharding(sharding, batch_size)
+            check_batch_sharding(sharding, batch_size)
             self._sharding, whole = sharding, NamedSharding(sharding.mesh, PartitionSpec())
             self._window_sharding = NamedSharding(sharding.mesh, PartitionSpec(None, *sharding.spec))
         self.batch_size = batch_size
@@ -60,11 +60,6 @@ class Batches:
         for i in range(n):
             rows[i] = self.indices(step + i)
         return jax.device_put(rows, self._window_sharding)
-
-    @property
-    def steps_per_epoch(self) -> float:
-        """Steps in which every example is drawn once, N / batch_size; a fraction where N is not a multiple."""
-        return self.num_examples / self.batch_size
 
 
 @functools.lru_cache(maxsize=64)

@@ -8,7 +8,8 @@ import numpy as np
 from jax.sharding import NamedSharding
 from jaxtyping import PyTree
 
-from jaxgen.data.order import Order, check_sharding, leading_axis
+from jaxgen.data.order import Order, leading_axis
+from jaxgen.together import check_batch_sharding
 
 
 class StreamedBatches:
@@ -36,10 +37,9 @@ class StreamedBatches:
         """
         if ahead < 1:
             raise ValueError(f"ahead is {ahead}; at least 1 batch is read ahead of its step.")
-        self.num_examples = leading_axis(data)
-        self.indices = Order(self.num_examples, batch_size, seed)
+        self.indices = Order(leading_axis(data), batch_size, seed)
         if sharding is not None:
-            check_sharding(sharding, batch_size)
+            check_batch_sharding(sharding, batch_size)
         self.batch_size = batch_size
         self._data, self._sharding, self._ahead = data, sharding, ahead
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="batches")
@@ -55,11 +55,6 @@ class StreamedBatches:
             if ahead not in self._reading:
                 self._reading[ahead] = self._reader.submit(self._read, self.indices(ahead))
         return self._reading.pop(step).result()
-
-    @property
-    def steps_per_epoch(self) -> float:
-        """Steps in which every example is drawn once, N / batch_size; a fraction where N is not a multiple."""
-        return self.num_examples / self.batch_size
 
     def _read(self, index: np.ndarray) -> PyTree:
         def rows(leaf):

@@ -1,7 +1,6 @@
 """generate(): any number of samples in batches of the device's size, kept on disk as they come."""
 
 import logging
-import math
 import os
 from collections import deque
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from jaxtyping import Array, PyTree
 
 from jaxgen.progress import progress_bar
 from jaxgen.samplers.batch_files import BatchFiles
+from jaxgen.together import check_batch_sharding, everywhere
 
 _logger = logging.getLogger(__name__)
 
@@ -140,10 +140,7 @@ def _resume(files: BatchFiles | None, have: np.ndarray) -> np.ndarray:
 
 def _agree(failure: Exception | None, elsewhere: str) -> None:
     """Raise where any process failed."""
-    fine = failure is None
-    if jax.process_count() > 1:
-        fine = bool(np.all(multihost_utils.process_allgather(np.array(fine))))
-    if not fine:
+    if not everywhere(failure is None):
         raise failure or ValueError(elsewhere)
 
 
@@ -214,11 +211,4 @@ def _check(
         return
     if not sharding.is_fully_addressable:
         raise ValueError("sharding must be over this process's own devices, a mesh of jax.local_devices()")
-    axes, *others = *sharding.spec, None
-    if any(other is not None for other in others):
-        raise ValueError(f"sharding must split the leading axis and no other, got {sharding.spec}")
-    names = (axes,) if isinstance(axes, str) else axes or ()
-    shards = math.prod(sharding.mesh.shape[name] for name in names)
-    if batch_size % shards:
-        fitting = -(-batch_size // shards) * shards
-        raise ValueError(f"batch_size={batch_size} does not divide between {shards} shards: take {fitting}")
+    check_batch_sharding(sharding, batch_size)

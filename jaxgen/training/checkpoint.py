@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
-from jax.experimental import multihost_utils
 from jaxtyping import PyTree
 
+from jaxgen.together import everywhere
 from jaxgen.training.checksum import checksums
 from jaxgen.training.disk import disk_of
 from jaxgen.training.lock import DirectoryInUse, hold
@@ -76,7 +76,7 @@ class Checkpoints:
                 self._lock = hold(self.directory / ".lock")
             except (DirectoryInUse, OSError) as error:
                 refusal = error
-        if not _everywhere(refusal is None):
+        if not everywhere(refusal is None):
             raise refusal or DirectoryInUse(f"{self.directory} is in use by another run, or cannot be made")
         self._claimed = True
 
@@ -209,11 +209,11 @@ class Checkpoints:
             raise
         except Exception as error:  # orbax has no type of its own for damaged files
             failure = error
-        if not _everywhere(failure is None):
+        if not everywhere(failure is None):
             return None, failure or ValueError("another process could not read it")
         found, found_sums = _types(state), _checksums(state)
         changed = [p for p in sums if (found.get(p), found_sums.get(p)) != (types[p], sums[p])]
-        if not _everywhere(not changed):
+        if not everywhere(not changed):
             return None, ValueError(f"changed since it was written: {', '.join(changed) or 'in another process'}")
         return state, None
 
@@ -228,10 +228,6 @@ def _reader(directory: Path) -> ocp.CheckpointManager:
     # named here, or orbax warns that it does not know what it reads
     handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=alone)
     return ocp.CheckpointManager(directory, options=options, item_handlers=handler)
-
-
-def _everywhere(fine: bool) -> bool:
-    return fine if jax.process_count() == 1 else bool(np.all(multihost_utils.process_allgather(np.array(fine))))
 
 
 def _arrays(tree: PyTree) -> PyTree:

@@ -1,7 +1,7 @@
 """Where arrays lie on many devices and processes: `jit` does the rest."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -62,14 +62,22 @@ def gather(tree: PyTree) -> PyTree:
 def _place(x: Array, sharding: NamedSharding) -> Array:
     if sharding.is_fully_addressable:
         return jax.device_put(x, sharding)
-    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(_place(jax.random.key_data(x), sharding), impl=jax.random.key_impl(x))
-    values = np.asarray(x)
-    return jax.make_array_from_callback(x.shape, sharding, lambda part: values[part])
+
+    def spread(x: Array) -> Array:
+        values = np.asarray(x)
+        return jax.make_array_from_callback(x.shape, sharding, lambda part: values[part])
+
+    return _by_data(spread, x)
 
 
 def _gather(x: Array) -> Array:
-    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(_gather(jax.random.key_data(x)), impl=jax.random.key_impl(x))
-    whole = x.is_fully_addressable or x.is_fully_replicated
-    return jnp.asarray(np.asarray(x) if whole else multihost_utils.process_allgather(x, tiled=True))
+    if x.is_fully_addressable or x.is_fully_replicated:
+        return _by_data(lambda x: jnp.asarray(np.asarray(x)), x)
+    return _by_data(lambda x: jnp.asarray(multihost_utils.process_allgather(x, tiled=True)), x)
+
+
+def _by_data(move: Callable[[Array], Array], x: Array) -> Array:
+    """move(x), and of keys by way of their numbers."""
+    if not jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        return move(x)
+    return jax.random.wrap_key_data(move(jax.random.key_data(x)), impl=jax.random.key_impl(x))

@@ -34,7 +34,7 @@ def test_each_consecutive_n_examples_are_a_permutation(n, batch_size):
     epochs = drawn[: len(drawn) // n * n].reshape(-1, n)
     np.testing.assert_array_equal(np.sort(epochs, axis=1), np.tile(np.arange(n), (len(epochs), 1)))
     assert len({tuple(epoch) for epoch in epochs}) > 1
-    assert batches.steps_per_epoch == n / batch_size
+    assert batches.indices.steps_per_epoch == n / batch_size
 
 
 def test_resuming_gives_the_same_batches():
@@ -123,7 +123,7 @@ def test_bad_arguments_are_refused(arguments, message):
 
 
 def test_bad_shardings_are_refused():
-    with pytest.raises(ValueError, match="batch_size is 6 but the sharding splits it 4 ways: use a multiple of 4"):
+    with pytest.raises(ValueError, match="batch_size is 6 but the sharding splits it 4 ways: take 8"):
         Batches(data(), 6, sharding=NamedSharding(mesh(), PartitionSpec("data")))
     with pytest.raises(ValueError, match="only the first axis"):
         Batches(data(), 8, sharding=NamedSharding(mesh(), PartitionSpec("data", "model")))

@@ -28,7 +28,7 @@ def test_streamed_batches_are_those_of_the_device(where):
             np.testing.assert_array_equal(batch[name], expected[name])
             assert batch[name].sharding.is_equivalent_to(expected[name].sharding, batch[name].ndim)
         assert batch["none"] is None
-    assert streamed.steps_per_epoch == resident.steps_per_epoch == 50 / 16
+    assert streamed.indices.steps_per_epoch == resident.indices.steps_per_epoch == 50 / 16
 
 
 class Slow:

@@ -12,12 +12,11 @@ def compilation_cache(tmp_path_factory):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quickly_compiled():
-    """These runs compile far longer than they compute."""
-    before = jax.config.jax_disable_most_optimizations
+def compiled_lightly(daily):
+    """These runs compile far longer than they compute, in slow runs too."""
     jax.config.update("jax_disable_most_optimizations", True)
     yield
-    jax.config.update("jax_disable_most_optimizations", before)
+    jax.config.update("jax_disable_most_optimizations", daily)
 
 
 FAST = {"benchmark", "gmm_scores", "sprites"}

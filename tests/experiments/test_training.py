@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec
 
-from experiments import training
+from experiments import launch, training
 from experiments.config import TrainingConfig
 
 CONFIG = TrainingConfig(preset="smoke", steps=40, batch_size=8, learning_rate=0.05, progress=False)
@@ -30,6 +30,13 @@ def seen(monkeypatch):
 
     monkeypatch.setattr(training, "fit", spy)
     return calls
+
+
+def test_a_run_on_many_devices_has_its_directory_too(tmp_path):
+    config = replace(CONFIG, runs=tmp_path, data_parallel=True)
+    assert launch.begin("some", config).parent == tmp_path / "some"
+    with pytest.raises(launch.BadInput, match="--batch-size 12 cannot be split over 8 devices"):
+        launch.begin("some", replace(config, batch_size=12))
 
 
 @pytest.mark.parametrize(

@@ -413,9 +413,9 @@ def test_refusals():
     with pytest.raises(ValueError, match="draw must return an array or a pytree of arrays"):
         run(lambda params, keys, cond: None)
     mesh = data_mesh()
-    with pytest.raises(ValueError, match="batch_size=12 does not divide between 8 shards: take 16"):
+    with pytest.raises(ValueError, match="batch_size is 12 but the sharding splits it 8 ways: take 16"):
         run(batch_size=12, sharding=batch_sharding(mesh))
-    with pytest.raises(ValueError, match="must split the leading axis and no other"):
+    with pytest.raises(ValueError, match="only the first axis, that of examples, can be split"):
         run(batch_size=8, sharding=NamedSharding(mesh, PartitionSpec(None, "data")))
 
 

@@ -5,12 +5,13 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from jaxgen.training import History
+from jaxgen.training import Checkpoints, History
 
 PROGRAM = Path(__file__).with_name("several.py")
 ROOT = PROGRAM.parents[2]
@@ -94,3 +95,25 @@ def test_a_signal_to_one_stops_all_and_one_process_goes_on(tmp_path, alone):
     assert all("SIGTERM at step" in out and "--resume continues" in out for out in said)
     end(begin(tmp_path, "whole", 1, "--resume"))
     assert_same(tmp_path, alone, 1)
+
+
+@pytest.mark.slow
+def test_processes_killed_while_they_save_lose_no_checkpoint(tmp_path, alone):
+    moments, kept = np.random.default_rng(0), []
+    for attempt in range(8):
+        children = begin(tmp_path, "split", 2, "--slow", *["--resume"] * (kept != []))
+        victim, other = children[:: (-1) ** attempt]
+        for line in victim.stdout:
+            if line in ("step 15\n", "step 30\n", "step 40\n"):  # printed right before that step is saved
+                break
+        time.sleep(moments.uniform(0, 0.3))
+        victim.kill()
+        time.sleep(moments.uniform(0, 1))
+        other.kill()
+        for child in children:
+            child.communicate()
+        steps = Checkpoints(tmp_path / "checkpoints").steps
+        assert set(kept) <= set(steps)
+        kept = steps
+    end(begin(tmp_path, "split", 2, *["--resume"] * (kept != [])))
+    assert_same(tmp_path, alone, 2)
