@@ -28,7 +28,7 @@ PROCESSES = {
 }
 
 
-@pytest.fixture(scope="module", params=["vp", pytest.param("table", marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=PROCESSES)
 def learned(request):
     process, predicts, times = PROCESSES[request.param]
     net, steps = nets.MLP(), 3000
@@ -45,6 +45,7 @@ def learned(request):
     return process, diffusion.denoiser(process, partial(net.apply, state.ema), predicts=predicts), times
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", [samplers.ddpm(), samplers.ddim()], ids=["ddpm", "ddim"])
 def test_mode_weights_and_moments(learned, sampler):
     process, denoise, times = learned

@@ -145,6 +145,7 @@ def test_c1_7_ddim_saves_calls_at_little_loss():
     assert too_few > 2 * fast  # the distance can tell
 
 
+@pytest.mark.slow
 def test_c1_5_a_late_start_forgets_the_fast_models_error_at_the_price_of_its_steps():
     """ES-DDPM on N(.5, .6²) from a fast model that thinks N(.2, .9²): the exact law at the end, and its calls."""
     mean, std = 0.5, 0.6

@@ -325,6 +325,7 @@ def test_c2_6_the_variance_is_least_where_gamma_rises_as_one_over_the_error():
         assert variance > 0.02 * mean**2
 
 
+@pytest.mark.slow
 def test_c2_6_training_the_shape_makes_the_estimate_steady():
     """By `variance_gradient`, from the ends of the paper: ten times steadier over t, at the same L_∞."""
     process, optimizer, batch = learned(KEY, features=128), optax.adam(1e-2), 64

@@ -16,6 +16,7 @@ MIXTURE = Mixture()
 TIGHT = diffrax.PIDController(rtol=1e-7, atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", siblings_slow(["vp", "ve", "sub_vp", "rectified_flow"]))
 def test_c3_11_ode_and_sde_share_their_marginals(name):
     """At each t the ODE, the reverse SDE and q_t itself give samples of one law (Kolmogorov–Smirnov)."""

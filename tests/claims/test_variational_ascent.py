@@ -84,7 +84,9 @@ def numerical_optimum(name, seed):
     return back(jnp.asarray(found.x))
 
 
-@every_model
+@pytest.mark.parametrize(
+    "name", [pytest.param("mixture", marks=pytest.mark.slow), *(name for name in MODELS if name != "mixture")]
+)
 def test_c2_2_no_update_lowers_the_elbo(name):
     """Each update alone, from random factors and from factors that are best already, which a wrong one would leave."""
     elbo, start, updates = compiled(name)

@@ -139,6 +139,7 @@ def test_the_gap_falls_as_1_over_steps_with_the_large_variance():
     np.testing.assert_allclose(found[0] / found[1], 4, rtol=0.05)
 
 
+@pytest.mark.slow
 def test_the_gap_of_the_small_variance_is_left_at_the_clean_end():
     """Near the data sigma² = i β, where β̃ misses Σ ½ (1/i − log(1 + 1/i)) = γ/2, and the last step ½ (1 − log 2)."""
     with jax.enable_x64(True):

@@ -292,7 +292,7 @@ def both_ways(process, scale):
     )
 
 
-@pytest.mark.parametrize("name", ["vp", "linear"])
+@pytest.mark.parametrize("name", [pytest.param("vp", marks=pytest.mark.slow), "linear"])
 def test_every_sampler_is_guided(name):
     process = PROCESSES[name]
     samplers = (
@@ -316,6 +316,7 @@ def test_every_sampler_is_guided(name):
             np.testing.assert_allclose(x, expected, rtol=5e-3, atol=5e-3, err_msg=sampler)
 
 
+@pytest.mark.slow
 def test_the_adaptive_ode_is_guided():
     process, keys = vp(), jax.random.split(jax.random.key(3), 5)
 
@@ -347,7 +348,7 @@ def test_the_reverse_sde_is_guided():
     np.testing.assert_allclose(*run(), atol=5e-3)
 
 
-@pytest.mark.parametrize("name", ["vp", "rectified_flow"])
+@pytest.mark.parametrize("name", [pytest.param("vp", marks=pytest.mark.slow), "rectified_flow"])
 def test_likelihood_of_the_guided_flow(name):
     """At scale 1 it is the class's density in closed form; at others, that of the closed-form guided score."""
     process = CONTINUOUS[name]

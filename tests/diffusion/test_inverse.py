@@ -148,7 +148,7 @@ def test_pigdm_by_the_jacobian_is_exact_on_any_gaussian(name):
                         assert np.abs(found[i + 2][0] - expected[0]).max() > 1e-2
 
 
-@pytest.mark.parametrize("noise_std", [0.0, 0.4])
+@pytest.mark.parametrize("noise_std", [0.0, pytest.param(0.4, marks=pytest.mark.slow)])
 def test_the_chain_of_pigdm_has_the_conditional_law(noise_std):
     """By the exact law of each sampler's chain: what is left is its steps' own error, which falls with their number."""
     with jax.enable_x64(True):
@@ -337,6 +337,7 @@ def pair_by_step_size(n, zeta, draws):
     return x
 
 
+@pytest.mark.slow
 def test_the_bias_of_dps_by_a_step_size_is_what_its_docstring_says():
     process, n = vp(), 20_000
     keys, data = jax.random.split(jax.random.key(0), n), exact(process, np.zeros(2), np.array([[1, 0.8], [0.8, 1]]))
@@ -502,6 +503,7 @@ def test_other_ways_under_some_samplers(name):
             assert np.abs(operator(x[way]) - y).mean() < np.abs(operator(x["data"]) - y).mean(), (sampler, way)
 
 
+@pytest.mark.slow
 def test_the_adaptive_ode_and_the_likelihood_take_it():
     """The flow of the exact posterior: its samples have its moments, its density is the posterior's in closed form."""
     process, keys = vp(), jax.random.split(jax.random.key(0), 2000)

@@ -317,6 +317,7 @@ def test_a_sweep_over_processes_and_parameters_compiles_once():
 # -- bits per dimension --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_bits_do_not_depend_on_the_scaling():
     """The flow of data N(m, s²) on [0, 1] and of the same data on [−1, 1], with their own offsets."""
     process = CONTINUOUS["rectified_flow"]

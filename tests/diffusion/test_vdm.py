@@ -323,7 +323,7 @@ def between_the_ends(process, network):
     ("predicts", "conditioned"),
     [
         ("eps", gamma_conditioned),
-        ("v", None),
+        pytest.param("v", None, marks=pytest.mark.slow),
         pytest.param("x0", edm_preconditioning, marks=pytest.mark.slow),
         pytest.param("velocity", between_the_ends, marks=pytest.mark.slow),
     ],
@@ -353,6 +353,7 @@ def test_one_pass_has_the_gradients_of_two(predicts, conditioned):
         assert abs(total["process"].shape.l1 / shape.l1 - 1) > 0.5  # the gradient of the bound is another
 
 
+@pytest.mark.slow
 def test_the_gradient_under_vmap_and_in_x():
     params, x0 = {"process": learned(KEY, features=8), "network": mlp_params(8)}, data(6)
 

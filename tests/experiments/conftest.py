@@ -19,7 +19,7 @@ def compiled_lightly(daily):
     jax.config.update("jax_disable_most_optimizations", daily)
 
 
-FAST = {"benchmark", "gmm_scores", "sprites"}
+FAST = {"benchmark", "sprites"}
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -63,6 +63,7 @@ def test_a_run_leaves_its_report(finished):
     assert json.loads((finished / "config.json").read_text())["preset"] == "smoke"
 
 
+@pytest.mark.slow
 def test_a_stopped_run_resumes_to_the_same_end(finished, tmp_path, monkeypatch):
     directory = tmp_path / "stopped"
     shutil.copytree(finished, directory)

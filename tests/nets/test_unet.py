@@ -139,6 +139,7 @@ def test_refuses_images_that_patches_do_not_fill():
         shape_of(UNet(8, (1,), patch=0), (1, 8, 8, 1))
 
 
+@pytest.mark.slow
 def test_remat_gives_the_same_gradients_and_keeps_less():
     x, t = jax.random.normal(jax.random.key(1), (2, 8, 8, 3)), jnp.array([0.2, 0.9])
     nets = {remat: UNet(8, (1,), remat=remat) for remat in (False, True)}

@@ -192,7 +192,8 @@ def test_a_thousand_equal_steps_reach_the_data():
 @pytest.mark.parametrize(
     ("name", "solver"),
     [(name, diffrax.ShARK()) for name in ("sub_vp", "ve", "rectified_flow")]
-    + [("vp", solver) for solver in (diffrax.Heun(), diffrax.SRA1(), diffrax.HalfSolver(diffrax.Euler()))],
+    + [("vp", diffrax.Heun()), ("vp", diffrax.SRA1())]
+    + [pytest.param("vp", diffrax.HalfSolver(diffrax.Euler()), marks=pytest.mark.slow)],
 )
 def test_fixed_steps_sample_the_data(name, solver):
     """Additive noise: solvers of Itô and Stratonovich kind converge to one law."""
@@ -207,7 +208,11 @@ def test_fixed_steps_sample_the_data(name, solver):
 
 
 @pytest.mark.parametrize(
-    ("name", "solver"), siblings_slow([("vp", diffrax.ShARK()), ("edm", diffrax.SRA1()), ("vp", diffrax.Heun())])
+    ("name", "solver"),
+    [
+        ("vp", diffrax.ShARK()),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in [("edm", diffrax.SRA1()), ("vp", diffrax.Heun())]),
+    ],
 )
 def test_adaptive_steps_sample_the_data(name, solver):
     process = CONTINUOUS[name]
@@ -222,6 +227,7 @@ def test_adaptive_steps_sample_the_data(name, solver):
     np.testing.assert_array_equal(found.evaluations, 2 * found.steps)
 
 
+@pytest.mark.slow
 def test_adaptive_steps_reach_the_weights_of_the_mixture():
     process = CONTINUOUS["vp"]
     found = jax.jit(
@@ -268,7 +274,9 @@ def test_without_noise_the_sde_is_the_ode():
     np.testing.assert_allclose(still.x, flow.x, atol=2e-3)
 
 
-@pytest.mark.parametrize(("controller", "tolerance"), [(None, 1e-5), (pid(3e-2), 1e-2)])
+@pytest.mark.parametrize(
+    ("controller", "tolerance"), [(None, 1e-5), pytest.param(pid(3e-2), 1e-2, marks=pytest.mark.slow)]
+)
 def test_an_sde_sample_depends_on_its_own_key_alone(controller, tolerance):
     """Up to rounding, which in adaptive steps moves τ by 1e-7 and a Brownian path by the square root of it."""
     process, cond = CONTINUOUS["vp"], jnp.linspace(-1, 1, 6)[:, None]

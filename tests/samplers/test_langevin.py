@@ -43,6 +43,7 @@ def test_c3_3_langevin_leaves_q_t_invariant_as_its_step_vanishes(name):
             np.testing.assert_allclose(found[1], v / (1 - share / 4), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_c2_7a_without_noise_langevin_climbs_to_the_modes():
     process, mixture = edm(10.0), Mixture()
     t = 0.01  # sigma = .1

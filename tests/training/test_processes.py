@@ -67,7 +67,8 @@ def assert_same(directory, expected, processes):
 
 
 @pytest.mark.parametrize(
-    ("how", "processes"), [("whole", 2), ("split", 2), pytest.param("split", 4, marks=pytest.mark.slow)]
+    ("how", "processes"),
+    [("split", 2), pytest.param("whole", 2, marks=pytest.mark.slow), pytest.param("split", 4, marks=pytest.mark.slow)],
 )
 def test_processes_train_like_one(tmp_path, alone, how, processes):
     said = end(begin(tmp_path, how, processes))
