@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal, NamedTuple
 
 import diffrax
@@ -73,7 +74,8 @@ def solvers(steps: int) -> dict[str, Callable[..., Any]]:
 
 
 FIXED = tuple(fixed_step(2))
-NAMES = FIXED + tuple(solvers(2))
+GENERATED = "ddim, by generate"
+NAMES = (*FIXED, *solvers(2), GENERATED)
 
 
 @dataclass(frozen=True)
@@ -148,12 +150,13 @@ def build(config: Config) -> nn.Module:
 
 
 class Compiled(NamedTuple):
-    """A sampler ready to be timed, and what making it ready took: seconds, and bytes of memory while it runs."""
+    """A sampler ready to be timed, and what making it ready took: seconds, and bytes of memory while a batch runs."""
 
     subject: Subject
     compile_seconds: float
     first_call_seconds: float
     memory_bytes: float
+    batches: int = 1
 
 
 class Bench:
@@ -194,6 +197,8 @@ class Bench:
 
     def compile(self, name: str) -> Compiled:
         """A sampler made ready; raises FloatingPointError where it draws values that are not finite."""
+        if name == GENERATED:
+            return self._generated("ddim", batches=4)
         started = time.perf_counter()
         executable = jax.jit(partial(self._draw, name)).lower(self.params, self.keys).compile()
         compiled = time.perf_counter()
@@ -205,6 +210,23 @@ class Bench:
         size = memory.argument_size_in_bytes + memory.temp_size_in_bytes + memory.output_size_in_bytes
         subject = Subject(self._count(name), lambda: executable(self.params, self.keys).block_until_ready(), self.loop)
         return Compiled(subject, compiled - started, first - started, size - memory.alias_size_in_bytes)
+
+    def _generated(self, name: str, batches: int) -> Compiled:
+        """Several batches of a sampler one after the other, each written to disk."""
+        made, key = self.compile(name), jax.random.key(2)
+
+        def draw(params: Any, keys: jax.Array, cond: None) -> jax.Array:
+            return self._draw(name, params, keys)
+
+        def run() -> None:
+            with TemporaryDirectory() as directory:
+                samplers.generate(
+                    draw, self.params, key, batches * self.batch, batch_size=self.batch, directory=directory,
+                    progress=False,
+                )  # fmt: skip
+
+        run()
+        return made._replace(subject=Subject(batches * made.subject.calls, run, self.loop), batches=batches)
 
     def _network(self, params: Any, x: jax.Array, t: jax.Array) -> jax.Array:
         return self.net.apply(params, x, jnp.broadcast_to(t, x.shape[:1]))

@@ -66,7 +66,7 @@ def measure(
     gradient = jax.jit(jax.value_and_grad(lambda params, key, batch: loss(key, params, batch).mean()))
     gradient = gradient.lower(params, key, batch).compile()
     step = make_train_step(loss, OPTIMIZER)
-    memory = held(jax.jit(step, donate_argnums=0).lower(create_state(key, params, OPTIMIZER), batch).compile())
+    memory = held(step.lower(create_state(key, params, OPTIMIZER), batch).compile())
 
     def bare(n: int) -> None:
         for _ in range(n):
@@ -136,7 +136,7 @@ def compare_networks(
     for name, net in nets.items():
         params, data = begin(workload._replace(net=net))
         batch, state = jnp.asarray(data[: workload.batch]), create_state(jax.random.key(1), params, OPTIMIZER)
-        compiled = jax.jit(make_train_step(loss_of(net), OPTIMIZER), donate_argnums=0).lower(state, batch).compile()
+        compiled = make_train_step(loss_of(net), OPTIMIZER).lower(state, batch).compile()
         bytes_of[name] = held(compiled)
 
         def run(n: int, compiled: Any = compiled, batch: jax.Array = batch, kept: list = [state]) -> None:  # noqa: B006

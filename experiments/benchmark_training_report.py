@@ -145,7 +145,7 @@ def compile_times(workload: Workload) -> tuple[float, float]:
 
     def compile() -> None:
         jax.clear_caches()
-        jax.jit(make_train_step(loss_of(workload.net), OPTIMIZER), donate_argnums=0).lower(state, batch).compile()
+        make_train_step(loss_of(workload.net), OPTIMIZER).lower(state, batch).compile()
 
     with TemporaryDirectory() as directory:
         try:

@@ -1,19 +1,11 @@
 """Eight CPU devices stand in for an accelerator host, so pmap and sharding are tested everywhere."""
 
-import gc
-
 import jax
 import jaxtyping
 import pytest
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
-
-
-def pytest_collection_finish():
-    """What was imported stays: the garbage collector need not look at it after every few allocations."""
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
 
 
 @pytest.fixture(scope="session", autouse=True)

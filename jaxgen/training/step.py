@@ -29,7 +29,7 @@ def make_train_step(
     accumulate: int = 1,
     layout: Layout | None = None,
 ) -> Callable[[TrainState, PyTree], tuple[TrainState, Metrics]]:
-    """Compiled `step(state, batch) -> (state, metrics)`, the state donated.
+    """Jitted `step(state, batch) -> (state, metrics)`, the state donated.
 
     The metrics are scalars on the device: `loss` (mean over the batch), `grad_norm` (global 2-norm) and the means of
     the loss function's own. The step's key is fold_in(state.key, state.step): nothing random lives outside the state.
@@ -60,33 +60,22 @@ def make_train_step(
         (loss, (extra, carry)), grads = jax.value_and_grad(mean_loss, has_aux=True)(params, key, batch, carry)
         return (loss, extra, grads), carry
 
-    def forward(params: PyTree, key: PRNGKeyArray, n: Array, batch: PyTree, carry: PyTree) -> tuple[PyTree, PyTree]:
-        key = jax.random.fold_in(key, n)
+    def step(state: TrainState, batch: PyTree) -> tuple[TrainState, Metrics]:
+        key = jax.random.fold_in(state.key, state.step)
         if accumulate == 1:
-            return gradient(params, key, batch, carry)
-        return _mean_over_parts(gradient, params, key, batch, carry, parts=accumulate)
-
-    def update(state: TrainState, found: PyTree) -> tuple[TrainState, Metrics]:
-        loss, extra, grads = found
+            (loss, extra, grads), carry = gradient(state.params, key, batch, state.carry)
+        else:
+            (loss, extra, grads), carry = _mean_over_parts(
+                gradient, state.params, key, batch, state.carry, parts=accumulate
+            )
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         n = state.step + 1
         average = params if ema is None else update_ema(state.ema, params, ema(n))
-        state = state.replace(step=n, params=params, opt_state=opt_state, ema=average)
+        state = state.replace(step=n, params=params, opt_state=opt_state, ema=average, carry=carry)
         return state, {"loss": loss, "grad_norm": optax.tree.norm(grads), **extra}
 
-    def step(state: TrainState, batch: PyTree) -> tuple[TrainState, Metrics]:
-        found, carry = forward(state.params, state.key, state.step, batch, state.carry)
-        return update(state.replace(carry=carry), found)
-
-    placed = None if layout is None else (layout, None)
-    if jax.default_backend() != "cpu":
-        return jax.jit(step, donate_argnums=0, out_shardings=placed)
-    # two programs, for XLA's scheduler for CPUs makes one of both 5 % slower
-    of_params = layout.params if isinstance(layout, TrainState) else layout
-    forward = jax.jit(forward, out_shardings=((None, None, of_params), None))
-    update = jax.jit(update, donate_argnums=0, out_shardings=placed)
-    return step
+    return jax.jit(step, donate_argnums=0, out_shardings=None if layout is None else (layout, None))
 
 
 def _mean_over_parts(

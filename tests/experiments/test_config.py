@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.config import TrainingConfig
+from experiments.config import TrainingConfig, UNetConfig
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,12 @@ from experiments.config import TrainingConfig
 def test_refusals(changes, message):
     with pytest.raises(ValueError, match=message):
         TrainingConfig(**changes)
+
+
+def test_how_the_network_computes():
+    net = UNetConfig(dtype="bfloat16", remat=True).unet()
+    assert (net.dtype, net.remat) == ("bfloat16", True)
+    assert (UNetConfig().unet().dtype, UNetConfig().unet().remat) == (None, False)
 
 
 def test_no_averaging_is_allowed():

@@ -6,6 +6,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import pytest
 
 from jaxgen.diffusion import denoiser, discrete, linear_betas
 from jaxgen.diffusion.times import subset_grid

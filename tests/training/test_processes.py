@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from jaxgen.training import Checkpoints, History
+from jaxgen.training.lock import hold
 
 PROGRAM = Path(__file__).with_name("several.py")
 ROOT = PROGRAM.parents[2]
@@ -81,9 +82,20 @@ def test_processes_train_like_one(tmp_path, alone, how, processes):
     for i in range(processes):
         with np.load(tmp_path / f"final{i}.npz") as found:
             assert found["read"] == everything / processes  # its own rows, no others
-    if how == "whole":
-        # nothing is left to train, and all know what was
-        end(begin(tmp_path, how, processes, "--resume"))
+    # nothing is left to train, and all know what was
+    end(begin(tmp_path, how, processes, "--resume"))
+
+
+def test_all_end_where_one_finds_the_directory_in_use(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    with hold(tmp_path / "checkpoints" / ".lock"):
+        children = begin(tmp_path, "whole", 2)
+        try:
+            said = [child.communicate(timeout=120)[1] for child in children]
+        finally:
+            for child in children:
+                child.kill()
+    assert all("DirectoryInUse: " in errors for errors in said)
 
 
 def test_a_signal_to_one_stops_all_and_one_process_goes_on(tmp_path, alone):
