@@ -58,7 +58,7 @@ def write(report: Report, config: Any, net: UNet, other: peers.Network | None, p
         "Training by the step alone on one batch, and by the whole loop with its log, its shuffled batches on the "
         "device or streamed from the host; each right beside as many calls of the compiled value and gradient alone. "
         "Medians and quartiles over the rounds. A step adds the optimiser and the average of the parameters to its "
-        "gradient.",
+        "gradient; waits are for its batch.",
         formats=RATIOS,
     )
     report.finding(finding(measured))
@@ -116,7 +116,7 @@ def way_rows(name: str, workload: Workload, trained: Trained) -> list[dict[str, 
             "ms per step": 1e3 * spread(timing.run).median / workload.steps,
             "steps per second": workload.steps / spread(timing.run).median,
             "images per second": workload.steps * workload.batch / spread(timing.run).median,
-            "input wait (ms per step)": 1e3 * trained.waits[way] if way in trained.waits else None,
+            "waits (ms)": 1e3 * trained.waits[way] if way in trained.waits else None,
         }
         for way, timing in trained.timings.items()
     ]
