@@ -80,6 +80,7 @@ def test_a_sampler_of_ones_own(example):
     assert errors[1] < errors[0] / 2.8
 
 
+@pytest.mark.slow
 def test_guidance_asks_for_one_half_of_the_circle(example):
     names = dict(example)
     exec(BLOCKS[5], names)

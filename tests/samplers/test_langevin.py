@@ -124,7 +124,9 @@ def test_annealed_langevin_visits_each_level_of_ves_ladder_once(sigma_min, last)
     assert network_calls(sampler, process, grid) == 16
 
 
-@pytest.mark.parametrize("name", siblings_slow(["ve", "vp", "sub_vp", "rectified_flow"]))
+@pytest.mark.parametrize(
+    "name", ["rectified_flow", *(pytest.param(name, marks=pytest.mark.slow) for name in ("ve", "vp", "sub_vp"))]
+)
 def test_annealed_langevin_samples_the_last_level_of_any_process(name):
     """Moments and mode weights of q at the noise σ/α = .1, by levels from far above the data; ve's ends at its own."""
     process, mixture, n = ve(0.1, 50.0) if name == "ve" else CONTINUOUS[name], Mixture(), 4000
