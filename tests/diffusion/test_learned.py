@@ -148,7 +148,8 @@ def test_gamma_rises_between_its_ends_whatever_the_parameters(seed, features, sc
     assert process.gamma_max > process.gamma_min
     rounding = 4e-6 * (10 + softplus(width))
     assert np.all(np.diff(gamma) >= -rounding)
-    np.testing.assert_allclose(gamma[[0, -1]], [-7.0, -7.0 + softplus(width)], rtol=1e-5, atol=2e-6)
+    # a shape nearly flat between its ends is the difference of two large numbers
+    np.testing.assert_allclose(gamma[[0, -1]], [-7.0, -7.0 + softplus(width)], rtol=1e-5, atol=2e-3 * softplus(width))
     # the straight part of γ̃ lets no stretch be flat
     least = (
         softplus(width) * softplus(process.shape.l1) / (softplus(process.shape.l1) + softplus(process.shape.l3).mean())
