@@ -36,11 +36,16 @@ PROCESSES = CONTINUOUS | DISCRETE
 OF_EACH_KIND = {"vp", "ve", "rectified_flow", "zero_snr"}
 
 
+def slow(*case):
+    """A parameter whose test is slow."""
+    return pytest.param(*case, marks=pytest.mark.slow)
+
+
 def siblings_slow(cases):
     """Names, or tuples with one, as parameters: a process of each kind is in every run, its siblings are slow."""
     cases = [case if isinstance(case, tuple) else (case,) for case in cases]
     sibling = PROCESSES.keys() - OF_EACH_KIND
-    return [pytest.param(*case, marks=[pytest.mark.slow] * (not sibling.isdisjoint(case))) for case in cases]
+    return [pytest.param(*case) if sibling.isdisjoint(case) else slow(*case) for case in cases]
 
 
 def snap(process, t):

@@ -9,11 +9,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 from jaxtyping import Array, Float, Key
 
+from jaxgen.frozen import Frozen
 
-class LossHistory(struct.PyTreeNode):
+
+class LossHistory(Frozen):
     """The last losses of each of T steps, as a pytree that lives in a jitted training step; see `loss_history`."""
 
     squares: Any  # (T, window), a ring of squared losses for each step

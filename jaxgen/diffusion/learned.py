@@ -5,11 +5,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from jaxgen.diffusion.process import GaussianProcess, as_time
+from jaxgen.frozen import Frozen
 
 
 class FromGamma(GaussianProcess):
@@ -64,7 +64,7 @@ class LogLinear(FromGamma):
         return jnp.clip((-as_time(log_snr) - self.gamma_min) / (self.gamma_max - self.gamma_min), 0, 1)
 
 
-class MonotoneNetwork(struct.PyTreeNode):
+class MonotoneNetwork(Frozen):
     """γ̃(t) = l1(t) + l3(sigmoid(l2(l1(t)))), rising whatever its parameters (Kingma et al. 2021, appendix H).
 
     Softplus makes the weights l1 (), l2 (K,) and l3 (K,) positive; biases (K,) are those of l2, since one of l1 would
@@ -87,7 +87,8 @@ class MonotoneNetwork(struct.PyTreeNode):
 class Learned(FromGamma):
     """See `learned`: γ = γ_min + (γ_max − γ_min) (γ̃(t) − γ̃(0))/(γ̃(1) − γ̃(0)).
 
-    shape: γ̃, a pytree of arrays that is a function of t and rises. width: γ_max − γ_min is softplus of it.
+    shape: γ̃, a function of t that rises and is a pytree of arrays, as a subclass of `Frozen` with a `__call__` is.
+    width: γ_max − γ_min is softplus of it.
     """
 
     gamma_min: Any

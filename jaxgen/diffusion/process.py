@@ -1,8 +1,6 @@
 """Gaussian processes x_t = alpha(t) x0 + sigma(t) eps: two functions of time, and what follows from them."""
 
-import dataclasses
 from collections.abc import Callable
-from typing import Any, TypeVar, dataclass_transform
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +8,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-Process = TypeVar("Process", bound="GaussianProcess")
+from jaxgen.frozen import Frozen
 
 
 def as_time(t: ArrayLike) -> Float[Array, "..."]:
@@ -26,8 +24,7 @@ def checked_time(t: ArrayLike) -> Float[Array, "..."]:
     return as_time(t)
 
 
-@dataclass_transform(frozen_default=True)
-class GaussianProcess:
+class GaussianProcess(Frozen):
     """The family q(x_t | x0) = N(alpha(t) x0, sigma(t)² I), t in [0, 1], 0 clean data and 1 the prior.
 
     A process of your own subclasses this and gives `alpha` and `sigma`; its annotated attributes become the leaves of a
@@ -40,30 +37,6 @@ class GaussianProcess:
     alpha must not grow, alpha(0) = 1, and the log-SNR must fall strictly. Override `prior_std` when x_1 is not close
     to N(0, I), and the other methods where a closed form is more accurate than the one derived here.
     """
-
-    def __init_subclass__(cls) -> None:
-        """Make the class a frozen pytree."""
-        dataclasses.dataclass(frozen=True)(cls)
-        names = tuple(field.name for field in dataclasses.fields(cls))
-
-        def flatten(process: Any) -> tuple[list[Any], type]:
-            return [getattr(process, name) for name in names], cls
-
-        def flatten_with_keys(process: Any) -> tuple[list[tuple[Any, Any]], type]:
-            return [(jax.tree_util.GetAttrKey(name), getattr(process, name)) for name in names], cls
-
-        def unflatten(cls: type, values: Any) -> Any:
-            process = object.__new__(cls)
-            process.__dict__.update(zip(names, values, strict=True))
-            return process
-
-        # The class is part of the structure: those of jax.tree_util.register_dataclass, hence of flax.struct, are equal
-        # for classes of the same fields, so that a jitted function now and then took one process for another.
-        jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
-
-    def replace(self: Process, **changes: Any) -> Process:
-        """The process with some attributes changed."""
-        return dataclasses.replace(self, **changes)
 
     def alpha(self, t: ArrayLike) -> Array:
         """Signal scale alpha(t), in [0, 1]."""

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from every_sampler import ANY, CONTINUOUS_ONLY
-from oracles import CONTINUOUS, PROCESSES, siblings_slow, snap
+from oracles import CONTINUOUS, PROCESSES, siblings_slow, slow, snap
 from scipy.stats import multivariate_normal
 
 from jaxgen.diffusion import Prediction, denoiser, dynamic_threshold, log_likelihood, vp
@@ -292,7 +292,7 @@ def both_ways(process, scale):
     )
 
 
-@pytest.mark.parametrize("name", [pytest.param("vp", marks=pytest.mark.slow), "linear"])
+@pytest.mark.parametrize("name", [slow("vp"), "linear"])
 def test_every_sampler_is_guided(name):
     process = PROCESSES[name]
     samplers = (
@@ -348,7 +348,7 @@ def test_the_reverse_sde_is_guided():
     np.testing.assert_allclose(*run(), atol=5e-3)
 
 
-@pytest.mark.parametrize("name", [pytest.param("vp", marks=pytest.mark.slow), "rectified_flow"])
+@pytest.mark.parametrize("name", [slow("vp"), "rectified_flow"])
 def test_likelihood_of_the_guided_flow(name):
     """At scale 1 it is the class's density in closed form; at others, that of the closed-form guided score."""
     process = CONTINUOUS[name]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from every_sampler import ANY, CONTINUOUS_ONLY
 from gaussian_law import conditional, correlated, exact, law, matrix
-from oracles import PROCESSES, gaussian_denoiser, siblings_slow, snap
+from oracles import PROCESSES, gaussian_denoiser, siblings_slow, slow, snap
 from scipy.ndimage import gaussian_filter1d
 from scipy.stats import multivariate_normal
 
@@ -148,7 +148,7 @@ def test_pigdm_by_the_jacobian_is_exact_on_any_gaussian(name):
                         assert np.abs(found[i + 2][0] - expected[0]).max() > 1e-2
 
 
-@pytest.mark.parametrize("noise_std", [0.0, pytest.param(0.4, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("noise_std", [0.0, slow(0.4)])
 def test_the_chain_of_pigdm_has_the_conditional_law(noise_std):
     """By the exact law of each sampler's chain: what is left is its steps' own error, which falls with their number."""
     with jax.enable_x64(True):

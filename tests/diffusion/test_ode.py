@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from oracles import slow
 
 from jaxgen.diffusion.ode import evaluations_per_step, integrate
 
@@ -79,7 +80,7 @@ def test_implicit_solvers_have_no_fixed_price():
 
 @pytest.mark.parametrize(
     ("ends", "per_sample"),
-    [((0.0, 1.0), True), ((1.0, 0.0), False), pytest.param((1.0, 0.0), True, marks=pytest.mark.slow)],
+    [((0.0, 1.0), True), ((1.0, 0.0), False), slow((1.0, 0.0), True)],
 )
 @pytest.mark.parametrize(
     ("solver", "controller", "first_step", "tolerance"),

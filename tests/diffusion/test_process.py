@@ -1,7 +1,5 @@
 """Schedules against quadrature, published constants and their own limits."""
 
-import itertools
-
 import chex
 import jax
 import jax.numpy as jnp
@@ -223,11 +221,3 @@ def test_refusals():
     table = discrete(linear_betas(10))
     with pytest.raises(ValueError, match="no time derivative: use a continuous process"):
         rate(table, table.log_snr, 0.5)
-
-
-def test_processes_of_one_shape_are_not_taken_for_each_other():
-    """Structures of classes that hold the same attributes differ, for jit finds what it compiled by the structure."""
-    structures = {type(process): jax.tree.structure(process) for process in PROCESSES.values()}
-    assert len(structures) > 5
-    for one, other in itertools.combinations(structures, 2):
-        assert structures[one] != structures[other]

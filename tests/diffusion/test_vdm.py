@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 from absl.testing import parameterized
-from oracles import CONTINUOUS, DISCRETE, gaussian_denoiser
+from oracles import CONTINUOUS, DISCRETE, gaussian_denoiser, slow
 
 from jaxgen.diffusion import decoder, edm_preconditioning, gaussian_kl, posterior
 from jaxgen.diffusion.learned import FromGamma, learned, log_linear
@@ -323,9 +323,9 @@ def between_the_ends(process, network):
     ("predicts", "conditioned"),
     [
         ("eps", gamma_conditioned),
-        pytest.param("v", None, marks=pytest.mark.slow),
-        pytest.param("x0", edm_preconditioning, marks=pytest.mark.slow),
-        pytest.param("velocity", between_the_ends, marks=pytest.mark.slow),
+        slow("v", None),
+        slow("x0", edm_preconditioning),
+        slow("velocity", between_the_ends),
     ],
 )
 def test_one_pass_has_the_gradients_of_two(predicts, conditioned):

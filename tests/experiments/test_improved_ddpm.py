@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import gaussian_denoiser
+from oracles import gaussian_denoiser, slow
 
 from experiments import improved_ddpm
 from experiments import improved_ddpm_bounds as bounds
@@ -93,7 +93,7 @@ class Exact(NamedTuple):
     learned: bool = False
 
 
-@pytest.mark.parametrize("n", [pytest.param(60, marks=pytest.mark.slow), 12])
+@pytest.mark.parametrize("n", [slow(60), 12])
 def test_bounds_at_random_steps_are_those_of_the_whole_chain(n):
     """The full sum over the chain, averaged over noise, is what the estimate at few random steps is unbiased for."""
     rng, model = np.random.default_rng(0), Exact()

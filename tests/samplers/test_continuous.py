@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import CONTINUOUS, DISCRETE, Mixture, gaussian_denoiser, siblings_slow
+from oracles import CONTINUOUS, DISCRETE, Mixture, gaussian_denoiser, siblings_slow, slow
 from scipy.stats import norm
 
 from jaxgen.diffusion import denoiser, sde_coefficients
@@ -193,7 +193,7 @@ def test_a_thousand_equal_steps_reach_the_data():
     ("name", "solver"),
     [(name, diffrax.ShARK()) for name in ("sub_vp", "ve", "rectified_flow")]
     + [("vp", diffrax.Heun()), ("vp", diffrax.SRA1())]
-    + [pytest.param("vp", diffrax.HalfSolver(diffrax.Euler()), marks=pytest.mark.slow)],
+    + [slow("vp", diffrax.HalfSolver(diffrax.Euler()))],
 )
 def test_fixed_steps_sample_the_data(name, solver):
     """Additive noise: solvers of Itô and Stratonovich kind converge to one law."""
@@ -211,7 +211,7 @@ def test_fixed_steps_sample_the_data(name, solver):
     ("name", "solver"),
     [
         ("vp", diffrax.ShARK()),
-        *(pytest.param(*case, marks=pytest.mark.slow) for case in [("edm", diffrax.SRA1()), ("vp", diffrax.Heun())]),
+        *(slow(*case) for case in [("edm", diffrax.SRA1()), ("vp", diffrax.Heun())]),
     ],
 )
 def test_adaptive_steps_sample_the_data(name, solver):
@@ -274,9 +274,7 @@ def test_without_noise_the_sde_is_the_ode():
     np.testing.assert_allclose(still.x, flow.x, atol=2e-3)
 
 
-@pytest.mark.parametrize(
-    ("controller", "tolerance"), [(None, 1e-5), pytest.param(pid(3e-2), 1e-2, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize(("controller", "tolerance"), [(None, 1e-5), slow(pid(3e-2), 1e-2)])
 def test_an_sde_sample_depends_on_its_own_key_alone(controller, tolerance):
     """Up to rounding, which in adaptive steps moves τ by 1e-7 and a Brownian path by the square root of it."""
     process, cond = CONTINUOUS["vp"], jnp.linspace(-1, 1, 6)[:, None]

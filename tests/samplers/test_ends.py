@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from diffrax import PIDController
 from every_sampler import ANY, CONTINUOUS_ONLY
-from oracles import CONTINUOUS, PROCESSES, siblings_slow
+from oracles import CONTINUOUS, PROCESSES, siblings_slow, slow
 
 from jaxgen.diffusion import denoiser, ve
 from jaxgen.diffusion.likelihood import log_likelihood
@@ -37,7 +37,7 @@ COARSE = [
     [
         ("eps", jnp.float32),
         ("v", jnp.bfloat16),
-        pytest.param("eps", jnp.bfloat16, marks=pytest.mark.slow),
+        slow("eps", jnp.bfloat16),
     ],
 )
 @pytest.mark.parametrize("name", siblings_slow(PROCESSES))

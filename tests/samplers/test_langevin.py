@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from affine_law import law
-from oracles import CONTINUOUS, Mixture, gaussian_denoiser, siblings_slow
+from oracles import CONTINUOUS, Mixture, gaussian_denoiser, siblings_slow, slow
 
 from experiments.calls import network_calls
 from experiments.toy_law import expected_shares
@@ -124,9 +124,7 @@ def test_annealed_langevin_visits_each_level_of_ves_ladder_once(sigma_min, last)
     assert network_calls(sampler, process, grid) == 16
 
 
-@pytest.mark.parametrize(
-    "name", ["rectified_flow", *(pytest.param(name, marks=pytest.mark.slow) for name in ("ve", "vp", "sub_vp"))]
-)
+@pytest.mark.parametrize("name", ["rectified_flow", *(slow(name) for name in ("ve", "vp", "sub_vp"))])
 def test_annealed_langevin_samples_the_last_level_of_any_process(name):
     """Moments and mode weights of q at the noise σ/α = .1, by levels from far above the data; ve's ends at its own."""
     process, mixture, n = ve(0.1, 50.0) if name == "ve" else CONTINUOUS[name], Mixture(), 4000

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from every_sampler import ANY, CONTINUOUS_ONLY
 from gaussian_law import conditional, correlated, exact, law, matrix
-from oracles import PROCESSES, gaussian_denoiser, siblings_slow
+from oracles import PROCESSES, gaussian_denoiser, siblings_slow, slow
 
 from jaxgen.diffusion import vp
 from jaxgen.diffusion.inverse import average_pool, blur, grey, mask, pigdm
@@ -152,10 +152,7 @@ def test_samples_have_the_law_of_the_chain_and_the_bias_falls_with_repeats():
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=pytest.mark.slow) if name != "ve" else name
-        for name in ("vp", "ve", "cosine", "edm", "zero_snr")
-    ],
+    [slow(name) if name != "ve" else name for name in ("vp", "ve", "cosine", "edm", "zero_snr")],
 )
 def test_every_sampler_returns_the_observation(name):
     """A mask of ones returns y to the last digit, grey its grey; the sampler's own draws stay what they were."""

@@ -1,6 +1,6 @@
 """A small regression, trained by one or several processes; run as a program by test_processes.py.
 
-usage: several.py DIRECTORY {whole,split} PROCESSES PROCESS PORT [--resume] [--slow]
+usage: several.py DIRECTORY {whole,split} PROCESSES PROCESS PORT [--resume] [--slow] [--unreadable]
 """
 
 import sys
@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import orbax.checkpoint as ocp
 
 from jaxgen.data import StreamedBatches
 from jaxgen.training import (
@@ -56,7 +57,21 @@ def begin():
     return create_state(jax.random.key(0), params, OPTIMIZER)
 
 
-def main(directory, how, processes, process, port, resume, slow):
+def lose_sight_of_the_last_checkpoint():
+    """As where one machine's disk fails to read what the others can."""
+    restore = ocp.CheckpointManager.restore
+
+    def failing(self, step, **how):
+        if step == STEPS:
+            raise OSError("input/output error")
+        return restore(self, step, **how)
+
+    ocp.CheckpointManager.restore = failing
+
+
+def main(directory, how, processes, process, port, resume, slow, unreadable):
+    if unreadable and process == processes - 1:
+        lose_sight_of_the_last_checkpoint()
     if processes > 1:
         jax.distributed.initialize(f"localhost:{port}", processes, process)
     assert (jax.process_count(), jax.process_index()) == (processes, process)
@@ -88,6 +103,5 @@ def main(directory, how, processes, process, port, resume, slow):
 
 
 if __name__ == "__main__":
-    main(
-        Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:6]), "--resume" in sys.argv, "--slow" in sys.argv
-    )  # fmt: skip
+    flags = (flag in sys.argv for flag in ("--resume", "--slow", "--unreadable"))
+    main(Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:6]), *flags)

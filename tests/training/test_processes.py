@@ -1,6 +1,7 @@
 """Training by several real processes on this machine: the same curve, one log, each its own rows, one checkpoint."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from oracles import slow
 
 from jaxgen.training import Checkpoints, History
 from jaxgen.training.lock import hold
@@ -69,7 +71,7 @@ def assert_same(directory, expected, processes):
 
 @pytest.mark.parametrize(
     ("how", "processes"),
-    [("split", 2), pytest.param("whole", 2, marks=pytest.mark.slow), pytest.param("split", 4, marks=pytest.mark.slow)],
+    [("split", 2), slow("whole", 2), slow("split", 4)],
 )
 def test_processes_train_like_one(tmp_path, alone, how, processes):
     said = end(begin(tmp_path, how, processes))
@@ -110,23 +112,40 @@ def test_a_signal_to_one_stops_all_and_one_process_goes_on(tmp_path, alone):
     assert_same(tmp_path, alone, 1)
 
 
+def test_all_go_back_where_one_cannot_read_the_newest_checkpoint(tmp_path, alone):
+    shutil.copytree(alone, tmp_path, dirs_exist_ok=True)
+    said = end(begin(tmp_path, "split", 2, "--resume", "--unreadable"))
+    assert all("step 35\n" in out and "step 30\n" not in out for out in said)
+    assert (tmp_path / "checkpoints" / "40.damaged").is_dir()
+    assert_same(tmp_path, alone, 2)
+
+
+def half_written(directory):
+    """Whether a save has begun that has not ended."""
+    return any((directory / "checkpoints").glob("*.orbax-checkpoint-tmp*"))
+
+
 @pytest.mark.slow
 def test_processes_killed_while_they_save_lose_no_checkpoint(tmp_path, alone):
-    moments, kept = np.random.default_rng(0), []
+    moments, kept, halved = np.random.default_rng(0), [], 0
     for attempt in range(8):
         children = begin(tmp_path, "split", 2, "--slow", *["--resume"] * (kept != []))
         victim, other = children[:: (-1) ** attempt]
         for line in victim.stdout:
             if line in ("step 15\n", "step 30\n", "step 40\n"):  # printed right before that step is saved
                 break
-        time.sleep(moments.uniform(0, 0.3))
+        while attempt % 2 and not half_written(tmp_path) and victim.poll() is None:
+            time.sleep(0.001)
+        time.sleep(moments.uniform(0, 0.02 if attempt % 2 else 0.3))
         victim.kill()
         time.sleep(moments.uniform(0, 1))
         other.kill()
         for child in children:
             child.communicate()
+        halved += half_written(tmp_path)
         steps = Checkpoints(tmp_path / "checkpoints").steps
         assert set(kept) <= set(steps)
         kept = steps
+    assert halved
     end(begin(tmp_path, "split", 2, *["--resume"] * (kept != [])))
     assert_same(tmp_path, alone, 2)
