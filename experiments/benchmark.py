@@ -105,7 +105,9 @@ class Config:
     part: Literal["all", "sampling", "training"] = "all"
     """What to time."""
     training_steps: int = 4
-    """Training steps that are timed together, for the U-Net; fifty times as many for the small network."""
+    """Training steps of the U-Net that are timed together."""
+    mlp_batch_sizes: tuple[int, ...] = (256, 2048)
+    """Batches of a small network whose training is timed too; it sees 12,800 examples for each of those steps."""
     training_devices: tuple[int, ...] = (1, 2, 8)
     """Numbers of devices to train on; on a CPU they share its cores."""
     runs: Path = Path("runs")
@@ -120,10 +122,11 @@ class Config:
             raise ValueError(f"--steps must be at least 2, so that multistep samplers take theirs, got {self.steps}")
         if self.rounds < 2:
             raise ValueError(f"--rounds must be at least 2, each order of timing once, got {self.rounds}")
-        if self.training_steps < 1 or not self.training_devices or min(self.training_devices) < 1:
+        counts = self.training_steps, *self.training_devices, *self.mlp_batch_sizes
+        if not self.training_devices or min(counts) < 1:
             raise ValueError(
-                f"--training-steps and --training-devices are positive, got {self.training_steps} and "
-                f"{self.training_devices}"
+                f"--training-steps, --training-devices and --mlp-batch-sizes are positive, got {self.training_steps}, "
+                f"{self.training_devices} and {self.mlp_batch_sizes}"
             )
         if indivisible := [n for n in self.training_devices if self.batch_sizes[0] % n]:
             raise ValueError(f"--training-devices {indivisible} do not divide the batch of {self.batch_sizes[0]}")
@@ -135,7 +138,7 @@ PRESETS = {
     "default": Config(),
     "smoke": Config(
         preset="smoke", batch_sizes=(4, 1), few=("ddim",), steps=5, rounds=2, features=8, multipliers=(1,), size=8,
-        training_steps=1, training_devices=(1, 2),
+        training_steps=1, training_devices=(1, 2), mlp_batch_sizes=(64,),
     ),
     "paper": Config(
         preset="paper", batch_sizes=(64, 256, 1), few=NAMES, steps=50, rounds=9, features=128, multipliers=(1, 2, 2),

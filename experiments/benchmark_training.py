@@ -21,6 +21,7 @@ from jaxgen.diffusion import denoising_loss, vp
 from jaxgen.training import create_state, fit, make_train_step
 
 OPTIMIZER = optax.adam(1e-3)
+ADAM = "Adam, by hand"
 
 
 class Workload(NamedTuple):
@@ -63,8 +64,8 @@ def measure(
     """Times training by the step alone and by `fit`, however it is fed, and others beside the same bare gradients."""
     params, data = begin(workload)
     loss, batch, key, n = loss_of(workload.net), jnp.asarray(data[: workload.batch]), jax.random.key(1), workload.steps
-    gradient = jax.jit(jax.value_and_grad(lambda params, key, batch: loss(key, params, batch).mean()))
-    gradient = gradient.lower(params, key, batch).compile()
+    value_and_gradient = jax.value_and_grad(lambda params, key, batch: loss(key, params, batch).mean())
+    gradient = jax.jit(value_and_gradient).lower(params, key, batch).compile()
     step = make_train_step(loss, OPTIMIZER)
     memory = held(step.lower(create_state(key, params, OPTIMIZER), batch).compile())
 
@@ -72,6 +73,24 @@ def measure(
         for _ in range(n):
             out = gradient(params, key, batch)
         jax.block_until_ready(out)
+
+    def adam(kept: tuple[Any, Any], batch: jax.Array) -> tuple[tuple[Any, Any], jax.Array]:
+        params, moments = kept
+        value, grads = value_and_gradient(params, key, batch)
+        updates, moments = OPTIMIZER.update(grads, moments)
+        return (optax.apply_updates(params, updates), moments), value
+
+    def repeated(step: Callable[..., tuple[Any, Any]], state: Any) -> Callable[[], None]:
+        """Goes on from where it was, a batch again and again."""
+        state = jax.tree.map(jnp.copy, state)  # which the step donates
+
+        def run() -> None:
+            nonlocal state
+            for _ in range(n):
+                state, _ = step(state, batch)
+            jax.block_until_ready(state)
+
+        return run
 
     def trainer(batches: Callable[[int], Any], **how: Any) -> Callable[[], None]:
         """Goes on training from where it was."""
@@ -85,17 +104,12 @@ def measure(
 
         return train
 
-    state = create_state(key, params, OPTIMIZER)
-
-    def alone() -> None:
-        nonlocal state
-        for _ in range(n):
-            state, _ = step(state, batch)
-        jax.block_until_ready(state)
-
     resident = Batches(data, workload.batch)
     fed = {"fit": Feed(resident), "fit, data streamed": Feed(StreamedBatches(data, workload.batch))}
-    ways = {"step": alone} | {name: trainer(feed) for name, feed in fed.items()}
+    ways = {
+        ADAM: repeated(jax.jit(adam, donate_argnums=0), (params, OPTIMIZER.init(params))),
+        "step": repeated(step, create_state(key, params, OPTIMIZER)),
+    } | {name: trainer(feed) for name, feed in fed.items()}
     if workload.per_call > 1:
         ways[f"fit, {workload.per_call} steps a call"] = trainer(resident, steps_per_call=workload.per_call)
     subjects = {name: Subject(n, way, bare) for name, way in ways.items()} | dict(others(bare))
