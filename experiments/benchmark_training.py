@@ -74,11 +74,11 @@ def measure(
             out = gradient(params, key, batch)
         jax.block_until_ready(out)
 
-    def adam(kept: tuple[Any, Any], batch: jax.Array) -> tuple[tuple[Any, Any], jax.Array]:
-        params, moments = kept
+    def adam(kept: tuple[Any, Any, jax.Array], batch: jax.Array) -> tuple[tuple[Any, Any, jax.Array], jax.Array]:
+        params, moments, key = kept  # a key that were a constant would have its noise compiled in
         value, grads = value_and_gradient(params, key, batch)
         updates, moments = OPTIMIZER.update(grads, moments)
-        return (optax.apply_updates(params, updates), moments), value
+        return (optax.apply_updates(params, updates), moments, key), value
 
     def repeated(step: Callable[..., tuple[Any, Any]], state: Any) -> Callable[[], None]:
         """Goes on from where it was, a batch again and again."""
@@ -107,7 +107,7 @@ def measure(
     resident = Batches(data, workload.batch)
     fed = {"fit": Feed(resident), "fit, data streamed": Feed(StreamedBatches(data, workload.batch))}
     ways = {
-        ADAM: repeated(jax.jit(adam, donate_argnums=0), (params, OPTIMIZER.init(params))),
+        ADAM: repeated(jax.jit(adam, donate_argnums=0), (params, OPTIMIZER.init(params), key)),
         "step": repeated(step, create_state(key, params, OPTIMIZER)),
     } | {name: trainer(feed) for name, feed in fed.items()}
     if workload.per_call > 1:
