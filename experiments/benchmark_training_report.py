@@ -31,6 +31,12 @@ from jaxgen.training import create_state, make_train_step
 RATIOS = {"over bare": ".3f", "lower quartile": ".3f", "upper quartile": ".3f"}
 PRECISION = {"over float32": ".2f", "lower quartile": ".2f", "upper quartile": ".2f"}
 BOUND = 1.05  # of a step over its bare gradient
+CAPTION = (
+    "Training by the step alone on one batch, and by the whole loop with its log, its shuffled batches on the device "
+    "or streamed from the host; each right beside as many calls of the compiled value and gradient alone. Medians and "
+    "quartiles over the rounds. A step adds the optimiser, the average of the parameters and the norm of the "
+    f"gradient; “{ADAM}” the optimiser alone, written as optax shows it. Waits are for a batch."
+)
 
 
 def write(report: Report, config: Any, net: UNet, other: peers.Network | None, progress: Callable[[str], None]) -> None:
@@ -48,22 +54,15 @@ def write(report: Report, config: Any, net: UNet, other: peers.Network | None, p
         return {"diffusers and PyTorch": Subject(unet.steps, peers.training(other, images, unet.steps), bare)}
 
     say = lambda what: lambda i: progress(f"training, {what}: round {i}/{config.rounds}")  # noqa: E731
-    measured = {
-        f"U-Net, batch {batch}": (unet, measure(unet, config.rounds, say("U-Net"), others)),
-    }
+    first = f"U-Net, batch {batch}"
+    measured = {first: (unet, measure(unet, config.rounds, say("U-Net"), others))}
     for work in small:
         name = f"MLP, batch {work.batch}"
         measured[name] = work, measure(work, config.rounds, say(name))
-    rows = [row for name, found in measured.items() for row in way_rows(name, *found)]
-    show("Training", rows, formats=RATIOS)
-    report.table(
-        rows,
-        "Training by the step alone on one batch, and by the whole loop with its log, its shuffled batches on the "
-        "device or streamed from the host; each right beside as many calls of the compiled value and gradient alone. "
-        "Medians and quartiles over the rounds. A step adds the optimiser, the average of the parameters and the norm "
-        f"of the gradient; “{ADAM}” the optimiser alone, written as optax shows it. Waits are for a batch.",
-        formats=RATIOS,
-    )
+    ways = {name: way_rows(*found) for name, found in measured.items()}
+    for name, rows in ways.items():
+        show(f"Training, {name}", rows, formats=RATIOS)
+        report.table(rows, f"{name}. {CAPTION if name == first else 'The same.'}", formats=RATIOS)
     report.finding(finding(measured))
     peak = peak_flops(device, jnp.float32)
     facts = [cost_row(name, *found, peak) for name, found in measured.items()]
@@ -100,18 +99,17 @@ def write(report: Report, config: Any, net: UNet, other: peers.Network | None, p
         show("Devices", rows, formats={})
         report.table(rows, scaling_caption(device))
     report.metrics["training"] = {
-        "ways": [row for name, found in measured.items() for row in way_rows(name, *found)],
+        "ways": ways,
         "cost": facts,
         "scaling": scaled,
         "rounds": {name: trained.timings for name, (_, trained) in measured.items()},
     }
 
 
-def way_rows(name: str, workload: Workload, trained: Trained) -> list[dict[str, Any]]:
+def way_rows(workload: Workload, trained: Trained) -> list[dict[str, Any]]:
     """One row per way to train."""
     return [
         {
-            "network": name,
             "way": way,
             "over bare": overhead(timing).median,
             "lower quartile": overhead(timing).low,

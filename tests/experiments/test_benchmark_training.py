@@ -61,7 +61,7 @@ def test_networks_are_compared_with_the_first():
 def test_rows_are_ratios_within_a_round():
     timing = Timing(np.array([2.0, 4.0, 9.0]), np.array([1.0, 2.0, 3.0]))
     trained = Trained({ADAM: timing, "step": timing, "fit": timing}, 100.0, 1.0, {"fit": 0.5})
-    _, row, fit = benchmark_training_report.way_rows("net", WORKLOAD, trained)
+    _, row, fit = benchmark_training_report.way_rows(WORKLOAD, trained)
     assert (row["over bare"], row["ms per step"]) == (2.0, pytest.approx(4000 / 3))
     assert row["images per second"] == pytest.approx(64 * row["steps per second"]) == pytest.approx(64 * 3 / 4)
     assert (row["waits (ms)"], fit["waits (ms)"]) == (None, 500.0)
