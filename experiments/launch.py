@@ -1,6 +1,7 @@
 """Command lines of the experiments: `--preset` chooses the defaults, every other flag overrides one of them."""
 
 import argparse
+import faulthandler
 import json
 import os
 import shlex
@@ -43,6 +44,7 @@ def parse(presets: Mapping[str, Config], arguments: Sequence[str] | None = None)
 def run(main: Callable[[Config], Any], presets: Mapping[str, Config]) -> None:
     """Run an experiment from the command line; what the user can mend ends in one line and a non-zero exit."""
     config = parse(presets)
+    faulthandler.enable()  # the system's signals, of a broken disk or device, end a process without a word
     try:
         if isinstance(config, TrainingConfig) and config.distributed:
             _join()

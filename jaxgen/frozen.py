@@ -12,9 +12,10 @@ _Tree = TypeVar("_Tree", bound="Frozen")
 class Frozen:
     """A class whose subclasses are frozen dataclasses; their annotated attributes are the children of a pytree."""
 
-    def __init_subclass__(cls) -> None:
-        """Make the class a frozen dataclass and a pytree."""
-        dataclasses.dataclass(frozen=True)(cls)
+    def __init_subclass__(cls, **options: bool) -> None:
+        """Make the class a frozen dataclass, with such options as `kw_only`, and a pytree."""
+        super().__init_subclass__()
+        dataclasses.dataclass(frozen=True, **options)(cls)
         names = tuple(field.name for field in dataclasses.fields(cls))
 
         def flatten(tree: Any) -> tuple[list[Any], type]:

@@ -18,6 +18,9 @@ class StreamedBatches:
     A thread of its own gathers the rows of the next `ahead` batches and sends them to the device while the present one
     is being computed on. Of a memory-mapped array only these rows are read. On a mesh that spans several processes each
     of them reads the rows of its own devices alone, and the batches are the same for any number of processes.
+
+    A memory-mapped file must keep its length: where it is cut short, the system ends the process with SIGBUS. Replace
+    files by renaming; one that is deleted or replaced so stays readable to the end.
     """
 
     def __init__(

@@ -1,9 +1,10 @@
 """Training states on disk: written in the background, committed by a rename, checked before they are read."""
 
+import itertools
 import json
 import logging
 import os
-import shutil
+import time
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -23,6 +24,8 @@ from jaxgen.training.disk import disk_of
 from jaxgen.training.lock import DirectoryInUse, hold
 
 _logger = logging.getLogger(__name__)
+
+_PAUSE = 1.0  # seconds before what could not be read is tried once more
 
 
 class CheckpointMismatch(ValueError):
@@ -183,8 +186,8 @@ class Checkpoints:
             self.claim()
             # Out of the way of the steps to come, which will reach these numbers again.
             for step in self._damaged if jax.process_index() == 0 else ():
-                aside = self.directory / f"{step}.damaged"
-                shutil.rmtree(aside, ignore_errors=True)
+                names = (f"{step}.damaged{i}" for i in itertools.chain([""], itertools.count(2)))
+                aside = next(self.directory / name for name in names if not (self.directory / name).exists())
                 (self.directory / str(step)).rename(aside)
             self._damaged.clear()
             # Only a writer may clear what a killed run left half written: to a reader it could be a save in progress.
@@ -204,7 +207,14 @@ class Checkpoints:
                 raise CheckpointMismatch(_difference(self.directory / str(step), types, expected))
             # the manifest agrees leaf by leaf: partial, so that a field that holds nothing may be newer than it
             how = ocp.checkpoint_utils.construct_restore_args(target)
-            state = reader.restore(step, args=ocp.args.PyTreeRestore(target, how, partial_restore=True))
+            load = lambda: reader.restore(step, args=ocp.args.PyTreeRestore(target, how, partial_restore=True))  # noqa: E731
+            try:
+                state = load()
+            except FileNotFoundError:
+                raise
+            except (OSError, MemoryError):  # too many open files, say, or a disk that is far away
+                time.sleep(_PAUSE)
+                state = load()
         except CheckpointMismatch:
             raise
         except Exception as error:  # orbax has no type of its own for damaged files
@@ -215,6 +225,8 @@ class Checkpoints:
         changed = [p for p in sums if (found.get(p), found_sums.get(p)) != (types[p], sums[p])]
         if not everywhere(not changed):
             return None, ValueError(f"changed since it was written: {', '.join(changed) or 'in another process'}")
+        if int(state.step) != step:
+            return None, ValueError(f"it is of step {int(state.step)}: its directory was renamed or copied")
         return state, None
 
 

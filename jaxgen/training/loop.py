@@ -14,6 +14,7 @@ from jaxtyping import PyTree
 
 from jaxgen.progress import progress_bar
 from jaxgen.training.checkpoint import Checkpoints
+from jaxgen.training.finite import not_finite
 from jaxgen.training.interrupt import agreed, stop_on_signals
 from jaxgen.training.log import History, MetricsLog, Row, fetch_row
 from jaxgen.training.window import Step, WindowedBatches, check_metrics, window_of_steps
@@ -46,7 +47,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Diverged(FloatingPointError):
-    """A metric is no longer finite; `history` is what was logged, that row included."""
+    """A metric, or the state, is no longer finite; `history` is what was logged, that row included."""
 
     def __init__(self, message: str, history: History):
         super().__init__(message)
@@ -85,11 +86,12 @@ def fit(
     to `state.step` first.
 
     Several processes run the same program (`jax.distributed`): the first alone writes `log` and shows progress, and a
-    signal to one of them stops all within 50 steps, for which they wait for each other that often.
+    signal to one of them stops all within 50 steps, for which they wait for each other that often. An error in one does
+    not end the others, which wait for it: a program of several processes must then end its own at once (`os._exit`).
 
     Raises Interrupted after SIGINT or SIGTERM, the current step finished and saved; Diverged when a metric of the step
-    (or only those named in `finite`) is NaN or infinite at a log point or checkpoint, naming the step where that began
-    and before anything bad is saved; DirectoryInUse where another run saves to the same directory; ValueError for
+    (or only those named in `finite`) is NaN or infinite at a log point or checkpoint, naming the step where that began,
+    or the state is before it is saved; DirectoryInUse where another run saves to the same directory; ValueError for
     intervals below 1 and for a directory whose checkpoints are later than `state`; and TypeError for a state without a
     step, or batches that `steps_per_call` cannot draw from.
     """
@@ -168,6 +170,9 @@ def fit(
                 # A save waits for the device anyway: first the log, so that it is never behind a checkpoint.
                 publish(metrics_log.flush())
                 check(fetch_row(done, metrics))
+                if (bad := not_finite(state)) is not None:
+                    # the metrics are those before the update
+                    raise Diverged(f"{bad} is no longer finite after step {done}. {_last_good(checkpoints)}", history)
                 if checkpoints is not None:
                     checkpoints.save(state)
             elif len(recent) == _REMEMBERED:
@@ -178,6 +183,8 @@ def fit(
                 break
         if checkpoints is not None:
             checkpoints.wait()
+        if asked is None:  # a signal that came while the last step was saved
+            asked = stop.received if alone else agreed(stop)
         result = FitResult(state, history)
         if asked is not None:
             where = f"saved in {checkpoints.directory}; --resume continues" if checkpoints is not None else "not saved"

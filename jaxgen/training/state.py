@@ -1,14 +1,13 @@
 """What a training run is made of, from one step to the next."""
 
+import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from jaxgen.frozen import Frozen
 
-
-class TrainState(Frozen):
+class TrainState(flax.struct.PyTreeNode):
     """Step () int32, parameters, optimiser state, average of the parameters, and the typed key () of the whole run.
 
     carry is what the loss function hands from step to step: running statistics, a history of losses, or None.

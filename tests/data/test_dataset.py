@@ -50,6 +50,7 @@ def test_classes_without_names_or_labels():
         ((images(), [0] * 6), TypeError, None),
         ((images(), np.arange(6) - 1), ValueError, "lowest label is -1"),
         ((images(), np.arange(6), ("a", "b")), ValueError, "highest label is 5 but there are 2"),
+        ((images(), np.arange(6) + 2**31 - 6, ()), ValueError, "highest label is 2,147,483,647, of 6 images: number"),
         ((images(), None, ("a", "b")), ValueError, "without labels"),
     ],
 )

@@ -3,6 +3,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -14,10 +15,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import orbax.checkpoint as ocp
 import pytest
 from jaxtyping import PyTree
 
-from jaxgen.training import CheckpointMismatch, Checkpoints, TrainState, create_state, data_mesh, place, replicated
+from jaxgen.training import (
+    CheckpointMismatch,
+    Checkpoints,
+    TrainState,
+    checkpoint,
+    create_state,
+    data_mesh,
+    place,
+    replicated,
+)
 from jaxgen.training.lock import DirectoryInUse
 
 # orbax's readers complain of a damaged file once more when they are collected: here, and not in some later test
@@ -203,6 +214,43 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path, caplog):
         checkpoints.save(state_at(3))  # the run reaches it again
         assert bits(checkpoints.restore(state_at(0))) == bits(state_at(3))
     assert sorted(p.name for p in tmp_path.iterdir()) == [".lock", "2", "3", "3.damaged"]
+
+
+def test_no_damaged_checkpoint_is_deleted(tmp_path):
+    for _ in range(3):
+        with Checkpoints(tmp_path) as checkpoints:
+            if checkpoints.steps:
+                checkpoints.restore(state_at(0))
+            for step in (1, 2):
+                checkpoints.save(state_at(step))
+        damage(tmp_path / "2")
+    assert {"2", "2.damaged", "2.damaged2"} <= {p.name for p in tmp_path.iterdir()}
+
+
+def test_a_passing_error_is_no_damage(tmp_path, monkeypatch, caplog):
+    with Checkpoints(tmp_path) as checkpoints:
+        for step in (1, 2):
+            checkpoints.save(state_at(step))
+    restore, failures = ocp.CheckpointManager.restore, [OSError(24, "Too many open files")]
+
+    def failing(self, *args, **kwargs):
+        if failures:
+            raise failures.pop()
+        return restore(self, *args, **kwargs)
+
+    monkeypatch.setattr(ocp.CheckpointManager, "restore", failing)
+    monkeypatch.setattr(checkpoint, "_PAUSE", 0.01)
+    assert bits(Checkpoints(tmp_path).restore(state_at(0))) == bits(state_at(2))
+    assert not caplog.text
+
+
+def test_a_checkpoint_under_the_number_of_another_is_passed_over(tmp_path, caplog):
+    with Checkpoints(tmp_path) as checkpoints:
+        for step in (1, 2):
+            checkpoints.save(state_at(step))
+    shutil.copytree(tmp_path / "1", tmp_path / "9")
+    assert bits(Checkpoints(tmp_path).restore(state_at(0))) == bits(state_at(2))
+    assert "9 cannot be read (it is of step 1" in caplog.text
 
 
 def flipped(good, rng):

@@ -13,6 +13,7 @@ import pytest
 
 from jaxgen.data import Batches
 from jaxgen.training import Checkpoints, Diverged, History, Interrupted, create_state, fit, loop, make_train_step
+from jaxgen.training.finite import not_finite
 
 OPTIMIZER = optax.sgd(0.1)
 fit = functools.partial(fit, progress=False)
@@ -277,6 +278,17 @@ def test_a_signal_finishes_the_step_and_saves(tmp_path, number):
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
 
+def test_a_signal_during_the_last_save_is_not_lost(tmp_path):
+    class Signalled(Checkpoints):
+        def save(self, state):
+            super().save(state)
+            signal.raise_signal(signal.SIGTERM)
+
+    with Signalled(tmp_path) as checkpoints, pytest.raises(Interrupted, match="SIGTERM at step 7 of 7, saved"):
+        fit(count, start(), identity, steps=7, checkpoints=checkpoints)
+    assert checkpoints.latest_step == 7
+
+
 def test_a_signal_without_checkpoints_still_hands_over_the_state():
     def batches(n):
         if n == 6:
@@ -420,3 +432,33 @@ def test_progress_shows_loss_and_speed(capsys):
     assert "30/30" in shown
     assert "loss 0.03333" in shown
     assert "steps/s" in shown
+
+
+def square(key, params, batch):
+    return (params["w"] - batch) ** 2
+
+
+@pytest.mark.parametrize(("steps", "last"), [(20, 10), (40, 10), (5, None)])
+def test_a_state_that_is_not_finite_is_never_saved_nor_handed_over(tmp_path, steps, last):
+    """The update that spoils it leaves no trace in that step's own loss and gradient."""
+    spoils = 19 if last else 4
+    optimizer = optax.sgd(lambda n: jnp.where(n == spoils, jnp.nan, 0.1))
+    step, batch = make_train_step(square, optimizer, ema=None), jnp.ones(3)
+    begin = lambda: create_state(jax.random.key(0), {"w": jnp.zeros(3)}, optimizer)
+    with Checkpoints(tmp_path) as checkpoints:
+        message = rf"params/w is no longer finite after step {spoils + 1}. " + ("The last good" if last else "Nothing")
+        with pytest.raises(Diverged, match=message):
+            fit(step, begin(), lambda n: batch, steps=steps, checkpoints=checkpoints, checkpoint_every=10)
+        assert checkpoints.latest_step == last
+        if last:
+            assert np.isfinite(checkpoints.restore(begin()).params["w"]).all()
+
+
+def test_what_may_be_infinite_in_a_state():
+    """An optimiser's least loss so far, before the first; not a parameter, whose next loss would be NaN for ever."""
+    state = create_state(jax.random.key(0), {"w": jnp.zeros(3)}, OPTIMIZER, carry=jnp.nan)
+    assert not_finite(state.replace(opt_state=(state.opt_state, {"least": jnp.inf}))) is None
+    assert not_finite(state.replace(opt_state={"least": jnp.nan})) == "opt_state/least"
+    assert not_finite(state.replace(params={"v": jnp.ones(2), "w": jnp.array([1, jnp.inf])})) == "params/w"
+    assert not_finite({"step": 3, "key": state.key, "w": np.float32(np.nan)}) == "w"
+    assert not_finite({"step": 3, "w": jnp.full(2, jnp.inf, jnp.bfloat16)}) is None

@@ -12,7 +12,7 @@ from jaxgen.data.resizing import import_pillow
 
 # Of what Pillow reads, these alone are tried: it hands an EPS, for one, to the ghostscript of the system.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
-MOST_PIXELS = 178_956_970  # of an image: Pillow's own limit, half a GiB of RGB
+MOST_PIXELS = 2**26  # of an image, 8192 × 8192, which may take a GiB while its colours are converted
 _MOST_SCANS = 256  # of a JPEG, which is decoded anew in each; progressive ones have about ten
 
 
@@ -30,6 +30,9 @@ def decode_image(read: Callable[[], bytes], name: str, sides: tuple[int, int] | 
     content = read()
     if content.startswith(b"\xff\xd8") and (scans := content.count(b"\xff\xda")) > _MOST_SCANS:
         raise RefusedFileError(f"{name} is a JPEG of {scans} scans; expected at most {_MOST_SCANS}: save it again.")
+    if content.startswith((b"P1", b"P2", b"P3")):
+        # Pillow's time for the comments in one grows with the square of their length
+        raise RefusedFileError(f"{name} is a PPM in plain text; save it as a binary one, or as PNG.")
     remedy = "remove or replace it"
     with refusing(name, "image", remedy):
         try:
