@@ -6,7 +6,7 @@ import logging
 import os
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
@@ -36,8 +36,9 @@ class Checkpoints:
     """The newest `keep` checkpoints of a run, under `directory` (made at the first save); a context manager.
 
     A checkpoint half written when the process died is never seen. One that was damaged later, be it by one bit, is
-    passed over, with a warning, in favour of the one before it. One run at a time can save to a directory. An error
-    that leaves the context says, in a note, which checkpoint is the last good one.
+    passed over, with a warning, in favour of the one before it, and kept as N.damaged by the next save. One run at a
+    time can save to a directory. An error that leaves the context says, in a note, which checkpoint is the last good
+    one.
 
     With several processes, `directory` lies on a disk they share, and each calls the same methods in the same order.
     """
@@ -200,21 +201,18 @@ class Checkpoints:
         self, reader: ocp.CheckpointManager, step: int, expected: dict[str, str], target: PyTree
     ) -> tuple[PyTree, Exception | None]:
         """The state, or why it cannot be read: the same one of the two on all processes."""
-        state, failure = None, None
-        try:
+
+        def load() -> tuple[PyTree, dict[str, str], dict[str, str]]:
             types, sums = _open_manifest(reader.metadata(step).custom_metadata)
             if types != expected:
                 raise CheckpointMismatch(_difference(self.directory / str(step), types, expected))
             # the manifest agrees leaf by leaf: partial, so that a field that holds nothing may be newer than it
             how = ocp.checkpoint_utils.construct_restore_args(target)
-            load = lambda: reader.restore(step, args=ocp.args.PyTreeRestore(target, how, partial_restore=True))  # noqa: E731
-            try:
-                state = load()
-            except FileNotFoundError:
-                raise
-            except (OSError, MemoryError):  # too many open files, say, or a disk that is far away
-                time.sleep(_PAUSE)
-                state = load()
+            return reader.restore(step, args=ocp.args.PyTreeRestore(target, how, partial_restore=True)), types, sums
+
+        state, failure = None, None
+        try:
+            state, types, sums = _twice(load)
         except CheckpointMismatch:
             raise
         except Exception as error:  # orbax has no type of its own for damaged files
@@ -228,6 +226,17 @@ class Checkpoints:
         if int(state.step) != step:
             return None, ValueError(f"it is of step {int(state.step)}: its directory was renamed or copied")
         return state, None
+
+
+def _twice(read: Callable[[], Any]) -> Any:
+    """What may have failed in passing is tried once more: for too many open files, say, or a disk that is far away."""
+    try:
+        return read()
+    except FileNotFoundError:
+        raise
+    except (OSError, MemoryError):
+        time.sleep(_PAUSE)
+        return read()
 
 
 def _reader(directory: Path) -> ocp.CheckpointManager:

@@ -16,9 +16,9 @@ def not_finite(state: PyTree) -> str | None:
     Of a `TrainState` parameters and average may not be infinite either, and what it carries may hold anything; an
     optimiser may begin with infinities, such as the least loss so far.
     """
-    strict = (state.params, state.ema) if isinstance(state, TrainState) else ()
+    strict = ()
     if isinstance(state, TrainState):
-        state = state.replace(carry=None)
+        strict, state = (state.params, state.ema), state.replace(carry=None)
     leaves = [(path, leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(state) if _inexact(leaf)]
     finite = [leaf for leaf in jax.tree.leaves(strict) if _inexact(leaf)]
     if bool(_healthy([leaf for _, leaf in leaves], finite)):
