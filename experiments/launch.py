@@ -44,7 +44,8 @@ def parse(presets: Mapping[str, Config], arguments: Sequence[str] | None = None)
 def run(main: Callable[[Config], Any], presets: Mapping[str, Config]) -> None:
     """Run an experiment from the command line; what the user can mend ends in one line and a non-zero exit."""
     config = parse(presets)
-    faulthandler.enable()  # the system's signals, of a broken disk or device, end a process without a word
+    if not faulthandler.is_enabled():  # a signal of the system, as for a broken disk, ends a process without a word
+        faulthandler.enable()
     try:
         if isinstance(config, TrainingConfig) and config.distributed:
             _join()
