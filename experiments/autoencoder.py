@@ -12,10 +12,10 @@ import optax
 
 from experiments.config import TrainingConfig
 from experiments.training import initial_parameters, train_network
-from jaxgen.decoder import Decoder, discretised_logistic
-from jaxgen.gaussian import Gaussian
+from jaxgen.distributions import Gaussian, Prior, standard_normal
+from jaxgen.distributions.likelihoods import Likelihood, discretised_logistic
 from jaxgen.training import History
-from jaxgen.vae import VAE, Prior, standard_normal, vae_loss
+from jaxgen.vae import VAE, vae_loss
 
 Priors = Callable[[Any], Prior]
 
@@ -25,7 +25,7 @@ class Autoencoder(NamedTuple):
 
     encoder: nn.Module
     decoder: nn.Module
-    likelihood: Decoder = discretised_logistic()
+    likelihood: Likelihood = discretised_logistic()
     prior: Priors = lambda params: standard_normal()
 
     def initial(self, seed: int, shape: tuple[int, ...]) -> dict[str, Any]:

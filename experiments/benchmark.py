@@ -25,12 +25,11 @@ from experiments import benchmark_training_report as training
 from experiments import launch
 from experiments.calls import Counter, network_calls
 from experiments.timing import Subject, in_turns
-from jaxgen import samplers
-from jaxgen.diffusion import denoiser, vp
-from jaxgen.diffusion.times import log_snr_grid
+from jaxgen import generation, samplers
+from jaxgen.diffusion import denoiser, log_snr_grid, vp
 from jaxgen.nets import UNet
 from jaxgen.report import Report
-from jaxgen.samplers.continuous import sample_ode, sample_sde
+from jaxgen.samplers import sample_ode, sample_sde
 
 PROCESS = vp()
 CHANNELS, HEAD_CHANNELS = 3, 64
@@ -223,7 +222,7 @@ class Bench:
 
         def run() -> None:
             with TemporaryDirectory() as directory:
-                samplers.generate(
+                generation.generate(
                     draw, self.params, key, batches * self.batch, batch_size=self.batch, directory=directory,
                     progress=False,
                 )  # fmt: skip

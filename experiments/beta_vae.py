@@ -15,7 +15,7 @@ from experiments import launch
 from experiments.autoencoder import Autoencoder, Trained, train
 from experiments.config import TrainingConfig
 from jaxgen.data import DSprites, load_dsprites
-from jaxgen.decoder import bernoulli
+from jaxgen.distributions.likelihoods import bernoulli
 from jaxgen.nets import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
 from jaxgen.report import Report
 

@@ -6,8 +6,8 @@ from typing import Any
 import jax
 from jax.typing import ArrayLike
 
+from jaxgen.core import per_example
 from jaxgen.diffusion import GaussianProcess, Prediction
-from jaxgen.diffusion.broadcast import per_example
 from jaxgen.samplers import Sampler, sample
 
 

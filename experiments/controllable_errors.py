@@ -31,7 +31,7 @@ def errors(operator: inverse.Operator, truth: np.ndarray, images: np.ndarray) ->
     same law, so by squares a fill is as far from the truth as from another fill.
     """
     truth = jnp.asarray(truth)
-    back, scale = (of(operator, truth.shape) for of in (inverse.transpose, inverse.row_scale))
+    back, scale = (of(operator, truth.shape) for of in (inverse.transpose, inverse.tight_frame_constant))
     seen = int(np.count_nonzero(operator(jnp.ones_like(truth[:1]))))
     unseen = truth[0].size - seen
 

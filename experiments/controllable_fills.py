@@ -9,11 +9,10 @@ import numpy as np
 
 from experiments.controllable_errors import Errors, errors, nearest
 from experiments.score_model import Model, grid
-from jaxgen.diffusion import inverse
-from jaxgen.diffusion.times import uniform_grid
+from jaxgen.diffusion import inverse, uniform_grid
 from jaxgen.report import Report, image_grid
 from jaxgen.report.numbers import readable
-from jaxgen.samplers import ddpm, projected, resampled, reverse_diffusion, sample
+from jaxgen.samplers import ddpm, replacement, reverse_diffusion, sample
 
 TRUTH, DIFFER = "hidden part to the truth", "two fills differ by"
 
@@ -37,21 +36,21 @@ def tasks(shape: tuple[int, ...]) -> dict[str, Task]:
         "4 × pixels": Task(inverse.average_pool(4), lambda y: y.repeat(4, 1).repeat(4, 2)),
     }
     if colors == 3:
-        found["colours"] = Task(inverse.grey(), lambda y: y.repeat(3, -1))
+        found["colours"] = Task(inverse.grayscale(), lambda y: y.repeat(3, -1))
     return found
 
 
 def methods(model: Model, config) -> dict[str, Callable[..., Any]]:
     """(params, keys, operator, y) -> samples, at about the same number of network calls; all clip x0 to [−1, 1]."""
     process, calls = model.process, config.calls
-    chain = ddpm("large")
+    chain = ddpm("fixed_large")
 
     def projection(params, keys, operator, y):
         clipped = model.denoise(params, clip=1.0)
-        return sample(keys, process, clipped, projected(chain, operator, y), grid(process, calls), model.shape)
+        return sample(keys, process, clipped, replacement(chain, operator, y), grid(process, calls), model.shape)
 
     def repaint(params, keys, operator, y):
-        again = resampled(projected(chain, operator, y), config.repeats)
+        again = repaint(replacement(chain, operator, y), config.repeats)
         # the last step is taken once
         times = grid(process, (calls - 1) // config.repeats + 1)
         return sample(keys, process, model.denoise(params, clip=1.0), again, times, model.shape)

@@ -17,7 +17,7 @@ from experiments.features import Quality, train_judge
 from experiments.images import load, source
 from experiments.score_model import train
 from jaxgen.data import to_uint8
-from jaxgen.diffusion import discrete, linear_betas
+from jaxgen.diffusion import from_betas, linear_betas
 from jaxgen.nets import ConvDecoder, ConvEncoder
 from jaxgen.report import Report, image_grid
 
@@ -95,7 +95,7 @@ def main(config: Config) -> Path:
         quick, fast, begun, train_set.images, test_set.images[:256], directory / "vae", seed=config.seed
     )
     scale = 1000 / config.timesteps
-    chain = discrete(linear_betas(config.timesteps, 1e-4 * scale, min(0.02 * scale, 0.999)))
+    chain = from_betas(linear_betas(config.timesteps, 1e-4 * scale, min(0.02 * scale, 0.999)))
     model = train(config, net, None, config.steps, config.seed, train_images, held_out, directory / "score")
     model = model._replace(process=chain)
     judge = train_judge(train_set, test_set, steps=config.judge_steps, seed=config.seed, progress=config.progress)

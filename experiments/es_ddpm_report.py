@@ -12,8 +12,7 @@ from scipy.stats import t as student
 from experiments.autoencoder import Trained
 from experiments.features import FLOOR, FRECHET, Quality
 from experiments.score_model import Model
-from jaxgen.diffusion import GaussianProcess, perturb
-from jaxgen.diffusion.times import subset_grid
+from jaxgen.diffusion import GaussianProcess, perturb, subset_grid
 from jaxgen.metrics import estimate
 from jaxgen.report import Report, image_grid, panels, tradeoff
 from jaxgen.samplers import Sampler, ddim, ddpm, fold_in, noise, sample

@@ -21,8 +21,8 @@ from experiments.config import RunConfig
 from experiments.gmm_scores_draws import Drawer
 from experiments.toy_sampling import Judge, half_width
 from experiments.toy_training import Fit, ScoreNet, Training, initial
-from jaxgen.data import GaussianMixture, student_mixture
 from jaxgen.diffusion import ncsn
+from jaxgen.distributions import GaussianMixture, random_mixture
 from jaxgen.report import Report
 from jaxgen.score_matching import denoising, noise_conditional
 
@@ -81,7 +81,7 @@ class Config(RunConfig):
             )
         if not 0 < self.step_size < 1:
             raise ValueError(f"--step-size is ε in (0, 1), beyond which the steps overshoot, got {self.step_size}")
-        student_mixture(self.seed)
+        random_mixture(self.seed)
 
 
 PRESETS = {
@@ -108,7 +108,7 @@ def ladders(config: Config) -> Ladders:
     """Both ladders; the longer one's last step is shorter than the others where the ratio does not fit."""
     homework = ncsn.geometric_sigmas(config.sigma_max, 1.0, config.levels)
     ratio = homework[0] / homework[1]
-    below = ncsn.geometric_sigmas(1.0, config.sigma_min, ncsn.levels(1.0, config.sigma_min, ratio))
+    below = ncsn.geometric_sigmas(1.0, config.sigma_min, ncsn.num_noise_levels(1.0, config.sigma_min, ratio))
     return Ladders(homework, np.concatenate([homework, below[1:]]))
 
 
@@ -157,7 +157,7 @@ def train(config: Config, mixture: GaussianMixture) -> Models:
 
 def main(config: Config) -> Path:
     """Run the exercise and return the path of its report."""
-    mixture = student_mixture(config.seed)
+    mixture = random_mixture(config.seed)
     directory = launch.begin("gmm_scores", config)
     report = Report(
         "Scores of a Gaussian mixture",

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.toy_sampling import anneal, exact_score, learned_field, on_levels, uniform_starts, walk
-from jaxgen.data import GaussianMixture
-from jaxgen.diffusion.times import karras_grid
+from jaxgen.diffusion import karras_grid
+from jaxgen.distributions import GaussianMixture
 from jaxgen.samplers import ddim, heun, sample
 
 EXACT = "exact ∇ log p"

@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments.toy_chance import over_seeds, plus_minus
 from experiments.toy_sampling import density, exact_field, exact_score, learned_field, log_density
-from jaxgen.data import GaussianMixture
+from jaxgen.distributions import GaussianMixture
 from jaxgen.report import Plane, Report, curves, lattice, planes
 
 ARROWS, CELLS = 17, 120  # places of arrows, and cells of maps, on a side

@@ -8,7 +8,7 @@ from experiments.chance import apart
 from experiments.gmm_scores_draws import EXACT, Drawer
 from experiments.toy_chance import loses, over_seeds, plus_minus, restores
 from experiments.toy_sampling import Found, nearest_mode, true_widths
-from jaxgen.data import GaussianMixture
+from jaxgen.distributions import GaussianMixture
 from jaxgen.metrics import Estimate
 from jaxgen.report import Report
 

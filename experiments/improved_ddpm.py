@@ -31,12 +31,12 @@ from jaxgen.diffusion import (
     cosine_betas,
     denoiser,
     denoising_loss,
-    discrete,
+    from_betas,
     gamma_conditioned,
     hybrid_loss,
     importance,
     linear_betas,
-    log_linear,
+    linear_log_snr,
     vlb_loss,
     vp,
     weighting,
@@ -147,8 +147,8 @@ def schedules(timesteps: int) -> dict[str, Schedule]:
     scale = 1000 / timesteps
     linear = linear_betas(timesteps, 1e-4 * scale, min(0.02 * scale, 0.999))
     return {
-        "linear": Schedule(discrete(linear), vp()),
-        "cosine": Schedule(discrete(cosine_betas(timesteps)), cosine()),
+        "linear": Schedule(from_betas(linear), vp()),
+        "cosine": Schedule(from_betas(cosine_betas(timesteps)), cosine()),
     }
 
 
@@ -201,7 +201,7 @@ def loss_of(objective: Objective, schedule: Schedule) -> Callable[..., Any]:
 def train_stem(config: Config, images, held_out, directory: Path) -> Any:
     """Parameters that every network begins from: of the simple objective at log-SNRs alike, or the first ones."""
     shape = images.shape[1:]
-    net, process = unet(config, shape[-1]), log_linear(*GAMMA)
+    net, process = unet(config, shape[-1]), linear_log_snr(*GAMMA)
     params = initial_parameters(net, config.seed, jnp.zeros((1, *shape)), jnp.zeros(1))
     if not config.stem_steps:
         return params

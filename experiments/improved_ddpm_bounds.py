@@ -9,10 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgen.diffusion import Denoiser, GaussianProcess, gaussian_kl, marginal, perturb
-from jaxgen.diffusion.bound import bound_term
-from jaxgen.diffusion.kernel import Gaussian
-from jaxgen.diffusion.times import subset_grid
+from jaxgen.diffusion import Denoiser, GaussianProcess, bound_term, marginal, perturb, subset_grid
+from jaxgen.diffusion.processes.kernels import Gaussian
+from jaxgen.distributions import gaussian_kl
 from jaxgen.metrics import Estimate, bits_per_dim, estimate
 from jaxgen.report import Report, panels
 
@@ -82,7 +81,7 @@ def _terms(denoise, process, params, key, x0, s, t, cleanest, *, learned):
     """The term of each image's step, in nats, by variance; one network call serves all."""
     x_t = perturb(process, x0, t, jax.random.normal(key, x0.shape))
     prediction = denoise(process, params)(x_t, t)
-    variances = ("small", "large", *(("learned",) if learned else ()))
+    variances = ("fixed_small", "fixed_large", *(("learned",) if learned else ()))
     return {
         name: bound_term(process, prediction, x_t, x0, s, t, cleanest=(cleanest[0], cleanest[1]), variance=name)
         for name in variances
@@ -135,7 +134,7 @@ def _by_length(report: Report, models: Mapping, found: Mapping, chains: Sequence
             continue
         short, long = found[name, chains[0]].bits, found[name, chains[-1]].bits
         gain = estimate(short["learned"] - long["learned"])
-        best = min(("small", "large"), key=lambda variance: long[variance].mean())
+        best = min(("fixed_small", "fixed_large"), key=lambda variance: long[variance].mean())
         margin = {n: estimate(_best_fixed(found[name, n].bits) - found[name, n].bits["learned"]) for n in chains}
         lines.append(
             f"{name.split(', ')[0]}: {_told(gain)} from {chains[0]} to {chains[-1]} steps; learned variance "
@@ -163,7 +162,7 @@ def ranked(found: Mapping[str, Mapping[str, np.ndarray]]) -> str:
 
 
 def _best_fixed(bits: Mapping[str, np.ndarray]) -> np.ndarray:
-    return min((bits["small"], bits["large"]), key=np.mean)
+    return min((bits["fixed_small"], bits["fixed_large"]), key=np.mean)
 
 
 def _told(gain: Estimate) -> str:

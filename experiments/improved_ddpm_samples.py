@@ -8,15 +8,14 @@ import numpy as np
 
 from experiments.drawing import Drawer
 from experiments.features import FLOOR, FRECHET, Quality
-from jaxgen.diffusion import GaussianProcess, perturb
-from jaxgen.diffusion.times import subset_grid
+from jaxgen.diffusion import GaussianProcess, perturb, subset_grid
 from jaxgen.metrics import Estimate, estimate
 from jaxgen.report import Report, curves, image_grid, panels, strip
 from jaxgen.report.numbers import readable
 from jaxgen.samplers import ddim, ddpm
 
 _SMALL, _LARGE, _LEARNED, _DDIM = "small variance", "large variance", "learned variance", "DDIM"
-SAMPLERS = {_SMALL: ddpm("small"), _LARGE: ddpm("large"), _LEARNED: ddpm("learned"), _DDIM: ddim()}
+SAMPLERS = {_SMALL: ddpm("fixed_small"), _LARGE: ddpm("fixed_large"), _LEARNED: ddpm("learned"), _DDIM: ddim()}
 _SHOWN = {"hybrid": tuple(SAMPLERS), "bound": (_SMALL, _LEARNED)}  # of other objectives one serves to compare them
 
 

@@ -21,8 +21,7 @@ from experiments.config import UNetConfig
 from experiments.features import Quality, train_judge
 from experiments.images import load, source
 from experiments.training import initial_parameters, train_network
-from jaxgen.diffusion import GaussianProcess, denoiser, denoising_loss, ncsn, ve, weighting
-from jaxgen.diffusion.times import noise_grid
+from jaxgen.diffusion import GaussianProcess, denoiser, denoising_loss, ncsn, noise_grid, ve, weighting
 from jaxgen.nets import UNet
 from jaxgen.report import Report, image_grid
 from jaxgen.samplers import Sampler, annealed_langevin, heun, sample
@@ -141,7 +140,7 @@ class Drawn(NamedTuple):
 def score_network(process, net: UNet, params: Any, told: bool):
     """s(x)/σ of a network that is told nothing (technique 3), or s(x, t) of one that is told the time, as NCSN's."""
     network = partial(net.apply, params)
-    return network if told else ncsn.divided_by_sigma(process, network)
+    return network if told else ncsn.sigma_scaled_score(process, network)
 
 
 def train(config: Config, ladder: Ladder, told: bool, seed: int, train_images, held_out, directory: Path) -> Network:
@@ -152,7 +151,7 @@ def train(config: Config, ladder: Ladder, told: bool, seed: int, train_images, h
     def loss(key, params, batch):
         return denoising_loss(
             key, process, score_network(process, net, params, told), batch[0], predicts="score",
-            weighting=weighting.simple(), times=ncsn.ladder_times(ladder.n),
+            weighting=weighting.simple(), times=ncsn.noise_level_times(ladder.n),
         )  # fmt: skip
 
     trained = train_network(
@@ -177,7 +176,7 @@ def variants(config: Config, ladder: Ladder, ours: Network, told: Network) -> di
     # NCSN: ten levels from σ = 1 to .01, T = 100, ε = 2e-5, which is .2 of the last variance
     few, narrow, old_step = 10, 1.0, 0.2 * ladder.last**2
     old = Ladder(narrow, ladder.last, few)
-    narrowed = Ladder(narrow, ladder.last, ncsn.levels(narrow, ladder.last, ladder.gamma))
+    narrowed = Ladder(narrow, ladder.last, ncsn.num_noise_levels(narrow, ladder.last, ladder.gamma))
     return {
         figures.WHOLE: whole,
         "without 1*: σ₁ = 1": on(narrowed),
@@ -223,9 +222,9 @@ def main(config: Config) -> Path:
     print(f"{len(train_set)} training and {len(test_set)} held-out images; writing {directory}")
     # the farthest pair is white against black: a subset finds nearly the same distance
     examined = min(5000, len(train_set))
-    first = float(ncsn.largest_distance(train_set.images, subset=examined, key=jax.random.key(config.seed)))
-    gamma = ncsn.ratio(train_set.images[0].size)
-    ladder = Ladder(first, config.sigma_last, ncsn.levels(first, config.sigma_last, gamma))
+    first = float(ncsn.max_pairwise_distance(train_set.images, subset=examined, key=jax.random.key(config.seed)))
+    gamma = ncsn.overlap_ratio(train_set.images[0].size)
+    ladder = Ladder(first, config.sigma_last, ncsn.num_noise_levels(first, config.sigma_last, gamma))
     process = ve(ladder.last, ladder.first)
     data = train_set.images, jnp.asarray(test_set.images[:256])
     ours = train(config, ladder, False, config.seed, *data, directory / "NCSNv2")

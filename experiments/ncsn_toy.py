@@ -21,8 +21,8 @@ from experiments import ncsn_toy_report as figures
 from experiments import ncsn_toy_weights as weights
 from experiments.config import RunConfig
 from experiments.toy_training import ScoreNet, Training, initial
-from jaxgen.data import GaussianMixture, seminar_mixture
 from jaxgen.diffusion import ncsn
+from jaxgen.distributions import GaussianMixture, song_ermon_mixture
 from jaxgen.report import Report
 from jaxgen.score_matching import noise_conditional, sliced
 
@@ -159,7 +159,7 @@ def main(config: Config) -> Path:
         config,
     )
     print(f"writing {directory}")
-    models = train(config, seminar_mixture())
+    models = train(config, song_ermon_mixture())
 
     report.section("Empty regions")
     figures.low_density(report, models, config)

@@ -10,7 +10,7 @@ import numpy as np
 from experiments.toy_chance import over_seeds, plus_minus, ranking
 from experiments.toy_sampling import exact_score
 from experiments.toy_training import ScoreNet, Training, initial
-from jaxgen.data import seminar_mixture
+from jaxgen.distributions import song_ermon_mixture
 from jaxgen.report import Report, panels
 from jaxgen.score_matching import denoising, explicit, implicit, sliced
 
@@ -31,7 +31,7 @@ def objectives(sigma: float) -> dict[str, Loss]:
 
 def constants(sigma: float, n: int = 50_000) -> dict[str, float]:
     """What is added to each objective to make it ½E‖s − ∇log q‖²: E‖∇log q‖²/2, less E‖ε/σ‖²/2 for DSM (d = 2)."""
-    mixture = seminar_mixture()
+    mixture = song_ermon_mixture()
 
     @jax.jit
     def half_information(level):
@@ -44,7 +44,7 @@ def constants(sigma: float, n: int = 50_000) -> dict[str, float]:
 
 def learning_curves(report: Report, config) -> None:
     """Every objective trained alike: its own value, shifted by the known constant, beside the exact divergence."""
-    mixture, net, sigma = seminar_mixture(), ScoreNet(config.width, spread=5.0), config.objective_sigma
+    mixture, net, sigma = song_ermon_mixture(), ScoreNet(config.width, spread=5.0), config.objective_sigma
     held_out = mixture.sample(jax.random.key(config.seed + 80), 4000)
     noised = held_out + sigma * jax.random.normal(jax.random.key(config.seed + 81), held_out.shape)
     of_q = partial(exact_score(mixture), sigma=jnp.float32(sigma))

@@ -8,8 +8,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from jaxgen.diffusion import GaussianProcess, denoiser
-from jaxgen.diffusion.times import subset_grid
+from jaxgen.diffusion import GaussianProcess, denoiser, subset_grid
 from jaxgen.samplers import Sampler, sample
 
 

@@ -20,6 +20,7 @@ from jaxgen.diffusion import (
     edm,
     edm_preconditioning,
     guidance,
+    karras_grid,
     times,
     weighting,
 )
@@ -31,7 +32,7 @@ SIGMA_MIN, SIGMA_MAX = 0.02, 80.0
 
 def grid(process: GaussianProcess, n: int) -> np.ndarray:
     """EDM's n noise levels as times, the same levels for every process, then 0."""
-    return times.karras_grid(process, n, SIGMA_MIN, SIGMA_MAX)
+    return karras_grid(process, n, SIGMA_MIN, SIGMA_MAX)
 
 
 class Model(NamedTuple):

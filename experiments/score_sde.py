@@ -20,12 +20,7 @@ from experiments.features import Quality, train_judge
 from experiments.images import load, source
 from experiments.score_model import Model, train
 from jaxgen.data import to_uint8
-from jaxgen.diffusion import (
-    GaussianProcess,
-    sub_vp,
-    ve,
-    vp,
-)
+from jaxgen.diffusion import GaussianProcess, sub_vp, ve, vp
 from jaxgen.nets import UNet
 from jaxgen.report import Report, image_grid
 

@@ -10,8 +10,7 @@ import numpy as np
 from experiments.drawing import Drawer, Drawn
 from experiments.features import FLOOR, FRECHET, Quality
 from experiments.score_model import SIGMA_MAX, SIGMA_MIN, grid
-from jaxgen.diffusion import GaussianProcess, perturb, score, sde_coefficients
-from jaxgen.diffusion.times import uniform_grid
+from jaxgen.diffusion import GaussianProcess, perturb, score, sde_coefficients, uniform_grid
 from jaxgen.report import Report, curves, image_grid, panels, strip
 from jaxgen.samplers import (
     Sampler,

@@ -10,13 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.features import FRECHET, Quality
+from jaxgen.core import hutchinson
 from jaxgen.data import dequantise
-from jaxgen.diffusion import GaussianProcess, perturb
-from jaxgen.diffusion.likelihood import hutchinson, log_likelihood
-from jaxgen.diffusion.times import noise_grid
+from jaxgen.diffusion import GaussianProcess, log_likelihood, noise_grid, perturb
 from jaxgen.metrics import bits_per_dim, dequantisation_offset, estimate
 from jaxgen.report import Report, image_grid, strip
-from jaxgen.samplers import decode, encode, sample_ode, sample_sde
+from jaxgen.samplers import ode_decode, ode_encode, sample_ode, sample_sde
 
 SIGMA_CODE = 0.05
 
@@ -102,16 +101,16 @@ class Coder(NamedTuple):
     """Codes x(1) of images that carry the noise of SIGMA_CODE, and back: (params, images) -> images, both jitted."""
 
     t: float
-    encode: Callable[[Any, jax.Array], jax.Array]
-    decode: Callable[[Any, jax.Array], jax.Array]
+    ode_encode: Callable[[Any, jax.Array], jax.Array]
+    ode_decode: Callable[[Any, jax.Array], jax.Array]
 
 
 def coder(model) -> Coder:
     """The probability-flow ODE both ways, from the time at which sigma/alpha is SIGMA_CODE."""
     options = {"t_min": float(noise_grid(model.process, np.array([SIGMA_CODE]))[0])}
     options["controller"] = diffrax.PIDController(rtol=1e-3, atol=1e-3)
-    there = jax.jit(lambda params, x: encode(model.process, model.denoise(params), x, **options).x)
-    back = jax.jit(lambda params, x: decode(model.process, model.denoise(params), x, **options).x)
+    there = jax.jit(lambda params, x: ode_encode(model.process, model.denoise(params), x, **options).x)
+    back = jax.jit(lambda params, x: ode_decode(model.process, model.denoise(params), x, **options).x)
     return Coder(options["t_min"], there, back)
 
 

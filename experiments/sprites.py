@@ -21,7 +21,7 @@ from experiments.images import load, source
 from experiments.sampling import Model, draw
 from experiments.training import initial_parameters, train_network
 from jaxgen.data import ImageDataset
-from jaxgen.diffusion import denoising_loss, discrete, linear_betas, perturb
+from jaxgen.diffusion import denoising_loss, from_betas, linear_betas, perturb
 from jaxgen.nets import ContextUNet, UNet
 from jaxgen.report import Report, image_grid
 from jaxgen.samplers import ddim, ddpm
@@ -129,7 +129,7 @@ def main(config: Config) -> Path:
         config,
     )
     steps, names = config.timesteps, train_set.label_names or tuple(map(str, range(train_set.num_classes)))
-    process = discrete(linear_betas(steps, config.beta_start, config.beta_end))
+    process = from_betas(linear_betas(steps, config.beta_start, config.beta_end))
     print(f"{len(train_set)} training and {len(test_set)} held-out images; writing {directory}")
     params, history = train(config, net, process, train_set, test_set, directory)
     judge = train_judge(train_set, test_set, steps=config.judge_steps, seed=config.seed, progress=config.progress)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from experiments.toy_sampling import exact_field
-from jaxgen.data import GaussianMixture
+from jaxgen.distributions import GaussianMixture
 
 
 def expected_shares(

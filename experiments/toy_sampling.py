@@ -9,9 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.toy_training import ScoreNet
-from jaxgen.data import GaussianMixture
-from jaxgen.diffusion import denoiser, edm
-from jaxgen.diffusion.times import noise_grid
+from jaxgen.diffusion import denoiser, edm, noise_grid
+from jaxgen.distributions import GaussianMixture
 from jaxgen.metrics import rbf_kernel
 from jaxgen.samplers import annealed_langevin, langevin, sample
 

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 from jax.typing import ArrayLike
 
-from jaxgen.progress import progress_bar
+from jaxgen.core import progress_bar
 
 Draw = Callable[[jax.Array, int], jax.Array]  # (key, n) -> (n, d)
 

@@ -13,21 +13,12 @@ import numpy as np
 
 from experiments.autoencoder import Autoencoder, train
 from experiments.training import initial_parameters, train_network
-from jaxgen.decoder import discretised_logistic
+from jaxgen.distributions import init_pseudo_inputs, pseudo_inputs, vamp_prior
+from jaxgen.distributions.likelihoods import discretised_logistic
 from jaxgen.metrics import extract
 from jaxgen.nets import MLPDecoder, MLPEncoder, SpatialDecoder, SpatialEncoder
 from jaxgen.training import History
-from jaxgen.vae import (
-    codebook,
-    free_pseudo_inputs,
-    negative_log_likelihood,
-    pseudo_inputs,
-    quantise,
-    sc_vae_loss,
-    sparse,
-    vamp_prior,
-    vq_vae_loss,
-)
+from jaxgen.vae import codebook, negative_log_likelihood, quantise, sc_vae_loss, sparse, vq_vae_loss
 
 VAE, VAMP, VQ, SC = "VAE", "VampPrior", "VQ-VAE", "SC-VAE"
 _STAGES = 2  # halvings of the image, to the places of VQ-VAE and SC-VAE
@@ -105,7 +96,7 @@ class Zoo:
             return vamp_prior(encode, pseudo_inputs(params["pseudo"], -1.0, 1.0))
 
         first = jnp.asarray(self.images[: self.config.pseudo_inputs])
-        begun = self._gated.initial(self.config.seed, self.shape) | {"pseudo": free_pseudo_inputs(first, -1.0, 1.0)}
+        begun = self._gated.initial(self.config.seed, self.shape) | {"pseudo": init_pseudo_inputs(first, -1.0, 1.0)}
         return self._gaussian(VAMP, self._gated._replace(prior=prior), begun)
 
     def vq_vae(self) -> Member:
@@ -117,7 +108,7 @@ class Zoo:
 
         def found(params, book, x):
             return vq_vae_loss(
-                partial(encode, params), partial(decode, params), book.codes, x, decoder=self.likelihood, **weigh
+                partial(encode, params), partial(decode, params), book.codes, x, likelihood=self.likelihood, **weigh
             )
 
         def loss(key, params, batch, book):
@@ -173,7 +164,7 @@ class Zoo:
         def found(params, x):
             return sc_vae_loss(
                 partial(encode, params), partial(code, params), sparse.unit_atoms(params["dictionary"]),
-                partial(decode, params), x, decoder=self.likelihood, sparsity=config.sparsity,
+                partial(decode, params), x, likelihood=self.likelihood, sparsity=config.sparsity,
             )  # fmt: skip
 
         trained = train_network(

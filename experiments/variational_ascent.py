@@ -19,10 +19,10 @@ from experiments.variational_mixture import (
     natural_elbo,
     natural_steps,
 )
-from jaxgen import variational
+from jaxgen import distributions, variational
 from jaxgen.metrics import Estimate
 from jaxgen.report import Report, panels
-from jaxgen.variational import gaussian_mixture, normal_gamma
+from jaxgen.variational import bayesian_mixture, normal_gamma
 
 PRIOR = normal_gamma.NormalGamma(0.0, 0.1, 1.0, 1.0)
 NORMAL_GAMMA, MIXTURE = "Normal–Gamma", "mixture"
@@ -51,7 +51,7 @@ def problems(config) -> dict[str, Problem]:
 
 def _normal_gamma(config, x: jax.Array) -> Problem:
     elbo = partial(normal_gamma.elbo, PRIOR, x)
-    family = variational.product({"mu": variational.mean_field_gaussian(), "tau": variational.gamma()})
+    family = distributions.product({"mu": distributions.mean_field_gaussian(), "tau": distributions.gamma()})
 
     def start(key):
         mean, *logs = jax.random.normal(key, (4,))
@@ -72,7 +72,7 @@ def _normal_gamma(config, x: jax.Array) -> Problem:
 
     def stochastic(key):
         zero = jnp.zeros(())
-        params = {"mu": variational.MeanFieldParams(zero, zero), "tau": variational.GammaParams(zero, zero)}
+        params = {"mu": distributions.MeanFieldParams(zero, zero), "tau": distributions.GammaParams(zero, zero)}
         steps = math.ceil(config.passes * x.size / config.batch_size)
         optimizer = optax.adam(optax.cosine_decay_schedule(0.2, steps, exponent=3.0))
         return variational.maximise(key, bound, params, optimizer, steps, follow=follow).followed
@@ -83,7 +83,7 @@ def _normal_gamma(config, x: jax.Array) -> Problem:
 
 def _mixture(config, x: jax.Array) -> Problem:
     def start(key):
-        return gaussian_mixture.from_natural(x, mixture_start(key))
+        return bayesian_mixture.from_natural(x, mixture_start(key))
 
     def stochastic(key):
         first_key, key = jax.random.split(key)
@@ -91,8 +91,8 @@ def _mixture(config, x: jax.Array) -> Problem:
         path = natural_steps(key, x, config.batch_size, config.passes, mixture_start(first_key), rate)
         return jax.vmap(partial(natural_elbo, x))(path)
 
-    updates = partial(gaussian_mixture.update_means, PRIOR_VARIANCE, x), partial(gaussian_mixture.update_assignments, x)
-    elbo = partial(gaussian_mixture.elbo, PRIOR_VARIANCE, x)
+    updates = partial(bayesian_mixture.update_means, PRIOR_VARIANCE, x), partial(bayesian_mixture.update_assignments, x)
+    elbo = partial(bayesian_mixture.elbo, PRIOR_VARIANCE, x)
     return Problem(x, elbo, start, updates, stochastic, float(mixture_log_evidence(x)))
 
 

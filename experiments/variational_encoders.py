@@ -10,7 +10,7 @@ import numpy as np
 import optax
 
 from experiments.toy_chance import over_seeds, plus_minus
-from jaxgen import variational
+from jaxgen import distributions, variational
 from jaxgen.report import Report, panels
 from jaxgen.variational import linear_gaussian
 
@@ -32,10 +32,10 @@ class Encoders(NamedTuple):
         best = linear_gaussian.elbo(model, x, *linear_gaussian.mean_field(model, x))
         return cls(model, x, linear_gaussian.log_evidence(model, x), best)
 
-    def encode(self, params: Mapping[str, jax.Array], x: jax.Array) -> variational.MeanFieldParams:
+    def encode(self, params: Mapping[str, jax.Array], x: jax.Array) -> distributions.MeanFieldParams:
         """Each datum's q; all share one spread, as their optima do."""
         mean = (x - self.model.offset) @ params["in"] @ params["out"]
-        return variational.MeanFieldParams(mean, jnp.broadcast_to(params["log_std"], mean.shape))
+        return distributions.MeanFieldParams(mean, jnp.broadcast_to(params["log_std"], mean.shape))
 
     def gaps(self, params: Mapping[str, jax.Array]) -> variational.InferenceGaps:
         """What each datum's bound leaves, closed form."""
@@ -62,7 +62,7 @@ class Encoders(NamedTuple):
             "out": 0.3 * jax.random.normal(out_key, (rank, latents)),
             "log_std": jnp.zeros(latents),
         }
-        joint, family = partial(linear_gaussian.log_joint, self.model), variational.mean_field_gaussian()
+        joint, family = partial(linear_gaussian.log_joint, self.model), distributions.mean_field_gaussian()
 
         def bound(key, params):
             batch_key, draws_key = jax.random.split(key)

@@ -12,7 +12,7 @@ import numpy as np
 from experiments.chance import beyond_chance
 from experiments.toy_chance import over_seeds, plus_minus
 from experiments.variational_posteriors import LINEAR, SEEN
-from jaxgen import variational
+from jaxgen import distributions, variational
 from jaxgen.metrics import Estimate
 from jaxgen.report import Report, curves
 from jaxgen.variational import linear_gaussian
@@ -33,16 +33,16 @@ OF_WEIGHTED = {
 }
 
 
-def states() -> dict[str, variational.MeanFieldParams]:
+def states() -> dict[str, distributions.MeanFieldParams]:
     """Where gradients are looked at: q as the prior, and as the best mean field."""
     best = linear_gaussian.mean_field(LINEAR, jnp.asarray(SEEN))
     return {
-        "prior": variational.MeanFieldParams(jnp.zeros(2), jnp.zeros(2)),
-        "optimum": variational.MeanFieldParams(best.mean[0], 0.5 * jnp.log(jnp.diagonal(best.covariance))),
+        "prior": distributions.MeanFieldParams(jnp.zeros(2), jnp.zeros(2)),
+        "optimum": distributions.MeanFieldParams(best.mean[0], 0.5 * jnp.log(jnp.diagonal(best.covariance))),
     }
 
 
-def exact_gradient(q: variational.MeanFieldParams) -> np.ndarray:
+def exact_gradient(q: distributions.MeanFieldParams) -> np.ndarray:
     """The ELBO's, (4,) in means and log-stds, by its closed form."""
 
     def elbo(q):
@@ -53,10 +53,13 @@ def exact_gradient(q: variational.MeanFieldParams) -> np.ndarray:
 
 
 def drawn(
-    names: Sequence[str], q: variational.MeanFieldParams, samples: int, n: int, seed: int
+    names: Sequence[str], q: distributions.MeanFieldParams, samples: int, n: int, seed: int
 ) -> dict[str, np.ndarray]:
     """n gradients (n, 4) of each estimator, all of the same draws of z."""
-    joint, family = partial(linear_gaussian.log_joint, LINEAR, jnp.asarray(SEEN[0])), variational.mean_field_gaussian()
+    joint, family = (
+        partial(linear_gaussian.log_joint, LINEAR, jnp.asarray(SEEN[0])),
+        distributions.mean_field_gaussian(),
+    )
     every = OF_ELBO | OF_WEIGHTED
 
     @jax.jit

@@ -14,7 +14,7 @@ from jaxgen import variational
 from jaxgen.metrics import Estimate
 from jaxgen.report import Report, curves
 from jaxgen.report.numbers import readable
-from jaxgen.variational import gaussian_mixture
+from jaxgen.variational import bayesian_mixture
 
 PRIOR_VARIANCE = 4.0
 
@@ -25,15 +25,15 @@ def mixture_rows(rng: np.random.Generator, n: int, separation: float) -> jax.Arr
     return jnp.asarray(separation * side + rng.normal(size=(n, 1)))
 
 
-def mixture_start(key: jax.Array) -> gaussian_mixture.Natural:
+def mixture_start(key: jax.Array) -> bayesian_mixture.Natural:
     """Means drawn from N(0, 1), with variances of 1."""
-    return gaussian_mixture.Natural(jnp.ones(2), jax.random.normal(key, (2, 1)))
+    return bayesian_mixture.Natural(jnp.ones(2), jax.random.normal(key, (2, 1)))
 
 
 def mixture_log_joint(x: jax.Array, means: jax.Array) -> jax.Array:
     """log p(x, μ₁, μ₂), the assignments summed out, at means (n, 2)."""
     joint = variational.minibatch(
-        partial(gaussian_mixture.log_prior, PRIOR_VARIANCE), gaussian_mixture.log_likelihood, x, len(x)
+        partial(bayesian_mixture.log_prior, PRIOR_VARIANCE), bayesian_mixture.log_likelihood, x, len(x)
     )
     return jax.lax.map(lambda pair: joint(pair[:, None]), means, batch_size=4096)
 
@@ -49,25 +49,25 @@ def mixture_log_evidence(x: jax.Array) -> jax.Array:
     return jax.nn.logsumexp(mixture_log_joint(x, means)) + 2 * math.log(2 * wide / (points - 1))
 
 
-def natural_elbo(x: jax.Array, natural: gaussian_mixture.Natural) -> jax.Array:
+def natural_elbo(x: jax.Array, natural: bayesian_mixture.Natural) -> jax.Array:
     """The mixture's ELBO at natural parameters, the assignments at their best."""
-    return gaussian_mixture.elbo(PRIOR_VARIANCE, x, gaussian_mixture.from_natural(x, natural))
+    return bayesian_mixture.elbo(PRIOR_VARIANCE, x, bayesian_mixture.from_natural(x, natural))
 
 
 def natural_steps(
-    key: jax.Array, x: jax.Array, size: int, passes: int, natural: gaussian_mixture.Natural, rate: Callable
-) -> gaussian_mixture.Natural:
+    key: jax.Array, x: jax.Array, size: int, passes: int, natural: bayesian_mixture.Natural, rate: Callable
+) -> bayesian_mixture.Natural:
     """The parameters before every step of natural-gradient ascent by batches, drawn with replacement if not whole."""
 
     def target(key, natural):
         batch = x if size == len(x) else jax.random.choice(key, x, (size,))
-        return gaussian_mixture.natural_target(PRIOR_VARIANCE, batch, len(x), natural)
+        return bayesian_mixture.natural_target(PRIOR_VARIANCE, batch, len(x), natural)
 
     steps = math.ceil(passes * len(x) / size)
     return variational.natural_ascent(key, target, natural, rate, steps).followed
 
 
-def batch_bounds(x: jax.Array, natural: gaussian_mixture.Natural, size: int) -> np.ndarray:
+def batch_bounds(x: jax.Array, natural: bayesian_mixture.Natural, size: int) -> np.ndarray:
     """The N/B estimate of the ELBO from each of the N/B batches that the data fall into."""
     nothing = natural_elbo(x[:0], natural)  # of no data it is −KL(q(μ) ‖ p(μ))
     batches = x.reshape(-1, size, x.shape[-1])

@@ -11,7 +11,7 @@ import optax
 from experiments.chance import chance
 from experiments.toy_chance import over_seeds, plus_minus
 from experiments.variational_gradients import OF_ELBO
-from jaxgen import variational
+from jaxgen import distributions, variational
 from jaxgen.metrics import Estimate
 from jaxgen.report import Report, curves
 from jaxgen.variational import gamma_exponential
@@ -74,15 +74,15 @@ def ascents(report: Report, config) -> None:
     report.finding(toy_told(rows))
 
 
-def run(name: str, observed: Sequence[float], keys: jax.Array, steps: int) -> variational.GammaParams:
+def run(name: str, observed: Sequence[float], keys: jax.Array, steps: int) -> distributions.GammaParams:
     """Parameters (data, runs, steps) along the ascents."""
-    family, estimator = variational.gamma(), OF_ELBO[name]
+    family, estimator = distributions.gamma(), OF_ELBO[name]
 
     def ascend(x, key):
         def bound(key, params):
             return estimator(key, lambda z: gamma_exponential.log_joint(x, z), family, params, samples=DRAWS)
 
-        start = variational.GammaParams(jnp.zeros(()), jnp.zeros(()))
+        start = distributions.GammaParams(jnp.zeros(()), jnp.zeros(()))
         return variational.maximise(key, bound, start, optax.sgd(STEP), steps, follow=lambda params: params).followed
 
     every = jax.jit(jax.vmap(jax.vmap(ascend, (None, 0)), (0, None)))

@@ -21,7 +21,8 @@ from experiments import vdm_report as figures
 from experiments.config import UNetConfig
 from experiments.images import load, source
 from experiments.training import initial_parameters, train_network
-from jaxgen.diffusion import GaussianProcess, Network, decoder, gamma_conditioned, learned, log_linear, vdm_bound
+from jaxgen.diffusion import GaussianProcess, Network, gamma_conditioned, learned_schedule, linear_log_snr, vdm_bound
+from jaxgen.distributions import likelihoods
 from jaxgen.nets import UNet
 from jaxgen.report import Report, image_grid
 from jaxgen.training import History
@@ -45,7 +46,7 @@ class Config(UNetConfig):
     """Training steps of each model."""
     ema: float = 0.99
     """Decay of the averaged parameters that are evaluated."""
-    decoder: Literal["discretised", "categorical"] = "discretised"
+    likelihood: Literal["discretised_gaussian", "gaussian_softmax"] = "discretised_gaussian"
     """p(x|z_0): the Gaussian's mass about a level, or its density at the level over all levels (the paper's)."""
     bound_images: int = 128
     """Held-out images whose bound is estimated."""
@@ -76,7 +77,7 @@ PRESETS = {
     ),
     "paper": Config(
         preset="paper", size=32, channels=128, multipliers=(1,), blocks=32, steps=10_000_000, batch_size=128,
-        learning_rate=2e-4, ema=0.9999, decoder="categorical", bound_images=10_000, bound_draws=32, fourier=(7, 8),
+        learning_rate=2e-4, ema=0.9999, likelihood="gaussian_softmax", bound_images=10_000, bound_draws=32, fourier=(7, 8),
         chains=(10, 30, 100, 300, 1000, 10_000), ode_images=1000, sampling_steps=1000, checkpoint_every=20_000,
     ),
 }  # fmt: skip
@@ -108,7 +109,7 @@ class Objective(NamedTuple):
     """The bound of the models of one configuration."""
 
     net: nn.Module
-    decoder: decoder.Decoder
+    likelihood: likelihoods.Likelihood
     gamma_min: float
     gamma_max: float
 
@@ -119,22 +120,22 @@ class Objective(NamedTuple):
     def __call__(self, key, process, params, x0, **options):
         """The bound's terms, (B,), in nats."""
         network = partial(self.net.apply, params)
-        options = {"decoder": self.decoder, "precondition": self.precondition} | options
+        options = {"likelihood": self.likelihood, "precondition": self.precondition} | options
         return vdm_bound(key, process, network, x0, **options)
 
 
 def objective_of(config: Config) -> Objective:
     """The bound and network that a configuration asks for."""
     net = FourierUNet(partial(config.unet, blocks=config.blocks), config.fourier)
-    return Objective(net, getattr(decoder, config.decoder)(), config.gamma_min, config.gamma_max)
+    return Objective(net, getattr(likelihoods, config.likelihood)(), config.gamma_min, config.gamma_max)
 
 
 def train(config: Config, objective: Objective, learn: bool, train_images, held_out, directory: Path) -> Model:
     """A model with a fixed straight γ, or with one learned: its ends by the bound, its shape by the variance."""
     params = {"network": initial_parameters(objective.net, config.seed, held_out[:1], jnp.zeros(1))}
-    fixed = log_linear(config.gamma_min, config.gamma_max)
+    fixed = linear_log_snr(config.gamma_min, config.gamma_max)
     if learn:
-        params["process"] = learned(
+        params["process"] = learned_schedule(
             jax.random.key(config.seed + 7), config.gamma_min, config.gamma_max, config.features
         )
 

@@ -14,10 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
+from jaxgen.core import hutchinson
 from jaxgen.data import to_uint8
-from jaxgen.diffusion import GaussianProcess, cosine, denoiser, log_likelihood, perturb, times
-from jaxgen.diffusion.kernel import Gaussian
-from jaxgen.diffusion.likelihood import hutchinson
+from jaxgen.diffusion import GaussianProcess, cosine, denoiser, log_likelihood, perturb, uniform_grid
+from jaxgen.diffusion.processes.kernels import Gaussian
 from jaxgen.metrics import Estimate, bits_per_dim, estimate
 from jaxgen.report import Report, curves, image_grid, panels
 from jaxgen.samplers import ddpm, sample
@@ -296,7 +296,7 @@ def _ode_bits(measure: Measure, model, n: int, seed: int) -> tuple[np.ndarray, f
         )
         log_q = (-0.5 * (eps**2 + math.log(2 * math.pi)) - jnp.log(process.sigma(0.0))).reshape(n, -1).sum(-1)
         alpha, sigma = process.alpha(0.0), process.sigma(0.0)
-        log_p = objective.decoder(x0, Gaussian(z / alpha, sigma / alpha))
+        log_p = objective.likelihood(x0, Gaussian(z / alpha, sigma / alpha))
         return found.log_density - log_q, log_p, found.evaluations
 
     log_ratio, log_p, calls = evaluate(model.process, model.params)
@@ -335,7 +335,7 @@ def samples(report: Report, objective, models: Mapping, shape: tuple[int, ...], 
 
     def draw(process, params):
         network = objective.precondition(process, partial(objective.net.apply, params))
-        return sample(keys, process, denoiser(process, network, clip=1.0), ddpm(), times.uniform_grid(steps), shape)
+        return sample(keys, process, denoiser(process, network, clip=1.0), ddpm(), uniform_grid(steps), shape)
 
     rows = [np.asarray(jax.jit(draw)(model.process, model.params)) for model in models.values()]
     labels = [label for name in models for label in (name, "")]

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 
 MEAN, STD = 0.3, 0.5
-VARIANCES = ("small", "large", "learned")
+VARIANCES = ("fixed_small", "fixed_large", "learned")
 
 
 def data(n, event=(1,), std=STD, seed=5):
@@ -47,7 +47,7 @@ class Theory:
     def transitions(self, variance):
         if variance == "learned":
             return 0.5 * np.log(self.true / self.posterior)
-        model = self.posterior if variance == "small" else self.beta
+        model = self.posterior if variance == "fixed_small" else self.beta
         return 0.5 * (np.log(model / self.posterior) + self.true / model - 1)
 
     def reconstruction(self, variance):

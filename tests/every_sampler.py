@@ -16,8 +16,8 @@ from jaxgen.samplers import (
 )
 
 ANY = {
-    "ddpm_small": ddpm("small"),
-    "ddpm_large": ddpm("large"),
+    "ddpm_small": ddpm("fixed_small"),
+    "ddpm_large": ddpm("fixed_large"),
     "ddim": ddim(),
     "ddim_half": ddim(0.5),
     "reverse_diffusion": reverse_diffusion(),

@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import io_callback
 
-from jaxgen.diffusion import denoiser, vp
-from jaxgen.diffusion.times import uniform_grid
-from jaxgen.samplers import ddim, generate, sample
+from jaxgen.diffusion import denoiser, uniform_grid, vp
+from jaxgen.generation import generate
+from jaxgen.samplers import ddim, sample
 
 SHAPE = (8, 8, 3)
 

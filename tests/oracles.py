@@ -9,8 +9,8 @@ from jaxgen.diffusion import (
     Prediction,
     cosine,
     cosine_betas,
-    discrete,
     edm,
+    from_betas,
     linear_betas,
     rectified_flow,
     sub_vp,
@@ -28,9 +28,9 @@ CONTINUOUS = {
     "rectified_flow": rectified_flow(),
 }
 DISCRETE = {
-    "linear": discrete(linear_betas(1000)),
-    "cosine_table": discrete(cosine_betas(50)),
-    "zero_snr": discrete(zero_terminal_snr(linear_betas(200))),
+    "linear": from_betas(linear_betas(1000)),
+    "cosine_table": from_betas(cosine_betas(50)),
+    "zero_snr": from_betas(zero_terminal_snr(linear_betas(200))),
 }
 PROCESSES = CONTINUOUS | DISCRETE
 OF_EACH_KIND = {"vp", "ve", "rectified_flow", "zero_snr"}

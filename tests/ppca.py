@@ -4,8 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.stats import multivariate_normal
 
-from jaxgen import decoder
-from jaxgen.gaussian import Gaussian
+from jaxgen.distributions import Gaussian, likelihoods
 from jaxgen.vae import VAE
 
 
@@ -56,4 +55,4 @@ class PPCA:
 
     def model(self, **encoder):
         """The model as a VAE, its encoder moved as `encode` has it."""
-        return VAE(lambda x: self.encode(x, **encoder), self.decode, decoder.density())
+        return VAE(lambda x: self.encode(x, **encoder), self.decode, likelihoods.gaussian())

@@ -148,7 +148,7 @@ def test_other_networks_train_and_sample(example, block):
 
     def distance_to_circle(params):
         denoise = diffusion.denoiser(process, network(params), predicts="v")
-        keys, times = jax.random.split(jax.random.key(2), 500), diffusion.times.uniform_grid(20)
+        keys, times = jax.random.split(jax.random.key(2), 500), diffusion.uniform_grid(20)
         x = samplers.sample(keys, process, denoise, samplers.ddim(), times, (2,))
         return np.abs(np.hypot(*np.asarray(x).T) - 1).mean()
 

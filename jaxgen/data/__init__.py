@@ -21,7 +21,6 @@ from jaxgen.data.dsprites import (
     load_dsprites,
     render_dsprites,
 )
-from jaxgen.data.mixtures import GaussianMixture, seminar_mixture, student_mixture
 from jaxgen.data.pipeline import Batches
 from jaxgen.data.reading.load import load_images
 from jaxgen.data.split import split_by_content
@@ -34,7 +33,6 @@ __all__ = [
     "Batches",
     "CaptchaStyle",
     "DSprites",
-    "GaussianMixture",
     "ImageDataset",
     "StreamedBatches",
     "checkerboard",
@@ -54,11 +52,9 @@ __all__ = [
     "render_sprites",
     "render_texts",
     "ring",
-    "seminar_mixture",
     "spirals",
     "split_by_content",
     "split_by_text",
-    "student_mixture",
     "swiss_roll",
     "to_float",
     "to_uint8",

@@ -8,8 +8,8 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Int, PyTree
 
+from jaxgen.core import check_batch_sharding
 from jaxgen.data.order import Order, leading_axis
-from jaxgen.together import check_batch_sharding
 
 
 class Batches:

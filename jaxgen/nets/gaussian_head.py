@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxgen.gaussian import Gaussian
+from jaxgen.distributions import Gaussian
 
 
 def scale_of(log_scale: Float[Array, "..."], low: float, high: float) -> Float[Array, "..."]:

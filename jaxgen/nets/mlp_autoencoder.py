@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Float, Shaped
 
-from jaxgen.gaussian import Gaussian
+from jaxgen.distributions import Gaussian
 from jaxgen.nets.gaussian_head import GaussianHead, latent_vectors, mean_and_scale
 
 Layer = Literal["relu", "tanh", "gated"]

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Float, Shaped
 
-from jaxgen.gaussian import Gaussian
+from jaxgen.distributions import Gaussian
 from jaxgen.nets.gaussian_head import mean_and_scale
 from jaxgen.nets.resampling import image_size
 from jaxgen.nets.up_conv import UpConv

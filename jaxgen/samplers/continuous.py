@@ -10,16 +10,21 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
-from jaxgen.diffusion.denoiser import Denoiser, bind
-from jaxgen.diffusion.dynamics import check_interval, probability_flow, reverse_sde
-from jaxgen.diffusion.kernel import sde_coefficients
-from jaxgen.diffusion.ode import integrate, solve
-from jaxgen.diffusion.process import GaussianProcess
+from jaxgen.core import check_keys, fold_in, integrate, solve
+from jaxgen.diffusion import (
+    Denoiser,
+    GaussianProcess,
+    bind,
+    check_finite_velocity,
+    probability_flow,
+    reverse_sde,
+    sde_coefficients,
+)
 from jaxgen.samplers.brownian import EqualStepNoise, IsotropicNoise, levy_area
-from jaxgen.samplers.driver import check_keys, fold_in, prior_noise
+from jaxgen.samplers.driver import prior_noise
 
 
-class Solved(NamedTuple):
+class ODESample(NamedTuple):
     """States (B, *event) and their price: () where the batch shares its steps, (B,) where each sample has its own."""
 
     x: Float[Array, "b *event"]
@@ -27,7 +32,7 @@ class Solved(NamedTuple):
     evaluations: Int[Array, "..."] | None  # network calls; None where the solver has no fixed number per step
 
 
-def encode(
+def ode_encode(
     process: GaussianProcess,
     denoise: Denoiser,
     x0: Float[Array, "b *event"],
@@ -36,19 +41,19 @@ def encode(
     t_min: ArrayLike = 1e-5,
     t_max: ArrayLike = 1.0,
     **options: Any,
-) -> Solved:
+) -> ODESample:
     """The code x_{t_max} of data x_{t_min} = x0 along the probability-flow ODE (Song et al. 2021, §4.3 and D.2).
 
-    `decode` is its inverse, up to the tolerance. cond: replaces the denoiser's conditioning, needed where that has a
+    `ode_decode` is its inverse, up to the tolerance. cond: replaces the denoiser's conditioning, needed where that has a
     batch axis and per_sample is set. options: of `diffusion.ode.integrate`: solver, controller, per_sample, max_steps …
     Raises ValueError for a discrete process, an interval outside [0, 1] or with an infinite velocity at its ends, and
     as `integrate` does.
     """
-    check_interval(process, t_min, t_max)
+    check_finite_velocity(process, t_min, t_max)
     return _flow(process, denoise, x0, t_min, t_max, cond, **options)
 
 
-def decode(
+def ode_decode(
     process: GaussianProcess,
     denoise: Denoiser,
     latent: Float[Array, "b *event"],
@@ -57,12 +62,12 @@ def decode(
     t_min: ArrayLike = 1e-5,
     t_max: ArrayLike = 1.0,
     **options: Any,
-) -> Solved:
+) -> ODESample:
     """The x_{t_min} whose code is `latent` = x_{t_max}: the ODE from noise to data (Song et al. 2021, §4.3).
 
-    Arguments and errors as of `encode`.
+    Arguments and errors as of `ode_encode`.
     """
-    check_interval(process, t_min, t_max)
+    check_finite_velocity(process, t_min, t_max)
     return _flow(process, denoise, latent, t_max, t_min, cond, **options)
 
 
@@ -74,15 +79,15 @@ def sample_ode(
     *,
     t_max: ArrayLike = 1.0,
     **options: Any,
-) -> Solved:
+) -> ODESample:
     """Samples (B, *shape): the prior's noise, as `sample` draws it from keys (B,), decoded (Song et al. 2021, §4.3).
 
     Adaptive steps, some 50 to 200 network calls at the default tolerance, however many a grid would have had. The
-    batch shares its steps unless per_sample=True. Other arguments and errors as of `decode`.
+    batch shares its steps unless per_sample=True. Other arguments and errors as of `ode_decode`.
     """
     check_keys(keys)
     latent = prior_noise(keys, process, shape, t_max)
-    return decode(process, denoise, latent, t_max=t_max, **options)
+    return ode_decode(process, denoise, latent, t_max=t_max, **options)
 
 
 def sample_sde(
@@ -91,7 +96,7 @@ def sample_sde(
     denoise: Denoiser,
     shape: tuple[int, ...],
     *,
-    strength: ArrayLike = 1.0,
+    eta: ArrayLike = 1.0,
     solver: diffrax.AbstractSolver | None = None,
     steps: int = 1000,
     controller: diffrax.AbstractStepSizeController | None = None,
@@ -100,10 +105,10 @@ def sample_sde(
     t_min: ArrayLike = 1e-5,
     t_max: ArrayLike = 1.0,
     max_steps: int = 4096,
-) -> Solved:
+) -> ODESample:
     """Samples (B, *shape) at t_min of dx = [f x − ½(1 + η²) g² score] dt + η g dw̄ (Song et al. 2021, eq. 6).
 
-    keys: (B,) typed keys; each sample has its own Brownian motion, a function of its own key. strength: η ≥ 0; 0 is
+    keys: (B,) typed keys; each sample has its own Brownian motion, a function of its own key. eta: η ≥ 0; 0 is
     the ODE.
     The noise is additive, so Itô's and Stratonovich's solutions are one and diffrax's solvers of both kinds are right:
     Euler() (the default, weak and strong order 1), Heun(), SRA1(), ShARK() (strong order 1.5 for two calls a step).
@@ -119,14 +124,14 @@ def sample_sde(
 
     The prior's noise starts it, scaled as in `sample` below t_max = 1. What arrives still has the noise of t_min and of
     Euler's last step. Raises ValueError where the SDE is infinite at t_max (cosine, rectified flow at 1) or sigma is 0
-    at t_min, for a discrete process, a negative strength, steps < 1, and Euler with a controller; RuntimeError as
+    at t_min, for a discrete process, a negative eta, steps < 1, and Euler with a controller; RuntimeError as
     `integrate` does.
     """
     check_keys(keys)
-    check_interval(process, t_min, t_max)
+    check_finite_velocity(process, t_min, t_max)
     _check_coefficients(process, t_min, t_max)
-    if not isinstance(strength, jax.core.Tracer) and strength < 0:
-        raise ValueError(f"strength must not be negative, got {strength}")
+    if not isinstance(eta, jax.core.Tracer) and eta < 0:
+        raise ValueError(f"eta must not be negative, got {eta}")
     if steps < 1:
         raise ValueError(f"need at least one step, got {steps}")
     solver = diffrax.Euler() if solver is None else solver
@@ -140,10 +145,10 @@ def sample_sde(
     start, end = jnp.zeros((), x.dtype), jnp.asarray(t_max, x.dtype) - jnp.asarray(t_min, x.dtype)
 
     def drift(tau: Array, x: Array, cond: Any) -> Array:
-        return -reverse_sde(process, bind(denoise, cond), x, t_max - tau, strength).drift.astype(x.dtype)
+        return -reverse_sde(process, bind(denoise, cond), x, t_max - tau, eta).drift.astype(x.dtype)
 
     def diffusion(tau: Array) -> Array:
-        return strength * jnp.sqrt(sde_coefficients(process, t_max - tau).diffusion_squared).astype(x.dtype)
+        return eta * jnp.sqrt(sde_coefficients(process, t_max - tau).diffusion_squared).astype(x.dtype)
 
     def drift_of_one(tau: Array, x: Array, cond: Any) -> Array:
         return drift(tau, x[None], jax.tree.map(lambda leaf: leaf[None], cond))[0]
@@ -155,7 +160,7 @@ def sample_sde(
         hoisted = eqx.filter_closure_convert(drift, start, x, cond)
         terms = diffrax.MultiTerm(diffrax.ODETerm(hoisted), IsotropicNoise(scale, path))
         fixed = diffrax.ConstantStepSize()
-        return Solved(*solve(terms, x, start, end, cond, solver, fixed, end / steps, steps))
+        return ODESample(*solve(terms, x, start, end, cond, solver, fixed, end / steps, steps))
 
     if controller is None:
         controller, first_step, max_steps = diffrax.ConstantStepSize(), end / steps, steps
@@ -168,7 +173,7 @@ def sample_sde(
         terms = diffrax.MultiTerm(diffrax.ODETerm(hoisted), IsotropicNoise(scale, path))
         return solve(terms, x, start, end, cond, solver, controller, first_step, max_steps)
 
-    return Solved(*jax.vmap(one_solve)(brownian_keys, x, cond))
+    return ODESample(*jax.vmap(one_solve)(brownian_keys, x, cond))
 
 
 def _flow(
@@ -179,11 +184,11 @@ def _flow(
     end: ArrayLike,
     cond: Any,
     **options: Any,
-) -> Solved:
+) -> ODESample:
     def field(t: Array, x: Array, cond: Any) -> Array:
         return probability_flow(process, bind(denoise, cond), x, t)
 
-    return Solved(*integrate(field, x, start, end, args=cond, **options))
+    return ODESample(*integrate(field, x, start, end, args=cond, **options))
 
 
 def _check_coefficients(process: GaussianProcess, t_min: ArrayLike, t_max: ArrayLike) -> None:

@@ -7,8 +7,9 @@ x_s = (sigma_s/sigma_t) x − alpha_s (e^{−h} − 1) D for a prediction D that
 import jax
 import jax.numpy as jnp
 
-from jaxgen.diffusion.kernel import log_snr_step, posterior_coefficients
-from jaxgen.samplers.driver import Sampler, noise
+from jaxgen.core import noise
+from jaxgen.diffusion import log_snr_step, posterior_coefficients
+from jaxgen.samplers.driver import Sampler
 
 
 def dpmpp_1() -> Sampler:
@@ -59,8 +60,8 @@ def dpmpp_2m_sde() -> Sampler:
     """
 
     def advance(key, process, t, s, x, x0):
-        of_x, of_x0, variance = posterior_coefficients(process, s, t)
-        return of_x * x + of_x0 * x0 + jnp.sqrt(variance) * noise(key, x.shape[1:], x.dtype)
+        of_x, coef_x0, variance = posterior_coefficients(process, s, t)
+        return of_x * x + coef_x0 * x0 + jnp.sqrt(variance) * noise(key, x.shape[1:], x.dtype)
 
     return _multistep(advance)
 

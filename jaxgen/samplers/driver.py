@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float
 
-from jaxgen.diffusion.denoiser import Denoiser
-from jaxgen.diffusion.process import GaussianProcess, as_time, prior_spread
+from jaxgen.core import check_keys, fold_in, noise
+from jaxgen.diffusion import Denoiser, GaussianProcess, as_time, initial_std
 
 
 @runtime_checkable
@@ -78,27 +78,9 @@ def sample(
 def prior_noise(
     keys: Array, process: GaussianProcess, shape: tuple[int, ...], t: ArrayLike
 ) -> Float[Array, "b *event"]:
-    """The state (B, *shape) that sampling starts from at t, row b from keys[b] alone; see `prior_spread`."""
+    """The state (B, *shape) that sampling starts from at t, row b from keys[b] alone; see `initial_std`."""
     t = as_time(t)
-    return (prior_spread(process, t) * noise(fold_in(keys, 0), shape, t.dtype)).astype(t.dtype)
-
-
-def noise(keys: Key[Array, " b"], shape: tuple[int, ...], dtype: Any = jnp.float32) -> Float[Array, "b *event"]:
-    """Standard normal noise (B, *shape), row b from keys[b] alone."""
-    return jax.vmap(lambda key: jax.random.normal(key, shape, dtype))(keys)
-
-
-def fold_in(keys: Key[Array, " b"], index: ArrayLike) -> Key[Array, " b"]:
-    """A fresh key for each of keys (B,) and an index, for samplers that draw more than once in a step."""
-    return jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, index)
-
-
-def check_keys(keys: Array) -> None:
-    """Raise ValueError for keys that are not typed and of shape (B,)."""
-    if not (isinstance(keys, jax.Array) and jnp.issubdtype(keys.dtype, jax.dtypes.prng_key) and keys.ndim == 1):
-        raise ValueError(
-            "keys must be typed keys of shape (B,), one per sample: jax.random.split(jax.random.key(seed), B)"
-        )
+    return (initial_std(process, t) * noise(fold_in(keys, 0), shape, t.dtype)).astype(t.dtype)
 
 
 def _check_grid(times: ArrayLike, steps: int | None) -> None:
@@ -111,5 +93,5 @@ def _check_grid(times: ArrayLike, steps: int | None) -> None:
         raise ValueError(f"times must descend strictly within [0, 1], from noise to data; got {grid}")
     if steps is not None and np.any(np.abs(grid * steps - np.round(grid * steps)) > 1e-3):
         raise ValueError(
-            f"times must be steps i/{steps} of the discrete process: use times.subset_grid({steps}, n), got {grid}"
+            f"times must be steps i/{steps} of the discrete process: use grids.subset_grid({steps}, n), got {grid}"
         )

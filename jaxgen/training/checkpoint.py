@@ -18,7 +18,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
-from jaxgen.together import everywhere
+from jaxgen.core import all_processes
 from jaxgen.training.checksum import checksums
 from jaxgen.training.disk import disk_of
 from jaxgen.training.lock import DirectoryInUse, hold
@@ -80,7 +80,7 @@ class Checkpoints:
                 self._lock = hold(self.directory / ".lock")
             except (DirectoryInUse, OSError) as error:
                 refusal = error
-        if not everywhere(refusal is None):
+        if not all_processes(refusal is None):
             raise refusal or DirectoryInUse(f"{self.directory} is in use by another run, or cannot be made")
         self._claimed = True
 
@@ -217,11 +217,11 @@ class Checkpoints:
             raise
         except Exception as error:  # orbax has no type of its own for damaged files
             failure = error
-        if not everywhere(failure is None):
+        if not all_processes(failure is None):
             return None, failure or ValueError("another process could not read it")
         found, found_sums = _types(state), _checksums(state)
         changed = [p for p in sums if (found.get(p), found_sums.get(p)) != (types[p], sums[p])]
-        if not everywhere(not changed):
+        if not all_processes(not changed):
             return None, ValueError(f"changed since it was written: {', '.join(changed) or 'in another process'}")
         if int(state.step) != step:
             return None, ValueError(f"it is of step {int(state.step)}: its directory was renamed or copied")

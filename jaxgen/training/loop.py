@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from jaxgen.progress import progress_bar
+from jaxgen.core import progress_bar
 from jaxgen.training.checkpoint import Checkpoints
 from jaxgen.training.finite import not_finite
 from jaxgen.training.interrupt import agreed, stop_on_signals

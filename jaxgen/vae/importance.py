@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from jaxgen.vae.elbo import VAE, log_likelihood, posterior
-from jaxgen.vae.keys import fold_in
+from jaxgen.core import fold_in
+from jaxgen.vae._elbo import VAE, log_likelihood, posterior
 
 
 def importance_weighted_bound(

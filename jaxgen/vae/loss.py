@@ -6,7 +6,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
-from jaxgen.vae.elbo import KL, VAE, elbo
+from jaxgen.vae._elbo import KL, VAE, elbo
 
 
 def vae_loss(

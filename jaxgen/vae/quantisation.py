@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxgen.decoder import Decoder
+from jaxgen.distributions.likelihoods import Likelihood
 
 
 class Quantised(NamedTuple):
@@ -61,7 +61,7 @@ def vq_vae_loss(
     codes: Float[Array, "k d"],
     x: Float[Array, "b *event"],
     *,
-    decoder: Decoder,
+    likelihood: Likelihood,
     codebook_weight: float = 1.0,
     commitment: float = 0.25,
 ) -> tuple[Float[Array, " b"], dict[str, Float[Array, " b"]], Quantised]:
@@ -78,6 +78,6 @@ def vq_vae_loss(
     if not (codebook_weight >= 0 and commitment >= 0):
         raise ValueError(f"weights must not be negative, got {codebook_weight} and {commitment}")
     found = quantise(encode(x), codes)
-    reconstruction = -decoder(x, decode(found.codes))
+    reconstruction = -likelihood(x, decode(found.codes))
     losses = reconstruction + codebook_weight * found.codebook_loss + commitment * found.commitment_loss
     return losses, {"reconstruction": reconstruction, "commitment": found.commitment_loss}, found

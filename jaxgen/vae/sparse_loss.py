@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from jaxgen.decoder import Decoder
+from jaxgen.distributions.likelihoods import Likelihood
 from jaxgen.vae.sparse import zero_fraction
 
 
@@ -18,7 +18,7 @@ def sc_vae_loss(
     decode: Callable[[Array], Any],
     x: Float[Array, "b *event"],
     *,
-    decoder: Decoder,
+    likelihood: Likelihood,
     latent_weight: ArrayLike = 1.0,
     sparsity: ArrayLike = 0.0,
 ) -> tuple[Float[Array, " b"], dict[str, Float[Array, " b"]], Float[Array, "b *space m"]]:
@@ -41,7 +41,7 @@ def sc_vae_loss(
     def mean(terms: Array) -> Float[Array, " b"]:
         return terms.reshape(len(x), -1).mean(-1)
 
-    reconstruction = -decoder(x, decode(rebuilt))
+    reconstruction = -likelihood(x, decode(rebuilt))
     latent, size = mean(((e - rebuilt) ** 2).sum(-1)), mean(jnp.abs(z).sum(-1))
     metrics = {"reconstruction": reconstruction, "latent": latent, "zero_fraction": mean(zero_fraction(z))}
     return reconstruction + latent_weight * latent + sparsity * size, metrics, z

@@ -10,7 +10,7 @@ import optax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
-from jaxgen.variational.elbo import LogJoint
+from jaxgen.variational.estimators import LogJoint
 
 
 def minibatch(

@@ -6,15 +6,24 @@ import numpy as np
 import pytest
 from oracles import PROCESSES, Mixture, snap
 
-from jaxgen.diffusion import Gaussian, discrete, edm, gaussian_kl, linear_betas, perturb, posterior, score, ve
-from jaxgen.diffusion.kernel import posterior_coefficients
-from jaxgen.diffusion.times import noise_grid
+from jaxgen.diffusion import (
+    edm,
+    from_betas,
+    linear_betas,
+    noise_grid,
+    perturb,
+    posterior,
+    posterior_coefficients,
+    score,
+    ve,
+)
+from jaxgen.distributions import Gaussian, gaussian_kl
 from jaxgen.samplers import annealed_langevin, euler_maruyama, noise, sample
 
 T = 100
 MIXTURE = Mixture()
 BETAS = linear_betas(T, 1e-3, 0.1)
-CHAIN = discrete(BETAS)
+CHAIN = from_betas(BETAS)
 ALPHA_BAR = np.cumprod(1 - BETAS)
 
 

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen.data import GaussianMixture, ring
+from jaxgen.data import ring
+from jaxgen.distributions import GaussianMixture
 from jaxgen.score_matching import explicit, implicit
 
 

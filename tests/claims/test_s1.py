@@ -10,13 +10,23 @@ from affine_law import law
 from oracles import CONTINUOUS, DISCRETE, Mixture, gaussian_denoiser
 
 from experiments.calls import network_calls
-from jaxgen.diffusion import denoiser, discrete, linear_betas, marginal, perturb, posterior, ve, vp
-from jaxgen.diffusion.times import subset_grid, uniform_grid
+from jaxgen.diffusion import (
+    denoiser,
+    from_betas,
+    linear_betas,
+    marginal,
+    perturb,
+    posterior,
+    subset_grid,
+    uniform_grid,
+    ve,
+    vp,
+)
 from jaxgen.samplers import ddim, ddpm, sample
 
 T = 50
 BETAS = linear_betas(T, 1e-3, 0.2)
-CHAIN = discrete(BETAS)
+CHAIN = from_betas(BETAS)
 
 
 def test_c1_1_one_step_equals_the_composed_chain():
@@ -93,7 +103,7 @@ def test_c1_4_ddim_with_eta_one_is_ddpm(name):
     process, times = GRIDS[name]
     keys = jax.random.split(jax.random.key(0), 16)
     denoise = Mixture().denoiser(process)
-    runs = [sample(keys, process, denoise, sampler, times, (1,)) for sampler in (ddim(1.0), ddpm("small"))]
+    runs = [sample(keys, process, denoise, sampler, times, (1,)) for sampler in (ddim(1.0), ddpm("fixed_small"))]
     np.testing.assert_allclose(*runs, atol=2e-4)
 
 
@@ -136,9 +146,10 @@ def test_c1_7_ddim_saves_calls_at_little_loss():
         x = sample(keys, process, mixture.denoiser(process), sampler, subset_grid(1000, steps), (1,))
         return np.mean(np.abs(np.sort(np.asarray(x)[:, 0]) - data))
 
-    whole, fast, too_few = distance(ddpm("large"), 1000), distance(ddim(), 50), distance(ddim(), 5)
+    whole, fast, too_few = distance(ddpm("fixed_large"), 1000), distance(ddim(), 50), distance(ddim(), 5)
     calls = [
-        network_calls(sampler, process, subset_grid(1000, n)) for sampler, n in ((ddpm("large"), 1000), (ddim(), 50))
+        network_calls(sampler, process, subset_grid(1000, n))
+        for sampler, n in ((ddpm("fixed_large"), 1000), (ddim(), 50))
     ]
     assert calls == [1000, 50]
     assert fast < whole + 0.03

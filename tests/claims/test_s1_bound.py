@@ -7,11 +7,12 @@ import pytest
 from scipy.special import logsumexp
 from scipy.stats import norm
 
-from jaxgen.diffusion import decoder, denoiser, discrete, linear_betas, variational_bound
+from jaxgen.diffusion import denoiser, from_betas, linear_betas, variational_bound
+from jaxgen.distributions import likelihoods
 
 T = 12
 BETAS = linear_betas(T, 0.01, 0.4)
-CHAIN = discrete(BETAS)
+CHAIN = from_betas(BETAS)
 X0 = 0.4
 PARAMETERS = {"scale": jnp.array(0.7), "shift": jnp.array(0.2), "variance": jnp.array(0.5)}
 
@@ -43,7 +44,7 @@ def simulated(variance, n, seed=0):
     alpha_bar = np.cumprod(1 - BETAS)
     before = np.append(1, alpha_bar[:-1])
     small = BETAS * (1 - before) / (1 - alpha_bar)
-    small[0] = small[1]  # of the step to x0, see `reverse.clean_kernel`
+    small[0] = small[1]  # of the step to x0, see `reverse.final_kernel`
     log_p, log_q, path = 0.0, 0.0, [np.full(n, X0)]
     for beta in BETAS:
         mean = np.sqrt(1 - beta) * path[-1]
@@ -53,20 +54,20 @@ def simulated(variance, n, seed=0):
     for i in reversed(range(T)):
         eps, v = eps_and_v(parameters, path[i + 1], (i + 1) / T, np)
         mean = (path[i + 1] - BETAS[i] / np.sqrt(1 - alpha_bar[i]) * eps) / np.sqrt(1 - BETAS[i])
-        fraction = {"small": 0.0, "large": 1.0, "learned": (v + 1) / 2}[variance]
+        fraction = {"fixed_small": 0.0, "fixed_large": 1.0, "learned": (v + 1) / 2}[variance]
         std = np.exp(0.5 * (fraction * np.log(BETAS[i]) + (1 - fraction) * np.log(small[i])))
         log_p += norm.logpdf(path[i], mean, std) if i > 0 else log_bin(X0, mean, std)
     return log_q - log_p
 
 
-@pytest.mark.parametrize("variance", ["small", "large", "learned"])
+@pytest.mark.parametrize("variance", ["fixed_small", "fixed_large", "learned"])
 def test_c1_3_the_terms_add_up_to_the_variational_bound(variance):
     """L_0 + Σ L_{t−1} + L_T = E_q[−log p(x_{0:T})/q(x_{1:T}|x0)] ≥ −log p(x0), of a network that is far from exact."""
     n = 200_000
     denoise = denoiser(CHAIN, network(PARAMETERS, variance), learned_variance=variance == "learned")
     # X0 is a level of data on [−1, 1] only by luck: these levels have it in the middle of a bin of width 2/255
-    levels = decoder.discretised(2001, X0 - 1000 * 2 / 255, X0 + 1000 * 2 / 255)
-    bound = jax.jit(lambda keys, x0: variational_bound(keys, CHAIN, denoise, x0, variance=variance, decoder=levels))(
+    levels = likelihoods.discretised_gaussian(2001, X0 - 1000 * 2 / 255, X0 + 1000 * 2 / 255)
+    bound = jax.jit(lambda keys, x0: variational_bound(keys, CHAIN, denoise, x0, variance=variance, likelihood=levels))(
         jax.random.split(jax.random.key(0), n), jnp.full((n, 1), X0)
     )
     total, direct = np.float64(bound.total), simulated(variance, n)

@@ -9,13 +9,13 @@ import pytest
 from jax.scipy.stats import multivariate_normal
 from oracles import CONTINUOUS
 
-from jaxgen.data import GaussianMixture, seminar_mixture, student_mixture
 from jaxgen.diffusion import denoiser, edm
+from jaxgen.distributions import GaussianMixture, random_mixture, song_ermon_mixture
 from jaxgen.samplers import langevin, sample
 
 MIXTURES = {
-    "seminar": seminar_mixture,
-    "student": lambda: student_mixture(810199123),
+    "seminar": song_ermon_mixture,
+    "student": lambda: random_mixture(810199123),
     "three": lambda: GaussianMixture(
         np.array([0.5, 0.2, 0.3]),
         np.array([[0.0, 1.0, -1.0], [2.0, 0.0, 0.5], [-1.0, -1.0, 1.0]]),
@@ -68,7 +68,7 @@ def test_c1_12_under_every_process(name):
 
 def test_c1_14_without_noise_all_chains_end_in_the_modes():
     """Ascent from anywhere ends at a zero of the score where the density curves down; with noise it does not."""
-    mixture, n = student_mixture(3), 200
+    mixture, n = random_mixture(3), 200
     process = edm(1.0)
     denoise = denoiser(process, lambda x, t, cond: mixture.score(x), predicts="score")
     start = 12 * jax.random.normal(jax.random.key(0), (n, 2))

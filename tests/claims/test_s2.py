@@ -7,7 +7,8 @@ import pytest
 from oracles import PROCESSES, snap
 from scipy.stats import norm
 
-from jaxgen.diffusion import Gaussian, edm, gaussian_kl, marginal, perturb, posterior, transition
+from jaxgen.diffusion import edm, marginal, perturb, posterior, transition
+from jaxgen.distributions import Gaussian, gaussian_kl
 
 every_process = pytest.mark.parametrize("name", PROCESSES)
 

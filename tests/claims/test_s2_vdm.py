@@ -16,11 +16,18 @@ from oracles import Mixture, gaussian_denoiser
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from jaxgen.diffusion import decoder, log_likelihood, marginal
-from jaxgen.diffusion.learned import FromGamma, learned, log_linear
-from jaxgen.diffusion.process import rate
+from jaxgen.diffusion import (
+    GammaProcess,
+    gamma_conditioned,
+    learned_schedule,
+    linear_log_snr,
+    log_likelihood,
+    marginal,
+    value_and_derivative,
+    vdm_bound,
+)
 from jaxgen.diffusion.times import uniform
-from jaxgen.diffusion.vdm import gamma_conditioned, vdm_bound
+from jaxgen.distributions import likelihoods
 
 STD, DIMS = 0.7, 16
 LOW, HIGH = -6.0, 4.0
@@ -28,7 +35,7 @@ KEY = jax.random.key(0)
 MIXTURE = Mixture()
 
 
-class CosineLike(FromGamma):
+class CosineLike(GammaProcess):
     """The cosine schedule, γ = 2 log tan(angle), between two ends."""
 
     def gamma(self, t):
@@ -36,12 +43,12 @@ class CosineLike(FromGamma):
         return 2 * jnp.log(jnp.tan(first + (last - first) * t))
 
 
-class Steepening(FromGamma):
+class Steepening(GammaProcess):
     def gamma(self, t):
         return LOW + (HIGH - LOW) * (0.1 * t + 0.9 * t**4)
 
 
-class Steady(FromGamma):
+class Steady(GammaProcess):
     """The schedule on which γ' e(γ) is the same at every t: log s² − γ = log expm1(y), with y linear in t."""
 
     def gamma(self, t):
@@ -50,14 +57,14 @@ class Steady(FromGamma):
 
 
 def scattered(seed):
-    process = learned(jax.random.key(seed), LOW, HIGH, 8)
+    process = learned_schedule(jax.random.key(seed), LOW, HIGH, 8)
     shape = process.shape
     return process.replace(shape=shape.replace(l1=shape.l1 - 1.0, l3=2 * jax.random.normal(jax.random.key(seed), (8,))))
 
 
 EVEN = uniform(minimum=0.0)
 SHAPES = {
-    "log_linear": log_linear(LOW, HIGH),
+    "linear_log_snr": linear_log_snr(LOW, HIGH),
     "cosine": CosineLike(),
     "steepening": Steepening(),
     "steady": Steady(),
@@ -100,7 +107,7 @@ def closed_l_t(process, steps):
 @partial(jax.jit, static_argnums=(1, 2, 3))
 def drawn_terms(process, steps, n, times):
     x0 = STD * jax.random.normal(jax.random.key(5), (n, DIMS))
-    options = {"precondition": exact, "steps": steps, "decoder": decoder.density(), "times": times}
+    options = {"precondition": exact, "steps": steps, "likelihood": likelihoods.gaussian(), "times": times}
     return vdm_bound(KEY, process, nothing, x0, **options).diffusion
 
 
@@ -130,7 +137,7 @@ def test_c2_6g_the_sums_tend_to_the_integral(name):
 @pytest.mark.parametrize("steps", [2, 4, 8, 16, 32, 64, None])
 def test_c2_6g_the_estimate_is_that_sum_or_integral(steps):
     n = 40_000
-    process = SHAPES["log_linear"]
+    process = SHAPES["linear_log_snr"]
     found = diffusion_terms(process, steps, n)
     expected = closed_l_infinity() if steps is None else closed_l_t(process, steps)
     standard_error = found.std() / np.sqrt(n)
@@ -140,12 +147,12 @@ def test_c2_6g_the_estimate_is_that_sum_or_integral(steps):
         assert found.mean() - closed_l_infinity() > 8 * standard_error
 
 
-@pytest.mark.parametrize("name", ["log_linear", "random"])
+@pytest.mark.parametrize("name", ["linear_log_snr", "random"])
 def test_c2_6g_the_integral_of_the_estimate_is_l_infinity(name):
     """½ ∫ γ'(t) d e(γ(t)) dt, with γ' as the library differentiates it."""
     process = SHAPES[name]
 
-    line = jax.jit(lambda t: rate(process, process.gamma, t))
+    line = jax.jit(lambda t: value_and_derivative(process, process.gamma, t))
 
     def integrand(t):
         with jax.enable_x64(True):
@@ -157,7 +164,7 @@ def test_c2_6g_the_integral_of_the_estimate_is_l_infinity(name):
 
 def test_c2_6g_a_chain_from_s_of_1_is_no_bound():
     """With s(i) = i/T in place of (i−1)/T the first step is lost, and L_T comes to L_∞ from below."""
-    process, n = log_linear(-1.0, 0.5), 40_000
+    process, n = linear_log_snr(-1.0, 0.5), 40_000
     limit = DIMS / 2 * (np.logaddexp(0, 2 * np.log(STD) + 1) - np.logaddexp(0, 2 * np.log(STD) - 0.5))
     for steps in (4, 8, 16, 256):
         gamma = gamma64(process, np.arange(steps + 1) / steps)
@@ -190,8 +197,8 @@ def test_c2_6g_l_infinity_depends_on_the_ends_alone(name):
 def test_c2_6g_in_few_steps_the_shape_matters():
     few = [closed_l_t(process, 8) for process in SHAPES.values()]
     assert np.ptp(few) > 0.3 * closed_l_infinity()
-    found = [diffusion_terms(SHAPES[name], 8, 20_000) for name in ("log_linear", "steepening")]
-    for terms, name in zip(found, ("log_linear", "steepening"), strict=True):
+    found = [diffusion_terms(SHAPES[name], 8, 20_000) for name in ("linear_log_snr", "steepening")]
+    for terms, name in zip(found, ("linear_log_snr", "steepening"), strict=True):
         assert abs(terms.mean() - closed_l_t(SHAPES[name], 8)) < 4 * terms.std() / np.sqrt(20_000)
 
 
@@ -209,7 +216,7 @@ def test_c2_6g_only_for_a_network_that_sees_the_noise():
 
     @jax.jit
     def terms(process):
-        options = {"decoder": decoder.density()}
+        options = {"likelihood": likelihoods.gaussian()}
         bounds = [vdm_bound(KEY, process, network, x0, precondition=p, **options) for p in (conditioned, None)]
         return [bound.diffusion for bound in bounds]
 
@@ -226,7 +233,7 @@ def test_c2_6g_only_for_a_network_that_sees_the_noise():
 def evaluate(process, precondition, x0):
     return jax.jit(
         lambda process, x0: (
-            vdm_bound(KEY, process, nothing, x0, precondition=precondition, decoder=decoder.density()).total
+            vdm_bound(KEY, process, nothing, x0, precondition=precondition, likelihood=likelihoods.gaussian()).total
         )
     )(process, x0)
 
@@ -234,7 +241,7 @@ def evaluate(process, precondition, x0):
 @pytest.mark.parametrize("low", [-2.0, -4.0, -8.0])
 def test_c2_6_the_bound_on_gaussian_data_is_the_nll_and_a_known_gap(low):
     """E total = E[−log p] + ½ d log(1 + sigma_0²/(alpha_0 s)²) + KL(q(z_1) ‖ N(0, 1)), which close as γ(0) falls."""
-    n, process = 100_000, log_linear(low, 3.0)
+    n, process = 100_000, linear_log_snr(low, 3.0)
     found = np.float64(evaluate(process, exact, STD * jax.random.normal(jax.random.key(5), (n, DIMS))))
     nll = DIMS / 2 * np.log(2 * np.pi * np.e * STD**2)
     alpha2 = sigmoid(-3.0)
@@ -260,7 +267,7 @@ def entropy(process, t, scale):
 
 def test_c2_6_bound_and_ode_on_a_mixture_agree_and_lie_above_the_nll():
     """In expectation both are the entropy of z_0/alpha_0 and KL(q(z_1) ‖ N(0, 1)); the exact NLL is below."""
-    process = log_linear(-5.0, 3.0)
+    process = linear_log_snr(-5.0, 3.0)
     precondition = lambda process, network: lambda x, t, cond: MIXTURE.denoiser(process)(x, t).eps
     n = 200_000
     bound = np.float64(evaluate(process, precondition, MIXTURE.sample(jax.random.key(5), n)))
@@ -285,17 +292,17 @@ def test_c2_6_bound_and_ode_on_a_mixture_agree_and_lie_above_the_nll():
     assert abs(ode.mean() - entropy_0 - kl) < 4 * ode_error
     assert abs(ode.mean() - bound.mean()) < 4 * np.hypot(ode_error, bound_error)
     # and the data's own entropy, which no bound may reach
-    clean, _, _ = entropy(log_linear(-40.0, 3.0), 0.0, 1.0)
+    clean, _, _ = entropy(linear_log_snr(-40.0, 3.0), 0.0, 1.0)
     assert entropy_0 > clean + 0.02
     assert bound.mean() > clean + 4 * bound_error
 
 
 def test_c2_6_fewer_steps_lie_further_above():
     """bound_T > bound_∞ ≥ NLL on the mixture too."""
-    process, x0 = log_linear(-5.0, 3.0), MIXTURE.sample(jax.random.key(5), 100_000)
+    process, x0 = linear_log_snr(-5.0, 3.0), MIXTURE.sample(jax.random.key(5), 100_000)
     options = {
         "precondition": lambda process, network: lambda x, t, cond: MIXTURE.denoiser(process)(x, t).eps,
-        "decoder": decoder.density(),
+        "likelihood": likelihoods.gaussian(),
     }
     found = jax.jit(lambda: [vdm_bound(KEY, process, nothing, x0, steps=n, **options).diffusion for n in (4, 64, None)])
     four, many, limit = np.float64(found())
@@ -309,7 +316,7 @@ def test_c2_6_fewer_steps_lie_further_above():
 def variance_over_time(process):
     """Mean and variance over t of E L(t) = ½ γ'(t) d e(γ(t))."""
     t = (np.arange(20_000) + 0.5) / 20_000
-    gamma, slope = rate(process, process.gamma, t)
+    gamma, slope = value_and_derivative(process, process.gamma, t)
     values = 0.5 * np.float64(slope) * error(np.float64(gamma))
     return values.mean(), values.var()
 
@@ -328,13 +335,13 @@ def test_c2_6_the_variance_is_least_where_gamma_rises_as_one_over_the_error():
 @pytest.mark.slow
 def test_c2_6_training_the_shape_makes_the_estimate_steady():
     """By `variance_gradient`, from the ends of the paper: ten times steadier over t, at the same L_∞."""
-    process, optimizer, batch = learned(KEY, features=128), optax.adam(1e-2), 64
+    process, optimizer, batch = learned_schedule(KEY, features=128), optax.adam(1e-2), 64
 
     def loss(shape, key):
         data_key, key = jax.random.split(key)
         x0 = STD * jax.random.normal(data_key, (batch, DIMS))
         bound = vdm_bound(
-            key, process.replace(shape=shape), nothing, x0, precondition=exact, decoder=decoder.density(),
+            key, process.replace(shape=shape), nothing, x0, precondition=exact, likelihood=likelihoods.gaussian(),
             variance_gradient=True,
         )  # fmt: skip
         return bound.total.mean()
@@ -349,13 +356,13 @@ def test_c2_6_training_the_shape_makes_the_estimate_steady():
         return jax.lax.scan(step, (shape, optimizer.init(shape)), jax.random.split(KEY, 2000))[0][0]
 
     trained = process.replace(shape=train(process.shape))
-    before, after = variance_over_time(log_linear()), variance_over_time(trained)
+    before, after = variance_over_time(linear_log_snr()), variance_over_time(trained)
     np.testing.assert_allclose(after[0], before[0], rtol=1e-3)
     assert after[1] < before[1] / 10
     # and as the estimate itself has it, noise included
     n = 40_000
     terms = {
-        name: diffusion_terms(p, None, n, times=EVEN) for name, p in (("fixed", log_linear()), ("trained", trained))
+        name: diffusion_terms(p, None, n, times=EVEN) for name, p in (("fixed", linear_log_snr()), ("trained", trained))
     }
     gap = terms["fixed"].mean() - terms["trained"].mean()
     assert abs(gap) < 4 * np.hypot(terms["fixed"].std(), terms["trained"].std()) / np.sqrt(n)

@@ -10,23 +10,24 @@ from oracles import CONTINUOUS, Mixture
 
 from jaxgen.diffusion import (
     cosine_betas,
-    discrete,
+    from_betas,
     linear_betas,
     marginal,
     perturb,
     reverse_sde,
+    score,
     sde_coefficients,
+    target,
     transition,
     ve,
     vp,
 )
-from jaxgen.diffusion.prediction import score, target
 
 
 @pytest.mark.parametrize("betas", [linear_betas(200), cosine_betas(200)], ids=["linear", "cosine"])
 def test_c3_6_the_marginal(betas):
     """q(x_t|x0) = N(√ᾱ_t x0, (1−ᾱ_t) I) at every t, its empirical mean and covariance at one (eq. 3-4)."""
-    process, alpha_bar = discrete(betas), np.cumprod(1 - betas)
+    process, alpha_bar = from_betas(betas), np.cumprod(1 - betas)
     x0 = jnp.array([[1.5, -0.5]])
     for i in (0, 1, 100, 198, 199):
         mean, std = marginal(process, x0, (i + 1) / 200)
@@ -43,7 +44,7 @@ def test_c3_10_the_ddpm_chain_tends_to_the_vp_sde():
     """With β_i = β(i/N)/N the chain's log ᾱ tends to −∫β, its error halving as N doubles."""
     errors = []
     for n in (100, 200, 400):
-        chain = discrete((0.1 + 19.9 * (np.arange(n) + 1) / n) / n)
+        chain = from_betas((0.1 + 19.9 * (np.arange(n) + 1) / n) / n)
         t = np.linspace(0.1, 1, 10)
         errors.append(np.abs(chain.log_alpha(t) - vp().log_alpha(t)).max())
     np.testing.assert_allclose(np.array(errors[:-1]) / errors[1:], 2, rtol=0.1)
@@ -68,10 +69,10 @@ def test_c3_10_the_reverse_sde_undoes_the_forward_one(name):
         x = jnp.linspace(-1.5, 1.5, 7, dtype=jnp.float64)
         density = lambda x, t: jnp.exp(mixture.log_density(process, jnp.atleast_1d(x), t))
         rate = jax.vmap(jax.grad(density, 1), (0, None))(x, t)
-        for strength in (1.0, 0.5):
+        for eta in (1.0, 0.5):
 
-            def flux(x, strength=strength):
-                drift, diffusion = reverse_sde(process, mixture.denoiser(process), x.reshape(1, 1), t, strength)
+            def flux(x, eta=eta):
+                drift, diffusion = reverse_sde(process, mixture.denoiser(process), x.reshape(1, 1), t, eta)
                 # time runs backwards: −∂q/∂t = ∂(drift q)/∂x + ½ g² ∂²q/∂x²
                 return drift[0, 0] * density(x, t) + 0.5 * diffusion**2 * jax.grad(density)(x, t)
 

@@ -13,30 +13,29 @@ from scipy.stats import norm
 
 from jaxgen.diffusion import (
     Prediction,
+    bound_term,
     cosine_betas,
-    decoder,
     denoiser,
-    discrete,
-    gaussian_kl,
+    final_kernel,
+    from_betas,
     importance,
+    initial_std,
     linear_betas,
     marginal,
     perturb,
     posterior,
     reverse_kernel,
+    subset_grid,
     transition,
     variational_bound,
     vlb_loss,
 )
-from jaxgen.diffusion.bound import bound_term
-from jaxgen.diffusion.process import prior_spread
-from jaxgen.diffusion.reverse import clean_kernel
-from jaxgen.diffusion.times import subset_grid
+from jaxgen.distributions import gaussian_kl, likelihoods
 from jaxgen.samplers import ddpm, noise
 
 T = 6
 BETAS = linear_betas(T, 0.05, 0.6)
-CHAIN = discrete(BETAS)
+CHAIN = from_betas(BETAS)
 ALPHA_BAR = np.cumprod(1 - BETAS)
 X0, MEAN, STD = 0.4, 0.1, 0.6
 
@@ -56,7 +55,7 @@ def kernel_at(i, x, variance):
     """p_θ(x_{i−1}|x_i), i = 1 … T."""
     t = i / T
     if i == 1:
-        return clean_kernel(CHAIN, affine(x, t), t, 2 / T, variance)
+        return final_kernel(CHAIN, affine(x, t), t, 2 / T, variance)
     return reverse_kernel(CHAIN, affine(x, t), x, (i - 1) / T, t, variance)
 
 
@@ -92,12 +91,14 @@ def log_weights(path, variance):
 
 def estimated(variance, n, denoise=affine, process=CHAIN):
     run = jax.jit(
-        lambda keys, x0: variational_bound(keys, process, denoise, x0, variance=variance, decoder=decoder.density())
+        lambda keys, x0: variational_bound(
+            keys, process, denoise, x0, variance=variance, likelihood=likelihoods.gaussian()
+        )
     )
     return run(jax.random.split(jax.random.key(1), n), jnp.full((n, 1), X0))
 
 
-@pytest.mark.parametrize("variance", ["small", "large"])
+@pytest.mark.parametrize("variance", ["fixed_small", "fixed_large"])
 def test_c3_7_importance_identity_and_bound(variance):
     """p_θ(x0) = E_q[p_θ(x_{0:T})/q(x_{1:T}|x0)] (3-7), so −log p_θ(x0) ≤ E_q[−log of it] (3-9) = L."""
     n, exact = 400_000, model_log_density(variance)
@@ -119,11 +120,11 @@ def test_c3_7_the_bound_is_an_equality_for_the_true_reverse_chain():
         t = jnp.broadcast_to(t, x.shape[:1])[:, None]
         return Prediction(CHAIN.alpha(t) * x, CHAIN.sigma(t) * x)
 
-    total = np.float64(estimated("large", 40_000, denoise).total)
+    total = np.float64(estimated("fixed_large", 40_000, denoise).total)
     assert abs(total.mean() + norm.logpdf(X0)) < 4 * total.std() / np.sqrt(len(total))
 
 
-@pytest.mark.parametrize("variance", ["small", "large"])
+@pytest.mark.parametrize("variance", ["fixed_small", "fixed_large"])
 def test_c3_7_decomposition(variance):
     """(3-10)–(3-13): along every path the log-weight is −log q(x_T|x0)/p(x_T) − Σ log q/p + log p_θ(x0|x_1)."""
     path = walks(500)
@@ -157,7 +158,7 @@ def test_c3_7_the_transition_terms_are_distances_of_means():
         s, t = (i - 1) / T, i / T
         mean, std = posterior(CHAIN, x_t, x0, s, t)
         beta, tilde = BETAS[i - 1], float(std) ** 2
-        for variance, sigma in (("small", tilde), ("large", beta)):
+        for variance, sigma in (("fixed_small", tilde), ("fixed_large", beta)):
             rest = []
             for denoise in networks:
                 prediction = denoise(x_t, t)
@@ -178,7 +179,7 @@ def test_c3_7_mean_and_step():
         beta = BETAS[i - 1]
         mean = (x_t - beta / np.sqrt(1 - ALPHA_BAR[i - 1]) * eps) / np.sqrt(1 - beta)
         tilde = beta * (1 - ALPHA_BAR[i - 2]) / (1 - ALPHA_BAR[i - 1])
-        for variance, sigma in (("small", np.sqrt(tilde)), ("large", np.sqrt(beta))):
+        for variance, sigma in (("fixed_small", np.sqrt(tilde)), ("fixed_large", np.sqrt(beta))):
             np.testing.assert_allclose(
                 reverse_kernel(CHAIN, denoise(x_t, t), x_t, s, t, variance).mean, mean, rtol=1e-4, atol=1e-5
             )
@@ -188,7 +189,7 @@ def test_c3_7_mean_and_step():
 
 def test_c3_7_importance_over_time():
     """E_t[L_t] = E_{p_t}[L_t/(T p_t)] for any p_t, and p_t ∝ √E[L_t²] has the least variance: of the true bound."""
-    n, chain = 200_000, discrete(linear_betas(20, 0.005, 0.4))
+    n, chain = 200_000, from_betas(linear_betas(20, 0.005, 0.4))
 
     def exact(x, t, cond):
         alpha, sigma = chain.alpha(t)[:, None], chain.sigma(t)[:, None]
@@ -198,7 +199,9 @@ def test_c3_7_importance_over_time():
     def losses(key, t):
         data_key, key = jax.random.split(key)
         x0 = MEAN + STD * jax.random.normal(data_key, (n, 1))
-        return vlb_loss(key, chain, exact, x0, variance="large", decoder=decoder.density(), times=lambda key, n: t)
+        return vlb_loss(
+            key, chain, exact, x0, variance="fixed_large", likelihood=likelihoods.gaussian(), times=lambda key, n: t
+        )
 
     def draw(history):
         t, weights = importance.draw(jax.random.key(3), history, n)
@@ -218,7 +221,7 @@ def test_c3_7_importance_over_time():
 
 
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(3)
-VARIANCES = ("small", "large", "learned")
+VARIANCES = ("fixed_small", "fixed_large", "learned")
 
 
 @jax.jit
@@ -231,22 +234,22 @@ def expected_term(process, std, s, t, first, second):
     x0, x_t = MEAN + std * x0, perturb(process, MEAN + std * x0, t, eps)
     alpha, sigma = process.alpha(t), process.sigma(t)
     whitened = (x_t - alpha * MEAN) / (alpha**2 * std**2 + sigma**2)
-    of_x0 = std**2 * sigma**2 / (alpha**2 * std**2 + sigma**2)
-    # the posterior's variance, and β; of the last step those of `clean_kernel`
+    coef_x0 = std**2 * sigma**2 / (alpha**2 * std**2 + sigma**2)
+    # the posterior's variance, and β; of the last step those of `final_kernel`
     tilde = posterior(process, x0, x0, jnp.where(s > 0, s, first), jnp.where(s > 0, t, second)).std ** 2
     scale, beta = transition(process, s, t)
     before = process.alpha(s) ** 2 * std**2 + process.variance(s)
-    true = jnp.where(s > 0, before * beta / (scale**2 * before + beta), of_x0)
+    true = jnp.where(s > 0, before * beta / (scale**2 * before + beta), coef_x0)
     fraction = jnp.log(true / tilde) / jnp.log(beta / tilde)
     prediction = Prediction(MEAN + alpha * std**2 * whitened, sigma * whitened, jnp.full_like(x_t, fraction))
-    options = {"cleanest": (first, second), "decoder": decoder.density()}
+    options = {"cleanest": (first, second), "likelihood": likelihoods.gaussian()}
     terms = [bound_term(process, prediction, x_t, x0, s, t, variance=variance, **options) for variance in VARIANCES]
     return jnp.stack(terms) @ np.outer(WEIGHTS, WEIGHTS).ravel() / (2 * np.pi)
 
 
 def expected_bound(steps, std, grid=None):
     """E[L] of a chain of T steps, or of a subset of them, for each variance."""
-    process = discrete(linear_betas(steps, 0.1 / steps, 20 / steps))
+    process = from_betas(linear_betas(steps, 0.1 / steps, 20 / steps))
     grid = subset_grid(steps, steps) if grid is None else grid
     terms = [expected_term(process, std, s, t, grid[-2], grid[-3]) for t, s in pairwise(grid)]
     alpha_bar = float(process.alpha(grid[0])) ** 2
@@ -284,15 +287,15 @@ def test_c3_9_skipping_a_fifth_is_harmless_for_linear_and_not_for_cosine():
     """
     mean, std, steps = 2.0, 4.0, 400
     chains = {
-        "linear": discrete(linear_betas(steps, 0.1 / steps, 20 / steps)),
-        "cosine": discrete(cosine_betas(steps)),
+        "linear": from_betas(linear_betas(steps, 0.1 / steps, 20 / steps)),
+        "cosine": from_betas(cosine_betas(steps)),
     }
     lost = {}
     for name, process in chains.items():
         grid, denoise = subset_grid(steps, steps), gaussian_denoiser(process, mean, std)
         run = jax.jit(
             lambda grid, process=process, denoise=denoise: law(
-                ddpm("large"), process, denoise, grid, 0.0, prior_spread(process, grid[0]) ** 2
+                ddpm("fixed_large"), process, denoise, grid, 0.0, initial_std(process, grid[0]) ** 2
             )
         )
         for share in (0.0, 0.2):

@@ -8,9 +8,8 @@ import pytest
 from oracles import CONTINUOUS, Mixture, gaussian_denoiser, siblings_slow
 from scipy.stats import ks_2samp, norm
 
-from jaxgen.diffusion import perturb
-from jaxgen.diffusion.likelihood import log_likelihood
-from jaxgen.samplers.continuous import decode, encode, sample_ode, sample_sde
+from jaxgen.diffusion import log_likelihood, perturb
+from jaxgen.samplers import ode_decode, ode_encode, sample_ode, sample_sde
 
 MIXTURE = Mixture()
 TIGHT = diffrax.PIDController(rtol=1e-7, atol=1e-7)
@@ -58,17 +57,17 @@ def test_c3_11_the_encoding_is_unique_and_invertible():
     with jax.enable_x64(True):
         x = jnp.linspace(-1.5, 1.3, 6)[:, None]
         codes = [
-            encode(process, denoise, x, controller=TIGHT, solver=solver).x
+            ode_encode(process, denoise, x, controller=TIGHT, solver=solver).x
             for solver in (diffrax.Dopri5(), diffrax.Dopri8())
         ]
         np.testing.assert_allclose(codes[1], codes[0], atol=1e-5)
-        np.testing.assert_allclose(decode(process, denoise, codes[0], controller=TIGHT).x, x, atol=1e-5)
+        np.testing.assert_allclose(ode_decode(process, denoise, codes[0], controller=TIGHT).x, x, atol=1e-5)
     # unlike the ODE's, the SDE's answer is not a function of where it starts: η = 0 is, η = 1 is not
     keys = jax.random.split(jax.random.key(0), 50)
 
     @jax.jit
-    def solved(strength):
-        return sample_sde(keys, process, denoise, (1,), strength=strength, steps=300, t_min=1e-2, solver=diffrax.Heun())
+    def solved(eta):
+        return sample_sde(keys, process, denoise, (1,), eta=eta, steps=300, t_min=1e-2, solver=diffrax.Heun())
 
     still, moved = solved(0.0).x, solved(1.0).x
     flow = sample_ode(keys, process, denoise, (1,), t_min=1e-2).x

@@ -20,7 +20,7 @@ def overlap(gamma, dims, law):
 @pytest.mark.parametrize("dims", PUBLISHED)
 def test_c3_5_the_ratio_solves_the_overlap_equation(dims):
     """Φ(√(2D)(γ−1)+3γ) − Φ(√(2D)(γ−1)−3γ) = .5 has the published roots where Φ is the distribution function."""
-    gamma, (published, decimals) = ncsn.ratio(dims), PUBLISHED[dims]
+    gamma, (published, decimals) = ncsn.overlap_ratio(dims), PUBLISHED[dims]
     assert round(gamma, decimals) == published
     assert gamma == pytest.approx(brentq(lambda g: overlap(g, dims, norm.cdf) - 0.5, 1, 3, xtol=1e-13), abs=1e-11)
 
@@ -39,7 +39,7 @@ def test_c3_5_half_of_the_radii_are_shared(dims):
 
     By the exact law of the radius, χ_D. The equation's normal stand-in for it is off by about 1/√D.
     """
-    for candidate, expected in ((ncsn.ratio(dims), 0.5), (ncsn.ratio(dims, 0.9), 0.9), (1.0, 0.9973)):
+    for candidate, expected in ((ncsn.overlap_ratio(dims), 0.5), (ncsn.overlap_ratio(dims, 0.9), 0.9), (1.0, 0.9973)):
         centre, reach = candidate * np.sqrt(dims), 3 * candidate / np.sqrt(2)
         shared = chi.cdf(centre + reach, dims) - chi.cdf(centre - reach, dims)
         assert abs(shared - expected) < 1 / np.sqrt(dims)
@@ -52,6 +52,6 @@ def test_c3_5_the_radius_of_a_gaussian_is_nearly_normal():
     error = sigma / np.sqrt(2 * n)
     assert abs(radius.mean() - np.sqrt(dims) * sigma) < 5 * error + sigma / (4 * np.sqrt(dims))
     np.testing.assert_allclose(radius.var(), sigma**2 / 2, rtol=5 * np.sqrt(2 / n) + 1 / dims)
-    wider = ncsn.ratio(dims) * sigma
+    wider = ncsn.overlap_ratio(dims) * sigma
     shared = np.mean(np.abs(radius - wider * np.sqrt(dims)) < 3 * wider / np.sqrt(2))
     assert abs(shared - 0.5) < 1 / np.sqrt(dims) + 4 * np.sqrt(0.25 / n)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen.diffusion import cosine, denoiser, denoising_loss, discrete, edm, linear_betas, vp
+from jaxgen.diffusion import cosine, denoiser, denoising_loss, edm, from_betas, linear_betas, vp
 from jaxgen.samplers import langevin, sample
 from jaxgen.score_matching import denoising, explicit, implicit, kernel_density, score_of_energy, sliced
 
@@ -253,7 +253,7 @@ def test_c3_2_denoising_finds_the_data_score_as_sigma_vanishes():
     np.testing.assert_allclose(ratios[-1], 16, rtol=0.1)
 
 
-@pytest.mark.parametrize("process", [vp(), cosine(), discrete(linear_betas(100))], ids=["vp", "cosine", "ddpm"])
+@pytest.mark.parametrize("process", [vp(), cosine(), from_betas(linear_betas(100))], ids=["vp", "cosine", "ddpm"])
 def test_c3_8_l_simple_is_weighted_denoising_score_matching(process):
     """Per example and for the same noise: mean (ε − ε_θ)² = (2σ²/d) ½‖s + ε/σ‖², s = −ε_θ/σ, of data alpha x0."""
     x0 = jax.random.normal(jax.random.key(0), (50, 2, 3))

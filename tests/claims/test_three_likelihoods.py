@@ -10,8 +10,8 @@ from oracles import gaussian_denoiser
 from scipy.stats import norm
 
 from jaxgen.data import dequantise
-from jaxgen.diffusion import Prediction, decoder, log_likelihood, log_linear, variational_bound, vdm_bound, vp
-from jaxgen.diffusion.times import uniform_grid
+from jaxgen.diffusion import Prediction, linear_log_snr, log_likelihood, uniform_grid, variational_bound, vdm_bound, vp
+from jaxgen.distributions import likelihoods
 from jaxgen.metrics import bits_per_dim, dequantisation_offset, estimate
 
 DIMS = 2
@@ -26,13 +26,15 @@ def bounds(process, denoise, x0, grid, t_min, make):
 
     @jax.jit
     def run(x0):
-        chain = {"grid": grid, "decoder": make()}
+        chain = {"grid": grid, "likelihood": make()}
         found = {
             v: variational_bound(keys_of(len(x0)), process, denoise, x0, variance=v, **chain).total
-            for v in ("large", "learned")
+            for v in ("fixed_large", "learned")
         }
         eps = lambda x, t, cond: denoise(x, t).eps
-        return found | {"continuous": vdm_bound(jax.random.key(1), process, eps, x0, t_min=t_min, decoder=make()).total}
+        return found | {
+            "continuous": vdm_bound(jax.random.key(1), process, eps, x0, t_min=t_min, likelihood=make()).total
+        }
 
     return {name: bits_per_dim(-np.float64(nats), DIMS) for name, nats in run(x0).items()}
 
@@ -50,10 +52,10 @@ def test_c1_3_c2_6_c3_11_on_known_data_the_ode_is_exact_and_the_bounds_lie_above
     n, grid, t_min, process = 20_000, uniform_grid(16), 0.1, vp()
     x0, theory, denoise = data(n, (DIMS,)), Theory(process, grid), gaussian_denoiser(process, MEAN, STD)
     exact = bits_per_dim(norm.logpdf(np.float64(x0), MEAN, STD).sum(1), DIMS)
-    found = bounds(process, with_fractions(denoise, grid, theory.fractions()), x0, grid, t_min, decoder.density)
+    found = bounds(process, with_fractions(denoise, grid, theory.fractions()), x0, grid, t_min, likelihoods.gaussian)
     entropy = 0.5 * math.log(2 * math.pi * math.e * STD**2)
     gaps = {
-        "large": theory.total("large") - entropy,
+        "fixed_large": theory.total("fixed_large") - entropy,
         "learned": theory.mismatch,
         "continuous": 0.5 * math.log1p(np.exp(-process.log_snr(t_min)) / STD**2) + theory.mismatch,
     }
@@ -73,7 +75,7 @@ def test_c1_3_c2_6_c3_11_on_known_data_the_ode_is_exact_and_the_bounds_lie_above
 
 def test_c1_3_c2_6_c3_11_on_levels_all_are_bits_of_the_integers():
     """Decoders need no offset, the dequantised density takes `dequantisation_offset`: none is below the entropy."""
-    n, std, process, grid = 40_000, 0.2, log_linear(), uniform_grid(100)
+    n, std, process, grid = 40_000, 0.2, linear_log_snr(), uniform_grid(100)
     levels = np.linspace(-1, 1, 256)
     weights = np.exp(-((levels - MEAN) ** 2) / (2 * std**2))
     weights /= weights.sum()
@@ -82,15 +84,17 @@ def test_c1_3_c2_6_c3_11_on_levels_all_are_bits_of_the_integers():
     denoise = gaussian_denoiser(process, MEAN, std)
     theory = Theory(process, grid, std)
     learned = with_fractions(denoise, grid, theory.fractions())
-    found = bounds(process, learned, jnp.asarray(levels[index], jnp.float32), grid, 0.0, decoder.discretised)
+    found = bounds(
+        process, learned, jnp.asarray(levels[index], jnp.float32), grid, 0.0, likelihoods.discretised_gaussian
+    )
     y = dequantise(keys_of(1000), jnp.asarray(index[:1000], jnp.uint8))
     ode = jax.jit(lambda y: log_likelihood(process, denoise, y, t_min=0.0).log_density)(y)
     found["ode"] = bits_per_dim(ode, DIMS, dequantisation_offset())
     # a chain that does not know of levels codes z_0 more finely than they lie, by log₂ of their distance over √(2πe v)
     noise = np.exp(-process.log_snr(np.array([0.0, grid[-2]])) / 2)
     finer = np.log2(2 / 255 / (np.sqrt(2 * np.pi * np.e) * noise))
-    coarse = (theory.transitions("large") - theory.transitions("learned")).sum() / math.log(2)
-    expected = {"continuous": finer[0], "large": finer[1] + coarse, "learned": finer[1], "ode": 0.0}
+    coarse = (theory.transitions("fixed_large") - theory.transitions("learned")).sum() / math.log(2)
+    expected = {"continuous": finer[0], "fixed_large": finer[1] + coarse, "learned": finer[1], "ode": 0.0}
     for name, bits in found.items():
         mean, error = estimate(bits - own[: len(bits)])
         assert error < 0.06, name

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxgen.decoder import bernoulli
+from jaxgen.distributions.likelihoods import bernoulli
 from jaxgen.metrics import binned_mig
 from jaxgen.nets import MLPDecoder, MLPEncoder
 from jaxgen.vae import VAE, elbo, vae_loss

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from ppca import PPCA
 
-from jaxgen.gaussian import Gaussian, gaussian_kl
+from jaxgen.distributions import Gaussian, gaussian_kl
 from jaxgen.vae import elbo
 
 KEY = jax.random.key(0)

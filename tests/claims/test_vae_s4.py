@@ -9,19 +9,8 @@ from scipy.special import logsumexp
 from scipy.stats import norm
 from sklearn.linear_model import Lasso
 
-from jaxgen import decoder
-from jaxgen.gaussian import Gaussian, gaussian_kl
-from jaxgen.vae import (
-    VAE,
-    elbo,
-    gaussian_mixture,
-    nearest_code,
-    quantise,
-    sparse,
-    standard_normal,
-    vae_loss,
-    vamp_prior,
-)
+from jaxgen.distributions import Gaussian, diagonal_mixture, gaussian_kl, likelihoods, standard_normal, vamp_prior
+from jaxgen.vae import VAE, elbo, nearest_code, quantise, sparse, vae_loss
 
 KEY = jax.random.key(0)
 
@@ -36,7 +25,7 @@ def test_c4_7_the_kl_is_not_negative_and_0_only_for_equals():
 def test_c4_7_a_gaussian_decoder_is_the_square_error():
     """−log N(x; m, σ²I) = ‖x − m‖²/2σ² + (D/2) log 2πσ², so at fixed σ its gradient is that of the error over 2σ²."""
     (x, mean), std = jax.random.normal(KEY, (2, 5, 3, 4)), 0.4
-    log_p = lambda mean: decoder.density()(x, Gaussian(mean, jnp.asarray(std)))
+    log_p = lambda mean: likelihoods.gaussian()(x, Gaussian(mean, jnp.asarray(std)))
     square = ((np.float64(x) - np.float64(mean)) ** 2).reshape(5, -1).sum(-1)
     np.testing.assert_allclose(-log_p(mean), square / (2 * std**2) + 6 * np.log(2 * np.pi * std**2), rtol=1e-5)
     np.testing.assert_allclose(jax.grad(lambda m: log_p(m).sum())(mean), (x - mean) / std**2, rtol=1e-5)
@@ -50,7 +39,7 @@ def test_c4_8_the_reparameterised_gradient_of_the_elbo_is_its_gradient():
 
     def values(params, keys):
         q = Gaussian(jnp.full((n, 1), params[0]), jnp.exp(params[1]))
-        model = VAE(lambda x: q, law.decode, decoder.density())
+        model = VAE(lambda x: q, law.decode, likelihoods.gaussian())
         return elbo(keys, model, jnp.broadcast_to(jnp.asarray(x, jnp.float32), (n, 3))).value
 
     keys = jax.random.split(KEY, n)
@@ -69,7 +58,7 @@ BETAS = (1.0, 4.0, 16.0)
 
 
 def test_c4_9_a_larger_beta_lowers_the_kl_at_its_optimum():
-    """The decoder given, the best q of β is ∝ p(z) p(x|z)^{1/β}: its gradient vanishes, and its KL falls with β."""
+    """The likelihood given, the best q of β is ∝ p(z) p(x|z)^{1/β}: its gradient vanishes, and its KL falls with β."""
     law = PPCA()
     x = jnp.asarray(np.repeat(law.sample(8), 500, axis=0), jnp.float32)
 
@@ -103,7 +92,7 @@ def test_c4_10_every_encoding_is_replaced_by_its_nearest_code():
 
 
 def test_c4_10_the_gradient_passes_straight_through():
-    """What the decoder asks of a code is asked of the encoding, unchanged, though the lookup itself is flat."""
+    """What the likelihood asks of a code is asked of the encoding, unchanged, though the lookup itself is flat."""
     z, codes = jax.random.normal(KEY, (4, 3)), jax.random.normal(jax.random.key(1), (6, 3))
     jacobian = jax.jacobian(lambda z: quantise(z, codes).codes)(z)
     np.testing.assert_array_equal(jacobian, np.eye(12).reshape(4, 3, 4, 3))
@@ -138,7 +127,7 @@ def test_c4_11_the_vamp_prior_lowers_the_kl():
     x = jnp.tile(KINDS, (20_000, 1))
     found = {}
     for name, prior, log_prior in (("normal", standard_normal(), norm.logpdf(GRID)), ("vamp", vamp, aggregated)):
-        model = VAE(two_kinds, lambda z: z, decoder.bernoulli(), prior)
+        model = VAE(two_kinds, lambda z: z, likelihoods.bernoulli(), prior)
         drawn = np.asarray(elbo(KEY, model, x, kl="monte_carlo").kl, np.float64)
         assert abs(drawn.mean() - expected_kl(log_prior)) < 4 * drawn.std() / np.sqrt(len(drawn))
         found[name] = drawn.mean()
@@ -160,7 +149,7 @@ def test_c4_11_no_prior_does_better_than_the_aggregated_posterior():
     best = cost(KINDS, None)
     for u, weights in ((KINDS + 0.1, None), (KINDS * 0.8, None), (KINDS, np.array([0.3, 0.7])), (KINDS[:1], None)):
         assert cost(u, weights) > best + 1e-3
-    one = gaussian_mixture(Gaussian(jnp.zeros((1, 1)), jnp.asarray(np.sqrt(WIDTH**2 + 4), jnp.float32)))
+    one = diagonal_mixture(Gaussian(jnp.zeros((1, 1)), jnp.asarray(np.sqrt(WIDTH**2 + 4), jnp.float32)))
     assert expected_kl(np.float64(one.log_density(jnp.asarray(GRID[:, None], jnp.float32)))) > best + 0.1
 
 

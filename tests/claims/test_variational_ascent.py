@@ -10,7 +10,7 @@ import pytest
 from oracles import slow
 from scipy import optimize, special, stats
 
-from jaxgen.variational import coordinate_ascent, gaussian_mixture, normal_gamma
+from jaxgen.variational import bayesian_mixture, coordinate_ascent, normal_gamma
 
 RNG = np.random.default_rng(0)
 PRIOR = normal_gamma.NormalGamma(0.3, 0.7, 1.5, 0.8)
@@ -30,7 +30,7 @@ def random_normal_gamma(rng):
 
 
 def random_mixture(rng, components=3):
-    return gaussian_mixture.Factors(
+    return bayesian_mixture.Factors(
         2 * rng.normal(size=(components, 2)), rng.gamma(1, 1, components), rng.dirichlet(np.ones(components), len(ROWS))
     )
 
@@ -44,10 +44,10 @@ MODELS = {
         },
     ),
     "mixture": (
-        partial(gaussian_mixture.elbo, PRIOR_VARIANCE), random_mixture, ROWS,
+        partial(bayesian_mixture.elbo, PRIOR_VARIANCE), random_mixture, ROWS,
         {
-            "assignments": gaussian_mixture.update_assignments,
-            "means": partial(gaussian_mixture.update_means, PRIOR_VARIANCE),
+            "assignments": bayesian_mixture.update_assignments,
+            "means": partial(bayesian_mixture.update_means, PRIOR_VARIANCE),
         },
     ),
 }  # fmt: skip
@@ -66,7 +66,7 @@ def compiled(name):
 
 UNCONSTRAINED = {  # to factors from any real numbers
     "normal gamma": lambda v: normal_gamma.Factors(v[0], jnp.exp(v[1]), jnp.exp(v[2]), jnp.exp(v[3])),
-    "mixture": lambda v: gaussian_mixture.Factors(
+    "mixture": lambda v: bayesian_mixture.Factors(
         v[:6].reshape(3, 2), jnp.exp(v[6:9]), jax.nn.softmax(v[9:].reshape(len(ROWS), 3))
     ),
 }
@@ -187,7 +187,7 @@ def test_c2_5_the_assignments_update_is_exp_of_the_expected_log_joint(components
     for (n, x), k, i in itertools.product(enumerate(ROWS), range(components), range(2)):
         mu = q.means[k, i] + np.sqrt(q.variances[k]) * nodes
         expected[n, k] += weights @ stats.norm(mu, 1).logpdf(x[i])
-    found = gaussian_mixture.update_assignments(jnp.asarray(ROWS), jax.tree.map(jnp.asarray, q))
+    found = bayesian_mixture.update_assignments(jnp.asarray(ROWS), jax.tree.map(jnp.asarray, q))
     np.testing.assert_allclose(found.responsibilities, special.softmax(expected, -1), rtol=1e-9)
     np.testing.assert_array_equal(found.means, q.means)
     np.testing.assert_array_equal(found.variances, q.variances)
@@ -196,7 +196,7 @@ def test_c2_5_the_assignments_update_is_exp_of_the_expected_log_joint(components
 def test_c2_5_the_mixtures_means_update_is_exp_of_the_expected_log_joint():
     """q(μ_k) on a grid along each coordinate, E over q(c) being a sum of responsibilities."""
     q = random_mixture(np.random.default_rng(3))
-    found = gaussian_mixture.update_means(PRIOR_VARIANCE, jnp.asarray(ROWS), jax.tree.map(jnp.asarray, q))
+    found = bayesian_mixture.update_means(PRIOR_VARIANCE, jnp.asarray(ROWS), jax.tree.map(jnp.asarray, q))
     grid = np.linspace(-12, 12, 4801)
     for k, i in itertools.product(range(3), range(2)):
         expected = stats.norm(0, np.sqrt(PRIOR_VARIANCE)).logpdf(grid)

@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from jaxgen.distributions import MeanFieldParams, mean_field_gaussian
 from jaxgen.variational import (
-    MeanFieldParams,
     amortised,
+    bayesian_mixture,
     gamma_exponential,
-    gaussian_mixture,
     inference_gaps,
     linear_gaussian,
-    mean_field_gaussian,
     minibatch,
     normal_gamma,
     reparameterised,
@@ -104,7 +103,7 @@ def test_c2_1_evidence_is_elbo_plus_kl_for_the_mixture():
     """By enumeration of assignments and, for the means, Gauss–Hermite, which is exact for quadratics."""
     x, prior_variance = np.array([[-1.2], [0.4], [2.5], [1.9]]), 4.0
     phi = RNG.dirichlet([1.0, 1.0], 4)
-    q = gaussian_mixture.Factors(np.array([[-0.5], [1.7]]), np.array([0.4, 0.2]), phi)
+    q = bayesian_mixture.Factors(np.array([[-0.5], [1.7]]), np.array([0.4, 0.2]), phi)
     evidence = mixture_log_evidence(x, 2, prior_variance)
     nodes, weights = np.polynomial.hermite_e.hermegauss(4)
     grid = np.stack(np.meshgrid(nodes, nodes, indexing="ij"), -1).reshape(-1, 2)
@@ -116,13 +115,13 @@ def test_c2_1_evidence_is_elbo_plus_kl_for_the_mixture():
         share = phi[np.arange(4), c]
         posterior = mixture_log_joint(x, c, means, prior_variance) - evidence
         kl += share.prod() * (weights @ (log_q_means + np.log(share).sum() - posterior))
-    found = gaussian_mixture.elbo(prior_variance, jnp.asarray(x), jax.tree.map(jnp.asarray, q))
+    found = bayesian_mixture.elbo(prior_variance, jnp.asarray(x), jax.tree.map(jnp.asarray, q))
     np.testing.assert_allclose(found + kl, evidence, rtol=1e-10)
     # and the density that sums the assignments out has that evidence too
     grid = np.linspace(-14, 14, 561)
     mesh = np.stack(np.meshgrid(grid, grid, indexing="ij"), -1).reshape(-1, 2, 1)
     joint = minibatch(
-        partial(gaussian_mixture.log_prior, prior_variance), gaussian_mixture.log_likelihood, jnp.asarray(x), 4
+        partial(bayesian_mixture.log_prior, prior_variance), bayesian_mixture.log_likelihood, jnp.asarray(x), 4
     )
     log_p = np.asarray(jax.vmap(joint)(jnp.asarray(mesh)))
     np.testing.assert_allclose(np.logaddexp.reduce(log_p) + 2 * np.log(grid[1] - grid[0]), evidence, rtol=1e-8)

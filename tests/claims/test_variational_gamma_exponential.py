@@ -7,11 +7,9 @@ import optax
 import pytest
 from scipy import optimize, stats
 
+from jaxgen.distributions import Family, GammaParams, gamma
 from jaxgen.variational import (
-    Family,
-    GammaParams,
     doubly_reparameterised,
-    gamma,
     gamma_exponential,
     importance_weighted,
     maximise,

@@ -16,18 +16,20 @@ from jaxgen.diffusion import (
     Bound,
     Prediction,
     bound_term,
-    decoder,
     denoiser,
-    discrete,
+    final_kernel,
+    from_betas,
     linear_betas,
     perturb,
     posterior,
+    quadratic_grid,
     reverse_kernel,
+    subset_grid,
+    uniform_grid,
     variational_bound,
     vp,
 )
-from jaxgen.diffusion.reverse import clean_kernel
-from jaxgen.diffusion.times import quadratic_grid, subset_grid, uniform_grid
+from jaxgen.distributions import likelihoods
 
 ENTROPY = 0.5 * math.log(2 * math.pi * math.e * STD**2)
 GRIDS = {name: (process, uniform_grid(9)) for name, process in CONTINUOUS.items()}
@@ -61,7 +63,7 @@ def expected_terms(process, grid, std=STD, variances=VARIANCES):
     @jax.vmap
     def terms(s, t):
         x_t, cleanest = perturb(process, x0, t, eps), (grid[-2], grid[-3])
-        options = {"cleanest": cleanest, "decoder": decoder.density()}
+        options = {"cleanest": cleanest, "likelihood": likelihoods.gaussian()}
         prediction = denoise(x_t, t)
         return [bound_term(process, prediction, x_t, x0, s, t, variance=v, **options) for v in variances]
 
@@ -87,7 +89,9 @@ def test_the_expectation_of_every_term_and_a_tight_bound_from_the_exact_reverse_
         # parameters and tables are float32 in part, and SNRs cancel in the theory too
         np.testing.assert_allclose(transitions, theory.transitions(variance), rtol=1e-4, atol=1e-7, err_msg=variance)
         np.testing.assert_allclose(reconstruction, theory.reconstruction(variance), rtol=1e-5, err_msg=variance)
-    np.testing.assert_allclose(found["small"][0], 0.5 * theory.snr_gap * theory.residual[:-1], rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(
+        found["fixed_small"][0], 0.5 * theory.snr_gap * theory.residual[:-1], rtol=1e-4, atol=1e-7
+    )
     # the learned terms are I(x0; x_s|x_t), which telescope
     np.testing.assert_allclose(found["learned"][0], np.diff(theory.information), rtol=1e-4, atol=1e-7)
     # β̃ < Var(x_s|x_t) always, and < β where alpha² + sigma² = 1 or alpha = 1
@@ -97,7 +101,7 @@ def test_the_expectation_of_every_term_and_a_tight_bound_from_the_exact_reverse_
     total = {variance: theory.prior + terms.sum() + last for variance, (terms, last) in found.items()}
     np.testing.assert_allclose(total["learned"], ENTROPY + theory.mismatch, rtol=1e-4)
     # no other variance does as well, and all of them bound the entropy from above
-    assert min(total["small"], total["large"]) > total["learned"] + 1e-3
+    assert min(total["fixed_small"], total["fixed_large"]) > total["learned"] + 1e-3
     assert total["learned"] > ENTROPY - 1e-4
 
 
@@ -108,7 +112,7 @@ def test_the_estimate_is_unbiased(name):
 
     @jax.jit
     def estimate(keys, x0):
-        options = {"grid": grid, "decoder": decoder.density()}
+        options = {"grid": grid, "likelihood": likelihoods.gaussian()}
         return [variational_bound(keys, process, denoise, x0, variance=v, **options) for v in VARIANCES]
 
     for variance, found in zip(VARIANCES, estimate(keys_of(n), data(n, event)), strict=True):
@@ -125,7 +129,7 @@ def gaps(steps, variance, std=STD, betas=lambda n: linear_betas(n, 0.1 / n, 20 /
     """Bound less entropy and less the prior's part, of DDPM chains of T steps that all tend to one process."""
     found = []
     for n in steps:
-        process, grid = discrete(betas(n)), subset_grid(n, n)
+        process, grid = from_betas(betas(n)), subset_grid(n, n)
         transitions, reconstruction = expected_terms(process, grid, std, (variance,))[variance]
         entropy = 0.5 * math.log(2 * math.pi * math.e * std**2)
         found.append(transitions.sum() + reconstruction + Theory(process, grid, std).information[0] - entropy)
@@ -134,7 +138,7 @@ def gaps(steps, variance, std=STD, betas=lambda n: linear_betas(n, 0.1 / n, 20 /
 
 def test_the_gap_falls_as_1_over_steps_with_the_large_variance():
     with jax.enable_x64(True):
-        found = gaps((100, 400), "large")
+        found = gaps((100, 400), "fixed_large")
     assert np.all(found > 0)
     np.testing.assert_allclose(found[0] / found[1], 4, rtol=0.05)
 
@@ -143,13 +147,13 @@ def test_the_gap_falls_as_1_over_steps_with_the_large_variance():
 def test_the_gap_of_the_small_variance_is_left_at_the_clean_end():
     """Near the data sigma² = i β, where β̃ misses Σ ½ (1/i − log(1 + 1/i)) = γ/2, and the last step ½ (1 − log 2)."""
     with jax.enable_x64(True):
-        found = gaps((400, 6400), "small", betas=lambda n: np.full(n, 5 / n))
+        found = gaps((400, 6400), "fixed_small", betas=lambda n: np.full(n, 5 / n))
         # from a fixed noise up it does vanish, as 1/n
         process, above = vp(), []
         for n in (50, 200):
             grid = np.append(np.linspace(1, 0.1, n + 1), 0.0)
             theory = Theory(process, grid)
-            transitions, _ = expected_terms(process, grid, variances=("small",))["small"]
+            transitions, _ = expected_terms(process, grid, variances=("fixed_small",))["fixed_small"]
             above.append(transitions.sum() - (theory.information[-1] - theory.information[0]))
     limit = np.euler_gamma / 2 + 0.5 * (1 - math.log(2))
     errors = np.abs(found - limit)  # of order log T/T
@@ -162,8 +166,8 @@ def test_the_gap_of_the_small_variance_is_left_at_the_clean_end():
 def test_the_large_variance_is_exact_for_data_of_unit_variance(n):
     """For x0 ~ N(0, I) the chain is stationary and Var(x_s|x_t) = β (Ho et al. 2020, §3.2)."""
     with jax.enable_x64(True):
-        np.testing.assert_allclose(gaps((max(n, 25),), "large", std=1.0), 0, atol=1e-6)
-        process = discrete(linear_betas(50, 0.002, 0.4))
+        np.testing.assert_allclose(gaps((max(n, 25),), "fixed_large", std=1.0), 0, atol=1e-6)
+        process = from_betas(linear_betas(50, 0.002, 0.4))
         grid = subset_grid(50, min(n, 50))
         theory = Theory(process, grid, 1.0)
     np.testing.assert_allclose(theory.true, theory.beta, rtol=1e-5)
@@ -171,16 +175,16 @@ def test_the_large_variance_is_exact_for_data_of_unit_variance(n):
 
 
 def test_bits_of_levels_are_above_their_entropy_and_near_it():
-    """Data on 256 levels, drawn from a discretised Gaussian, by the discretised decoder: bits need no offset."""
+    """Data on 256 levels, drawn from a discretised Gaussian, by the discretised likelihood: bits need no offset."""
     n, levels = 4000, np.linspace(-1, 1, 256)
     weights = np.exp(-((levels - MEAN) ** 2) / (2 * 0.2**2))
     weights /= weights.sum()
     entropy = -np.sum(weights * np.log2(weights))
     x0 = jnp.asarray(np.random.default_rng(0).choice(levels, (n, 1), p=weights), jnp.float32)
-    process = discrete(linear_betas(200, 0.1 / 200, 20 / 200))
+    process = from_betas(linear_betas(200, 0.1 / 200, 20 / 200))
     found, denoise = {}, gaussian_denoiser(process, MEAN, 0.2)
-    for make in (decoder.discretised, decoder.categorical):
-        run = partial(variational_bound, process=process, denoise=denoise, variance="large", decoder=make())
+    for make in (likelihoods.discretised_gaussian, likelihoods.gaussian_softmax):
+        run = partial(variational_bound, process=process, denoise=denoise, variance="fixed_large", likelihood=make())
         bound = jax.jit(lambda keys, x0, run=run: run(keys, x0=x0))(keys_of(n), x0)
         bits = np.float64(bound.total) / math.log(2)
         found[make.__name__] = bits.mean(), bits.std() / np.sqrt(n)
@@ -196,7 +200,11 @@ def test_the_default_is_the_whole_chain_and_256_levels():
 
     @jax.jit
     def both(keys, x0):
-        options = {"grid": subset_grid(50, 50), "variance": "small", "decoder": decoder.discretised()}
+        options = {
+            "grid": subset_grid(50, 50),
+            "variance": "fixed_small",
+            "likelihood": likelihoods.discretised_gaussian(),
+        }
         return [variational_bound(keys, process, denoise, x0, **of) for of in ({}, options)]
 
     default, given = both(keys, x0)
@@ -207,7 +215,9 @@ def test_the_default_is_the_whole_chain_and_256_levels():
 def test_a_sample_depends_on_its_own_key_alone():
     process, grid = GRIDS["vp"]
     denoise, x0, keys = gaussian_denoiser(process, MEAN, STD), data(6, (3,)), keys_of(6)
-    run = jax.jit(lambda keys, x0: variational_bound(keys, process, denoise, x0, grid=grid, decoder=decoder.density()))
+    run = jax.jit(
+        lambda keys, x0: variational_bound(keys, process, denoise, x0, grid=grid, likelihood=likelihoods.gaussian())
+    )
     part = run(keys[2:4], x0[2:4])
     chex.assert_trees_all_close(jax.tree.map(lambda x: x[2:4], run(keys, x0)), part, rtol=1e-5)
     # and on it indeed: of the same data
@@ -218,7 +228,7 @@ def test_a_sample_depends_on_its_own_key_alone():
 def test_the_steps_have_noise_of_their_own():
     """At x0 = MEAN a term of the exact denoiser is in proportion to eps²: between steps its correlation is 0."""
     (process, grid), n = GRIDS["vp"], 4000
-    denoise, options = gaussian_denoiser(process, MEAN, STD), {"grid": grid, "decoder": decoder.density()}
+    denoise, options = gaussian_denoiser(process, MEAN, STD), {"grid": grid, "likelihood": likelihoods.gaussian()}
     found = jax.jit(lambda keys, x0: variational_bound(keys, process, denoise, x0, **options))(
         keys_of(n), jnp.full((n, 1), MEAN)
     )
@@ -238,7 +248,7 @@ def test_each_example_has_its_own_step():
     @jax.jit
     def terms(x_t, x0, s, t):
         prediction = Prediction(*base(x_t, t)[:2], jnp.full_like(x_t, 0.3))
-        options = {"decoder": decoder.density()}
+        options = {"likelihood": likelihoods.gaussian()}
         return [bound_term(process, prediction, x_t, x0, s, t, variance=v, **options) for v in VARIANCES]
 
     together = np.stack(terms(x_t, x0, s, t), 1)
@@ -253,7 +263,7 @@ def test_float32_keeps_the_digits_of_every_step_of_a_long_chain():
     found = {}
     for dtype in (jnp.float32, jnp.float64):
         with jax.enable_x64(dtype == jnp.float64):
-            process = discrete(betas)
+            process = from_betas(betas)
             x0, eps = MEAN + STD * jnp.asarray(draws[0], dtype), jnp.asarray(draws[1], dtype)
             denoise = gaussian_denoiser(process, MEAN, STD)
 
@@ -262,7 +272,9 @@ def test_float32_keeps_the_digits_of_every_step_of_a_long_chain():
             def terms(i, process=process, x0=x0, eps=eps, denoise=denoise):
                 t, s = i / n, (i - 1) / n
                 x_t = perturb(process, x0, t, eps)
-                return bound_term(process, denoise(x_t, t), x_t, x0, s, t, variance="large", decoder=decoder.density())
+                return bound_term(
+                    process, denoise(x_t, t), x_t, x0, s, t, variance="fixed_large", likelihood=likelihoods.gaussian()
+                )
 
             found[dtype] = terms(jnp.arange(1, n + 1, dtype=dtype))[:, 0]
             assert found[dtype].dtype == dtype
@@ -282,7 +294,11 @@ def test_the_reverse_kernel_is_the_posterior_at_predicted_x0(name):
     mean, std = posterior(process, x_t, x0, s, t)
     ratio = process.alpha(t) / process.alpha(s)
     beta = (process.variance(t) - ratio**2 * process.variance(s))[:, None]
-    expected = {"small": std, "large": np.sqrt(beta), "learned": std ** (1 - fraction) * np.sqrt(beta) ** fraction}
+    expected = {
+        "fixed_small": std,
+        "fixed_large": np.sqrt(beta),
+        "learned": std ** (1 - fraction) * np.sqrt(beta) ** fraction,
+    }
     for variance, wanted in expected.items():
         found = reverse_kernel(process, prediction, x_t, s, t, variance)
         np.testing.assert_allclose(found.mean, mean, rtol=1e-6)
@@ -294,9 +310,9 @@ def test_the_reverse_kernel_is_the_posterior_at_predicted_x0(name):
         np.testing.assert_allclose(*np.broadcast_arrays(last.std, posterior(process, x_t, x0, 0.0, t).std), rtol=1e-6)
     first, second = grid[-2], grid[-3]
     low, high = posterior(process, x_t, x0, first, second).std, process.sigma(first)
-    expected = {"small": low, "large": high, "learned": low ** (1 - fraction) * high**fraction}
+    expected = {"fixed_small": low, "fixed_large": high, "learned": low ** (1 - fraction) * high**fraction}
     for variance, wanted in expected.items():
-        found = clean_kernel(process, prediction, first, second, variance)
+        found = final_kernel(process, prediction, first, second, variance)
         np.testing.assert_array_equal(found.mean, x0)
         np.testing.assert_allclose(found.std, wanted, rtol=1e-5)
 
@@ -304,8 +320,8 @@ def test_the_reverse_kernel_is_the_posterior_at_predicted_x0(name):
 def test_the_clean_kernel_of_a_ddpm_is_between_its_first_two_variances():
     """Of the linear schedule of 1000 steps: β̃_2 = 5.45319e-5 and β_1 = 1e-4 (Nichol & Dhariwal's code)."""
     prediction = Prediction(jnp.zeros((1, 1)), jnp.zeros((1, 1)))
-    for variance, expected in (("small", 5.45319e-5), ("large", 1e-4)):
-        std = clean_kernel(PROCESSES["linear"], prediction, 1 / 1000, 2 / 1000, variance).std
+    for variance, expected in (("fixed_small", 5.45319e-5), ("fixed_large", 1e-4)):
+        std = final_kernel(PROCESSES["linear"], prediction, 1 / 1000, 2 / 1000, variance).std
         np.testing.assert_allclose(std**2, expected, rtol=1e-5)
 
 
@@ -319,8 +335,8 @@ def bound_and_kernel(name):
     def of_seed(process, seed, x0):
         keys = jax.random.split(jax.random.key(seed), 3)
         denoise = gaussian_denoiser(process, MEAN, STD)
-        bound = variational_bound(keys, process, denoise, x0, grid=grid, decoder=decoder.density())
-        return bound, reverse_kernel(process, denoise(x0, grid[1]), x0, grid[2], grid[1], "large")
+        bound = variational_bound(keys, process, denoise, x0, grid=grid, likelihood=likelihoods.gaussian())
+        return bound, reverse_kernel(process, denoise(x0, grid[1]), x0, grid[2], grid[1], "fixed_large")
 
     return of_seed
 
@@ -339,7 +355,7 @@ def test_a_sweep_over_parameters_and_grids_compiles_once():
     @chex.assert_max_traces(n=1)
     def found(process, scale, grid, keys, x0):
         denoise = denoiser(process, lambda x, t, cond: scale * x)
-        return variational_bound(keys, process, denoise, x0, grid=grid, decoder=decoder.density()).total
+        return variational_bound(keys, process, denoise, x0, grid=grid, likelihood=likelihoods.gaussian()).total
 
     values = [
         found(vp(beta_max=beta), jnp.asarray(scale), jnp.asarray(grid), keys_of(3, seed), data(3, (2,)))
@@ -360,7 +376,7 @@ def test_vmap_over_schedules():
     def total(beta_max):
         process = vp(beta_max=beta_max)
         denoise = gaussian_denoiser(process, MEAN, STD)
-        return variational_bound(keys, process, denoise, x0, grid=grid, decoder=decoder.density()).total
+        return variational_bound(keys, process, denoise, x0, grid=grid, likelihood=likelihoods.gaussian()).total
 
     each = jax.jit(total)
     np.testing.assert_allclose(jax.jit(jax.vmap(total))(betas), [each(beta) for beta in betas], rtol=1e-4)
@@ -373,7 +389,7 @@ def test_one_step_of_the_scan_holds_one_network():
         denoise = gaussian_denoiser(CONTINUOUS["vp"], MEAN, STD)
         return jax.make_jaxpr(
             lambda keys, x0: variational_bound(
-                keys, CONTINUOUS["vp"], denoise, x0, grid=uniform_grid(n), decoder=decoder.density()
+                keys, CONTINUOUS["vp"], denoise, x0, grid=uniform_grid(n), likelihood=likelihoods.gaussian()
             )
         )(keys_of(2), data(2))
 
@@ -387,7 +403,7 @@ def test_one_step_of_the_scan_holds_one_network():
 
 @pytest.mark.usefixtures("unchecked")
 def test_refusals():
-    process, x0, keys = discrete(linear_betas(20, 0.005, 0.4)), data(4, (3,)), keys_of(4)
+    process, x0, keys = from_betas(linear_betas(20, 0.005, 0.4)), data(4, (3,)), keys_of(4)
     denoise = gaussian_denoiser(process, MEAN, STD)
     run = lambda **options: variational_bound(keys, process, denoise, x0, **options)
     cases = {
@@ -396,7 +412,7 @@ def test_refusals():
         "at least two steps": lambda: run(grid=[1.0, 0.0]),
         r"descend strictly from at most 1 to 0, got \[1.  0.5 0.1\]": lambda: run(grid=[1.0, 0.5, 0.1]),
         r"descend strictly from at most 1 to 0, got \[0.  0.5 1. \]": lambda: run(grid=[0.0, 0.5, 1.0]),
-        r"use times.subset_grid\(20, n\)": lambda: run(grid=uniform_grid(7)),
+        r"use grids.subset_grid\(20, n\)": lambda: run(grid=uniform_grid(7)),
         "one for each of 4 samples": lambda: variational_bound(keys[:3], process, denoise, x0),
         "a continuous process needs a grid": lambda: variational_bound(keys, vp(), denoise, x0),
         "give the grid's two cleanest times": lambda: bound_term(vp(), denoise(x0, 0.5), x0, x0, 0.2, 0.5),

@@ -11,32 +11,32 @@ from oracles import DISCRETE, PROCESSES, gaussian_denoiser
 
 from jaxgen.diffusion import (
     bound_term,
-    decoder,
     denoiser,
     denoising_loss,
-    discrete,
+    from_betas,
     hybrid_loss,
     linear_betas,
+    subset_grid,
+    target,
     variational_bound,
     vlb_loss,
     vp,
     zero_terminal_snr,
 )
-from jaxgen.diffusion.prediction import target
-from jaxgen.diffusion.times import subset_grid
+from jaxgen.distributions import likelihoods
 
-CHAIN = discrete(linear_betas(20, 0.005, 0.4))
+CHAIN = from_betas(linear_betas(20, 0.005, 0.4))
 
 
 def exact_network(x, t, cond):
     return gaussian_denoiser(CHAIN, MEAN, STD)(x, t).eps
 
 
-@pytest.mark.parametrize("variance", ["small", "large"])
+@pytest.mark.parametrize("variance", ["fixed_small", "fixed_large"])
 def test_the_vlb_loss_is_unbiased(variance):
     n, theory = 200_000, Theory(CHAIN, subset_grid(20, 20))
     found = jax.jit(
-        lambda key, x0: vlb_loss(key, CHAIN, exact_network, x0, variance=variance, decoder=decoder.density())
+        lambda key, x0: vlb_loss(key, CHAIN, exact_network, x0, variance=variance, likelihood=likelihoods.gaussian())
     )(jax.random.key(0), data(n, (2,)))
     assert found.shape == (n,)
     expected = theory.transitions(variance).sum() + theory.reconstruction(variance)
@@ -70,9 +70,9 @@ def two_heads(dtype=jnp.float32):
 @pytest.mark.parametrize(("predicts", "vlb_weight"), [("eps", 1e-3), ("x0", 1.0), ("v", 0.1)])
 def test_the_hybrid_trains_the_mean_by_l_simple_and_the_variance_by_the_bound(predicts, vlb_weight):
     with jax.enable_x64(True):
-        process, x0 = discrete(linear_betas(20, 0.005, 0.4)), data(64, (3,))
+        process, x0 = from_betas(linear_betas(20, 0.005, 0.4)), data(64, (3,))
         shared = {"key": jax.random.key(4), "process": process, "x0": x0, "predicts": predicts}
-        bound = {"decoder": decoder.density()}
+        bound = {"likelihood": likelihoods.gaussian()}
 
         @jax.jit
         def losses(theta):
@@ -119,7 +119,11 @@ def test_learning_the_variance_finds_the_true_one():
         def network(x, t, cond):
             return jnp.concatenate([exact_network(x, t, cond), jnp.full_like(x, 2 * fraction - 1)], -1)
 
-        options = {"variance": "learned", "decoder": decoder.density(), "times": lambda key, n: jnp.full(n, index / 20)}
+        options = {
+            "variance": "learned",
+            "likelihood": likelihoods.gaussian(),
+            "times": lambda key, n: jnp.full(n, index / 20),
+        }
         return vlb_loss(jax.random.key(0), CHAIN, network, x0, **options).mean()
 
     slope = jax.jit(jax.grad(loss))
@@ -135,13 +139,14 @@ def test_learning_the_variance_finds_the_true_one():
 
 
 @pytest.mark.parametrize(
-    ("make", "zero_snr"), [(decoder.discretised, True), (decoder.categorical, False), (decoder.density, True)]
+    ("make", "zero_snr"),
+    [(likelihoods.discretised_gaussian, True), (likelihoods.gaussian_softmax, False), (likelihoods.gaussian, True)],
 )
 def test_gradients_are_finite_at_every_step(make, zero_snr):
     betas = linear_betas(20, 1e-4, 0.4)
-    process, theta = discrete(zero_terminal_snr(betas) if zero_snr else betas), two_heads()
+    process, theta = from_betas(zero_terminal_snr(betas) if zero_snr else betas), two_heads()
     x0 = jnp.clip(data(20, (3,)), -1, 1)
-    options = {"decoder": make(), "times": lambda key, n: jnp.arange(1, n + 1) / n}
+    options = {"likelihood": make(), "times": lambda key, n: jnp.arange(1, n + 1) / n}
 
     @jax.jit
     def losses(theta):
@@ -168,7 +173,7 @@ def test_dtypes_follow_the_data():
         ("float64", "float64", True),
     ):
         with jax.enable_x64(wide):
-            process = discrete(linear_betas(10, 0.01, 0.4))
+            process = from_betas(linear_betas(10, 0.01, 0.4))
             denoise = denoiser(process, network, learned_variance=True)
 
             def everything(x0, process=process, denoise=denoise):
@@ -198,7 +203,7 @@ class VariantsTest(chex.TestCase):
     @parameterized.named_parameters([(f"{loss}_{name}", loss, name) for loss in ("vlb", "hybrid") for name in TABLES])
     def test_losses(self, loss, name):
         functions = {
-            "vlb": lambda *args: vlb_loss(*args, variance="large"),
+            "vlb": lambda *args: vlb_loss(*args, variance="fixed_large"),
             "hybrid": lambda *args: hybrid_loss(*args, predicts="v"),
         }
         network = lambda x, t, cond: x * t[:, None] if loss == "vlb" else jnp.tanh(jnp.concatenate([x, x], -1))
@@ -220,7 +225,7 @@ def test_a_training_step_compiles_once():
         )
 
     for seed in range(3):
-        process = discrete(linear_betas(20, 0.001 * (seed + 1), 0.4))
+        process = from_betas(linear_betas(20, 0.001 * (seed + 1), 0.4))
         chex.assert_tree_all_finite(step(process, two_heads(), jax.random.key(seed), data(4, (3,), seed=seed)))
 
 
@@ -230,7 +235,7 @@ def test_refusals():
     process = CHAIN
     cases = {
         "discrete bound needs a process of T >= 2": lambda: vlb_loss(key, vp(), plain, x0),
-        "of T >= 2 steps": lambda: hybrid_loss(key, discrete([0.5]), plain, x0),
+        "of T >= 2 steps": lambda: hybrid_loss(key, from_betas([0.5]), plain, x0),
         r"must return shape \(4, 6\)": lambda: hybrid_loss(key, process, plain, x0),
         r"must return shape \(4, 3\)": lambda: vlb_loss(
             key, process, lambda x, t, cond: jnp.concatenate([x, x], -1), x0

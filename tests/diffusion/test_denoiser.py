@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from oracles import PROCESSES, gaussian_denoiser, snap
 
-from jaxgen.diffusion import denoiser, discrete, dynamic_threshold, edm_preconditioning, linear_betas, perturb
-from jaxgen.diffusion.denoiser import static_clip
+from jaxgen.diffusion import denoiser, dynamic_threshold, edm_preconditioning, from_betas, linear_betas, perturb
+from jaxgen.diffusion.denoisers._denoiser import static_clip
 
 X = jax.random.normal(jax.random.key(0), (3, 4, 4, 2))
 
@@ -22,7 +22,7 @@ def test_clip_and_rederived_eps():
     bounded = denoiser(process, network, clip=1.0)(X, 0.5)
     np.testing.assert_allclose(bounded.x0, np.clip(free.x0, -1, 1), rtol=1e-6)
     np.testing.assert_allclose(alpha * bounded.x0 + sigma * bounded.eps, X, atol=1e-5)
-    kept = denoiser(process, network, clip=1.0, rederive_eps=False)(X, 0.5)
+    kept = denoiser(process, network, clip=1.0, recompute_eps=False)(X, 0.5)
     np.testing.assert_array_equal(kept.eps, free.eps)
 
 
@@ -44,8 +44,8 @@ def test_learned_variance_is_the_second_half():
     network = lambda x, t, cond: jnp.concatenate([x, jnp.full_like(x, 0.5)], -1)
     prediction = denoiser(PROCESSES["vp"], network, predicts="x0", learned_variance=True)(X, 0.5)
     np.testing.assert_array_equal(prediction.x0, X)
-    np.testing.assert_array_equal(prediction.variance_fraction, np.full(X.shape, 0.75))
-    assert denoiser(PROCESSES["vp"], lambda x, t, cond: x)(X, 0.5).variance_fraction is None
+    np.testing.assert_array_equal(prediction.variance_interpolation, np.full(X.shape, 0.75))
+    assert denoiser(PROCESSES["vp"], lambda x, t, cond: x)(X, 0.5).variance_interpolation is None
 
 
 def test_network_sees_a_time_per_example_and_the_condition():
@@ -116,12 +116,12 @@ def test_edm_preconditioning_asks_for_unit_variance(name):
 def test_the_exact_network_of_every_kind_gives_the_exact_denoiser(name):
     from typing import get_args
 
-    from jaxgen.diffusion.prediction import Kind, target
+    from jaxgen.diffusion import PredictionType, target
 
     process = PROCESSES[name]
     t = snap(process, 0.5)
     exact = gaussian_denoiser(process, 0.3, 0.8)
-    kinds = [kind for kind in get_args(Kind) if kind != "velocity" or process.steps is None]
+    kinds = [kind for kind in get_args(PredictionType) if kind != "velocity" or process.steps is None]
     for kind in kinds:
         network = lambda x, t, cond, kind=kind: target(process, kind, *exact(x, t)[:2], t)
         found = denoiser(process, network, predicts=kind)(X, t)
@@ -130,7 +130,7 @@ def test_the_exact_network_of_every_kind_gives_the_exact_denoiser(name):
 
 
 def test_refusals():
-    process = discrete(linear_betas(10))
+    process = from_betas(linear_betas(10))
     with pytest.raises(ValueError, match="clip must be positive"):
         denoiser(process, lambda x, t, cond: x, clip=-1.0)
     with pytest.raises(ValueError, match="clip must be positive"):

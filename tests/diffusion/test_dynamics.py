@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from oracles import CONTINUOUS, DISCRETE, Mixture, gaussian_denoiser
 
-from jaxgen.diffusion import Prediction, score, sde_coefficients
-from jaxgen.diffusion.dynamics import check_interval, flow, probability_flow, reverse_sde
+from jaxgen.diffusion import Prediction, check_finite_velocity, probability_flow, reverse_sde, score, sde_coefficients
+from jaxgen.diffusion.continuous.dynamics import flow
 
 T = jnp.array([1e-3, 0.1, 0.35, 0.6, 0.9, 0.98])
 X = jax.random.normal(jax.random.key(0), (6, 3))
@@ -48,15 +48,15 @@ def test_the_flow_is_drift_minus_half_g2_score(name):
 
 
 @every_process
-@pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])
-def test_the_reverse_sde(name, strength):
+@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
+def test_the_reverse_sde(name, eta):
     process = CONTINUOUS[name]
     denoise = gaussian_denoiser(process, 0.4, 0.5)
     f, g2 = (c[:, None] for c in reference_sde(name, T))
-    found = reverse_sde(process, denoise, X, T, strength)
-    expected = f * X - 0.5 * (1 + strength**2) * g2 * score(process, denoise(X, T), T)
+    found = reverse_sde(process, denoise, X, T, eta)
+    expected = f * X - 0.5 * (1 + eta**2) * g2 * score(process, denoise(X, T), T)
     np.testing.assert_allclose(found.drift, expected, rtol=2e-3, atol=1e-3)
-    np.testing.assert_allclose(found.diffusion, strength * np.sqrt(g2[:, 0]), rtol=2e-3)
+    np.testing.assert_allclose(found.diffusion, eta * np.sqrt(g2[:, 0]), rtol=2e-3)
 
 
 @every_process
@@ -102,7 +102,7 @@ def test_a_discrete_process_is_refused(name):
     for refused in (
         lambda: probability_flow(process, denoise, X, 0.5),
         lambda: reverse_sde(process, denoise, X, 0.5),
-        lambda: check_interval(process, 1e-5, 1.0),
+        lambda: check_finite_velocity(process, 1e-5, 1.0),
     ):
         with pytest.raises(ValueError, match="use a continuous process"):
             refused()
@@ -111,17 +111,17 @@ def test_a_discrete_process_is_refused(name):
 @pytest.mark.parametrize("ends", [(-0.1, 1.0), (0.1, 1.1), (0.5, 0.5), (0.9, 0.1), (float("nan"), 1.0)])
 def test_intervals_outside_or_reversed_are_refused(ends):
     with pytest.raises(ValueError, match="0 <= t_min < t_max <= 1"):
-        check_interval(CONTINUOUS["vp"], *ends)
+        check_finite_velocity(CONTINUOUS["vp"], *ends)
 
 
 @pytest.mark.parametrize("name", ["vp", "cosine"])
 def test_an_infinite_velocity_is_refused(name):
     with pytest.raises(ValueError, match="infinite at t=0"):
-        jax.jit(lambda: check_interval(CONTINUOUS[name], 0.0, 1.0))()
-    check_interval(CONTINUOUS[name], 1e-5, 1.0)
-    jax.jit(lambda process: check_interval(process, 0.0, 1.0))(CONTINUOUS[name])  # traced: cannot be looked at
+        jax.jit(lambda: check_finite_velocity(CONTINUOUS[name], 0.0, 1.0))()
+    check_finite_velocity(CONTINUOUS[name], 1e-5, 1.0)
+    jax.jit(lambda process: check_finite_velocity(process, 0.0, 1.0))(CONTINUOUS[name])  # traced: cannot be looked at
 
 
 @pytest.mark.parametrize("name", ["sub_vp", "ve", "edm", "rectified_flow"])
 def test_a_finite_velocity_at_0_is_not(name):
-    check_interval(CONTINUOUS[name], 0.0, 1.0)
+    check_finite_velocity(CONTINUOUS[name], 0.0, 1.0)

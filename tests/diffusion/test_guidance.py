@@ -10,10 +10,9 @@ from every_sampler import ANY, CONTINUOUS_ONLY
 from oracles import CONTINUOUS, PROCESSES, siblings_slow, slow, snap
 from scipy.stats import multivariate_normal
 
-from jaxgen.diffusion import Prediction, denoiser, dynamic_threshold, log_likelihood, vp
-from jaxgen.diffusion.guidance import classifier, classifier_free, drop_condition
-from jaxgen.diffusion.times import log_snr_grid, subset_grid
-from jaxgen.samplers import decode, sample, sample_ode, sample_sde
+from jaxgen.diffusion import Prediction, denoiser, dynamic_threshold, log_likelihood, log_snr_grid, subset_grid, vp
+from jaxgen.diffusion.denoisers.guidance import classifier, classifier_free, drop_condition
+from jaxgen.samplers import ode_decode, sample, sample_ode, sample_sde
 
 MEANS = np.array([[1.0, -0.5], [-0.8, 0.6]])
 ANGLES, SPREADS = np.array([0.5, -0.9]), np.array([[0.36, 0.09], [0.16, 0.49]])
@@ -217,9 +216,9 @@ def test_the_learned_variance_is_the_conditional_one():
     answer = lambda x, t, cond: jnp.concatenate([x, jnp.broadcast_to(cond[:, None], x.shape)], -1)
     denoise = denoiser(vp(), answer, learned_variance=True, cond=jnp.ones(5))
     found = classifier_free(vp(), denoise, 0.5, -1.0, 3.0)(X, 0.5)
-    np.testing.assert_allclose(found.variance_fraction, np.full(X.shape, 0.75))
+    np.testing.assert_allclose(found.variance_interpolation, np.full(X.shape, 0.75))
     found = classifier(vp(), denoise, lambda x, t: x.sum(-1))(X, 0.5, cond=0.5 * jnp.ones(5))
-    np.testing.assert_allclose(found.variance_fraction, np.full(X.shape, 0.75))
+    np.testing.assert_allclose(found.variance_interpolation, np.full(X.shape, 0.75))
 
 
 @pytest.mark.parametrize("name", siblings_slow(PROCESSES))
@@ -328,8 +327,8 @@ def test_the_adaptive_ode_is_guided():
         free = both_ways(process, scale)[0]
         # the guided denoiser takes a new condition from the solver, split over samples that have their own steps
         label = 1 - LABELS
-        own = decode(process, free, process.prior_std * X, cond=label, per_sample=True).x
-        other = decode(process, wanted(process, label, scale), process.prior_std * X).x
+        own = ode_decode(process, free, process.prior_std * X, cond=label, per_sample=True).x
+        other = ode_decode(process, wanted(process, label, scale), process.prior_std * X).x
         limited = classifier_free(process, model(process), LABELS, NULL, scale, interval=(0.2, 2.0))
         return ode, own, other, sample_ode(keys, process, limited, (2,)).x
 

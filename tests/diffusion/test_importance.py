@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from jaxgen.diffusion import discrete, importance, linear_betas, vlb_loss
+from jaxgen.diffusion import from_betas, importance, linear_betas, vlb_loss
 
 T = 20
 LEVELS = 0.1 + 5.0 * np.exp(-np.arange(T) / 2)  # mean loss of each step: large near the data, as those of the bound are
@@ -132,7 +132,7 @@ def test_every_step_of_a_long_chain_keeps_its_index():
 
 
 def test_inside_a_jitted_step_it_compiles_once_and_passes_no_gradient():
-    process = discrete(linear_betas(T, 1e-3, 0.2))
+    process = from_betas(linear_betas(T, 1e-3, 0.2))
     x0 = jax.random.normal(jax.random.key(0), (16, 2))
 
     @jax.jit

@@ -12,20 +12,37 @@ from oracles import PROCESSES, gaussian_denoiser, siblings_slow, slow, snap
 from scipy.ndimage import gaussian_filter1d
 from scipy.stats import multivariate_normal
 
-from jaxgen.diffusion import Prediction, denoiser, discrete, linear_betas, log_likelihood, vp
-from jaxgen.diffusion.inverse import average_pool, blur, dps, grey, mask, pigdm, row_scale, transpose
-from jaxgen.diffusion.times import subset_grid, uniform_grid
+from jaxgen.diffusion import (
+    Prediction,
+    denoiser,
+    from_betas,
+    linear_betas,
+    log_likelihood,
+    subset_grid,
+    uniform_grid,
+    vp,
+)
+from jaxgen.diffusion.denoisers.inverse import (
+    average_pool,
+    blur,
+    dps,
+    grayscale,
+    mask,
+    pigdm,
+    tight_frame_constant,
+    transpose,
+)
 from jaxgen.samplers import ddpm, heun, reverse_diffusion, sample, sample_ode
 
 SHAPE = (4, 4, 3)
 OBSERVED = np.random.default_rng(0).integers(0, 2, SHAPE)
 OPERATORS = {
     "mask": (mask(OBSERVED), 1.0),
-    "grey": (grey(), 0.299**2 + 0.587**2 + 0.114**2),
-    "grey_mean": (grey((1 / 3,) * 3), 1 / 3),
+    "grey": (grayscale(), 0.299**2 + 0.587**2 + 0.114**2),
+    "grey_mean": (grayscale((1 / 3,) * 3), 1 / 3),
     "average_pool": (average_pool(2), 1 / 4),
     "blur": (blur(0.8), None),
-    "grey_and_small": (lambda x: grey()(average_pool(2)(x)), (0.299**2 + 0.587**2 + 0.114**2) / 4),
+    "grey_and_small": (lambda x: grayscale()(average_pool(2)(x)), (0.299**2 + 0.587**2 + 0.114**2) / 4),
 }
 every_operator = pytest.mark.parametrize("name", OPERATORS)
 end_processes = pytest.mark.parametrize("name", siblings_slow(["vp", "ve", "cosine", "edm", "zero_snr"]))
@@ -40,7 +57,7 @@ def test_operators_do_what_their_names_say():
     image = np.asarray(x, np.float64)
     np.testing.assert_allclose(mask(OBSERVED)(x), image * OBSERVED, rtol=1e-6)
     rec_601 = 0.299 * image[..., :1] + 0.587 * image[..., 1:2] + 0.114 * image[..., 2:]
-    np.testing.assert_allclose(grey()(x), rec_601, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(grayscale()(x), rec_601, rtol=1e-5, atol=1e-6)
     pooled = np.array([[image[:, i : i + 2, j : j + 2].mean((1, 2)) for j in (0, 2)] for i in (0, 2)])
     np.testing.assert_allclose(average_pool(2)(x), pooled.transpose(2, 0, 1, 3), rtol=1e-5, atol=1e-6)
     # far from the edges it is scipy's blur; at the edges a constant stays what it is
@@ -61,17 +78,17 @@ def test_transpose_and_row_scale_are_the_matrix_s(name):
     np.testing.assert_allclose(found.reshape(2, -1), np.asarray(u).reshape(2, -1) @ a, rtol=1e-4, atol=1e-5)
     if c is None:
         with pytest.raises(ValueError, match="no multiple of the identity"):
-            row_scale(operator, (2, *SHAPE))
+            tight_frame_constant(operator, (2, *SHAPE))
     else:
-        np.testing.assert_allclose(row_scale(operator, (2, *SHAPE)), c, rtol=1e-5)
+        np.testing.assert_allclose(tight_frame_constant(operator, (2, *SHAPE)), c, rtol=1e-5)
         np.testing.assert_allclose(a @ a.T @ a, c * a, atol=1e-6)
-        traced = jax.jit(lambda one: row_scale(lambda x: one * operator(x), (2, *SHAPE)))(2.0)
+        traced = jax.jit(lambda one: tight_frame_constant(lambda x: one * operator(x), (2, *SHAPE)))(2.0)
         np.testing.assert_allclose(traced, 4 * c, rtol=1e-5)
 
 
 def test_rows_of_lengths_that_differ_by_a_hundredth_are_refused():
     with pytest.raises(ValueError, match="no multiple of the identity"):
-        row_scale(lambda x: x * jnp.array([1.01, 1.0, 1.0, 1.0]), (2, 4))
+        tight_frame_constant(lambda x: x * jnp.array([1.01, 1.0, 1.0, 1.0]), (2, 4))
 
 
 # -- ΠGDM ----------------------------------------------------------------------------------------------------------
@@ -189,7 +206,7 @@ def test_samples_by_pigdm_are_the_posteriors():
     predict = lambda x, t, cond: gaussian_denoiser(process, 0.3, std)(x, t).eps
     guided = pigdm(process, denoiser(process, predict), operator, y, noise_std=noise_std, data_std=std)
     keys = jax.random.split(jax.random.key(0), n)
-    x = jax.jit(lambda keys: sample(keys, process, guided, ddpm("large"), uniform_grid(200), (2, 2, 1)))(keys)
+    x = jax.jit(lambda keys: sample(keys, process, guided, ddpm("fixed_large"), uniform_grid(200), (2, 2, 1)))(keys)
     x = np.asarray(x, np.float64).reshape(n, 4)
     mean, covariance = conditional(
         np.full(4, 0.3), std**2 * np.eye(4), np.full((1, 4), 0.25), np.array([0.9]), noise_std
@@ -299,9 +316,9 @@ def dps_chain(n, noise_std):
     for i in range(n):
         ratio = alpha[i] / alpha[i + 1]
         beta = var[i] - ratio**2 * var[i + 1]
-        of_x0 = alpha[i + 1] * beta / var[i]
-        pull = of_x0 * var[i] / alpha[i] * alpha[i] / noise_std**2
-        gain = ratio * var[i + 1] / var[i] + of_x0 * alpha[i] - pull * alpha[i]
+        coef_x0 = alpha[i + 1] * beta / var[i]
+        pull = coef_x0 * var[i] / alpha[i] * alpha[i] / noise_std**2
+        gain = ratio * var[i + 1] / var[i] + coef_x0 * alpha[i] - pull * alpha[i]
         slope, variance = gain * slope + pull, gain**2 * variance + beta * var[i + 1] / var[i]
     return slope, variance
 
@@ -382,7 +399,7 @@ def test_dps_by_a_step_size_is_chung_et_al_s_algorithm_1(zeta):
     """x_(i−1) = x'_(i−1) − ζ'/‖y − A x̂0‖ ∇‖y − A x̂0‖², on the chain that the step size is meant for."""
     with jax.enable_x64(True):
         betas, d, rng = linear_betas(100, 1e-3, 0.1), 4, np.random.default_rng(0)
-        process, (mean, covariance) = discrete(betas), correlated(4)
+        process, (mean, covariance) = from_betas(betas), correlated(4)
         y, keys = rng.normal(size=d), jax.random.split(jax.random.key(0), 1)
         data, operator = exact(process, mean, covariance), mask(jnp.array([1, 0, 1, 1]))
         guided = dps(process, data, operator, operator(jnp.asarray(y)), step_size=zeta)
@@ -602,7 +619,7 @@ def test_refusals():
         ("length of the chain", lambda: dps(process, data, None, y, step_size=1.0, steps=0)),
         ("factor must be at least 1", lambda: average_pool(0)),
         ("sides it divides, got 4×4", lambda: average_pool(3)(x)),
-        ("one per channel, but x has 1", lambda: grey()(x)),
+        ("one per channel, but x has 1", lambda: grayscale()(x)),
         ("std must be positive", lambda: blur(0.0)),
     ]
     for message, refused in cases:

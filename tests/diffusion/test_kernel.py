@@ -9,17 +9,16 @@ from hypothesis import strategies as st
 from oracles import PROCESSES, snap
 
 from jaxgen.diffusion import (
-    Gaussian,
     GaussianProcess,
-    discrete,
-    gaussian_kl,
+    from_betas,
     marginal,
     perturb,
     posterior,
+    posterior_coefficients,
     sde_coefficients,
     transition,
 )
-from jaxgen.diffusion.kernel import posterior_coefficients
+from jaxgen.distributions import Gaussian, gaussian_kl
 
 every_process = pytest.mark.parametrize("name", PROCESSES)
 pairs = st.tuples(st.floats(0.02, 1.0), st.floats(0.02, 1.0))
@@ -56,8 +55,8 @@ def test_posterior_is_bayes_rule(name, times):
     precision = 1 / variance_s + alpha**2 / noised
     found = posterior_coefficients(process, s, t)
     np.testing.assert_allclose(found.variance, 1 / precision, rtol=1e-4)
-    np.testing.assert_allclose(found.of_x_t, alpha / noised / precision, rtol=1e-4, atol=1e-7)
-    np.testing.assert_allclose(found.of_x0, alpha_s / variance_s / precision, rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(found.coef_xt, alpha / noised / precision, rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(found.coef_x0, alpha_s / variance_s / precision, rtol=1e-4, atol=1e-7)
 
 
 @every_process
@@ -77,8 +76,8 @@ def test_ends_of_the_kernels(name):
     # where alpha = 0 nothing of x_t helps: the posterior is q(x_s | x0)
     if process.alpha(1.0) == 0:
         last = posterior_coefficients(process, t, 1.0)
-        np.testing.assert_allclose(last.of_x_t, 0, atol=1e-7)
-        np.testing.assert_allclose(last.of_x0, process.alpha(t), rtol=1e-6)
+        np.testing.assert_allclose(last.coef_xt, 0, atol=1e-7)
+        np.testing.assert_allclose(last.coef_x0, process.alpha(t), rtol=1e-6)
         np.testing.assert_allclose(last.variance, process.variance(t), rtol=1e-6)
 
 
@@ -99,7 +98,7 @@ def test_posterior_at_the_ends_of_every_step(name, time):
 
 
 def test_a_steep_chain_keeps_its_noise_where_nothing_is_left_of_the_data():
-    process = discrete(np.full(400, 0.3))  # its log-SNR goes down to −143, where e^{−λ} is infinite in float32
+    process = from_betas(np.full(400, 0.3))  # its log-SNR goes down to −143, where e^{−λ} is infinite in float32
     i = np.arange(1, 401)
     np.testing.assert_allclose(transition(process, (i - 1) / 400, i / 400).variance, 0.3, rtol=1e-4)
 

@@ -15,17 +15,29 @@ from hypothesis import strategies as st
 from oracles import gaussian_denoiser
 from scipy.stats import norm
 
-from jaxgen.diffusion import log_likelihood, posterior, probability_flow, sde_coefficients, transition
-from jaxgen.diffusion.learned import FromGamma, Learned, learned, log_linear
-from jaxgen.diffusion.process import rate
-from jaxgen.diffusion.times import karras_grid, log_snr_grid, noise_grid, uniform_grid
-from jaxgen.frozen import Frozen
+from jaxgen.core import PytreeDataclass
+from jaxgen.diffusion import (
+    GammaProcess,
+    LearnedSchedule,
+    karras_grid,
+    learned_schedule,
+    linear_log_snr,
+    log_likelihood,
+    log_snr_grid,
+    noise_grid,
+    posterior,
+    probability_flow,
+    sde_coefficients,
+    transition,
+    uniform_grid,
+    value_and_derivative,
+)
 from jaxgen.samplers import sample_ode
 
 MEAN, STD = 0.4, 0.5
 
 
-class Bent(FromGamma):
+class Bent(GammaProcess):
     """A schedule of one's own, as its docstring has it."""
 
     def gamma(self, t):
@@ -34,7 +46,7 @@ class Bent(FromGamma):
 
 def scattered(key, features=24, gamma_min=-7.0, gamma_max=4.0, scale=1.0):
     """A learned process whose parameters are all far from their first values, but for the ends."""
-    process = learned(key, gamma_min, gamma_max, features)
+    process = learned_schedule(key, gamma_min, gamma_max, features)
     leaves, tree = jax.tree.flatten(process.shape)
     keys = jax.random.split(key, len(leaves))
     moved = [leaf + scale * jax.random.normal(k, leaf.shape, leaf.dtype) for k, leaf in zip(keys, leaves, strict=True)]
@@ -42,7 +54,7 @@ def scattered(key, features=24, gamma_min=-7.0, gamma_max=4.0, scale=1.0):
 
 
 drawn = jax.jit(scattered, static_argnums=(1, 2, 3))
-PROCESSES = {"bent": Bent(), "log_linear": log_linear(-9.0, 6.0), "learned": scattered(jax.random.key(0))}
+PROCESSES = {"bent": Bent(), "linear_log_snr": linear_log_snr(-9.0, 6.0), "learned": scattered(jax.random.key(0))}
 every_process = pytest.mark.parametrize("name", PROCESSES)
 
 
@@ -51,7 +63,7 @@ def gamma_of(process, t):
     return process.gamma(t)
 
 
-class Constant(FromGamma):
+class Constant(GammaProcess):
     value: jax.Array
 
     def gamma(self, t):
@@ -82,7 +94,7 @@ def test_the_log_snr_is_that_of_alpha_and_sigma(name):
 def test_sde_coefficients(name):
     """f = −½ sigma² γ' and g² = sigma² γ', of any variance-preserving γ."""
     process, t = PROCESSES[name], np.linspace(0.02, 0.98, 25)
-    slope, variance = np.float64(rate(process, process.gamma, t)[1]), np.float64(process.variance(t))
+    slope, variance = np.float64(value_and_derivative(process, process.gamma, t)[1]), np.float64(process.variance(t))
     found = sde_coefficients(process, t)
     np.testing.assert_allclose(found.drift, -0.5 * variance * slope, rtol=1e-5)
     np.testing.assert_allclose(found.diffusion_squared, variance * slope, rtol=1e-4)
@@ -92,7 +104,7 @@ def test_sde_coefficients(name):
 def test_time_at_log_snr(name):
     process, t = PROCESSES[name], np.linspace(0.02, 0.97, 25)
     # ten digits of λ are seven of t where γ is steep, and fewer where it is flat
-    slope = np.asarray(rate(process, process.gamma, t)[1])
+    slope = np.asarray(value_and_derivative(process, process.gamma, t)[1])
     assert np.all(np.abs(process.time_at_log_snr(process.log_snr(t)) - t) < 1e-6 + 3e-6 / slope)
     beyond = np.array([np.inf, 1e4, -1e4, -np.inf])
     np.testing.assert_array_equal(process.time_at_log_snr(beyond), [0, 0, 1, 1])
@@ -127,14 +139,14 @@ def paper_gamma(process, t):
     return np.float64(process.gamma_min) + softplus(process.width) * share
 
 
-@pytest.mark.parametrize("process", [PROCESSES["learned"], learned(jax.random.key(3))])
+@pytest.mark.parametrize("process", [PROCESSES["learned"], learned_schedule(jax.random.key(3))])
 def test_gamma_is_the_papers(process):
     t = np.linspace(0, 1, 33)
     np.testing.assert_allclose(process.gamma(t), paper_gamma(process, t), atol=2e-5)
     step = 1e-5
     inside = t[1:-1]
     difference = (paper_gamma(process, inside + step) - paper_gamma(process, inside - step)) / (2 * step)
-    np.testing.assert_allclose(rate(process, process.gamma, inside)[1], difference, rtol=1e-4)
+    np.testing.assert_allclose(value_and_derivative(process, process.gamma, inside)[1], difference, rtol=1e-4)
 
 
 @settings(deadline=None, max_examples=60)
@@ -166,7 +178,7 @@ def test_gamma_rises_between_its_ends_whatever_the_parameters(seed, features, sc
 @pytest.mark.parametrize("features", [1, 2, 5, 12])
 def test_it_starts_near_a_straight_line(features):
     t = jnp.linspace(0, 1, 101)
-    gamma = jax.jit(jax.vmap(lambda key: learned(key, features=features).gamma(t)))(
+    gamma = jax.jit(jax.vmap(lambda key: learned_schedule(key, features=features).gamma(t)))(
         jax.random.split(jax.random.key(0), 500)
     )
     assert np.abs(gamma - (-13.3 + 18.3 * t)).max() <= 0.1 * 18.3
@@ -175,9 +187,9 @@ def test_it_starts_near_a_straight_line(features):
 @pytest.mark.parametrize("seed", range(3))
 def test_it_starts_nearer_with_more_features(seed):
     t = np.linspace(0, 1, 101)
-    process = learned(jax.random.key(seed))
+    process = learned_schedule(jax.random.key(seed))
     assert process.shape.l2.shape == (1024,)
-    assert np.abs(process.gamma(t) - log_linear().gamma(t)).max() < 0.01 * 18.3
+    assert np.abs(process.gamma(t) - linear_log_snr().gamma(t)).max() < 0.01 * 18.3
     assert process.gamma(0.0) == np.float32(-13.3)
     np.testing.assert_allclose(process.gamma(1.0), 5.0, rtol=1e-6)
 
@@ -212,26 +224,26 @@ def test_its_leaves_are_its_parameters():
 
         return jax.lax.scan(step, (process, optimizer.init(process)), length=1500)
 
-    (process, _), loss = fit(learned(jax.random.key(0), -7.0, 2.0, 64))
-    assert isinstance(process, Learned)
+    (process, _), loss = fit(learned_schedule(jax.random.key(0), -7.0, 2.0, 64))
+    assert isinstance(process, LearnedSchedule)
     assert loss[-1] < 0.01 * loss[0]
     np.testing.assert_allclose(process.gamma_min, -10, atol=0.3)
     np.testing.assert_allclose(process.gamma_max, 4, atol=0.3)
 
 
 def test_a_shape_of_ones_own():
-    class Power(Frozen):
+    class Power(PytreeDataclass):
         exponent: jax.Array
 
         def __call__(self, t):
             return t**self.exponent
 
-    process = Learned(gamma_min=jnp.asarray(-2.0), width=jnp.asarray(3.0), shape=Power(jnp.asarray(2.0)))
+    process = LearnedSchedule(gamma_min=jnp.asarray(-2.0), width=jnp.asarray(3.0), shape=Power(jnp.asarray(2.0)))
     np.testing.assert_allclose(process.gamma(np.array([0.0, 0.5, 1.0])), -2 + softplus(3.0) * np.array([0, 0.25, 1]))
 
 
 def test_sweeps_and_traces():
-    sweep = jax.vmap(lambda key, low: learned(key, low, 3.0, 8))(
+    sweep = jax.vmap(lambda key, low: learned_schedule(key, low, 3.0, 8))(
         jax.random.split(jax.random.key(0), 3), jnp.array([-5.0, -6.0, -7.0])
     )
     np.testing.assert_allclose(jax.vmap(lambda p: p.gamma(0.0))(sweep), [-5, -6, -7])
@@ -241,7 +253,7 @@ def test_sweeps_and_traces():
     def snr(process, t):
         return process.log_snr(t)
 
-    values = [float(snr(learned(jax.random.key(seed), -float(seed), 2.0, 8), 0.5)) for seed in (1, 2, 3)]
+    values = [float(snr(learned_schedule(jax.random.key(seed), -float(seed), 2.0, 8), 0.5)) for seed in (1, 2, 3)]
     assert len(set(values)) == 3
 
 
@@ -252,12 +264,12 @@ def test_precision_follows_the_times():
         for t in (0.5, jnp.asarray(0.5, jnp.bfloat16)):
             assert p.gamma(t).dtype == p.alpha(t).dtype == jnp.float32
     with jax.enable_x64(True):
-        wide = learned(jax.random.key(0), features=16)
+        wide = learned_schedule(jax.random.key(0), features=16)
         t = np.linspace(0, 1, 9)
         assert wide.gamma(t).dtype == wide.sigma(t).dtype == jnp.float64
         assert wide.gamma(t.astype(np.float32)).dtype == jnp.float32
         np.testing.assert_allclose(wide.gamma(t), paper_gamma(wide, t), rtol=1e-13, atol=1e-12)
-        for p in (wide, log_linear()):
+        for p in (wide, linear_log_snr()):
             middle = p.log_snr(t)
             np.testing.assert_allclose(p.time_at_log_snr(middle), t, atol=1e-13)
 
@@ -266,7 +278,7 @@ def test_precision_follows_the_times():
 
 NOISY = {
     "learned": scattered(jax.random.key(4), 8, gamma_min=-4.0, gamma_max=6.0, scale=0.3),
-    "log_linear": log_linear(-4.0, 6.0),
+    "linear_log_snr": linear_log_snr(-4.0, 6.0),
 }
 
 
@@ -345,7 +357,7 @@ def every_function(process, t):
         "sigma": process.sigma(t),
         "log_alpha": process.log_alpha(t),
         "gamma": process.gamma(t),
-        "slope": rate(process, process.gamma, t)[1],
+        "slope": value_and_derivative(process, process.gamma, t)[1],
         "time_at_log_snr": process.time_at_log_snr(8 * t - 4),
     }
 
@@ -362,11 +374,11 @@ class VariantsTest(chex.TestCase):
 
 @pytest.mark.usefixtures("unchecked")
 def test_refusals():
-    for make in (log_linear, lambda low, high: learned(jax.random.key(0), low, high)):
+    for make in (linear_log_snr, lambda low, high: learned_schedule(jax.random.key(0), low, high)):
         for ends in ((5.0, -13.3), (1.0, 1.0), (-np.inf, 5.0), (0.0, np.nan)):
             with pytest.raises(ValueError, match="need finite gamma_min < gamma_max"):
                 make(*ends)
     with pytest.raises(ValueError, match="at least one hidden unit, got features=0"):
-        learned(jax.random.key(0), features=0)
-    with pytest.raises(NotImplementedError, match="FromGamma must define gamma"):
-        FromGamma().alpha(0.5)
+        learned_schedule(jax.random.key(0), features=0)
+    with pytest.raises(NotImplementedError, match="GammaProcess must define gamma"):
+        GammaProcess().alpha(0.5)

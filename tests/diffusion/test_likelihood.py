@@ -11,13 +11,9 @@ import pytest
 from oracles import CONTINUOUS, DISCRETE, Mixture, gaussian_denoiser, siblings_slow
 from scipy.stats import norm
 
+from jaxgen.core import exact_divergence, hutchinson
 from jaxgen.data import dequantise
-from jaxgen.diffusion import denoiser, score, vp
-from jaxgen.diffusion.likelihood import (
-    exact_divergence,
-    hutchinson,
-    log_likelihood,
-)
+from jaxgen.diffusion import denoiser, log_likelihood, score, vp
 from jaxgen.metrics import bits_per_dim, dequantisation_offset
 
 MEAN, STD, T_MIN = 0.4, 0.5, 1e-5

@@ -8,8 +8,16 @@ import numpy as np
 import pytest
 from oracles import CONTINUOUS, PROCESSES, gaussian_denoiser
 
-from jaxgen.diffusion import denoising_loss, discrete, linear_betas, sde_coefficients, weighting
-from jaxgen.diffusion.prediction import Kind, eps_error_ratio, target
+from jaxgen.diffusion import (
+    PredictionType,
+    denoising_loss,
+    eps_loss_scale,
+    from_betas,
+    linear_betas,
+    sde_coefficients,
+    target,
+    weighting,
+)
 
 STD = 0.6
 N = 50_000
@@ -55,9 +63,9 @@ def test_a_weight_means_the_same_for_every_kind(name):
             weighting=weighting.min_snr(),
             times=lambda key, n: jax.random.uniform(key, (n,), minval=0.05, maxval=0.95),
         )
-        for kind in get_args(Kind)
+        for kind in get_args(PredictionType)
     ]
-    for kind, loss in zip(get_args(Kind), losses, strict=True):
+    for kind, loss in zip(get_args(PredictionType), losses, strict=True):
         np.testing.assert_allclose(loss, losses[0], rtol=5e-3, atol=1e-5, err_msg=kind)
 
 
@@ -73,14 +81,14 @@ def test_min_snr_weights_of_the_paper(gamma):
         "v": np.minimum(snr, gamma) / (snr + 1),
     }
     for kind, weight in published.items():
-        np.testing.assert_allclose(on_eps * eps_error_ratio(process, kind, t), weight, rtol=1e-4, err_msg=kind)
+        np.testing.assert_allclose(on_eps * eps_loss_scale(process, kind, t), weight, rtol=1e-4, err_msg=kind)
 
 
 def test_edm_weight_of_the_paper():
     process, sigma_data = PROCESSES["edm"], 0.5
     t = np.array([0.0001, 0.01, 0.5])
     sigma = 80 * t
-    found = weighting.edm(sigma_data)(process.log_snr(t)) * eps_error_ratio(process, "x0", t)
+    found = weighting.edm(sigma_data)(process.log_snr(t)) * eps_loss_scale(process, "x0", t)
     np.testing.assert_allclose(found, (sigma**2 + sigma_data**2) / (sigma * sigma_data) ** 2, rtol=1e-4)
 
 
@@ -135,7 +143,7 @@ def test_half_precision_data_give_a_float32_loss_and_x64_tables_do_not_widen_it(
             seen["x"] = x
             return x
 
-        process = discrete(linear_betas(10))
+        process = from_betas(linear_betas(10))
         denoising_loss(jax.random.key(0), process, network, jnp.ones((4, 3), jnp.float32))
         assert seen["x"].dtype == jnp.float32
 

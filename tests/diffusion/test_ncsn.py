@@ -12,8 +12,7 @@ from scipy.optimize import brentq, minimize_scalar
 from scipy.spatial.distance import pdist
 from scipy.stats import chisquare, norm
 
-from jaxgen.diffusion import denoiser, denoising_loss, edm, ncsn, score, ve, weighting
-from jaxgen.diffusion.times import noise_grid
+from jaxgen.diffusion import denoiser, denoising_loss, edm, ncsn, noise_grid, score, ve, weighting
 from jaxgen.samplers import annealed_langevin
 
 # sigma_1, L, T and the step α of the settings published with the paper; sigma_L = .01
@@ -34,8 +33,8 @@ LAST = 0.01
 def test_largest_distance_is_scipys(event, block):
     x = np.random.default_rng(0).normal(size=(50, *event)).astype(np.float32)
     expected = pdist(np.float64(x).reshape(50, -1)).max()
-    np.testing.assert_allclose(ncsn.largest_distance(x, block=block), expected, rtol=1e-6)
-    np.testing.assert_allclose(jax.jit(lambda x: ncsn.largest_distance(x, block=block))(x), expected, rtol=1e-6)
+    np.testing.assert_allclose(ncsn.max_pairwise_distance(x, block=block), expected, rtol=1e-6)
+    np.testing.assert_allclose(jax.jit(lambda x: ncsn.max_pairwise_distance(x, block=block))(x), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("pair", [(0, 1), (0, 40), (17, 18), (39, 40), (20, 36)])
@@ -43,19 +42,21 @@ def test_the_farthest_pair_is_found_wherever_it_is(pair):
     x = np.random.default_rng(1).normal(size=(41, 5)).astype(np.float32)
     x[pair[0]] += 100
     x[pair[1]] -= 100
-    np.testing.assert_allclose(ncsn.largest_distance(x, block=8), np.linalg.norm(x[pair[0]] - x[pair[1]]), rtol=1e-6)
+    np.testing.assert_allclose(
+        ncsn.max_pairwise_distance(x, block=8), np.linalg.norm(x[pair[0]] - x[pair[1]]), rtol=1e-6
+    )
 
 
 def test_far_from_the_origin_no_digits_are_lost():
     """float32 points of spread 1 about 1e4, whose plain ‖a‖² + ‖b‖² − 2a·b would be off by tens."""
     x = (1e4 + np.random.default_rng(2).normal(size=(200, 3))).astype(np.float32)
-    np.testing.assert_allclose(ncsn.largest_distance(x, block=32), pdist(np.float64(x)).max(), rtol=1e-6)
+    np.testing.assert_allclose(ncsn.max_pairwise_distance(x, block=32), pdist(np.float64(x)).max(), rtol=1e-6)
 
 
 @pytest.mark.parametrize("scale", [1e-37, 1e-25, 1e-3, 1e10, 1e20, 1e37])
 def test_squares_that_float32_cannot_hold_do_no_harm(scale):
     x = (scale * np.random.default_rng(5).normal(size=(40, 3))).astype(np.float32)
-    np.testing.assert_allclose(ncsn.largest_distance(x, block=16), pdist(np.float64(x)).max(), rtol=1e-6)
+    np.testing.assert_allclose(ncsn.max_pairwise_distance(x, block=16), pdist(np.float64(x)).max(), rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -73,48 +74,50 @@ def test_squares_that_float32_cannot_hold_do_no_harm(scale):
 )
 def test_distances_at_the_ends_of_float32(x):
     x = np.asarray(x, np.float32)
-    for found in (ncsn.largest_distance(x, block=300), jax.jit(ncsn.largest_distance)(x)):
+    for found in (ncsn.max_pairwise_distance(x, block=300), jax.jit(ncsn.max_pairwise_distance)(x)):
         np.testing.assert_allclose(found, pdist(np.float64(x)).max(), rtol=1e-6)
 
 
 @pytest.mark.parametrize("x", [[3e38, -3e38], [0, 3e38, -3e38]])
 def test_a_distance_beyond_float32_is_not_finite(x):
-    assert not jnp.isfinite(ncsn.largest_distance(np.asarray(x, np.float32)[:, None]))
+    assert not jnp.isfinite(ncsn.max_pairwise_distance(np.asarray(x, np.float32)[:, None]))
 
 
 def test_float64_stays_and_halves_are_widened():
     with jax.enable_x64(True):
         x = jnp.asarray(np.random.default_rng(3).normal(size=(60, 4)))
-        found = ncsn.largest_distance(x, block=16)
+        found = ncsn.max_pairwise_distance(x, block=16)
         assert found.dtype == jnp.float64
         np.testing.assert_allclose(found, pdist(x).max(), rtol=1e-14)
     x = jnp.asarray(np.random.default_rng(3).normal(size=(60, 4)), jnp.bfloat16)
-    found = ncsn.largest_distance(x, block=16)
+    found = ncsn.max_pairwise_distance(x, block=16)
     assert found.dtype == jnp.float32
     np.testing.assert_allclose(found, pdist(np.asarray(x, np.float64)).max(), rtol=1e-6)
 
 
 def test_equal_points_and_broken_ones():
-    assert ncsn.largest_distance(jnp.full((5, 3), 0.3)) == 0
-    assert jnp.isnan(ncsn.largest_distance(jnp.zeros((5, 3)).at[3, 1].set(jnp.nan)))
-    assert jnp.isnan(ncsn.largest_distance(jnp.zeros((5, 3)).at[3, 1].set(jnp.inf)))
+    assert ncsn.max_pairwise_distance(jnp.full((5, 3), 0.3)) == 0
+    assert jnp.isnan(ncsn.max_pairwise_distance(jnp.zeros((5, 3)).at[3, 1].set(jnp.nan)))
+    assert jnp.isnan(ncsn.max_pairwise_distance(jnp.zeros((5, 3)).at[3, 1].set(jnp.inf)))
 
 
 def test_a_subset_is_drawn_by_the_key():
     x = np.random.default_rng(4).normal(size=(100, 2)).astype(np.float32)
-    whole = ncsn.largest_distance(x)
-    found = np.array([ncsn.largest_distance(x, subset=30, key=key) for key in jax.random.split(jax.random.key(0), 20)])
+    whole = ncsn.max_pairwise_distance(x)
+    found = np.array(
+        [ncsn.max_pairwise_distance(x, subset=30, key=key) for key in jax.random.split(jax.random.key(0), 20)]
+    )
     assert np.all(found <= whole)
     assert len(set(found.tolist())) > 3
     assert np.abs(found[:, None] - pdist(x)).min(-1).max() < 1e-5  # each is the distance of a pair
-    assert found[0] == ncsn.largest_distance(x, subset=30, key=jax.random.split(jax.random.key(0), 20)[0])
-    assert ncsn.largest_distance(x, subset=100) == whole
+    assert found[0] == ncsn.max_pairwise_distance(x, subset=30, key=jax.random.split(jax.random.key(0), 20)[0])
+    assert ncsn.max_pairwise_distance(x, subset=100) == whole
 
 
 def test_memory_is_a_tiles():
     """Twenty thousand points have 1.6 GB of distances; what is held beside the points is less than 2 MB."""
     x = jax.ShapeDtypeStruct((20_000, 4), jnp.float32)
-    compiled = jax.jit(lambda x: ncsn.largest_distance(x, block=256)).lower(x).compile()
+    compiled = jax.jit(lambda x: ncsn.max_pairwise_distance(x, block=256)).lower(x).compile()
     assert compiled.memory_analysis().temp_size_in_bytes < 2e6
 
 
@@ -126,15 +129,15 @@ def test_memory_is_a_tiles():
 def test_the_ratio_solves_the_overlap_equation(dims, overlap):
     width = np.sqrt(2 * dims)
     shared = lambda g: norm.cdf(width * (g - 1) + 3 * g) - norm.cdf(width * (g - 1) - 3 * g)
-    gamma = ncsn.ratio(dims, overlap)
+    gamma = ncsn.overlap_ratio(dims, overlap)
     assert shared(gamma) == pytest.approx(overlap, abs=1e-9)
     if dims > 50:
         assert gamma == pytest.approx(brentq(lambda g: shared(g) - overlap, 1, 4, xtol=1e-13), abs=1e-9)
 
 
 def test_levels_are_closer_in_more_dimensions_and_for_more_overlap():
-    assert np.all(np.diff([ncsn.ratio(dims) for dims in (5, 10, 100, 784, 3072, 12288, 10**6)]) < 0)
-    assert np.all(np.diff([ncsn.ratio(784, overlap) for overlap in (0.1, 0.3, 0.5, 0.7, 0.99)]) < 0)
+    assert np.all(np.diff([ncsn.overlap_ratio(dims) for dims in (5, 10, 100, 784, 3072, 12288, 10**6)]) < 0)
+    assert np.all(np.diff([ncsn.overlap_ratio(784, overlap) for overlap in (0.1, 0.3, 0.5, 0.7, 0.99)]) < 0)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -146,32 +149,32 @@ def test_the_papers_ladders(name):
     np.testing.assert_allclose(sigmas[[0, -1]], [first, LAST], rtol=1e-12)
     # the published code's own words
     np.testing.assert_allclose(sigmas, np.exp(np.linspace(np.log(first), np.log(LAST), n)), rtol=1e-12)
-    assert ncsn.levels(first, LAST, sigmas[0] / sigmas[1]) == n
+    assert ncsn.num_noise_levels(first, LAST, sigmas[0] / sigmas[1]) == n
 
 
 def test_the_papers_cifar_ladder_is_finer_than_half_an_overlap():
     """232 levels from 50 to .01 have the ratio 1.0376, below γ(3072) = 1.0398; 220 are the fewest for that."""
-    gamma, papers = ncsn.ratio(3072), 5000 ** (1 / 231)
+    gamma, papers = ncsn.overlap_ratio(3072), 5000 ** (1 / 231)
     assert gamma > papers
     width = np.sqrt(2 * 3072) * (papers - 1)
     shared = norm.cdf(width + 3 * papers) - norm.cdf(width - 3 * papers)
     assert round(shared, 3) == 0.567
-    assert ncsn.ratio(3072, shared) == pytest.approx(papers, abs=1e-10)
-    assert ncsn.levels(50, LAST, gamma) == 1 + int(np.ceil(np.log(5000) / np.log(1.03979642)))
+    assert ncsn.overlap_ratio(3072, shared) == pytest.approx(papers, abs=1e-10)
+    assert ncsn.num_noise_levels(50, LAST, gamma) == 1 + int(np.ceil(np.log(5000) / np.log(1.03979642)))
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.floats(1e-4, 1.0), st.floats(1.01, 1e4), st.floats(1.001, 9.0))
 def test_levels_are_the_fewest(last, span, gamma):
     first = last * span
-    n = ncsn.levels(first, last, gamma)
+    n = ncsn.num_noise_levels(first, last, gamma)
     assert (first / last) ** (1 / (n - 1)) <= gamma * (1 + 1e-6)
     assert n == 2 or (first / last) ** (1 / (n - 2)) > gamma * (1 - 1e-6)
 
 
 @pytest.mark.parametrize(("first", "gamma", "n"), [(8, 2, 4), (1000, 10, 4), (3**7, 3, 8), (2, 2, 2), (2.0001, 2, 3)])
 def test_levels_of_whole_powers(first, gamma, n):
-    assert ncsn.levels(first, 1, gamma) == n
+    assert ncsn.num_noise_levels(first, 1, gamma) == n
     if first != 2.0001:
         np.testing.assert_allclose(ncsn.geometric_sigmas(first, 1, n), float(gamma) ** np.arange(n)[::-1], rtol=1e-12)
 
@@ -279,7 +282,7 @@ def test_the_whole_ladder(first, n, steps):
 @pytest.mark.parametrize("n", [2, 10, 232])
 def test_training_and_sampling_see_the_same_levels(n):
     process, sigmas = ve(LAST, 50.0), ncsn.geometric_sigmas(50, LAST, n)
-    t = np.asarray(ncsn.ladder_times(n)(jax.random.key(0), 400 * n))
+    t = np.asarray(ncsn.noise_level_times(n)(jax.random.key(0), 400 * n))
     index = t * (n - 1)
     np.testing.assert_allclose(index, np.round(index), atol=1e-4)
     level = n - 1 - np.round(index).astype(int)
@@ -298,7 +301,7 @@ def test_the_network_is_told_no_time_and_divided_by_sigma():
         return jnp.tanh(x) + cond
 
     x, t = jax.random.normal(jax.random.key(0), (4, 3)), jnp.array([0.0, 0.3, 0.7, 1.0])
-    wrapped = ncsn.divided_by_sigma(process, network)
+    wrapped = ncsn.sigma_scaled_score(process, network)
     sigma = (LAST * 5000 ** np.float64(t))[:, None]
     np.testing.assert_allclose(wrapped(x, t, 0.5), (np.tanh(x) + 0.5) / sigma, rtol=1e-5)
     assert all(np.all(np.asarray(time) == 0) for time in seen)
@@ -311,11 +314,11 @@ def test_the_weighted_loss_is_that_of_the_raw_output():
     """λ(σ) = σ² times ‖f/σ + ε/σ‖² is ‖f(x) + ε‖² at every level (NCSN, eq. 5): no level outweighs another."""
     process, network = ve(LAST, 50.0), lambda x, t, cond: jnp.tanh(x)
     x0 = jax.random.normal(jax.random.key(0), (64, 3))
-    key, times = jax.random.key(1), ncsn.ladder_times(10)
+    key, times = jax.random.key(1), ncsn.noise_level_times(10)
     found = denoising_loss(
         key,
         process,
-        ncsn.divided_by_sigma(process, network),
+        ncsn.sigma_scaled_score(process, network),
         x0,
         predicts="score",
         weighting=weighting.simple(),
@@ -335,7 +338,7 @@ def test_the_scores_norm_grows_as_1_over_sigma():
 
 
 def test_where_there_is_no_noise_the_score_is_0():
-    wrapped = ncsn.divided_by_sigma(edm(10.0), lambda x, t, cond: x)
+    wrapped = ncsn.sigma_scaled_score(edm(10.0), lambda x, t, cond: x)
     np.testing.assert_array_equal(wrapped(jnp.ones((2, 3)), jnp.array([0.0, 1.0]), None)[0], 0)
 
 
@@ -347,20 +350,20 @@ X = np.zeros((4, 2), np.float32)
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: ncsn.largest_distance(np.zeros((4, 2), np.uint8)), "floating point"),
-        (lambda: ncsn.largest_distance(X[:1]), "two examples"),
-        (lambda: ncsn.largest_distance(X, block=0), "block"),
-        (lambda: ncsn.largest_distance(X, subset=1, key=jax.random.key(0)), "subset=1"),
-        (lambda: ncsn.largest_distance(X, subset=2), "give a key"),
-        (lambda: ncsn.ratio(4), "dims >= 5"),
-        (lambda: ncsn.ratio(784, 0.0), "overlap"),
-        (lambda: ncsn.ratio(784, 0.999), "overlap"),
-        (lambda: ncsn.levels(1.0, 2.0, 1.1), "sigma_last < sigma_first"),
-        (lambda: ncsn.levels(2.0, 1.0, 1.0), "above 1"),
+        (lambda: ncsn.max_pairwise_distance(np.zeros((4, 2), np.uint8)), "floating point"),
+        (lambda: ncsn.max_pairwise_distance(X[:1]), "two examples"),
+        (lambda: ncsn.max_pairwise_distance(X, block=0), "block"),
+        (lambda: ncsn.max_pairwise_distance(X, subset=1, key=jax.random.key(0)), "subset=1"),
+        (lambda: ncsn.max_pairwise_distance(X, subset=2), "give a key"),
+        (lambda: ncsn.overlap_ratio(4), "dims >= 5"),
+        (lambda: ncsn.overlap_ratio(784, 0.0), "overlap"),
+        (lambda: ncsn.overlap_ratio(784, 0.999), "overlap"),
+        (lambda: ncsn.num_noise_levels(1.0, 2.0, 1.1), "sigma_last < sigma_first"),
+        (lambda: ncsn.num_noise_levels(2.0, 1.0, 1.0), "above 1"),
         (lambda: ncsn.geometric_sigmas(2.0, 0.0, 5), "sigma_last"),
         (lambda: ncsn.geometric_sigmas(2.0, 1.0, 1), "n=1"),
         (lambda: ncsn.geometric_sigmas(float("inf"), 1.0, 5), "sigma_first"),
-        (lambda: ncsn.ladder_times(1), "two levels"),
+        (lambda: ncsn.noise_level_times(1), "two levels"),
         (lambda: ncsn.step_size(2.0, 1.0, 5, 0), "one step"),
         (lambda: ncsn.step_size(1.0, 1.0, 5, 1), "sigma_last < sigma_first"),
         (lambda: ncsn.variance_ratio(0.0, 1.0, 1.1, 5), "step_size"),

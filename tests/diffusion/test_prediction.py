@@ -10,11 +10,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import PROCESSES, snap
 
-from jaxgen.diffusion import Prediction, discrete, linear_betas, perturb, score
-from jaxgen.diffusion.prediction import Kind, eps_error_ratio, target, to_x0_eps
+from jaxgen.diffusion import (
+    Prediction,
+    PredictionType,
+    eps_loss_scale,
+    from_betas,
+    linear_betas,
+    perturb,
+    score,
+    target,
+    to_x0_eps,
+)
 
 # a table has no velocity
-PAIRS = [(n, k) for n in PROCESSES for k in get_args(Kind) if not (k == "velocity" and PROCESSES[n].steps)]
+PAIRS = [(n, k) for n in PROCESSES for k in get_args(PredictionType) if not (k == "velocity" and PROCESSES[n].steps)]
 every_pair = pytest.mark.parametrize(("name", "kind"), PAIRS)
 
 
@@ -63,7 +72,7 @@ def test_error_ratio_is_the_error_made(name, kind):
     for t in snap(process, np.array([0.1, 0.5, 0.9])):
         x, output = jnp.array([[0.3]]), jnp.array([[-0.7]])
         moved = to_x0_eps(process, kind, output + 0.5, x, t).eps - to_x0_eps(process, kind, output, x, t).eps
-        np.testing.assert_allclose(eps_error_ratio(process, kind, t), (moved[0, 0] / 0.5) ** 2, rtol=2e-3)
+        np.testing.assert_allclose(eps_loss_scale(process, kind, t), (moved[0, 0] / 0.5) ** 2, rtol=2e-3)
 
 
 def test_targets_are_the_papers():
@@ -89,7 +98,7 @@ def test_score_does_not_pass_through_x0():
 
 @pytest.mark.usefixtures("unchecked")
 def test_refusals():
-    table = discrete(linear_betas(10))
+    table = from_betas(linear_betas(10))
     x = jnp.zeros((1, 2))
     with pytest.raises(ValueError, match="no time derivative"):
         target(table, "velocity", x, x, 0.5)

@@ -12,16 +12,16 @@ from jaxgen.diffusion import (
     GaussianProcess,
     cosine,
     cosine_betas,
-    discrete,
     edm,
+    from_betas,
     linear_betas,
     sde_coefficients,
     sub_vp,
+    value_and_derivative,
     ve,
     vp,
     zero_terminal_snr,
 )
-from jaxgen.diffusion.process import rate
 
 INSIDE = np.linspace(0.02, 0.98, 25)
 
@@ -48,17 +48,17 @@ def test_cosine_keeps_its_digits_at_both_ends(t):
 
 
 def test_published_tables():
-    linear = discrete(linear_betas(1000))
+    linear = from_betas(linear_betas(1000))
     np.testing.assert_allclose(linear.alpha(1.0) ** 2, 4.03583e-5, rtol=2e-6)
     betas = cosine_betas(1000)
     np.testing.assert_allclose(betas[0], 4.12842e-5, rtol=2e-6)
-    np.testing.assert_allclose(discrete(betas).alpha(1.0) ** 2, 2.42877e-9, rtol=1e-5)
+    np.testing.assert_allclose(from_betas(betas).alpha(1.0) ** 2, 2.42877e-9, rtol=1e-5)
     assert np.flatnonzero(betas >= 0.999).tolist() == [999]
 
 
 def test_a_table_is_its_betas():
     betas = linear_betas(500)
-    process = discrete(betas)
+    process = from_betas(betas)
     alpha_bar = np.cumprod(1 - betas)
     t = np.arange(1, 501) / 500
     np.testing.assert_allclose(process.alpha(t), np.sqrt(alpha_bar), rtol=1e-6)
@@ -70,7 +70,7 @@ def test_zero_terminal_snr():
     betas = zero_terminal_snr(linear_betas(100))
     assert betas[-1] == 1
     np.testing.assert_allclose(betas[0], linear_betas(100)[0], rtol=1e-10)
-    process = discrete(betas)
+    process = from_betas(betas)
     assert process.alpha(1.0) == 0
     assert process.sigma(1.0) == 1
     assert process.log_snr(1.0) == -np.inf
@@ -174,10 +174,10 @@ def test_hyper_parameters_are_leaves():
     sweep = jax.vmap(vp)(jnp.array([0.1, 0.2]), jnp.array([10.0, 20.0]))
     alphas = jax.vmap(lambda process: process.alpha(0.5))(sweep)
     np.testing.assert_allclose(alphas, [vp(0.1, 10.0).alpha(0.5), vp(0.2, 20.0).alpha(0.5)], rtol=1e-6)
-    tables = jax.vmap(discrete)(jnp.stack([linear_betas(10), linear_betas(10, end=0.5)]))
+    tables = jax.vmap(from_betas)(jnp.stack([linear_betas(10), linear_betas(10, end=0.5)]))
     assert tables.steps == 10
     last = jax.vmap(lambda process: process.alpha(1.0))(tables)
-    np.testing.assert_allclose(last[1], discrete(linear_betas(10, end=0.5)).alpha(1.0), rtol=1e-5)
+    np.testing.assert_allclose(last[1], from_betas(linear_betas(10, end=0.5)).alpha(1.0), rtol=1e-5)
 
     @jax.jit
     @chex.assert_max_traces(n=1)
@@ -207,9 +207,9 @@ def test_refusals():
     with pytest.raises(ValueError, match="need finite 0 < s"):
         cosine(-1.0)
     with pytest.raises(ValueError, match=r"betas must lie in \(0, 1\)"):
-        discrete(np.array([0.1, 1.2]))
+        from_betas(np.array([0.1, 1.2]))
     with pytest.raises(ValueError, match=r"shape \(T,\)"):
-        discrete(np.array([[0.1]]))
+        from_betas(np.array([[0.1]]))
     with pytest.raises(ValueError, match="at least one step"):
         linear_betas(0)
     with pytest.raises(ValueError, match="start <= end"):
@@ -218,6 +218,6 @@ def test_refusals():
         cosine_betas(10, max_beta=2.0)
     with pytest.raises(ValueError, match="T >= 2"):
         zero_terminal_snr(np.array([0.5]))
-    table = discrete(linear_betas(10))
+    table = from_betas(linear_betas(10))
     with pytest.raises(ValueError, match="no time derivative: use a continuous process"):
-        rate(table, table.log_snr, 0.5)
+        value_and_derivative(table, table.log_snr, 0.5)

@@ -8,18 +8,22 @@ from hypothesis import strategies as st
 from oracles import CONTINUOUS, PROCESSES
 from scipy.stats import kstest, norm
 
-from jaxgen.diffusion import cosine_betas, discrete, edm, linear_betas, sub_vp, ve, vp
-from jaxgen.diffusion.times import (
+from jaxgen.diffusion import (
+    cosine_betas,
+    edm,
+    from_betas,
     karras_grid,
-    log_normal,
+    linear_betas,
     log_snr_grid,
     noise_grid,
     quadratic_grid,
-    stratified,
+    sub_vp,
     subset_grid,
-    uniform,
     uniform_grid,
+    ve,
+    vp,
 )
+from jaxgen.diffusion.times import log_normal, stratified, uniform
 
 KEY = jax.random.key(0)
 
@@ -82,7 +86,7 @@ def test_noise_grids_hold_the_noise_they_promise(name):
 
 
 def test_meeting_times_are_merged():
-    process = discrete(cosine_betas(20))
+    process = from_betas(cosine_betas(20))
     grid = karras_grid(process, 50)
     assert len(grid) < 51
     assert np.all(np.diff(grid) < 0)
@@ -168,4 +172,4 @@ def test_refusals():
         uniform(minimum=1.0)
     with pytest.raises(ValueError, match="std must be positive"):
         log_normal(CONTINUOUS["edm"], std=0.0)
-    assert discrete(linear_betas(5)).steps == 5
+    assert from_betas(linear_betas(5)).steps == 5

@@ -8,19 +8,19 @@ from absl.testing import parameterized
 from oracles import CONTINUOUS, PROCESSES
 
 from jaxgen.diffusion import (
-    Gaussian,
     denoiser,
     denoising_loss,
     edm_preconditioning,
-    gaussian_kl,
     marginal,
     perturb,
     posterior,
     sde_coefficients,
+    target,
+    to_x0_eps,
     transition,
     weighting,
 )
-from jaxgen.diffusion.prediction import target, to_x0_eps
+from jaxgen.distributions import Gaussian, gaussian_kl
 
 S, T = jnp.array([0.2, 0.4, 0.5]), jnp.array([0.4, 0.8, 1.0])
 X0, EPS = jax.random.normal(jax.random.key(0), (2, 3, 4))

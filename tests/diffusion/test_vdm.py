@@ -11,18 +11,26 @@ import pytest
 from absl.testing import parameterized
 from oracles import CONTINUOUS, DISCRETE, gaussian_denoiser, slow
 
-from jaxgen.diffusion import decoder, edm_preconditioning, gaussian_kl, posterior
-from jaxgen.diffusion.learned import FromGamma, learned, log_linear
-from jaxgen.diffusion.prediction import Kind, target
+from jaxgen.diffusion import (
+    GammaProcess,
+    PredictionType,
+    edm_preconditioning,
+    gamma_conditioned,
+    learned_schedule,
+    linear_log_snr,
+    posterior,
+    target,
+    vdm_bound,
+)
 from jaxgen.diffusion.times import uniform
-from jaxgen.diffusion.vdm import gamma_conditioned, vdm_bound
+from jaxgen.distributions import gaussian_kl, likelihoods
 from jaxgen.training import create_state, make_train_step
 
 MEAN, STD, DIMS = 0.4, 0.5, 4
 KEY = jax.random.key(0)
 
 
-class Cosine(FromGamma):
+class Cosine(GammaProcess):
     """γ = 2 log tan of an angle that is linear in t: the cosine schedule between two ends."""
 
     gamma_min: float
@@ -37,8 +45,8 @@ class Cosine(FromGamma):
 ALL = {name: (process, 1e-3) for name, process in CONTINUOUS.items()} | {
     "ve": (CONTINUOUS["ve"], 0.0),
     "late": (CONTINUOUS["rectified_flow"], 0.3),
-    "log_linear": (log_linear(-8.0, 4.0), 0.0),
-    "learned": (learned(KEY, -8.0, 4.0, 16), 0.0),
+    "linear_log_snr": (linear_log_snr(-8.0, 4.0), 0.0),
+    "learned": (learned_schedule(KEY, -8.0, 4.0, 16), 0.0),
     "cosine_gamma": (Cosine(-8.0, 4.0), 0.0),
 }
 TABLES = {name: (process, 1 / process.steps) for name, process in DISCRETE.items()}
@@ -93,7 +101,7 @@ def test_terms_on_gaussian_data(name):
     x0 = data(60_000)
     bound = jax.jit(
         lambda process, key: vdm_bound(
-            key, process, nothing, x0, precondition=exact, decoder=decoder.density(), t_min=t_min
+            key, process, nothing, x0, precondition=exact, likelihood=likelihoods.gaussian(), t_min=t_min
         )
     )(process, KEY)
     first, last = log_snr(process, t_min), np.maximum(log_snr(process, 1.0), -1e9)
@@ -132,7 +140,7 @@ def test_a_step_costs_t_times_its_kl(name, kind):
 
     found = vdm_bound(
         KEY, process, nothing, x0, precondition=recording, predicts=kind, steps=steps, t_min=t_min,
-        times=lambda key, n: jnp.asarray(i / steps), decoder=decoder.density(),
+        times=lambda key, n: jnp.asarray(i / steps), likelihood=likelihoods.gaussian(),
     ).diffusion  # fmt: skip
     s, t = (np.minimum(np.float32(t_min + (1 - t_min) * j / steps), 1) for j in (i - 1, i))
     np.testing.assert_allclose(seen["t"], t, rtol=1e-6)
@@ -154,11 +162,11 @@ def test_every_kind_has_the_same_bound(name, steps):
     terms = [
         vdm_bound(
             KEY, process, nothing, data(16), precondition=as_kind(kind), predicts=kind, times=inside, steps=steps,
-            t_min=t_min, decoder=decoder.density(),
+            t_min=t_min, likelihood=likelihoods.gaussian(),
         ).diffusion
-        for kind in get_args(Kind)
+        for kind in get_args(PredictionType)
     ]  # fmt: skip
-    for kind, term in zip(get_args(Kind), terms, strict=True):
+    for kind, term in zip(get_args(PredictionType), terms, strict=True):
         np.testing.assert_allclose(term, terms[0], rtol=5e-3, err_msg=kind)
 
 
@@ -168,13 +176,13 @@ def test_the_bound_is_finite_at_t1_without_signal(name):
     for steps in (None, 5):
         bound = vdm_bound(
             KEY, process, nothing, data(5), precondition=as_kind("v"), predicts="v", steps=steps, t_min=1e-5,
-            times=lambda key, n: jnp.ones(n), decoder=decoder.density(),
+            times=lambda key, n: jnp.ones(n), likelihood=likelihoods.gaussian(),
         )  # fmt: skip
         assert np.all(np.isfinite(bound))
 
 
 def test_stratified_times_steady_the_mean():
-    process, x0 = log_linear(-8.0, 4.0), data(64)
+    process, x0 = linear_log_snr(-8.0, 4.0), data(64)
     means = {}
     for name, times in (("stratified", None), ("uniform", uniform(minimum=0.0))):
         run = jax.jit(
@@ -198,7 +206,7 @@ def test_the_decoder_is_given_z0_over_alpha():
             seen.update(x=x, mean=gaussian.mean, std=gaussian.std)
             return -jnp.arange(len(x), dtype=jnp.float32)
 
-        return vdm_bound(KEY, process, nothing, x0, precondition=exact, decoder=spy), seen
+        return vdm_bound(KEY, process, nothing, x0, precondition=exact, likelihood=spy), seen
 
     bound, seen = run(x0)
     np.testing.assert_array_equal(seen["x"], x0)
@@ -214,19 +222,19 @@ def test_levels_are_read_without_loss_where_z0_is_clean():
     """By default: 256 levels on [−1, 1], of which noise far below their distance lets each be read."""
     x0 = jnp.linspace(-1, 1, 256).reshape(32, 8)
     reconstruction = jax.jit(lambda process: vdm_bound(KEY, process, nothing, x0, precondition=exact).reconstruction)
-    np.testing.assert_allclose(reconstruction(log_linear(-16.0, 5.0)), 0, atol=1e-5)
-    assert np.all(reconstruction(log_linear(-4.0, 5.0)) > 8 * np.log(2))
+    np.testing.assert_allclose(reconstruction(linear_log_snr(-16.0, 5.0)), 0, atol=1e-5)
+    assert np.all(reconstruction(linear_log_snr(-4.0, 5.0)) > 8 * np.log(2))
 
 
 def test_an_examples_own_key():
     """The evaluation of the docstring: n draws for each example, which no neighbour changes, about the closed form."""
-    process, x0, n = log_linear(-8.0, 4.0), data(50), 256
+    process, x0, n = linear_log_snr(-8.0, 4.0), data(50), 256
 
     @jax.jit
     def evaluate(keys, x0):
         return jax.vmap(
             lambda key, x: vdm_bound(
-                key, process, nothing, jnp.stack([x] * n), precondition=exact, decoder=decoder.density()
+                key, process, nothing, jnp.stack([x] * n), precondition=exact, likelihood=likelihoods.gaussian()
             )
         )(keys, x0)
 
@@ -250,7 +258,7 @@ def test_an_examples_own_key():
 
 
 def test_conditioning_and_precision():
-    process, x0, seen = log_linear(), data(8), {}
+    process, x0, seen = linear_log_snr(), data(8), {}
 
     def network(x, t, cond):
         seen.update(t=t, cond=cond, x=x)
@@ -265,7 +273,7 @@ def test_conditioning_and_precision():
     with jax.enable_x64(True):
         for dtype in (jnp.float32, jnp.float64):
             steps = 10 if dtype == jnp.float32 else None
-            process = learned(KEY, features=4)
+            process = learned_schedule(KEY, features=4)
             bound = jax.eval_shape(
                 lambda x0, process=process, steps=steps: vdm_bound(KEY, process, nothing, x0, steps=steps),
                 jnp.ones((8, DIMS), dtype),
@@ -274,7 +282,7 @@ def test_conditioning_and_precision():
 
 
 def test_the_network_may_see_gamma():
-    process, seen = log_linear(-10.0, 4.0), {}
+    process, seen = linear_log_snr(-10.0, 4.0), {}
 
     def network(x, t, cond):
         seen.update(t=t, cond=cond)
@@ -306,7 +314,7 @@ def mlp_params(width, dims=DIMS):
 
 
 def bound_of(params, x0, **options):
-    return vdm_bound(KEY, params["process"], mlp(params["network"]), x0, decoder=decoder.density(), **options)
+    return vdm_bound(KEY, params["process"], mlp(params["network"]), x0, likelihood=likelihoods.gaussian(), **options)
 
 
 def between_the_ends(process, network):
@@ -332,7 +340,7 @@ def test_one_pass_has_the_gradients_of_two(predicts, conditioned):
     """Network and ends by autodiff of the total, the shape by autodiff of diffusion², each alone with the rest held."""
     with jax.enable_x64(True):
         x0 = data(5).astype(jnp.float64)
-        params = {"process": learned(KEY, -6.0, 3.0, 12), "network": mlp_params(8)}
+        params = {"process": learned_schedule(KEY, -6.0, 3.0, 12), "network": mlp_params(8)}
         options = {"predicts": predicts, "precondition": conditioned}
         value, found = jax.jit(
             jax.value_and_grad(lambda p: bound_of(p, x0, variance_gradient=True, **options).total.mean())
@@ -355,11 +363,11 @@ def test_one_pass_has_the_gradients_of_two(predicts, conditioned):
 
 @pytest.mark.slow
 def test_the_gradient_under_vmap_and_in_x():
-    params, x0 = {"process": learned(KEY, features=8), "network": mlp_params(8)}, data(6)
+    params, x0 = {"process": learned_schedule(KEY, features=8), "network": mlp_params(8)}, data(6)
 
     def total(params, key, x0, variance_gradient):
         return vdm_bound(
-            key, params["process"], mlp(params["network"]), x0, decoder=decoder.density(),
+            key, params["process"], mlp(params["network"]), x0, likelihood=likelihoods.gaussian(),
             variance_gradient=variance_gradient,
         ).total.mean()  # fmt: skip
 
@@ -385,7 +393,7 @@ def products(jaxpr):
 
 def test_the_gradients_cost_one_pass():
     """Beside the bound's own gradient: the same matrix products and, with a wide network, the same arithmetic."""
-    params, x0 = {"process": learned(KEY, features=8), "network": mlp_params(256, 32)}, data(64, 32)
+    params, x0 = {"process": learned_schedule(KEY, features=8), "network": mlp_params(256, 32)}, data(64, 32)
 
     def gradient(variance_gradient):
         def total(params):
@@ -410,11 +418,11 @@ def test_the_gradients_cost_one_pass():
 def test_the_ends_go_where_the_exact_bound_falls():
     """On N(m, s²) the expected total is ½ d log(s² + e^γ0) + d KL(q_1 ‖ N(0, 1)) and a constant: its derivatives."""
     x0, keys = data(256), jax.random.split(KEY, 400)
-    process = learned(KEY, -3.0, 1.0, 8)
+    process = learned_schedule(KEY, -3.0, 1.0, 8)
 
     def total(process, key):
         return vdm_bound(
-            key, process, nothing, x0, precondition=exact, decoder=decoder.density(), variance_gradient=True
+            key, process, nothing, x0, precondition=exact, likelihood=likelihoods.gaussian(), variance_gradient=True
         ).total.mean()
 
     gradients = jax.jit(jax.vmap(jax.grad(total), (None, 0)))(process, keys)
@@ -436,13 +444,13 @@ def test_the_ends_go_where_the_exact_bound_falls():
 
 def test_a_train_step_trains_network_and_schedule_together():
     x0 = data(64)
-    params = {"process": learned(KEY, -8.0, 4.0, 32), "network": mlp_params(16)}
+    params = {"process": learned_schedule(KEY, -8.0, 4.0, 32), "network": mlp_params(16)}
 
     @chex.assert_max_traces(n=2)  # the step's own, and its optimiser's shapes
     def loss(key, params, x0):
         bound = vdm_bound(
             key, params["process"], mlp(params["network"]), x0, precondition=gamma_conditioned,
-            decoder=decoder.density(), variance_gradient=True,
+            likelihood=likelihoods.gaussian(), variance_gradient=True,
         )  # fmt: skip
         return bound.total, bound._asdict()
 
@@ -470,7 +478,7 @@ def test_schedules_and_seeds_compile_once():
     def total(process, key):
         return vdm_bound(key, process, nothing, x0, precondition=exact, variance_gradient=True).total
 
-    values = [total(learned(key, -5.0 - i, 3.0, 8), key) for i, key in enumerate(jax.random.split(KEY, 3))]
+    values = [total(learned_schedule(key, -5.0 - i, 3.0, 8), key) for i, key in enumerate(jax.random.split(KEY, 3))]
     assert len({float(v[0]) for v in values}) == 3
 
 
@@ -482,9 +490,9 @@ def case(**options):
 
 CASES = {
     "default": case(),
-    "x0": case(predicts="x0", decoder=decoder.density()),
-    "steps": case(steps=10, predicts="v", decoder=decoder.density()),
-    "variance": case(variance_gradient=True, precondition=gamma_conditioned, decoder=decoder.density()),
+    "x0": case(predicts="x0", likelihood=likelihoods.gaussian()),
+    "steps": case(steps=10, predicts="v", likelihood=likelihoods.gaussian()),
+    "variance": case(variance_gradient=True, precondition=gamma_conditioned, likelihood=likelihoods.gaussian()),
 }
 
 
@@ -499,7 +507,7 @@ class VariantsTest(chex.TestCase):
 
 @pytest.mark.usefixtures("unchecked")
 def test_refusals():
-    x0, net, trained = data(3), lambda x, t, cond: x, learned(KEY, features=4)
+    x0, net, trained = data(3), lambda x, t, cond: x, learned_schedule(KEY, features=4)
     cases = {
         "log-SNR of VP at t_min=0.0 is inf: a bound needs a noisy z_0": lambda: vdm_bound(
             KEY, CONTINUOUS["vp"], net, x0
@@ -510,7 +518,7 @@ def test_refusals():
         "use a continuous process": lambda: vdm_bound(KEY, DISCRETE["linear"], net, x0, t_min=1e-3),
         "unknown prediction": lambda: vdm_bound(KEY, trained, net, x0, predicts="noise"),
         "let the shape follow the bound": lambda: vdm_bound(KEY, trained, net, x0, steps=4, variance_gradient=True),
-        "got LogLinear and steps=None": lambda: vdm_bound(KEY, log_linear(), net, x0, variance_gradient=True),
+        "got LinearLogSNR and steps=None": lambda: vdm_bound(KEY, linear_log_snr(), net, x0, variance_gradient=True),
         "need gamma_min < gamma_max": lambda: gamma_conditioned(trained, net, 1.0, 1.0),
     }
     for message, refused in cases.items():
@@ -520,7 +528,7 @@ def test_refusals():
 
 def test_noise_is_drawn_apart():
     """z_t, z_0 and t come of three keys: no two of them go together."""
-    process, x0 = log_linear(-4.0, 4.0), jnp.zeros((20_000, 1))
+    process, x0 = linear_log_snr(-4.0, 4.0), jnp.zeros((20_000, 1))
 
     @jax.jit
     def run(x0):
@@ -534,7 +542,7 @@ def test_noise_is_drawn_apart():
             seen.update(first=gaussian.mean[:, 0])
             return jnp.zeros(len(x))
 
-        vdm_bound(KEY, process, network, x0, decoder=spy)
+        vdm_bound(KEY, process, network, x0, likelihood=spy)
         return seen
 
     seen = run(x0)

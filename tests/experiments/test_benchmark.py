@@ -16,8 +16,7 @@ from experiments import benchmark, benchmark_peers, launch
 from experiments.calls import Counter, network_calls
 from experiments.timing import Subject, Timing, in_turns, overhead
 from jaxgen import samplers
-from jaxgen.diffusion import vp
-from jaxgen.diffusion.times import uniform_grid
+from jaxgen.diffusion import uniform_grid, vp
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:diffusers")
 

@@ -13,7 +13,7 @@ from experiments import beta_vae
 from experiments import beta_vae_report as figures
 from experiments.autoencoder import Autoencoder, Trained
 from jaxgen.data import DSprites
-from jaxgen.gaussian import Gaussian, gaussian_kl
+from jaxgen.distributions import Gaussian, gaussian_kl
 from jaxgen.training import History
 
 pytestmark = pytest.mark.filterwarnings("ignore:The least populated class")

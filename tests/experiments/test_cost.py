@@ -8,8 +8,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from jaxgen.diffusion import denoiser, discrete, linear_betas
-from jaxgen.diffusion.times import subset_grid
+from jaxgen.diffusion import denoiser, from_betas, linear_betas, subset_grid
 from jaxgen.nets import UNet
 from jaxgen.samplers import ddpm, sample
 
@@ -18,7 +17,7 @@ STEPS, BATCH = 10, 50
 
 @pytest.mark.slow
 def test_n_steps_cost_n_network_calls():
-    net, process = UNet(32, (1, 2, 2), num_classes=5), discrete(linear_betas(500))
+    net, process = UNet(32, (1, 2, 2), num_classes=5), from_betas(linear_betas(500))
     x, t, labels = jnp.ones((BATCH, 16, 16, 3)), jnp.full((BATCH,), 0.5), jnp.zeros(BATCH, jnp.int32)
     params = jax.jit(net.init)(jax.random.key(0, impl="rbg"), x, t, labels)
     keys, times = jax.random.split(jax.random.key(1), BATCH), subset_grid(500, STEPS)

@@ -17,7 +17,7 @@ from experiments import gmm_scores_fields as fields
 from experiments import gmm_scores_findings as findings
 from experiments import gmm_scores_samples as samples
 from experiments.toy_sampling import Found, Judge, half_width
-from jaxgen.data import seminar_mixture, student_mixture
+from jaxgen.distributions import random_mixture, song_ermon_mixture
 from jaxgen.metrics import Estimate
 from jaxgen.samplers import Sampler
 
@@ -38,7 +38,7 @@ def fits(*params):
 def models_of(score, *params, sigmas=(1.0, 3.0, 7.0)):
     """Models whose every network is one score with these parameters by seed."""
     return gmm_scores.Models(
-        student_mixture(3), Net(score), {sigma: fits(*params) for sigma in sigmas}, fits(*params), fits(*params)
+        random_mixture(3), Net(score), {sigma: fits(*params) for sigma in sigmas}, fits(*params), fits(*params)
     )
 
 
@@ -70,7 +70,7 @@ def test_a_run_leaves_its_report(finished):
     assert 0.5 < rows["draws of p"]["MMD / floor"]["mean"] < 2
     assert len(rows) == 17
     assert [row["σ"] for row in metrics["score_errors"]] == [1, 3, 7]
-    weight = student_mixture(gmm_scores.Config().seed).weights[0]
+    weight = random_mixture(gmm_scores.Config().seed).weights[0]
     assert metrics["mixture"]["weights"][0] == pytest.approx(float(weight))
     for row in metrics["score_errors"]:  # untrained networks are farther from p than q's own score is
         assert row["to p, weighted"]["mean"] > 0
@@ -89,7 +89,7 @@ def test_the_ladders_have_one_ratio_and_pass_one():
 @pytest.mark.parametrize(("sigma", "modes"), [(1.0, 2), (3.0, 2), (7.0, 1)])
 def test_the_modes_left_under_noise(sigma, modes):
     """.8/.2 at ±(5, 5): two modes at σ = 1 and 3, one at 7."""
-    assert fields.modes_left(seminar_mixture(), sigma) == modes
+    assert fields.modes_left(song_ermon_mixture(), sigma) == modes
 
 
 def test_root_mean_squares_are_weighted():
@@ -100,7 +100,7 @@ def test_root_mean_squares_are_weighted():
 
 def test_the_error_by_sigma_of_a_perfect_network_is_nothing_and_of_none_is_the_score():
     """E‖σ ∇log q_σ‖² of a wide σ is nearly 2, that of the noise itself."""
-    mixture = seminar_mixture()
+    mixture = song_ermon_mixture()
     exact = Net(lambda params, x, sigma: params * mixture.perturbed(1.0, sigma).score(x))
     models = gmm_scores.Models(mixture, exact, {3.0: fits(1)}, homework=fits(1), longer=fits(0))
     lines = fields.error_by_sigma(models, np.array([0.5, 3.0, 100.0]), jax.random.key(0))
@@ -115,7 +115,7 @@ def test_the_error_by_sigma_of_a_perfect_network_is_nothing_and_of_none_is_the_s
 
 
 def test_moments_and_matched_starts_are_those_of_the_noised_mixture():
-    mixture, sigma, n = student_mixture(3), 2.0, 200_000
+    mixture, sigma, n = random_mixture(3), 2.0, 200_000
     mean, covariance = draws.moments(mixture)
     x = np.asarray(mixture.sample(jax.random.key(0), n), np.float64)
     error = np.sqrt(covariance.diagonal().max() / n)
@@ -131,7 +131,7 @@ def test_the_flow_begins_as_it_is_said_to(monkeypatch):
     still = Sampler(lambda key, process, denoise, t, s, x, carry: (x, carry))
     monkeypatch.setattr(draws, "DDIM", still)
     monkeypatch.setattr(draws, "HEUN", still)
-    config, mixture = replace(SMOKE, samples=20_000), student_mixture(3)
+    config, mixture = replace(SMOKE, samples=20_000), random_mixture(3)
     draw = draws.Drawer(config, models_of(lambda params, x, sigma: -x, 0.0), gmm_scores.ladders(config), 12.0)
     begun = {name: method.draw(0) for name, method in draws.methods(draw).items() if name.startswith(("DDIM", "Heun"))}
     plain = begun.pop("DDIM, network [0.1, 20], from N(0, σ² I)")
@@ -144,7 +144,7 @@ def test_the_flow_begins_as_it_is_said_to(monkeypatch):
 
 def flipped(half, share):
     """Starts, and paths of a drawer whose chains end at the mean of their side, a share of them of the other."""
-    means = np.asarray(student_mixture(3).means)
+    means = np.asarray(random_mixture(3).means)
     side = np.arange(400) % 4 == 0
     change = np.arange(400) < 400 * share
     start, end = means[1 - side], means[1 - (side ^ change)] + 0.1 * np.random.default_rng(0).normal(size=(400, 2))
@@ -157,7 +157,7 @@ def flipped(half, share):
 
 
 def test_changes_of_sides_and_what_is_not_shown_are_counted():
-    shown, judge = Shown(), Judge(student_mixture(3), 100, jax.random.key(0), draws=2)
+    shown, judge = Shown(), Judge(random_mixture(3), 100, jax.random.key(0), draws=2)
     samples.starts(shown, flipped(12.0, 0.1), judge)
     rows = {(row["method"], row["σ"]): row for row in shown.metrics["starts"]}
     assert all(rows[name, sigma]["changed sides"] == 0.1 for name in ("ascent", "Langevin") for sigma in (0.0, 1.0))
@@ -170,7 +170,7 @@ def test_changes_of_sides_and_what_is_not_shown_are_counted():
 
 def test_each_sampler_is_held_against_p_and_against_its_own_law(monkeypatch):
     """Draws of p and of p * N(0, 3² I) are each at the floor from their own law, and the latter far from p."""
-    mixture, config = student_mixture(3), replace(SMOKE, samples=300)
+    mixture, config = random_mixture(3), replace(SMOKE, samples=300)
     draw = draws.Drawer(config, models_of(None, 0.0), gmm_scores.ladders(config), half_width(mixture))
 
     def method(sigma):
@@ -191,7 +191,7 @@ def test_each_sampler_is_held_against_p_and_against_its_own_law(monkeypatch):
 
 def test_which_way_the_flows_weights_differ():
     """DDIM from N(0, σ² I) has .3 of mode 1, else .2; exact scores .15, the network .25: more, and less."""
-    mixture = student_mixture(3)
+    mixture = random_mixture(3)
     draw = draws.Drawer(SMOKE, models_of(None, 0.0, 0.0), gmm_scores.ladders(SMOKE), 12.0)
     weight = {
         "DDIM, network [0.1, 20], from N(0, σ² I)": (0.3, 0.302), "DDIM, network [0.1, 20]": (0.2, 0.2),
@@ -213,7 +213,7 @@ def test_which_way_the_flows_weights_differ():
 
 def test_the_emptier_half_of_the_square_is_the_emptier():
     """An error that grows with −log q is the larger there; of one that is even, the share of the loss is q's mass."""
-    mixture = student_mixture(3)
+    mixture = random_mixture(3)
 
     def score(params, x, sigma):
         law = mixture.perturbed(1.0, sigma)
@@ -240,7 +240,7 @@ def test_the_emptier_half_of_the_square_is_the_emptier():
 
 def test_c1_14_ascent_ends_in_the_modes_and_langevin_does_not():
     """From the drawer's own starts, by the exact scores of p and of p * N(0, 7² I); the gradient at the ends is 0."""
-    config, mixture = replace(SMOKE, langevin_steps=1000), student_mixture(3)
+    config, mixture = replace(SMOKE, langevin_steps=1000), random_mixture(3)
     models = models_of(lambda params, x, sigma: mixture.perturbed(1.0, sigma).score(x), 0.0)
     draw = draws.Drawer(config, models, gmm_scores.ladders(config), half=12.0)
     for sigma, modes in ((0.0, 2), (7.0, 1)):
@@ -257,7 +257,7 @@ def test_c1_14_ascent_ends_in_the_modes_and_langevin_does_not():
 
 def test_c1_13_the_networks_of_one_sigma_are_held_against_q_and_against_p():
     """The exact score of q is 0 off from q's; that of p is 0 off from p's and as far from q's as these are apart."""
-    mixture = student_mixture(3)
+    mixture = random_mixture(3)
     of_q, of_p = Shown(), Shown()
     fields.errors(of_q, models_of(lambda params, x, sigma: mixture.perturbed(1.0, sigma).score(x), 0, 0), 12.0)
     fields.errors(of_p, models_of(lambda params, x, sigma: mixture.score(x), 0, 0), 12.0)
@@ -288,7 +288,7 @@ def test_the_steps_down_the_ladders_go_with_the_levels_variance():
 
 def test_the_denoised_samples_are_the_means_of_the_data():
     """x + σ² s is E[x0 | x] at the last level of the homework's ladder, here 1."""
-    mixture = student_mixture(3)
+    mixture = random_mixture(3)
     draw = draws.Drawer(
         SMOKE, models_of(lambda params, x, sigma: mixture.perturbed(1.0, sigma).score(x), 0.0),
         gmm_scores.ladders(SMOKE), 12.0,
@@ -306,7 +306,7 @@ def test_every_method_asks_its_own_network():
 
     only = lambda k, answer: fits(*(answer if i == k else np.nan for i in range(5)))
     single = {sigma: only(k, sigma) for k, sigma in enumerate((1.0, 3.0, 7.0))}
-    models = gmm_scores.Models(student_mixture(3), Net(score), single, only(3, -1.0), only(4, -1.0))
+    models = gmm_scores.Models(random_mixture(3), Net(score), single, only(3, -1.0), only(4, -1.0))
     draw = draws.Drawer(SMOKE, models, gmm_scores.ladders(SMOKE), 12.0)
     asked = set()
     for name, method in draws.methods(draw).items():
@@ -336,7 +336,7 @@ def test_done_when_two_a_briefly_trained_network_of_all_levels_recovers_the_mixt
         SMOKE, steps=500, many_steps=4000, width=128, batch_size=256, samples=1500, levels=10, level_steps=100,
         progress=False,
     )  # fmt: skip
-    mixture = student_mixture(3)
+    mixture = random_mixture(3)
     models, ladder = gmm_scores.train(config, mixture), gmm_scores.ladders(config)
     draw, judge = draws.Drawer(config, models, ladder, half_width(mixture)), Judge(mixture, 1500, jax.random.key(0))
     found = [judge(draw.anneal("longer", seed)[-1]) for seed in range(2)]

@@ -14,7 +14,7 @@ from oracles import gaussian_denoiser, slow
 from experiments import improved_ddpm
 from experiments import improved_ddpm_bounds as bounds
 from experiments import improved_ddpm_samples as samples
-from jaxgen.diffusion import discrete, importance, linear_betas, times, variational_bound
+from jaxgen.diffusion import from_betas, importance, linear_betas, subset_grid, variational_bound
 from jaxgen.metrics import Estimate
 
 pytestmark = pytest.mark.filterwarnings("ignore:Fréchet distance of 64-dimensional")
@@ -88,7 +88,7 @@ def test_objectives_weigh_the_same_error_as_they_are_named():
 class Exact(NamedTuple):
     """Data N(.2, .3²) with their exact denoiser."""
 
-    process: Any = discrete(linear_betas(60, 1e-3, 0.2))
+    process: Any = from_betas(linear_betas(60, 1e-3, 0.2))
     params: None = None
     learned: bool = False
 
@@ -101,8 +101,8 @@ def test_bounds_at_random_steps_are_those_of_the_whole_chain(n):
     images = jnp.asarray(images, jnp.float32)
     denoise = lambda process, params: gaussian_denoiser(process, 0.2, 0.3)
     found = bounds.Bounds(images, draws=40, seed=1)(denoise, model, n)
-    grid = times.subset_grid(60, n)
-    for variance in ("small", "large"):
+    grid = subset_grid(60, n)
+    for variance in ("fixed_small", "fixed_large"):
         whole = np.mean(
             [
                 variational_bound(
@@ -136,8 +136,8 @@ def test_networks_are_ranked_by_paired_differences():
     rng = np.random.default_rng(0)
     image = rng.normal(4, 1, 100)  # images differ far more than networks do
     found = {
-        "second": {"small": image + 0.1 + rng.normal(0, 0.01, 100), "learned": image + 0.3},
-        "first": {"small": image + 2, "large": image},
+        "second": {"fixed_small": image + 0.1 + rng.normal(0, 0.01, 100), "learned": image + 0.3},
+        "first": {"fixed_small": image + 2, "fixed_large": image},
     }
     told = bounds.ranked(found)
     assert told.startswith(f"first {image.mean():.2f} (large), second +0.")

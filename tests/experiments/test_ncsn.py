@@ -263,7 +263,7 @@ def test_a_run_leaves_its_report(finished):
     assert figures == {"data.png", "loss.png", "variants.png", "levels.png"}
     metrics = json.loads((finished / "metrics.json").read_text())
     # sixteen by sixteen by three
-    assert metrics["ladder"]["gamma"] == pytest.approx(ncsn.ratio(768))
+    assert metrics["ladder"]["gamma"] == pytest.approx(ncsn.overlap_ratio(768))
     # nine variants, Heun by both networks, and held-out images
     assert len(metrics["variants"]) == 12
     assert all(np.isfinite(row["Fréchet distance"]["mean"]) for row in metrics["variants"])

@@ -23,7 +23,7 @@ from experiments import ncsn_toy_report as figures
 from experiments import ncsn_toy_weights as weights
 from experiments.timing import Spread, Timing
 from experiments.toy_training import Fit
-from jaxgen.data import seminar_mixture
+from jaxgen.distributions import song_ermon_mixture
 from jaxgen.metrics import Estimate, estimate
 
 SMOKE = ncsn_toy.PRESETS["smoke"]
@@ -39,7 +39,11 @@ class Net:
 def models_of(score, clean, many, sigmas=(20.0, 4.0, 1.0)):
     """Models of one closed form, whose parameters by seed tell the networks from each other."""
     return ncsn_toy.Models(
-        seminar_mixture(), np.array(sigmas), Net(score), [jnp.float32(p) for p in clean], [jnp.float32(p) for p in many]
+        song_ermon_mixture(),
+        np.array(sigmas),
+        Net(score),
+        [jnp.float32(p) for p in clean],
+        [jnp.float32(p) for p in many],
     )
 
 
@@ -77,7 +81,7 @@ def test_a_run_leaves_its_report(finished):
 
 def test_empty_regions_of_exact_networks_have_no_error_and_of_silent_ones_all():
     """The clean network is held against p's score, that of all levels against that of p * N(0, σ² I)."""
-    mixture, config = seminar_mixture(), SimpleNamespace(seeds=2)
+    mixture, config = song_ermon_mixture(), SimpleNamespace(seeds=2)
     # a negative parameter makes a multiple of p's own score, a positive one of that at the network's σ
     score = lambda params, x, sigma: jnp.abs(params) * mixture.perturbed(1.0, jnp.where(params > 0, sigma, 0)).score(x)
     relative, of_levels = "relative error where p < 1e-6", "relative error of all levels where p < 1e-6"
@@ -144,7 +148,7 @@ def test_c1_11_briefly_trained_scores_restore_the_weights_as_exact_ones_do():
         SMOKE, clean_steps=600, many_steps=3000, batch_size=256, width=128, starts=1500, langevin_steps=200, levels=10,
         level_steps=100, progress=False,
     )  # fmt: skip
-    models = ncsn_toy.train(config, seminar_mixture())
+    models = ncsn_toy.train(config, song_ermon_mixture())
     expected, draw = weights.in_law(models, config), weights.Chains(models, config)
     ends = [{name: path[-1].sum(-1) > 0 for name, path in draw(seed).items()} for seed in (0, 1)]
     share = {name: float(np.mean([of[name] for of in ends])) for name in ends[0]}
@@ -316,7 +320,7 @@ def test_trainings_still_fall_where_all_of_them_do(falls, scatter, expected):
 
 def test_each_objectives_divergence_is_to_its_own_density_and_to_p(monkeypatch):
     """c times p's score: ½E‖s − ∇log p‖² = (1 − c)² in the plane, to N(μ, (1 + σ²) I) (1 + σ²)(c − 1/(1 + σ²))²."""
-    mixture, scales, sigma = seminar_mixture(), (0.7, 0.9), 0.8
+    mixture, scales, sigma = song_ermon_mixture(), (0.7, 0.9), 0.8
     taught(
         monkeypatch,
         objectives,
@@ -340,7 +344,7 @@ def test_each_objectives_divergence_is_to_its_own_density_and_to_p(monkeypatch):
 
 def test_c1_9_every_objective_plus_its_constant_is_the_fisher_divergence():
     """Within five standard errors, at a score that is not the best: .7 times the exact one."""
-    mixture, sigma, n = seminar_mixture(), 0.5, 40_000
+    mixture, sigma, n = song_ermon_mixture(), 0.5, 40_000
     known = objectives.constants(sigma)
     x = mixture.sample(jax.random.key(1), n)
     for name, loss in objectives.objectives(sigma).items():

@@ -10,7 +10,7 @@ from experiments import toy_chance as chance
 from experiments import toy_sampling as sampling
 from experiments.toy_law import expected_shares
 from experiments.toy_training import ScoreNet, Training, initial
-from jaxgen.data import GaussianMixture, seminar_mixture, student_mixture
+from jaxgen.distributions import GaussianMixture, random_mixture, song_ermon_mixture
 from jaxgen.metrics import Estimate
 
 N = 4000
@@ -91,7 +91,7 @@ def test_the_judges_mmd_and_floor_are_those_of_gaussians():
 
 @pytest.mark.parametrize("sigma", [0.0, 1.0])
 def test_the_judge_reads_weight_and_width(sigma):
-    mixture = student_mixture(0)
+    mixture = random_mixture(0)
     judge = sampling.Judge(mixture, 500, jax.random.key(0), draws=2)
     found = judge(mixture.perturbed(1.0, sigma).sample(jax.random.key(1), N))
     weight = float(mixture.weights[0])
@@ -101,7 +101,7 @@ def test_the_judge_reads_weight_and_width(sigma):
 
 
 def test_exact_scores_are_those_of_the_noised_mixture():
-    mixture = seminar_mixture()
+    mixture = song_ermon_mixture()
     x = jnp.array([[1.0, 2.0], [-4.0, 0.0], [9.0, 9.0]])
     sigmas = jnp.array([0.5, 3.0, 20.0])
     found = sampling.exact_score(mixture)(x, sigmas)
@@ -117,7 +117,7 @@ def test_the_nearest_mode():
 
 def test_chains_in_law_come_to_the_share_of_the_level():
     """At σ = 3 and ε = .05 σ² many steps lead to q's own share, but for the step's own bias of ε/4v; few do not."""
-    mixture = seminar_mixture()
+    mixture = song_ermon_mixture()
     level = [(3.0, 0.45)]
     v, distance = 10 / (1 - 0.45 / 40), np.sqrt(50)  # in a single mode
     of_q = 0.8 * norm.cdf(distance / np.sqrt(v)) + 0.2 * norm.cdf(-distance / np.sqrt(v))
@@ -129,7 +129,7 @@ def test_chains_in_law_come_to_the_share_of_the_level():
 
 def test_chains_in_law_do_one_step_as_chains_do():
     """One step of ε from U[−8, 8]²: the starts' share moved by the score and blurred, by a million draws."""
-    mixture, n = seminar_mixture(), 1_000_000
+    mixture, n = song_ermon_mixture(), 1_000_000
     x = sampling.uniform_starts(jax.random.key(0), n, 8.0)
     x = x + 2.0 * mixture.perturbed(1.0, 4.0).score(x) + 2.0 * jax.random.normal(jax.random.key(1), x.shape)
     share = float(np.mean(x.sum(-1) > 0))
@@ -163,6 +163,6 @@ def test_weights_are_restored_or_lost_by_their_numbers():
 
 def test_the_square_holds_the_mixture():
     for seed in range(5):
-        mixture = student_mixture(seed)
+        mixture = random_mixture(seed)
         x = np.asarray(mixture.sample(jax.random.key(0), N))
         assert np.mean(np.abs(x) < sampling.half_width(mixture)) > 0.999

@@ -20,7 +20,7 @@ from experiments import variational_mixture as mixture
 from experiments import variational_posteriors as posteriors
 from experiments import variational_toy as toy
 from jaxgen.metrics import Estimate
-from jaxgen.variational import gaussian_mixture, linear_gaussian
+from jaxgen.variational import bayesian_mixture, linear_gaussian
 
 SMOKE = experiment.PRESETS["smoke"]
 
@@ -80,10 +80,10 @@ def test_the_mixtures_evidence_is_the_sum_over_all_assignments():
 def test_the_mixtures_evidence_is_exact_for_narrow_posteriors():
     """With the most data allowed, and components eight deviations apart: the mean field lacks log 2 and no more."""
     x = mixture.mixture_rows(np.random.default_rng(0), 200, 8.0)
-    q = gaussian_mixture.from_natural(x, gaussian_mixture.Natural(jnp.ones(2), jnp.array([[-4.0], [4.0]])))
+    q = bayesian_mixture.from_natural(x, bayesian_mixture.Natural(jnp.ones(2), jnp.array([[-4.0], [4.0]])))
     for _ in range(50):
-        q = gaussian_mixture.update_assignments(x, gaussian_mixture.update_means(mixture.PRIOR_VARIANCE, x, q))
-    elbo = float(gaussian_mixture.elbo(mixture.PRIOR_VARIANCE, x, q))
+        q = bayesian_mixture.update_assignments(x, bayesian_mixture.update_means(mixture.PRIOR_VARIANCE, x, q))
+    elbo = float(bayesian_mixture.elbo(mixture.PRIOR_VARIANCE, x, q))
     assert 0 < mixture.mixture_log_evidence(x) - elbo - np.log(2) < 0.01
 
 
@@ -194,7 +194,7 @@ def test_a_biased_estimator_is_named(monkeypatch):
 def test_batches_estimate_the_elbo_without_bias():
     """C2.3 for natural parameters: the mean over the batches is the ELBO; and the KL part is in every one of them."""
     x = mixture.mixture_rows(np.random.default_rng(1), 60, 2.5)
-    natural = gaussian_mixture.Natural(jnp.array([2.0, 3.0]), jnp.array([[-1.0], [4.0]]))
+    natural = bayesian_mixture.Natural(jnp.array([2.0, 3.0]), jnp.array([[-1.0], [4.0]]))
     for size in (1, 10, 60):
         found = mixture.batch_bounds(x, natural, size)
         assert found.shape == (60 // size,)

@@ -12,7 +12,8 @@ from scipy.stats import norm
 
 from experiments import vdm
 from experiments import vdm_report as figures
-from jaxgen.diffusion import decoder, learned, log_linear
+from jaxgen.diffusion import learned_schedule, linear_log_snr
+from jaxgen.distributions import likelihoods
 from jaxgen.metrics import estimate
 
 
@@ -55,9 +56,9 @@ class ExactNet:
 def test_the_bits_of_a_known_density():
     """Bound and ODE are −log₂ p and ½ log₂(1 + sigma_0²/(alpha_0 s)²) + KL(q_1 ‖ prior) per pixel; L_T its own sum."""
     low, high, std, n = -5.0, 3.0, 0.5, 400
-    objective = vdm.Objective(ExactNet(), decoder.density(), low, high)
+    objective = vdm.Objective(ExactNet(), likelihoods.gaussian(), low, high)
     images = 0.1 + std * np.random.default_rng(0).normal(size=(n, 2, 2, 1)).astype(np.float32)
-    measure, model = figures.Measure(objective, images, 40, 1), vdm.Model(log_linear(low, high), None, None)
+    measure, model = figures.Measure(objective, images, 40, 1), vdm.Model(linear_log_snr(low, high), None, None)
     alpha2 = 1 / (1 + np.exp(high))
     kl = 0.5 * (alpha2 * (std**2 + 0.1**2 - 1) - np.log1p(alpha2 * (std**2 - 1)))
     gap = 0.5 * np.log1p(np.exp(low) / std**2) + kl
@@ -77,7 +78,7 @@ def test_the_bits_of_a_known_density():
 
 @pytest.mark.parametrize("shape", [figures._straight, figures._bent, figures._cosine])
 def test_other_shapes_rise_between_the_same_ends(shape):
-    process = learned(jax.random.key(0), -10.0, 4.0, features=8).replace(shape=jax.tree_util.Partial(shape))
+    process = learned_schedule(jax.random.key(0), -10.0, 4.0, features=8).replace(shape=jax.tree_util.Partial(shape))
     gamma = process.gamma(np.linspace(0, 1, 101, dtype=np.float32))
     np.testing.assert_allclose(gamma[np.array([0, -1])], [-10, 4], rtol=1e-5)
     assert np.all(np.diff(gamma) > 0)

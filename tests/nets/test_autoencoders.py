@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxgen.gaussian import Gaussian, gaussian_kl
+from jaxgen.distributions import Gaussian, gaussian_kl
 from jaxgen.nets import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder, SpatialDecoder, SpatialEncoder
 from jaxgen.nets.gaussian_head import scale_of
 from jaxgen.nets.up_conv import UpConv

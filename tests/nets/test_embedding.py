@@ -5,13 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen.nets.embedding import (
-    EmbeddingMLP,
-    TimeConditionEmbedding,
-    condition_vector,
-    sinusoidal_embedding,
-    time_vector,
-)
+from jaxgen.nets import condition_vector, sinusoidal_embedding
+from jaxgen.nets.embedding import EmbeddingMLP, TimeConditionEmbedding, time_vector
 
 
 @pytest.mark.parametrize("features", [2, 10, 128])

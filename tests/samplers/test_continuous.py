@@ -10,9 +10,8 @@ from oracles import CONTINUOUS, DISCRETE, Mixture, gaussian_denoiser, siblings_s
 from scipy.stats import norm
 
 from jaxgen.diffusion import denoiser, sde_coefficients
-from jaxgen.samplers import noise
+from jaxgen.samplers import noise, ode_decode, ode_encode, sample_ode, sample_sde
 from jaxgen.samplers.brownian import EqualStepNoise
-from jaxgen.samplers.continuous import decode, encode, sample_ode, sample_sde
 
 MEAN, STD, T_MIN = 0.4, 0.5, 1e-5
 MIXTURE = Mixture()
@@ -70,8 +69,8 @@ def test_encode_gives_the_exact_code_and_decode_undoes_it(name):
 
         @jax.jit
         def there_and_back(x, tolerance):
-            code = encode(process, denoise, x, controller=pid(tolerance))
-            return code, decode(process, denoise, code.x, controller=pid(tolerance))
+            code = ode_encode(process, denoise, x, controller=pid(tolerance))
+            return code, ode_decode(process, denoise, code.x, controller=pid(tolerance))
 
         errors, ways = [], []
         for tolerance in (1e-3, 1e-5, 1e-7):
@@ -88,8 +87,8 @@ def test_encode_gives_the_exact_code_and_decode_undoes_it(name):
 @pytest.mark.parametrize("name", ["vp", "ve"])
 def test_mixtures_come_back_in_float32(name):
     process, x = CONTINUOUS[name], jnp.linspace(-1.6, 1.3, 8)[:, None]
-    code = encode(process, MIXTURE.denoiser(process), x)
-    back = decode(process, MIXTURE.denoiser(process), code.x)
+    code = ode_encode(process, MIXTURE.denoiser(process), x)
+    back = ode_decode(process, MIXTURE.denoiser(process), code.x)
     np.testing.assert_allclose(back.x, x, atol=6e-3)
     assert np.all(np.diff(code.x[:, 0]) > 0)  # a flow on the line keeps the order
     assert back.x.dtype == jnp.float32
@@ -154,7 +153,7 @@ def test_per_sample_steps_and_conditioning():
 # -- the SDE -------------------------------------------------------------------------------------------------------
 
 
-def euler_law(process, t_min, t_max, steps, strength):
+def euler_law(process, t_min, t_max, steps, eta):
     """Mean and variance of Euler–Maruyama on data N(MEAN, STD²): each step is affine, in float64."""
     mean, variance = 0.0, (float(process.prior_std) * float(process.sigma(t_max) / process.sigma(1.0))) ** 2
     dt = (t_max - t_min) / steps
@@ -163,21 +162,21 @@ def euler_law(process, t_min, t_max, steps, strength):
         f, g2 = (float(c) for c in sde_coefficients(process, t))
         m, s = (float(v) for v in law(process, t))
         # drift = f x + ½(1+η²) g² (x − m)/s²
-        pull = 0.5 * (1 + strength**2) * g2 / s**2
+        pull = 0.5 * (1 + eta**2) * g2 / s**2
         slope = 1 - dt * (f + pull)
-        mean, variance = slope * mean + dt * pull * m, slope**2 * variance + strength**2 * g2 * dt
+        mean, variance = slope * mean + dt * pull * m, slope**2 * variance + eta**2 * g2 * dt
     return mean, variance
 
 
-@pytest.mark.parametrize(("name", "strength"), siblings_slow([(name, 1.0) for name in CONTINUOUS] + [("vp", 0.5)]))
-def test_euler_maruyama_follows_its_exact_law(name, strength):
+@pytest.mark.parametrize(("name", "eta"), siblings_slow([(name, 1.0) for name in CONTINUOUS] + [("vp", 0.5)]))
+def test_euler_maruyama_follows_its_exact_law(name, eta):
     process, t_max, steps = CONTINUOUS[name], below_1(name), 40
     found = jax.jit(
         lambda keys: sample_sde(
-            keys, process, gaussian_denoiser(process, MEAN, STD), (4,), steps=steps, t_max=t_max, strength=strength
+            keys, process, gaussian_denoiser(process, MEAN, STD), (4,), steps=steps, t_max=t_max, eta=eta
         )
     )(KEYS)
-    check_moments(np.float64(found.x), *euler_law(process, T_MIN, t_max, steps, strength))
+    check_moments(np.float64(found.x), *euler_law(process, T_MIN, t_max, steps, eta))
     assert found.steps == found.evaluations == steps
 
 
@@ -257,19 +256,19 @@ def test_sde_and_ode_share_the_marginals_of_q():
     denoise = MIXTURE.denoiser(process)
 
     @jax.jit
-    def solved(strength, t):
-        return sample_sde(KEYS, process, denoise, (1,), strength=strength, steps=150, t_min=t, solver=diffrax.Heun()).x
+    def solved(eta, t):
+        return sample_sde(KEYS, process, denoise, (1,), eta=eta, steps=150, t_min=t, solver=diffrax.Heun()).x
 
     for t in (0.05, 0.3):
-        for strength in (1.0, 0.3):
-            check_mixture(solved(strength, t), process, t, bias=0.01)
+        for eta in (1.0, 0.3):
+            check_mixture(solved(eta, t), process, t, bias=0.01)
         check_mixture(sample_ode(KEYS, process, denoise, (1,), t_min=t).x, process, t, bias=0.01)
 
 
 def test_without_noise_the_sde_is_the_ode():
     process = CONTINUOUS["vp"]
     denoise = gaussian_denoiser(process, MEAN, STD)
-    still = sample_sde(KEYS[:50], process, denoise, (2,), strength=0.0, solver=diffrax.Heun(), steps=400, t_min=1e-2)
+    still = sample_sde(KEYS[:50], process, denoise, (2,), eta=0.0, solver=diffrax.Heun(), steps=400, t_min=1e-2)
     flow = sample_ode(KEYS[:50], process, denoise, (2,), t_min=1e-2)
     np.testing.assert_allclose(still.x, flow.x, atol=2e-3)
 
@@ -366,11 +365,11 @@ def test_refusals(unchecked):
     discrete, cosine = DISCRETE["linear"], CONTINUOUS["cosine"]
     of_discrete, of_cosine = gaussian_denoiser(discrete, MEAN, STD), gaussian_denoiser(cosine, MEAN, STD)
     cases = [
-        ("use a continuous process", lambda: encode(discrete, of_discrete, x)),
-        ("use a continuous process", lambda: decode(discrete, of_discrete, x)),
+        ("use a continuous process", lambda: ode_encode(discrete, of_discrete, x)),
+        ("use a continuous process", lambda: ode_decode(discrete, of_discrete, x)),
         ("use a continuous process", lambda: sample_ode(keys, discrete, of_discrete, (3,))),
         ("use a continuous process", lambda: sample_sde(keys, discrete, of_discrete, (3,))),
-        ("infinite at t=0", lambda: encode(process, denoise, x, t_min=0.0)),
+        ("infinite at t=0", lambda: ode_encode(process, denoise, x, t_min=0.0)),
         ("take t_max < 1, such as 0.999", lambda: sample_sde(keys, cosine, of_cosine, (3,))),
         ("take t_max < 1", jax.jit(lambda keys: sample_sde(keys, CONTINUOUS["rectified_flow"], denoise, (3,)))),
         ("score is infinite at t_min=0", lambda: sample_sde(keys, CONTINUOUS["edm"], denoise, (3,), t_min=0.0)),
@@ -378,13 +377,13 @@ def test_refusals(unchecked):
             "take t_max < 1",
             jax.jit(lambda keys: sample_sde(keys, cosine, of_cosine, (3,), t_min=jax.random.uniform(keys[0]) / 2)),
         ),
-        ("0 <= t_min < t_max <= 1", lambda: decode(process, denoise, x, t_min=0.5, t_max=0.4)),
-        ("strength must not be negative", lambda: sample_sde(keys, process, denoise, (3,), strength=-1.0)),
+        ("0 <= t_min < t_max <= 1", lambda: ode_decode(process, denoise, x, t_min=0.5, t_max=0.4)),
+        ("eta must not be negative", lambda: sample_sde(keys, process, denoise, (3,), eta=-1.0)),
         ("at least one step", lambda: sample_sde(keys, process, denoise, (3,), steps=0)),
         ("does not estimate its error", lambda: sample_sde(keys, process, denoise, (3,), controller=pid(1e-2))),
         ("typed keys", lambda: sample_ode(jax.random.key(0), process, denoise, (3,))),
         ("typed keys", lambda: sample_sde(jnp.zeros((2, 2), jnp.uint32), process, denoise, (3,))),
-        ("same leading axis", lambda: encode(process, denoise, x, cond=jnp.ones(3))),
+        ("same leading axis", lambda: ode_encode(process, denoise, x, cond=jnp.ones(3))),
     ]
     for message, refused in cases:
         with pytest.raises(ValueError, match=message):

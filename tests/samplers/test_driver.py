@@ -10,11 +10,10 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from oracles import PROCESSES, gaussian_denoiser
 
-from jaxgen.diffusion import denoiser, discrete, linear_betas, vp
-from jaxgen.diffusion.times import subset_grid, uniform_grid
+from jaxgen.diffusion import denoiser, from_betas, linear_betas, subset_grid, uniform_grid, vp
 from jaxgen.samplers import Sampler, ddim, ddpm, noise, sample
 
-SAMPLERS = {"ddpm": ddpm(), "ddpm_large": ddpm("large"), "ddim": ddim(), "ddim_half": ddim(0.5)}
+SAMPLERS = {"ddpm": ddpm(), "ddpm_large": ddpm("fixed_large"), "ddim": ddim(), "ddim_half": ddim(0.5)}
 PROCESS = PROCESSES["linear"]
 WEIGHTS = jax.random.normal(jax.random.key(9), (12, 12)) / 4
 
@@ -108,7 +107,7 @@ def test_states_stay_float32_whatever_comes_in():
     with jax.enable_x64(True):
         x = sample(keys, vp(), denoise, ddpm(), uniform_grid(3), (2,), start=jnp.ones((3, 2), jnp.float32))
         assert x.dtype == jnp.float32
-        table = discrete(linear_betas(10))
+        table = from_betas(linear_betas(10))
         x = sample(keys, table, denoise, ddim(), jnp.asarray([1.0, 0.5, 0.0], jnp.float32), (2,))
         assert np.all(np.isfinite(x))
 
@@ -180,8 +179,8 @@ def test_refusals():
         run(np.array([1.0]))
     with pytest.raises(ValueError, match=r"start must have shape \(3, 2\).*got \(4, 2\)"):
         run(start=jnp.zeros((4, 2)))
-    with pytest.raises(ValueError, match=r"use times.subset_grid\(10, n\)"):
-        run(uniform_grid(7), process=discrete(linear_betas(10)))
+    with pytest.raises(ValueError, match=r"use grids.subset_grid\(10, n\)"):
+        run(uniform_grid(7), process=from_betas(linear_betas(10)))
     with pytest.raises(ValueError, match="unknown variance 'medium': choose one of small, large, learned"):
         ddpm("medium")
     with pytest.raises(ValueError, match="noise_scale"):

@@ -8,19 +8,17 @@ from diffrax import PIDController
 from every_sampler import ANY, CONTINUOUS_ONLY
 from oracles import CONTINUOUS, PROCESSES, siblings_slow, slow
 
-from jaxgen.diffusion import denoiser, ve
-from jaxgen.diffusion.likelihood import log_likelihood
-from jaxgen.diffusion.times import subset_grid, uniform_grid
+from jaxgen.diffusion import denoiser, log_likelihood, subset_grid, uniform_grid, ve
 from jaxgen.samplers import (
     annealed_langevin,
     ddim,
     ddpm,
-    decode,
     dpmpp_1,
-    encode,
     heun,
     langevin,
     langevin_corrector,
+    ode_decode,
+    ode_encode,
     predictor_corrector,
     sample,
     sample_sde,
@@ -77,8 +75,8 @@ def test_solvers_are_finite_in_half_precision(name):
     def run(x):
         likelihood = log_likelihood(process, denoise, x, **options)
         return (
-            decode(process, denoise, process.prior_std * x, **options).x,
-            encode(process, denoise, x, **options).x,
+            ode_decode(process, denoise, process.prior_std * x, **options).x,
+            ode_encode(process, denoise, x, **options).x,
             likelihood.log_density,
             likelihood.latent,
             sample_sde(keys, process, denoise, (2,), steps=4, t_max=0.999 if infinite else 1.0).x,

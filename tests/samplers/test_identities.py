@@ -8,10 +8,17 @@ import numpy as np
 import pytest
 from oracles import CONTINUOUS, DISCRETE, PROCESSES, Mixture, siblings_slow
 
-from jaxgen.diffusion import Prediction, edm, ve, vp
-from jaxgen.diffusion.kernel import posterior_coefficients, transition
-from jaxgen.diffusion.prediction import score
-from jaxgen.diffusion.times import subset_grid, uniform_grid
+from jaxgen.diffusion import (
+    Prediction,
+    edm,
+    posterior_coefficients,
+    score,
+    subset_grid,
+    transition,
+    uniform_grid,
+    ve,
+    vp,
+)
 from jaxgen.samplers import (
     Sampler,
     annealed_langevin,
@@ -58,7 +65,7 @@ def test_dpm_solver_1_is_ddim(name):
 @pytest.mark.parametrize("name", siblings_slow(PROCESSES))
 def test_ddim_with_eta_1_is_ddpm(name):
     process = PROCESSES[name]
-    assert_same(ddim(1.0), ddpm("small"), process, grid(process))
+    assert_same(ddim(1.0), ddpm("fixed_small"), process, grid(process))
 
 
 @pytest.mark.parametrize("name", siblings_slow(CONTINUOUS))
@@ -211,7 +218,7 @@ def test_predictors_of_ve_are_the_papers(t):
     gradient = score(process, Mixture().denoiser(process)(x, t), t)
     mean, step = x + (variance_t - variance_s) * gradient, variance_t - variance_s
     np.testing.assert_allclose(found, mean + np.sqrt(step) * z, rtol=1e-4, atol=1e-3)
-    x, found, z = predictor_step(ddpm("small"), process, t, s)
+    x, found, z = predictor_step(ddpm("fixed_small"), process, t, s)
     np.testing.assert_allclose(found, mean + np.sqrt(variance_s * step / variance_t) * z, rtol=1e-4, atol=1e-3)
 
 
@@ -225,7 +232,7 @@ def test_predictors_of_vp_are_the_papers(i):
     np.testing.assert_allclose(
         found, (2 - np.sqrt(1 - beta)) * x + beta * gradient + np.sqrt(beta) * z, rtol=1e-4, atol=1e-4
     )
-    x, found, z = predictor_step(ddpm("large"), process, t, s)
+    x, found, z = predictor_step(ddpm("fixed_large"), process, t, s)
     np.testing.assert_allclose(
         found, (x + beta * gradient) / np.sqrt(1 - beta) + np.sqrt(beta) * z, rtol=1e-4, atol=1e-4
     )
@@ -238,7 +245,9 @@ def test_predictors_agree_on_a_short_step(name):
 
     def gap(h):
         _, first, _ = predictor_step(euler_maruyama(), process, t, t - h)
-        others = [predictor_step(sampler, process, t, t - h)[1] for sampler in (reverse_diffusion(), ddpm("small"))]
+        others = [
+            predictor_step(sampler, process, t, t - h)[1] for sampler in (reverse_diffusion(), ddpm("fixed_small"))
+        ]
         return max(float(jnp.abs(first - other).max()) for other in others)
 
     with jax.enable_x64(True):

@@ -9,9 +9,8 @@ from oracles import CONTINUOUS, Mixture, gaussian_denoiser, siblings_slow, slow
 
 from experiments.calls import network_calls
 from experiments.toy_law import expected_shares
-from jaxgen.data import seminar_mixture
-from jaxgen.diffusion import denoiser, edm, ve, vp
-from jaxgen.diffusion.times import noise_grid, uniform_grid
+from jaxgen.diffusion import denoiser, edm, noise_grid, uniform_grid, ve, vp
+from jaxgen.distributions import song_ermon_mixture
 from jaxgen.samplers import (
     annealed_langevin,
     ddim,
@@ -89,7 +88,7 @@ def test_c0_4_c1_11_annealing_restores_mode_weights_where_langevin_loses_them():
     whose density is carried from step to step, are within these bands, and the sampler's are within four standard
     errors of those: of its 1280 chains one is .011, too much to see half the steps, so here there are more.
     """
-    mixture, sigmas = seminar_mixture(), np.geomspace(20, 1, 10)
+    mixture, sigmas = song_ermon_mixture(), np.geomspace(20, 1, 10)
     ladder = [(sigma, 0.1 * sigma**2) for sigma in sigmas]
     clean = expected_shares(mixture, [(0.02, 0.1)], 1000, 8.0, cell=0.05)[-1]
     restored, hasty = (expected_shares(mixture, ladder, steps, 8.0)[-1] for steps in (100, 50))

@@ -6,7 +6,7 @@ import pytest
 from every_sampler import ANY, CONTINUOUS_ONLY
 from oracles import CONTINUOUS, PROCESSES, Mixture, siblings_slow
 
-from jaxgen.diffusion.times import karras_grid, subset_grid
+from jaxgen.diffusion import karras_grid, subset_grid
 from jaxgen.samplers import sample
 
 N = 4000

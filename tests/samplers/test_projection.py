@@ -10,10 +10,9 @@ from every_sampler import ANY, CONTINUOUS_ONLY
 from gaussian_law import conditional, correlated, exact, law, matrix
 from oracles import PROCESSES, gaussian_denoiser, siblings_slow, slow
 
-from jaxgen.diffusion import vp
-from jaxgen.diffusion.inverse import average_pool, blur, grey, mask, pigdm
-from jaxgen.diffusion.times import subset_grid, uniform_grid
-from jaxgen.samplers import ddim, ddpm, langevin_corrector, noise, predictor_corrector, projected, resampled, sample
+from jaxgen.diffusion import subset_grid, uniform_grid, vp
+from jaxgen.diffusion.denoisers.inverse import average_pool, blur, grayscale, mask, pigdm
+from jaxgen.samplers import ddim, ddpm, langevin_corrector, noise, predictor_corrector, repaint, replacement, sample
 
 PAIR, SEEN = np.array([[1.0, 0.8], [0.8, 1.0]]), mask(jnp.array([1, 0]))
 
@@ -22,8 +21,8 @@ def grid(process, n):
     return uniform_grid(n) if process.steps is None else subset_grid(process.steps, n)
 
 
-def chain(process, times, mean, covariance, a, y, repeats=1, variance="small"):
-    """Mean and covariance of the projected ancestral chain on data N(mean, covariance), in numpy float64.
+def chain(process, times, mean, covariance, a, y, repeats=1, variance="fixed_small"):
+    """Mean and covariance of the ancestral chain with replacement on data N(mean, covariance), in numpy float64.
 
     A step is x -> M x + b + noise with the coefficients of Ho et al. 2020, eq. 7; then A x becomes alpha_s y + sigma_s
     A z; to repeat it, x -> ratio x + noise of the forward chain.
@@ -37,9 +36,9 @@ def chain(process, times, mean, covariance, a, y, repeats=1, variance="small"):
         ratio = alpha_t / alpha_s
         beta = var_t - ratio**2 * var_s
         gain = alpha_t * covariance @ np.linalg.inv(alpha_t**2 * covariance + var_t * eye)
-        of_x0 = alpha_s * beta / var_t
-        step, shift = ratio * var_s / var_t * eye + of_x0 * gain, of_x0 * (mean - alpha_t * gain @ mean)
-        added = beta if variance == "large" and s > 0 else beta * var_s / var_t
+        coef_x0 = alpha_s * beta / var_t
+        step, shift = ratio * var_s / var_t * eye + coef_x0 * gain, coef_x0 * (mean - alpha_t * gain @ mean)
+        added = beta if variance == "fixed_large" and s > 0 else beta * var_s / var_t
         for again in range(repeats if s > 0 else 1):
             if again:
                 m, v = ratio * m, ratio**2 * v + beta * eye
@@ -50,7 +49,7 @@ def chain(process, times, mean, covariance, a, y, repeats=1, variance="small"):
     return m, v
 
 
-MASK, GREY = (mask(jnp.array([1, 0, 1])), (3,)), (grey(), (2, 3))
+MASK, GREY = (mask(jnp.array([1, 0, 1])), (3,)), (grayscale(), (2, 3))
 
 
 @pytest.mark.parametrize(
@@ -82,8 +81,8 @@ def test_the_chain_has_the_law_of_its_formulas(name, operator, shape):
                 x, carry = self.sampler.step(key, process, denoise, t, s, events(x), carry)
                 return x.reshape(1, -1), carry
 
-        for repeats, variance in ((1, "small"), (3, "large")):
-            sampler = Flat(resampled(projected(ddpm(variance), operator, y), repeats))
+        for repeats, variance in ((1, "fixed_small"), (3, "fixed_large")):
+            sampler = Flat(repaint(replacement(ddpm(variance), operator, y), repeats))
             found = law(sampler, process, denoise, times, np.zeros(d), prior, draws=3 * repeats)
             for ours, theirs in zip(
                 found, chain(process, times, mean, covariance, a, wanted, repeats, variance), strict=True
@@ -102,9 +101,9 @@ def test_the_bias_is_what_the_docstrings_say():
     exact_mean, exact_covariance = conditional(np.zeros(2), PAIR, np.eye(2)[:1], np.ones(1))
     np.testing.assert_allclose([exact_mean[1], exact_covariance[1, 1]], [0.8, 0.36])
     documented = {
-        (100, 1, "large"): (0.49, 0.51), (1000, 1, "large"): (0.50, 0.50),
-        (100, 5, "large"): (0.73, 0.39), (100, 20, "large"): (0.78, 0.37),
-        (100, 5, "small"): (0.73, 0.32), (100, 20, "small"): (0.78, 0.27),
+        (100, 1, "fixed_large"): (0.49, 0.51), (1000, 1, "fixed_large"): (0.50, 0.50),
+        (100, 5, "fixed_large"): (0.73, 0.39), (100, 20, "fixed_large"): (0.78, 0.37),
+        (100, 5, "fixed_small"): (0.73, 0.32), (100, 20, "fixed_small"): (0.78, 0.27),
     }  # fmt: skip
     for setting, stated in documented.items():
         np.testing.assert_allclose(errors(*setting), stated, atol=0.0051, err_msg=str(setting))
@@ -115,16 +114,18 @@ def test_the_bias_of_pigdm_is_what_its_docstring_says():
     process, n = vp(), 1000
     with jax.enable_x64(True):
         data, y = exact(process, np.zeros(2), PAIR), jnp.array([1.0, 0.0])
-        found = law(ddpm("large"), process, pigdm(process, data, SEEN, y), uniform_grid(n), np.zeros(2), np.eye(2))
+        found = law(
+            ddpm("fixed_large"), process, pigdm(process, data, SEEN, y), uniform_grid(n), np.zeros(2), np.eye(2)
+        )
         alpha, var = (np.asarray(f(uniform_grid(n)), np.float64) for f in (process.alpha, process.variance))
     m, v, seen = np.zeros(2), np.eye(2), np.diag([1.0, 0])
     for i in range(n):
         gain = alpha[i] * PAIR @ np.linalg.inv(alpha[i] ** 2 * PAIR + var[i] * np.eye(2))
         pull = (alpha[i] ** 2 + var[i]) / alpha[i] * gain @ seen  # gain sigma²/(alpha r²), of y − x̂0
         beta = var[i] - (alpha[i] / alpha[i + 1]) ** 2 * var[i + 1]
-        of_x0 = alpha[i + 1] * beta / var[i]
-        step = alpha[i] / alpha[i + 1] * var[i + 1] / var[i] * np.eye(2) + of_x0 * (gain - pull @ gain)
-        m = step @ m + of_x0 * pull @ [1, 0]
+        coef_x0 = alpha[i + 1] * beta / var[i]
+        step = alpha[i] / alpha[i + 1] * var[i + 1] / var[i] * np.eye(2) + coef_x0 * (gain - pull @ gain)
+        m = step @ m + coef_x0 * pull @ [1, 0]
         v = step @ v @ step.T + (beta if i < n - 1 else 0) * np.eye(2)
     for ours, theirs in zip(found, (m, v), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
@@ -140,9 +141,9 @@ def test_samples_have_the_law_of_the_chain_and_the_bias_falls_with_repeats():
     denoise, times = exact(process, np.zeros(2), PAIR), uniform_grid(n)
     mean_errors = []
     for repeats in (1, 4):
-        sampler = resampled(projected(ddpm("large"), SEEN, jnp.array([1.0, 0.0])), repeats)
+        sampler = repaint(replacement(ddpm("fixed_large"), SEEN, jnp.array([1.0, 0.0])), repeats)
         x = np.asarray(jax.jit(lambda keys, s=sampler: sample(keys, process, denoise, s, times, (2,)))(keys))
-        mean, variance = errors(n, repeats, "large")
+        mean, variance = errors(n, repeats, "fixed_large")
         np.testing.assert_array_equal(x[:, 0], 1)
         assert abs(x[:, 1].mean() - mean) < 4 * np.sqrt(variance / len(x))
         assert abs(x[:, 1].var() / variance - 1) < 4 * np.sqrt(2 / len(x))
@@ -155,7 +156,7 @@ def test_samples_have_the_law_of_the_chain_and_the_bias_falls_with_repeats():
     [slow(name) if name != "ve" else name for name in ("vp", "ve", "cosine", "edm", "zero_snr")],
 )
 def test_every_sampler_returns_the_observation(name):
-    """A mask of ones returns y to the last digit, grey its grey; the sampler's own draws stay what they were."""
+    """A mask of ones returns y to the last digit, grayscale its grey; the sampler's own draws stay what they were."""
     process = PROCESSES[name]
     samplers = ANY | CONTINUOUS_ONLY if process.steps is None else ANY
     keys, times = jax.random.split(jax.random.key(0), 3), grid(process, 4)
@@ -168,20 +169,20 @@ def test_every_sampler_returns_the_observation(name):
     @jax.jit
     def run(keys, y):
         draw = lambda sampler: sample(keys, process, denoise, sampler, times, (2, 3))
-        whole = {k: draw(projected(sampler, mask(True), y)) for k, sampler in named.items()}
-        greyed = {k: draw(projected(named[k], grey(), grey()(y))) for k in few if k in named}
-        unchanged = {k: (draw(projected(named[k], mask(False), y)), draw(named[k])) for k in few if k in named}
+        whole = {k: draw(replacement(sampler, mask(True), y)) for k, sampler in named.items()}
+        greyed = {k: draw(replacement(named[k], grayscale(), grayscale()(y))) for k in few if k in named}
+        unchanged = {k: (draw(replacement(named[k], mask(False), y)), draw(named[k])) for k in few if k in named}
         return whole, greyed, unchanged
 
     whole, greyed, unchanged = run(keys, y)
     for sampler in whole:
         np.testing.assert_array_equal(whole[sampler], y, err_msg=sampler)
     for sampler in greyed:
-        np.testing.assert_allclose(grey()(greyed[sampler]), grey()(y), atol=1e-5, err_msg=sampler)
+        np.testing.assert_allclose(grayscale()(greyed[sampler]), grayscale()(y), atol=1e-5, err_msg=sampler)
         np.testing.assert_allclose(*unchanged[sampler], atol=1e-4, err_msg=sampler)
 
 
-@pytest.mark.parametrize("operator", [mask(jnp.arange(48).reshape(4, 4, 3) % 3 > 0), grey(), average_pool(2)])
+@pytest.mark.parametrize("operator", [mask(jnp.arange(48).reshape(4, 4, 3) % 3 > 0), grayscale(), average_pool(2)])
 def test_only_the_observed_part_moves_and_it_has_the_noise_of_s(operator):
     """The projector is orthogonal: x' − x lies in the range of Aᵀ, and A x' ~ N(alpha_s y, sigma_s² A Aᵀ)."""
     process, n, shape = vp(), 4000, (4, 4, 3)
@@ -191,7 +192,7 @@ def test_only_the_observed_part_moves_and_it_has_the_noise_of_s(operator):
     still = ddpm()._replace(step=lambda key, process, denoise, t, s, x, carry: (x, carry))
     x = jax.random.normal(jax.random.key(2), (n, *shape))
     s = jnp.float32(0.4)
-    after, _ = projected(still, operator, y).step(keys, process, None, jnp.float32(0.5), s, x, None)
+    after, _ = replacement(still, operator, y).step(keys, process, None, jnp.float32(0.5), s, x, None)
     a = matrix(operator, shape)
     move = np.asarray(after - x).reshape(n, -1)
     project = np.linalg.pinv(a) @ a
@@ -215,7 +216,7 @@ def test_the_noise_of_the_projection_is_no_other():
     process, times = vp(), np.array([0.9, 0.6, 0.3])
     inner = ddpm()._replace(step=spy)
     with jax.disable_jit():
-        sampler = resampled(projected(inner, mask(True), jnp.zeros(200)), 3)
+        sampler = repaint(replacement(inner, mask(True), jnp.zeros(200)), 3)
         path = sample(keys, process, lambda x, t: None, sampler, times, (200,), trajectory=True)
     assert len(drawn) == 6
     # what a repeat begins with is noise of its own, nearly; what a step ends with is the projection's
@@ -231,14 +232,14 @@ def test_a_repeat_begins_at_the_noise_of_t_again():
     keys, x = jax.random.split(jax.random.key(0), n), jnp.ones((n, 1))
     still = ddpm()._replace(step=lambda key, process, denoise, t, s, x, carry: (x, carry))
     t, s = jnp.float32(0.6), jnp.float32(0.5)
-    after, _ = resampled(still, 2).step(keys, process, None, t, s, x, None)
+    after, _ = repaint(still, 2).step(keys, process, None, t, s, x, None)
     ratio = float(process.alpha(t) / process.alpha(s))
     variance = float(process.variance(t)) - ratio**2 * float(process.variance(s))
     assert abs(after.mean() - ratio) < 5 * np.sqrt(variance / n)
     np.testing.assert_allclose(after.var(), variance, rtol=5 * np.sqrt(2 / n))
-    last, _ = resampled(still, 5).step(keys, process, None, t, jnp.float32(0.0), x, None)
+    last, _ = repaint(still, 5).step(keys, process, None, t, jnp.float32(0.0), x, None)
     np.testing.assert_array_equal(last, x)  # the step to clean data is taken once
-    assert resampled(still, 1) is still
+    assert repaint(still, 1) is still
 
 
 def test_repeats_keep_the_history_of_t():
@@ -248,7 +249,7 @@ def test_repeats_keep_the_history_of_t():
         init=lambda x: jnp.zeros((), jnp.int32),
     )
     keys = jax.random.split(jax.random.key(0), 2)
-    path = sample(keys, vp(), lambda x, t: None, resampled(count, 4), uniform_grid(4), (1,), trajectory=True)
+    path = sample(keys, vp(), lambda x, t: None, repaint(count, 4), uniform_grid(4), (1,), trajectory=True)
     assert path[1:, 0, 0].tolist() == [0, 1, 2, 3]
 
 
@@ -260,7 +261,7 @@ def test_calls_of_the_network():
         return gaussian_denoiser(vp(), 0.0, 1.0)(x, t)
 
     keys = jax.random.split(jax.random.key(0), 2)
-    x = sample(keys, vp(), denoise, resampled(projected(ddpm(), SEEN, jnp.zeros(2)), 3), uniform_grid(5), (2,))
+    x = sample(keys, vp(), denoise, repaint(replacement(ddpm(), SEEN, jnp.zeros(2)), 3), uniform_grid(5), (2,))
     jax.block_until_ready(x)
     jax.effects_barrier()
     assert len(calls) == 4 * 3 + 1
@@ -275,7 +276,7 @@ def test_a_sample_depends_on_its_own_key_and_observation_alone():
     @jax.jit
     def run(keys, y, seen):
         pair = predictor_corrector(ddpm(), langevin_corrector())
-        sampler = resampled(projected(pair, mask(seen), y), 2)
+        sampler = repaint(replacement(pair, mask(seen), y), 2)
         return sample(keys, process, exact(process, mean, covariance), sampler, uniform_grid(6), (3,))
 
     whole = run(keys, y, seen)
@@ -285,7 +286,7 @@ def test_a_sample_depends_on_its_own_key_and_observation_alone():
     assert whole.dtype == jnp.float32
     with jax.enable_x64(True):
         y = jnp.ones((6, 3), jnp.float64)
-        sampler = resampled(projected(ddpm(), mask(seen), y), 2)
+        sampler = repaint(replacement(ddpm(), mask(seen), y), 2)
         denoise = exact(process, mean, covariance)
         x = sample(keys, process, denoise, sampler, uniform_grid(2), (3,), start=jnp.zeros((6, 3), jnp.float64))
         assert x.dtype == jnp.float64
@@ -295,7 +296,7 @@ def test_a_sample_depends_on_its_own_key_and_observation_alone():
 def test_finite_from_end_to_end(name):
     process = PROCESSES[name]
     keys = jax.random.split(jax.random.key(0), 3)
-    sampler = resampled(projected(ddim(), average_pool(2), jnp.ones((2, 2, 1))), 2)
+    sampler = repaint(replacement(ddim(), average_pool(2), jnp.ones((2, 2, 1))), 2)
     denoise = gaussian_denoiser(process, 0.0, 0.5)
     path = sample(keys, process, denoise, sampler, grid(process, 4), (4, 4, 1), trajectory=True)
     assert np.all(np.isfinite(path))
@@ -307,7 +308,7 @@ def test_refusals():
     keys, process = jax.random.split(jax.random.key(0), 3), vp()
 
     def run(operator, y):
-        denoise, sampler = gaussian_denoiser(process, 0.0, 1.0), projected(ddim(), operator, y)
+        denoise, sampler = gaussian_denoiser(process, 0.0, 1.0), replacement(ddim(), operator, y)
         jax.jit(lambda keys: sample(keys, process, denoise, sampler, uniform_grid(3), (4, 4, 1)))(keys)
 
     with pytest.raises(ValueError, match=r"no multiple of the identity.*use diffusion.inverse.pigdm"):
@@ -319,4 +320,4 @@ def test_refusals():
     with pytest.raises(ValueError, match=r"operator's shape \(3, 2, 2, 1\).*got \(4, 4, 1\)"):
         run(average_pool(2), jnp.zeros((4, 4, 1)))
     with pytest.raises(ValueError, match="at least one pass"):
-        resampled(ddim(), 0)
+        repaint(ddim(), 0)

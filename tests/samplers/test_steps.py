@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from oracles import PROCESSES, gaussian_denoiser, siblings_slow, snap
 
-from jaxgen.diffusion import Prediction, denoiser
-from jaxgen.diffusion.times import karras_grid, subset_grid, uniform_grid
+from jaxgen.diffusion import Prediction, denoiser, karras_grid, subset_grid, uniform_grid
 from jaxgen.samplers import ddim, ddpm, sample
 
 MEAN, STD = 0.4, 0.5
@@ -69,7 +68,7 @@ def test_chain_follows_its_exact_law(name, kind):
 def test_long_chains_sample_the_data(name):
     process = PROCESSES[name]
     times = grid_for(process, process.steps or 200)
-    for sampler in (ddpm(), ddpm("large"), ddim(), ddim(0.5)):
+    for sampler in (ddpm(), ddpm("fixed_large"), ddim(), ddim(0.5)):
         x = sample(KEYS[:20_000], process, gaussian_denoiser(process, MEAN, STD), sampler, times, (1,))
         np.testing.assert_allclose(x.mean(), MEAN, atol=0.03)
         np.testing.assert_allclose(x.std(), STD, rtol=0.06)
@@ -82,7 +81,7 @@ def test_a_single_datum_is_reached_exactly(name):
     def denoise(x, t, cond=None):
         return Prediction(jnp.full_like(x, datum), (x - process.alpha(t) * datum) / process.sigma(t))
 
-    for sampler in (ddpm(), ddpm("large"), ddim(), ddim(1.0)):
+    for sampler in (ddpm(), ddpm("fixed_large"), ddim(), ddim(1.0)):
         x = sample(KEYS[:100], process, denoise, sampler, grid_for(process, 7), (1,))
         np.testing.assert_allclose(x, datum, atol=0.06 if name == "ve" else 1e-5)  # VE ends at sigma_min = .01
 

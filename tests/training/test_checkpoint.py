@@ -22,6 +22,7 @@ from jaxtyping import PyTree
 from jaxgen.training import (
     CheckpointMismatch,
     Checkpoints,
+    DirectoryInUse,
     TrainState,
     checkpoint,
     create_state,
@@ -29,7 +30,6 @@ from jaxgen.training import (
     place,
     replicated,
 )
-from jaxgen.training.lock import DirectoryInUse
 
 # orbax's readers complain of a damaged file once more when they are collected: here, and not in some later test
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from jaxgen.training import lock
-from jaxgen.training.lock import DirectoryInUse, hold
+from jaxgen.training import DirectoryInUse, lock
+from jaxgen.training.lock import hold
 
 pytest.importorskip("fcntl")
 

@@ -7,9 +7,8 @@ import pytest
 from ppca import PPCA
 from scipy.stats import norm
 
-from jaxgen import decoder
-from jaxgen.gaussian import Gaussian
-from jaxgen.vae import VAE, Prior, elbo, gaussian_mixture, standard_normal
+from jaxgen.distributions import Gaussian, Prior, diagonal_mixture, likelihoods, standard_normal
+from jaxgen.vae import VAE, elbo
 
 KEY = jax.random.key(0)
 LAW = PPCA()
@@ -34,7 +33,7 @@ def test_at_the_exact_posterior_every_draw_is_log_p():
 
 @pytest.mark.parametrize("kl", ["analytic", "monte_carlo"])
 def test_the_terms_are_the_expectations_that_they_claim(kl):
-    """E_q −log p(x|z) of a Gaussian decoder, and KL(q ‖ N(0, I)), both in closed form."""
+    """E_q −log p(x|z) of a Gaussian likelihood, and KL(q ‖ N(0, I)), both in closed form."""
     q = LAW.encode(np.float64(X[:1]), shift=0.4, stretch=1.3)
     mean, std = np.float64(q.mean[0]), np.float64(q.std)
     error = np.float64(X[0]) - LAW.weight @ mean - LAW.mean
@@ -73,7 +72,7 @@ def test_with_a_key_each_a_row_depends_on_its_key_alone():
 
 
 def test_the_prior_chooses_between_closed_form_and_monte_carlo():
-    mixture = gaussian_mixture(Gaussian(jnp.zeros((1, 2)), jnp.ones(())))
+    mixture = diagonal_mixture(Gaussian(jnp.zeros((1, 2)), jnp.ones(())))
     model = LAW.model(shift=0.4)
     assert elbo(KEY, model, X).kl_terms.shape == (6, 2)
     found = elbo(KEY, model._replace(prior=mixture), X)
@@ -88,7 +87,7 @@ def test_the_reparameterised_gradient_is_that_of_the_expectation():
 
     def value(params, key):
         q = Gaussian(jnp.full((1, 1), params[0]), params[1])
-        model = VAE(lambda x: q, lambda z: Gaussian(weight * z, jnp.asarray(noise, z.dtype)), decoder.density())
+        model = VAE(lambda x: q, lambda z: Gaussian(weight * z, jnp.asarray(noise, z.dtype)), likelihoods.gaussian())
         return elbo(key, model, jnp.full((1, 1), x)).value[0]
 
     gradients = np.asarray(jax.vmap(jax.grad(value), (None, 0))(jnp.array([m, s]), jax.random.split(KEY, n)))
@@ -99,7 +98,7 @@ def test_the_reparameterised_gradient_is_that_of_the_expectation():
 def test_latents_of_any_shape():
     """A latent of shape (2, 3) is one of 6 dimensions."""
     encode = lambda x: Gaussian(jnp.stack([x, -x], 1), jnp.full((len(x), 2, 3), 0.5))
-    model = VAE(encode, lambda z: z[:, 0], decoder.bernoulli())
+    model = VAE(encode, lambda z: z[:, 0], likelihoods.bernoulli())
     x = jnp.round(jax.random.uniform(KEY, (4, 3)))
     found = elbo(KEY, model, x, samples=2)
     assert found.kl_terms.shape == (4, 2, 3)
@@ -111,7 +110,7 @@ def test_latents_of_any_shape():
 
 
 def test_the_default_prior_is_standard_normal():
-    model = VAE(LAW.encode, LAW.decode, decoder.density())
+    model = VAE(LAW.encode, LAW.decode, likelihoods.gaussian())
     z = jax.random.normal(KEY, (5, 3))
     np.testing.assert_allclose(model.prior.log_density(z), norm.logpdf(z).sum(-1), rtol=1e-5)
     draws = np.asarray(standard_normal().sample(KEY, (4000, 2)))
@@ -142,4 +141,4 @@ def test_refusals():
     with pytest.raises(ValueError, match=r"encode must return a Gaussian of shape \(6, \*d\), got \(6,\)"):
         elbo(KEY, model._replace(encode=lambda x: Gaussian(x[:, 0], x[:, 0] ** 2)), X)
     with pytest.raises(ValueError, match=r"one value per example, \(6,\), got \(\)"):
-        elbo(KEY, model._replace(decoder=lambda x, params: params.mean.sum()), X)
+        elbo(KEY, model._replace(likelihood=lambda x, params: params.mean.sum()), X)

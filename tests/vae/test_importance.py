@@ -9,8 +9,7 @@ import pytest
 from ppca import PPCA
 from scipy.stats import norm
 
-from jaxgen import decoder
-from jaxgen.gaussian import Gaussian
+from jaxgen.distributions import Gaussian, likelihoods
 from jaxgen.vae import VAE, elbo, importance_weighted_bound, negative_log_likelihood
 
 KEY = jax.random.key(0)
@@ -36,7 +35,7 @@ def test_of_two_samples_it_is_the_quadrature_of_its_definition():
     model = VAE(
         lambda x: Gaussian(jnp.full((len(x), 1), m), jnp.asarray(s, x.dtype)),
         lambda z: Gaussian(weight * z, jnp.asarray(noise, z.dtype)),
-        decoder.density(),
+        likelihoods.gaussian(),
     )
     z = np.linspace(m - 8 * s, m + 8 * s, 801)
     log_w = norm.logpdf(x, weight * z, noise) + norm.logpdf(z) - norm.logpdf(z, m, s)

@@ -5,8 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen import decoder
-from jaxgen.gaussian import Gaussian
+from jaxgen.distributions import Gaussian, likelihoods
 from jaxgen.vae import nearest_code, quantise, vq_vae_loss
 
 KEYS = jax.random.split(jax.random.key(0), 4)
@@ -78,7 +77,7 @@ def test_gradients_go_where_the_stops_let_them():
 def vq(z, codes, x, **options):
     """A linear model: encodings are given, the mean is a sum of codes."""
     decode = lambda e: Gaussian(e.reshape(len(e), -1)[:, :4], jnp.asarray(0.5))
-    return vq_vae_loss(lambda x: z, decode, codes, x, decoder=decoder.density(), **options)
+    return vq_vae_loss(lambda x: z, decode, codes, x, likelihood=likelihoods.gaussian(), **options)
 
 
 def test_the_loss_is_its_three_terms():

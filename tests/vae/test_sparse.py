@@ -7,8 +7,7 @@ import optax
 import pytest
 from sklearn.linear_model import Lasso
 
-from jaxgen import decoder
-from jaxgen.gaussian import Gaussian
+from jaxgen.distributions import Gaussian, likelihoods
 from jaxgen.vae import sc_vae_loss, sparse
 
 N, M, PENALTY = 8, 20, 0.3
@@ -175,7 +174,7 @@ def sc_vae(x, **options):
     encode = lambda x: x.reshape(len(x), 2, N)
     code = lambda e: sparse.ista(e, D32, PENALTY, steps=8)
     decode = lambda e: Gaussian(0.5 * e.reshape(len(e), -1), jnp.asarray(0.7))
-    return sc_vae_loss(encode, code, D32, decode, x, decoder=decoder.density(), **options)
+    return sc_vae_loss(encode, code, D32, decode, x, likelihood=likelihoods.gaussian(), **options)
 
 
 def test_the_sc_vae_loss_is_its_three_terms():
@@ -215,4 +214,4 @@ def test_refusals():
     with pytest.raises(ValueError, match="at least two entries"):
         sparse.hoyer(jnp.ones((3, 1)))
     with pytest.raises(ValueError, match=r"one entry for each atom, \(5, 20\), got \(5, 8\)"):
-        sc_vae_loss(lambda x: x, lambda e: e, D32, lambda e: e, X32, decoder=lambda x, y: x.sum(-1))
+        sc_vae_loss(lambda x: x, lambda e: e, D32, lambda e: e, X32, likelihood=lambda x, y: x.sum(-1))

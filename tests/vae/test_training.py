@@ -12,20 +12,17 @@ from scipy.special import logsumexp
 from scipy.stats import norm
 from sklearn.decomposition import PCA
 
-from jaxgen import decoder, training
-from jaxgen.gaussian import Gaussian
+from jaxgen import training
+from jaxgen.distributions import Gaussian, likelihoods, pseudo_inputs, standard_normal, vamp_prior
 from jaxgen.vae import (
     VAE,
     codebook,
     elbo,
     importance_weighted_bound,
     negative_log_likelihood,
-    pseudo_inputs,
     sc_vae_loss,
     sparse,
-    standard_normal,
     vae_loss,
-    vamp_prior,
     vq_vae_loss,
 )
 
@@ -51,7 +48,7 @@ def linear_vae(params, prior=None, squash=lambda mean: mean):
     def decode(z):
         return Gaussian(z @ params["write"] + params["mean"], jnp.exp(params["log_noise"]))
 
-    return VAE(encode, decode, decoder.density(), standard_normal() if prior is None else prior(encode, params))
+    return VAE(encode, decode, likelihoods.gaussian(), standard_normal() if prior is None else prior(encode, params))
 
 
 def linear_params(dims, latents):
@@ -96,7 +93,7 @@ def test_more_samples_learn_a_model_whose_posterior_the_encoder_does_not_reach()
 
 @pytest.mark.parametrize("kind", ["normal", "vamp"])
 def test_a_vamp_prior_learns_what_a_normal_one_cannot(kind):
-    """Two far kinds of one number: a linear decoder of N(0, 1) is a Gaussian, of two pseudo-inputs the mixture."""
+    """Two far kinds of one number: a linear likelihood of N(0, 1) is a Gaussian, of two pseudo-inputs the mixture."""
     rng = np.random.default_rng(0)
     x = rng.choice([0.2, 0.8], 1000) + 0.05 * rng.standard_normal(1000)
     mixture = logsumexp(norm.logpdf(x[:, None], [0.2, 0.8], 0.05), axis=-1).mean() - np.log(2)
@@ -128,7 +125,7 @@ def test_a_vq_vae_whose_codebook_is_carried_tells_kinds_apart(accumulate):
 
     def loss(key, params, x, book):
         losses, metrics, found = vq_vae_loss(
-            encode(params), decode(params), book.codes, x, decoder=decoder.density(), codebook_weight=0.0
+            encode(params), decode(params), book.codes, x, likelihood=likelihoods.gaussian(), codebook_weight=0.0
         )
         book = codebook.update(book, found.encodings, found.indices, decay=0.95)
         return losses, metrics, codebook.reset_dead(key, book, found.encodings)
@@ -139,7 +136,7 @@ def test_a_vq_vae_whose_codebook_is_carried_tells_kinds_apart(accumulate):
     state, metrics = train(loss, params, batch, 300, 0.01, book, accumulate=accumulate)
     assert {"reconstruction", "commitment"} <= metrics.keys()
     _, _, found = vq_vae_loss(
-        encode(state.params), decode(state.params), state.carry.codes, x, decoder=decoder.density()
+        encode(state.params), decode(state.params), state.carry.codes, x, likelihood=likelihoods.gaussian()
     )
     drawn = decode(state.params)(found.codes).mean
     assert np.square(drawn - x).mean() < 1.3 * 0.1**2
@@ -165,7 +162,7 @@ def test_an_sc_vae_learns_a_dictionary_in_which_its_latents_are_sparse():
             dictionary,
             lambda e: Gaussian(e @ params["write"], jnp.asarray(0.3)),
             x,
-            decoder=decoder.density(),
+            likelihood=likelihoods.gaussian(),
             sparsity=0.1,
         )
         return losses, metrics

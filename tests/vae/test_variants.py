@@ -7,19 +7,16 @@ import pytest
 from absl.testing import parameterized
 from ppca import PPCA
 
-from jaxgen import decoder
-from jaxgen.gaussian import Gaussian
+from jaxgen.distributions import Gaussian, likelihoods, pseudo_inputs, vamp_prior
 from jaxgen.vae import (
     codebook,
     elbo,
     importance_weighted_bound,
     negative_log_likelihood,
-    pseudo_inputs,
     quantise,
     sc_vae_loss,
     sparse,
     vae_loss,
-    vamp_prior,
     vq_vae_loss,
 )
 
@@ -49,13 +46,13 @@ def vamp(x):
 
 
 def quantised(x):
-    losses, _, found = vq_vae_loss(encode, mean, CODES, x, decoder=decoder.density())
+    losses, _, found = vq_vae_loss(encode, mean, CODES, x, likelihood=likelihoods.gaussian())
     return losses, found
 
 
 def sparse_coded(x):
     code = lambda e: sparse.ista(e, DICTIONARY, 0.1, steps=5)
-    return sc_vae_loss(encode, code, DICTIONARY, mean, x, decoder=decoder.density())
+    return sc_vae_loss(encode, code, DICTIONARY, mean, x, likelihood=likelihoods.gaussian())
 
 
 PER_EXAMPLE = {

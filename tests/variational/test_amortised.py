@@ -10,14 +10,13 @@ import optax
 import pytest
 from absl.testing import parameterized
 
+from jaxgen.distributions import MeanFieldParams, mean_field_gaussian
 from jaxgen.variational import (
-    MeanFieldParams,
     amortised,
     importance_weighted,
     inference_gaps,
     linear_gaussian,
     maximise,
-    mean_field_gaussian,
     reparameterised,
 )
 

@@ -11,22 +11,18 @@ import pytest
 from absl.testing import parameterized
 from scipy import special
 
-from jaxgen.variational import (
+from jaxgen.distributions import (
     Family,
     GammaParams,
     MeanFieldParams,
     categorical,
-    doubly_reparameterised,
     full_gaussian,
     full_gaussian_params,
     gamma,
-    importance_weighted,
     mean_field_gaussian,
     product,
-    reparameterised,
-    score_function,
-    vimco,
 )
+from jaxgen.variational import doubly_reparameterised, importance_weighted, reparameterised, score_function, vimco
 
 STICKING = partial(reparameterised, sticking_the_landing=True)
 PLAIN_SCORE = partial(score_function, leave_one_out=False)

@@ -8,7 +8,7 @@ import pytest
 from absl.testing import parameterized
 from scipy import integrate, stats
 
-from jaxgen.variational import gamma_exponential, gaussian_mixture, linear_gaussian, normal_gamma
+from jaxgen.variational import bayesian_mixture, gamma_exponential, linear_gaussian, normal_gamma
 
 RNG = np.random.default_rng(0)
 PRIOR = normal_gamma.NormalGamma(0.3, 0.7, 1.5, 0.8)
@@ -139,12 +139,12 @@ CASES = {
     ),
     "mixture": (
         lambda x, q: (
-            gaussian_mixture.elbo(4.0, x, q), gaussian_mixture.update_assignments(x, q),
-            gaussian_mixture.update_means(4.0, x, q), gaussian_mixture.natural_target(
-                4.0, x, 10, gaussian_mixture.natural(q)),
+            bayesian_mixture.elbo(4.0, x, q), bayesian_mixture.update_assignments(x, q),
+            bayesian_mixture.update_means(4.0, x, q), bayesian_mixture.natural_target(
+                4.0, x, 10, bayesian_mixture.natural(q)),
         ),
         ROWS,
-        gaussian_mixture.Factors(RNG.normal(size=(2, 4)), np.array([0.3, 0.5]), np.full((3, 2), 0.5)),
+        bayesian_mixture.Factors(RNG.normal(size=(2, 4)), np.array([0.3, 0.5]), np.full((3, 2), 0.5)),
     ),
     "linear_gaussian": (
         lambda x, model: (

@@ -12,17 +12,19 @@ import optax
 import pytest
 from absl.testing import parameterized
 
-from jaxgen.variational import (
+from jaxgen.distributions import (
     MeanFieldParams,
     categorical,
     full_gaussian,
     full_gaussian_covariance,
     full_gaussian_params,
-    gaussian_mixture,
+    mean_field_gaussian,
+)
+from jaxgen.variational import (
+    bayesian_mixture,
     importance_weighted,
     linear_gaussian,
     maximise,
-    mean_field_gaussian,
     minibatch,
     natural_ascent,
     reparameterised,
@@ -46,7 +48,7 @@ def x64(request):
 def bound_of(estimator, key, batch, params, **options):
     """Of the means of a mixture, the assignments summed out."""
     joint = minibatch(
-        partial(gaussian_mixture.log_prior, PRIOR_VARIANCE), gaussian_mixture.log_likelihood, batch, len(X)
+        partial(bayesian_mixture.log_prior, PRIOR_VARIANCE), bayesian_mixture.log_likelihood, batch, len(X)
     )
     return estimator(key, joint, mean_field_gaussian(), params, **options)
 
@@ -78,7 +80,7 @@ def test_an_importance_weighted_bound_of_a_batch_is_biased():
 def test_a_batch_of_all_data_is_the_plain_log_joint():
     """Against the density of the mixture written out."""
     joint = minibatch(
-        partial(gaussian_mixture.log_prior, PRIOR_VARIANCE), gaussian_mixture.log_likelihood, jnp.asarray(X), len(X)
+        partial(bayesian_mixture.log_prior, PRIOR_VARIANCE), bayesian_mixture.log_likelihood, jnp.asarray(X), len(X)
     )
     means = np.array([[0.3, -0.2], [1.8, 0.4]])
     densities = np.exp(-0.5 * np.sum((X[:, None] - means) ** 2, -1)) / (2 * np.pi)
@@ -92,10 +94,10 @@ def test_global_and_local_variables_have_the_gradient_of_the_closed_form():
     params = {"global": MeanFieldParams(jnp.asarray(PARAMS.mean), jnp.full((2, 2), -0.6)), "local": jnp.asarray(logits)}
 
     def closed(p):
-        factors = gaussian_mixture.Factors(
+        factors = bayesian_mixture.Factors(
             p["global"].mean, jnp.exp(2 * p["global"].log_std[:, 0]), jax.nn.softmax(p["local"])
         )
-        return gaussian_mixture.elbo(PRIOR_VARIANCE, jnp.asarray(X), factors)
+        return bayesian_mixture.elbo(PRIOR_VARIANCE, jnp.asarray(X), factors)
 
     def log_likelihood(means, datum):
         x, key, of_local = datum
@@ -109,7 +111,7 @@ def test_global_and_local_variables_have_the_gradient_of_the_closed_form():
         outer, inner, batch_key = jax.random.split(key, 3)
         chosen = jax.random.choice(batch_key, 6, (2,), replace=False)
         batch = jnp.asarray(X)[chosen], jax.random.split(inner, 2), p["local"][chosen]
-        joint = minibatch(partial(gaussian_mixture.log_prior, PRIOR_VARIANCE), log_likelihood, batch, 6)
+        joint = minibatch(partial(bayesian_mixture.log_prior, PRIOR_VARIANCE), log_likelihood, batch, 6)
         return reparameterised(outer, joint, mean_field_gaussian(), p["global"])
 
     keys = jax.random.split(jax.random.key(3), 40_000)
@@ -183,7 +185,7 @@ def test_robbins_monros_steps():
     np.testing.assert_allclose(found.params, draws.mean(), rtol=1e-12)
 
 
-MIXTURE_START = gaussian_mixture.Natural(np.array([0.8, 1.7]), np.array([[0.1, -0.5], [1.9, 0.7]]))
+MIXTURE_START = bayesian_mixture.Natural(np.array([0.8, 1.7]), np.array([[0.1, -0.5], [1.9, 0.7]]))
 
 
 def mixture_start():
@@ -195,7 +197,7 @@ def test_the_natural_gradient_is_the_gradient_over_the_fisher_information():
     x = jnp.asarray(X)
 
     def elbo(parameters):
-        return gaussian_mixture.elbo(PRIOR_VARIANCE, x, gaussian_mixture.from_natural(x, parameters))
+        return bayesian_mixture.elbo(PRIOR_VARIANCE, x, bayesian_mixture.from_natural(x, parameters))
 
     def log_normaliser(parameters):
         """Of exp(hᵀμ − ½ p μᵀμ) for each component."""
@@ -204,16 +206,16 @@ def test_the_natural_gradient_is_the_gradient_over_the_fisher_information():
 
     flat, back = jax.flatten_util.ravel_pytree(jax.tree.map(jnp.asarray, MIXTURE_START))
     fisher = jax.hessian(lambda v: log_normaliser(back(v)))(flat)
-    target = gaussian_mixture.natural_target(PRIOR_VARIANCE, x, len(X), mixture_start())
+    target = bayesian_mixture.natural_target(PRIOR_VARIANCE, x, len(X), mixture_start())
     step = jax.flatten_util.ravel_pytree(target)[0] - flat
     np.testing.assert_allclose(jax.grad(lambda v: elbo(back(v)))(flat), fisher @ step, rtol=1e-9)
 
 
 @pytest.mark.parametrize("size", [1, 4])
 def test_c2_3_natural_targets_of_batches_are_unbiased(size):
-    full = gaussian_mixture.natural_target(PRIOR_VARIANCE, jnp.asarray(X), len(X), mixture_start())
+    full = bayesian_mixture.natural_target(PRIOR_VARIANCE, jnp.asarray(X), len(X), mixture_start())
     each = [
-        gaussian_mixture.natural_target(PRIOR_VARIANCE, jnp.asarray(X[list(chosen)]), len(X), mixture_start())
+        bayesian_mixture.natural_target(PRIOR_VARIANCE, jnp.asarray(X[list(chosen)]), len(X), mixture_start())
         for chosen in itertools.combinations(range(len(X)), size)
     ]
     chex.assert_trees_all_close(jax.tree.map(lambda *leaves: np.mean(leaves, 0), *each), full, rtol=1e-12)
@@ -222,11 +224,11 @@ def test_c2_3_natural_targets_of_batches_are_unbiased(size):
 def test_a_whole_step_on_all_data_is_a_sweep_of_coordinate_ascent():
     x = jnp.asarray(X)
     found = natural_ascent(
-        jax.random.key(0), lambda key, at: gaussian_mixture.natural_target(PRIOR_VARIANCE, x, len(X), at),
+        jax.random.key(0), lambda key, at: bayesian_mixture.natural_target(PRIOR_VARIANCE, x, len(X), at),
         mixture_start(), lambda i: 1.0, 1,
     )  # fmt: skip
-    swept = gaussian_mixture.update_means(PRIOR_VARIANCE, x, gaussian_mixture.from_natural(x, mixture_start()))
-    chex.assert_trees_all_close(found.params, gaussian_mixture.natural(swept), rtol=1e-12)
+    swept = bayesian_mixture.update_means(PRIOR_VARIANCE, x, bayesian_mixture.from_natural(x, mixture_start()))
+    chex.assert_trees_all_close(found.params, bayesian_mixture.natural(swept), rtol=1e-12)
     chex.assert_trees_all_close(jax.tree.map(lambda leaf: leaf[0], found.followed), MIXTURE_START)
 
 
@@ -234,15 +236,15 @@ def test_stochastic_steps_end_near_coordinate_ascents_optimum():
     """In a tenth of the gap that the start has, whose ELBO is far below: batches of 20 of 400, Robbins–Monro steps."""
     rng = np.random.default_rng(1)
     x = jnp.asarray(rng.normal(size=(400, 1)) + 4 * rng.integers(0, 2, (400, 1)))
-    start = gaussian_mixture.Natural(jnp.array([1.0, 1.0]), jnp.array([[0.5], [1.5]]))
+    start = bayesian_mixture.Natural(jnp.array([1.0, 1.0]), jnp.array([[0.5], [1.5]]))
 
     def target(key, at):
-        return gaussian_mixture.natural_target(PRIOR_VARIANCE, jax.random.choice(key, x, (20,)), len(x), at)
+        return bayesian_mixture.natural_target(PRIOR_VARIANCE, jax.random.choice(key, x, (20,)), len(x), at)
 
     def swept(_, at):
-        return gaussian_mixture.natural_target(PRIOR_VARIANCE, x, len(x), at)
+        return bayesian_mixture.natural_target(PRIOR_VARIANCE, x, len(x), at)
 
-    elbo = lambda at: gaussian_mixture.elbo(PRIOR_VARIANCE, x, gaussian_mixture.from_natural(x, at))
+    elbo = lambda at: bayesian_mixture.elbo(PRIOR_VARIANCE, x, bayesian_mixture.from_natural(x, at))
     found = natural_ascent(jax.random.key(0), target, start, robbins_monro(5.0, 0.7), 400).params
     best = natural_ascent(jax.random.key(0), swept, start, lambda i: 1.0, 100).params
     assert elbo(start) < elbo(best) - 50
@@ -262,7 +264,7 @@ def ascend(seed, x, start):
 
 def natural_steps(seed, x, start):
     def target(key, at):
-        return gaussian_mixture.natural_target(PRIOR_VARIANCE, jax.random.choice(key, x, (3,)), 6, at)
+        return bayesian_mixture.natural_target(PRIOR_VARIANCE, jax.random.choice(key, x, (3,)), 6, at)
 
     return natural_ascent(jax.random.key(seed), target, start, robbins_monro(), 5)
 

@@ -1,0 +1,28 @@
+"""What every room stands on: pytree dataclasses, broadcasting, keys, the progress bar, ODEs through diffrax."""
+
+from jaxgen.core.agreement import all_processes, check_batch_sharding
+from jaxgen.core.broadcast import per_example, safe_divide
+from jaxgen.core.divergence import Divergence, VectorField, exact_divergence, hutchinson
+from jaxgen.core.keys import check_keys, fold_in, noise
+from jaxgen.core.ode import Solution, integrate, solve
+from jaxgen.core.progress import progress_bar
+from jaxgen.core.pytree import PytreeDataclass
+
+__all__ = [
+    "Divergence",
+    "PytreeDataclass",
+    "Solution",
+    "VectorField",
+    "all_processes",
+    "check_batch_sharding",
+    "check_keys",
+    "exact_divergence",
+    "fold_in",
+    "hutchinson",
+    "integrate",
+    "noise",
+    "per_example",
+    "progress_bar",
+    "safe_divide",
+    "solve",
+]

@@ -1,0 +1,62 @@
+"""The divergence of a vector field, exactly or by random probes."""
+
+import math
+from collections.abc import Callable
+from typing import Literal, get_args
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+VectorField = Callable[[Array], Array]
+
+
+Divergence = Callable[[VectorField, Array], tuple[Array, Array]]
+
+
+def exact_divergence(
+    field: VectorField, x: Float[Array, "b *event"]
+) -> tuple[Float[Array, "b *event"], Float[Array, " b"]]:
+    """v(x) and ∇·v by one derivative along each of the d axes, all at once: time and memory of d more calls."""
+    event, dims = x.shape[1:], math.prod(x.shape[1:])
+    axes = jnp.eye(dims, dtype=x.dtype).reshape(dims, 1, *event)
+    value, products = _products(field, x, jnp.broadcast_to(axes, (dims, *x.shape)))
+    return value, products.sum(0)
+
+
+def hutchinson(
+    keys: Key[Array, " b"],
+    shape: tuple[int, ...],
+    probes: int = 1,
+    distribution: Literal["rademacher", "gaussian"] = "rademacher",
+) -> Divergence:
+    """∇·v estimated as the mean of εᵀ (∂v/∂x) ε over `probes` draws of ε (*shape) per sample, kept for a whole solve.
+
+    Unbiased, with variance (S the symmetric part of the Jacobian) 2 Σ_{i≠j} S_ij² / probes for signs and
+    2 ‖S‖² / probes for Gaussian noise (Hutchinson 1990; Grathwohl et al. 2019, §3.1). keys (B,): a sample's probes come
+    from its own key alone. Raises ValueError unless probes ≥ 1, and for another distribution.
+    """
+    if distribution not in get_args(Literal["rademacher", "gaussian"]):
+        raise ValueError(f"unknown distribution {distribution!r}: choose rademacher or gaussian")
+    if probes < 1:
+        raise ValueError(f"need at least one probe, got {probes}")
+    draw = jax.random.rademacher if distribution == "rademacher" else jax.random.normal
+    eps = jax.vmap(lambda key: draw(key, (probes, *shape), jnp.float32))(keys)
+    return jax.tree_util.Partial(_probe, eps)
+
+
+def _probe(
+    eps: Float[Array, "b probes *event"], field: VectorField, x: Float[Array, "b *event"]
+) -> tuple[Float[Array, "b *event"], Float[Array, " b"]]:
+    if eps.shape[2:] != x.shape[1:] or len(eps) != len(x):
+        raise ValueError(f"probes were drawn for {len(eps)} samples of shape {eps.shape[2:]}, got x of {x.shape}")
+    value, products = _products(field, x, jnp.moveaxis(eps, 1, 0).astype(x.dtype))
+    return value, products.mean(0)
+
+
+def _products(
+    field: VectorField, x: Float[Array, "b *event"], directions: Float[Array, "k b *event"]
+) -> tuple[Float[Array, "b *event"], Float[Array, "k b"]]:
+    """v(x), and uᵀ (∂v/∂x) u for each of k directions u."""
+    value, along = jax.linearize(field, x)
+    return value, jax.vmap(lambda u: (u * along(u)).reshape(len(x), -1).sum(-1))(directions)

@@ -1,0 +1,267 @@
+"""The processes of the papers: VP, sub-VP, VE, cosine, EDM, rectified flow, and the table of a DDPM."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array
+
+from jaxgen.diffusion.processes.process import GaussianProcess, as_time
+
+
+class VariancePreserving(GaussianProcess):
+    """alpha² + sigma² = 1, everything from `log_alpha`, in forms that lose no digits at either end."""
+
+    def alpha(self, t: ArrayLike) -> Array:
+        """Signal scale alpha(t), in [0, 1]."""
+        return jnp.exp(self.log_alpha(t))
+
+    def variance(self, t: ArrayLike) -> Array:
+        """sigma² = 1 − alpha²."""
+        return -jnp.expm1(2 * self.log_alpha(t))
+
+    def sigma(self, t: ArrayLike) -> Array:
+        """sigma = √(1 − alpha²)."""
+        return jnp.sqrt(self.variance(t))
+
+
+class VP(VariancePreserving):
+    """See `vp`."""
+
+    beta_min: Any
+    beta_max: Any
+
+    def log_alpha(self, t: ArrayLike) -> Array:
+        """−½∫β = −¼t²(β_max − β_min) − ½tβ_min."""
+        t = as_time(t)
+        return -0.25 * t**2 * (self.beta_max - self.beta_min) - 0.5 * t * self.beta_min
+
+    def time_at_log_snr(self, log_snr: ArrayLike) -> Array:
+        """The t at which λ(t) = log_snr, closed form (Lu et al. 2022, DPM-Solver, appendix D.4)."""
+        return self._time_at(jax.nn.softplus(-as_time(log_snr)))
+
+    def _time_at(self, integral: Array) -> Array:
+        """The t at which ∫₀ᵗ β = integral."""
+        integral = jnp.minimum(integral, (self.beta_min + self.beta_max) / 2)
+        root = jnp.sqrt(self.beta_min**2 + 2 * (self.beta_max - self.beta_min) * integral)
+        return jnp.minimum(2 * integral / (self.beta_min + root), 1)
+
+
+class SubVP(VP):
+    """See `sub_vp`."""
+
+    def variance(self, t: ArrayLike) -> Array:
+        """sigma² = (1 − alpha²)²."""
+        return self.sigma(t) ** 2
+
+    def sigma(self, t: ArrayLike) -> Array:
+        """sigma = 1 − alpha²."""
+        return -jnp.expm1(2 * self.log_alpha(t))
+
+    def time_at_log_snr(self, log_snr: ArrayLike) -> Array:
+        """The t at which λ(t) = log_snr, closed form: −log alpha = asinh(e^{−λ/2}/2)."""
+        return self._time_at(2 * jnp.arcsinh(0.5 * jnp.exp(-0.5 * as_time(log_snr))))
+
+
+class Cosine(GaussianProcess):
+    """See `cosine`."""
+
+    s: Any
+
+    def _angles(self, t: ArrayLike) -> tuple[Array, Array]:
+        """The angle left to π/2 at t, and the angle at t = 0: exact at both ends, where cos(π/2) is not."""
+        quarter = jnp.pi / 2 / (1 + self.s)
+        return (1 - as_time(t)) * quarter, as_time(self.s * quarter)
+
+    def alpha(self, t: ArrayLike) -> Array:
+        """cos(π/2 (t+s)/(1+s)) / cos(π/2 s/(1+s)); exactly 0 at t = 1."""
+        left, first = self._angles(t)
+        return jnp.sin(left) / jnp.cos(first)
+
+    def sigma(self, t: ArrayLike) -> Array:
+        """sigma = √(1 − alpha²)."""
+        return jnp.sqrt(self.variance(t))
+
+    def variance(self, t: ArrayLike) -> Array:
+        """1 − alpha² as sin(φ−φ₀) sin(φ+φ₀) / cos²φ₀: no digits are lost as t → 0."""
+        _, first = self._angles(t)
+        turned = as_time(t) * jnp.pi / 2 / (1 + self.s)
+        return jnp.sin(turned) * jnp.sin(turned + 2 * first) / jnp.cos(first) ** 2
+
+    def time_at_log_snr(self, log_snr: ArrayLike) -> Array:
+        """The t at which λ(t) = log_snr, closed form."""
+        log_snr = as_time(log_snr)
+        _, first = self._angles(0.0)
+        cosine = jnp.sqrt(jax.nn.sigmoid(log_snr)) * jnp.cos(first)
+        sine = jnp.sqrt(jax.nn.sigmoid(-log_snr) * jnp.cos(first) ** 2 + jnp.sin(first) ** 2)
+        return jnp.clip((jnp.arctan2(sine, cosine) - first) * 2 / jnp.pi * (1 + self.s), 0, 1)
+
+
+class VarianceExploding(GaussianProcess):
+    """alpha = 1: noise is added and nothing is scaled; the prior is as wide as the last noise."""
+
+    def alpha(self, t: ArrayLike) -> Array:
+        """Signal scale, 1 at every t."""
+        return jnp.ones_like(as_time(t))
+
+    def log_alpha(self, t: ArrayLike) -> Array:
+        """0 at every t."""
+        return jnp.zeros_like(as_time(t))
+
+    @property
+    def prior_std(self) -> ArrayLike:
+        """sigma(1)."""
+        return self.sigma_max
+
+
+class VE(VarianceExploding):
+    """See `ve`."""
+
+    sigma_min: Any
+    sigma_max: Any
+
+    def sigma(self, t: ArrayLike) -> Array:
+        """σ_min (σ_max/σ_min)^t."""
+        return self.sigma_min * jnp.exp(as_time(t) * jnp.log(jnp.divide(self.sigma_max, self.sigma_min)))
+
+    def time_at_log_snr(self, log_snr: ArrayLike) -> Array:
+        """The t at which λ(t) = −2 log σ(t) = log_snr, closed form."""
+        distance = -0.5 * as_time(log_snr) - jnp.log(self.sigma_min)
+        return jnp.clip(distance / jnp.log(jnp.divide(self.sigma_max, self.sigma_min)), 0, 1)
+
+
+class EDM(VarianceExploding):
+    """See `edm`."""
+
+    sigma_max: Any
+
+    def sigma(self, t: ArrayLike) -> Array:
+        """σ_max t."""
+        return self.sigma_max * as_time(t)
+
+    def time_at_log_snr(self, log_snr: ArrayLike) -> Array:
+        """The t at which λ(t) = −2 log(σ_max t) = log_snr, closed form."""
+        return jnp.clip(jnp.exp(-0.5 * as_time(log_snr)) / self.sigma_max, 0, 1)
+
+
+class RectifiedFlow(GaussianProcess):
+    """See `rectified_flow`."""
+
+    def alpha(self, t: ArrayLike) -> Array:
+        """1 − t."""
+        return 1 - as_time(t)
+
+    def sigma(self, t: ArrayLike) -> Array:
+        """The time itself."""
+        return as_time(t)
+
+    def time_at_log_snr(self, log_snr: ArrayLike) -> Array:
+        """The t at which λ(t) = log_snr, closed form."""
+        return jax.nn.sigmoid(-0.5 * as_time(log_snr))
+
+
+class Discrete(VariancePreserving):
+    """See `from_betas`."""
+
+    log_alphas: Any  # (T+1,), entry 0 is clean data
+
+    @property
+    def steps(self) -> int:
+        """Number of steps T."""
+        return self.log_alphas.shape[-1] - 1
+
+    def log_alpha(self, t: ArrayLike) -> Array:
+        """½ log ᾱ at the table's entry nearest to t."""
+        index = jnp.round(as_time(t) * self.steps).astype(jnp.int32)
+        return jnp.asarray(self.log_alphas)[jnp.clip(index, 0, self.steps)]
+
+    def time_at_log_snr(self, log_snr: ArrayLike) -> Array:
+        """The table's time whose λ is nearest to log_snr; 0 only for +inf."""
+        log_snr = as_time(log_snr)
+        table = self.log_snr(jnp.arange(1, self.steps + 1) / self.steps)
+        # a last entry of −inf (zero terminal SNR) must be comparable
+        table, wanted = jnp.maximum(table, -1e30), jnp.clip(log_snr, -1e30, 1e30)
+        index = jnp.argmin(jnp.abs(table - wanted[..., None]), axis=-1) + 1
+        return jnp.where(jnp.isposinf(log_snr), 0, index) / as_time(self.steps)
+
+
+def _check_positive(**values: ArrayLike) -> None:
+    """Refuse concrete hyper-parameters that are not positive and finite, in ascending order; traced ones pass."""
+    if any(isinstance(value, jax.core.Tracer) for value in values.values()):
+        return
+    stack = np.stack([np.asarray(0.0), *values.values()])
+    if not (np.all(np.isfinite(stack)) and stack[1] > 0 and np.all(np.diff(stack) >= 0)):
+        given = ", ".join(f"{name}={value}" for name, value in values.items())
+        raise ValueError(f"need finite 0 < {' <= '.join(values)}, got {given}")
+
+
+def vp(beta_min: ArrayLike = 0.1, beta_max: ArrayLike = 20.0) -> VP:
+    """Variance-preserving SDE with β(t) linear from beta_min to beta_max per unit of time (Song et al. 2021, eq. 32).
+
+    alpha(1) = e^{−(β_min+β_max)/4}, .0066 by default. Raises ValueError unless 0 < beta_min ≤ beta_max.
+    """
+    _check_positive(beta_min=beta_min, beta_max=beta_max)
+    return VP(beta_min=beta_min, beta_max=beta_max)
+
+
+def sub_vp(beta_min: ArrayLike = 0.1, beta_max: ArrayLike = 20.0) -> SubVP:
+    """Sub-VP SDE: alpha of `vp`, sigma = 1 − alpha² (Song et al. 2021, eq. 29); raises as `vp` does."""
+    _check_positive(beta_min=beta_min, beta_max=beta_max)
+    return SubVP(beta_min=beta_min, beta_max=beta_max)
+
+
+def ve(sigma_min: ArrayLike = 0.01, sigma_max: ArrayLike = 50.0) -> VE:
+    """Variance-exploding SDE, alpha = 1 and sigma geometric in t (Song et al. 2021, eq. 30).
+
+    sigma(0) = sigma_min, not 0: as in the paper, what is called clean carries noise of sigma_min, to be chosen below
+    what the data resolve. The prior's standard deviation is sigma_max.
+    Raises ValueError unless 0 < sigma_min ≤ sigma_max.
+    """
+    _check_positive(sigma_min=sigma_min, sigma_max=sigma_max)
+    return VE(sigma_min=sigma_min, sigma_max=sigma_max)
+
+
+def cosine(s: ArrayLike = 0.008) -> Cosine:
+    """Cosine schedule in continuous time, alpha ∝ cos(π/2 (t+s)/(1+s)) (Nichol & Dhariwal 2021, eq. 17).
+
+    alpha(1) = 0 exactly: there an ε-prediction says nothing of x0, so predict v or x0. Raises ValueError unless s > 0.
+    """
+    _check_positive(s=s)
+    return Cosine(s=s)
+
+
+def edm(sigma_max: ArrayLike = 80.0) -> EDM:
+    """EDM's process, alpha = 1 and sigma = sigma_max t, clean at t = 0 (Karras et al. 2022, table 1).
+
+    Data are expected at a standard deviation of about sigma_data = .5; the prior's is sigma_max.
+    Raises ValueError unless sigma_max > 0.
+    """
+    _check_positive(sigma_max=sigma_max)
+    return EDM(sigma_max=sigma_max)
+
+
+def rectified_flow() -> RectifiedFlow:
+    """Straight paths x_t = (1 − t) x0 + t eps (Liu et al. 2022; Lipman et al. 2022 with the time reversed)."""
+    return RectifiedFlow()
+
+
+def from_betas(betas: ArrayLike) -> Discrete:
+    """The DDPM chain of T steps with q(x_i | x_{i−1}) = N(√(1−β_i) x_{i−1}, β_i I) (Ho et al. 2020, eq. 2).
+
+    betas: (T,), each in (0, 1), the last may be 1. Index i of T is t = (i+1)/T, and t = 0 is clean data, so a DDPM, its
+    respacing and DDIM's subsets are exact. Other times read the nearest entry. Concrete betas are summed in float64.
+    Raises ValueError for betas outside that range or not one-dimensional.
+    """
+    if isinstance(betas, jax.core.Tracer):
+        return Discrete(log_alphas=-0.5 * jnp.concatenate([jnp.zeros(1), -jnp.cumsum(jnp.log1p(-betas))]))
+    betas = np.asarray(betas, np.float64)
+    if betas.ndim != 1 or betas.size == 0:
+        raise ValueError(f"betas must have shape (T,), got {betas.shape}")
+    if not (np.all(betas > 0) and np.all(betas[:-1] < 1) and betas[-1] <= 1):
+        raise ValueError(f"betas must lie in (0, 1), the last may be 1; got {betas.min()} to {betas.max()}")
+    with np.errstate(divide="ignore"):
+        # the clean entry is −0, so that sigma there is +0
+        table = -0.5 * np.concatenate([[0.0], -np.cumsum(np.log1p(-betas))])
+    return Discrete(log_alphas=jnp.asarray(table))

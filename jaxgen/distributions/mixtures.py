@@ -1,0 +1,194 @@
+"""Gaussian mixtures: samples, density and score in closed form, of clean data and of noised."""
+
+import math
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int, Key
+
+
+@jax.tree_util.register_pytree_node_class
+@dataclass(frozen=True, eq=False)
+class GaussianMixture:
+    """p(x) = Σ_k w_k N(x; μ_k, Σ_k), a frozen pytree of weights (K,), means (K, d) and covariances (K, d, d).
+
+    Its dtype is its arrays' common one, float32 at least. Methods take x (..., d) and work under jit, vmap and grad.
+    Means and covariances may carry leading axes, as `perturbed` gives them, which broadcast against those of x. The
+    score is a closed form also of noised data, so that under any Gaussian process one line makes an exact network:
+
+        network = lambda x, t, cond: mixture.perturbed(process.alpha(t), process.sigma(t)).score(x)
+        denoise = diffusion.denoiser(process, network, predicts="score")
+
+    Raises ValueError for shapes that do not fit, and for concrete weights that are not positive or do not sum to 1 and
+    concrete covariances that are not symmetric and positive definite; traced values cannot be looked at.
+    """
+
+    weights: Float[ArrayLike, " k"]
+    means: Float[ArrayLike, "*b k d"]
+    covariances: Float[ArrayLike, "*b k d d"]
+
+    def __post_init__(self):
+        leaves = [jnp.asarray(leaf) for leaf in (self.weights, self.means, self.covariances)]
+        dtype = jnp.promote_types(jnp.result_type(*leaves), jnp.float32)
+        _set_leaves(self, (leaf.astype(dtype) for leaf in leaves))
+        _check_shapes(self)
+        if not any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+            _check_values(*(np.asarray(a, np.float64) for a in (self.weights, self.means, self.covariances)))
+
+    def tree_flatten(self):
+        """The three arrays."""
+        return (self.weights, self.means, self.covariances), None
+
+    @classmethod
+    def tree_unflatten(cls, _, leaves):
+        """A mixture of these leaves, unchecked: JAX also rebuilds one of tracers, axes and placeholders."""
+        mixture = object.__new__(cls)
+        _set_leaves(mixture, leaves)
+        return mixture
+
+    def sample(self, key: Key[Array, ""], n: int) -> Float[Array, "n d"]:
+        """n draws, (n, d); raises as `sample_labelled` does."""
+        return self.sample_labelled(key, n)[0]
+
+    def sample_labelled(self, key: Key[Array, ""], n: int) -> tuple[Float[Array, "n d"], Int[Array, " n"]]:
+        """n draws (n, d) and the component in 0…K−1 that each came from, (n,).
+
+        Raises ValueError for a mixture with leading axes: draw from those under `jax.vmap`.
+        """
+        if self.means.ndim != 2:
+            raise ValueError(f"means of shape {self.means.shape} hold many mixtures: draw under jax.vmap")
+        component_key, noise_key = jax.random.split(key)
+        component = jax.random.categorical(component_key, jnp.log(self.weights), shape=(n,))
+        eps = jax.random.normal(noise_key, (n, self.means.shape[-1]), self.means.dtype)
+        factor = jnp.linalg.cholesky(self.covariances)[component]
+        return self.means[component] + _product("nij,nj->ni", factor, eps), component
+
+    def log_prob(self, x: Float[Array, "... d"]) -> Float[Array, "..."]:
+        """log p(x) in nats, of x (..., d) -> (...)."""
+        return jax.nn.logsumexp(self._log_joint(self._whitened(x)), axis=-1)
+
+    def responsibilities(self, x: Float[Array, "... d"]) -> Float[Array, "... k"]:
+        """p(k | x) = w_k N(x; μ_k, Σ_k)/p(x), of x (..., d) -> (..., K)."""
+        return jax.nn.softmax(self._log_joint(self._whitened(x)), axis=-1)
+
+    def score(self, x: Float[Array, "... d"]) -> Float[Array, "... d"]:
+        """∇ log p(x) = −Σ_k p(k | x) Σ_k⁻¹ (x − μ_k), of x (..., d) -> (..., d)."""
+        inverse, whitened = self._whitened(x)
+        return -self._average((inverse, whitened), _product("...kji,...kj->...ki", inverse, whitened))
+
+    def perturbed(self, alpha: ArrayLike, sigma: ArrayLike) -> "GaussianMixture":
+        """The mixture of alpha x0 + sigma eps, with means alpha μ_k and covariances alpha² Σ_k + sigma² I.
+
+        alpha, sigma: () for one mixture, or (B,) for one per example, whose `score` then takes x (B, d). Where both are
+        0 the covariances are singular and the density is undefined.
+        """
+        alpha, sigma = self._scales(alpha, sigma)
+        noise = sigma[..., None, None, None] ** 2 * jnp.eye(self.means.shape[-1], dtype=self.means.dtype)
+        covariances = alpha[..., None, None, None] ** 2 * self.covariances + noise
+        leaves = self.weights, alpha[..., None, None] * self.means, covariances
+        return GaussianMixture.tree_unflatten(None, leaves)
+
+    def posterior_mean(self, x: Float[Array, "... d"], alpha: ArrayLike, sigma: ArrayLike) -> Float[Array, "... d"]:
+        """E[x0 | alpha x0 + sigma eps = x], of x (..., d) -> (..., d), with alpha and sigma as in `perturbed`.
+
+        What the best network predicts of x0. Equal to (x + sigma² score)/alpha (Tweedie's formula; Efron 2011), but
+        exact also where alpha = 0, and there the mean of the data.
+        """
+        noised = self.perturbed(alpha, sigma)
+        alpha, _ = self._scales(alpha, sigma)
+        inverse, whitened = noised._whitened(x)
+        pull = _product("...kji,...kj->...ki", inverse, whitened)
+        moved = _product("...kij,...kj->...ki", self.covariances, pull)
+        return noised._average((inverse, whitened), self.means + alpha[..., None, None] * moved)
+
+    def _scales(self, alpha: ArrayLike, sigma: ArrayLike) -> tuple[Array, Array]:
+        return tuple(jnp.broadcast_arrays(*(jnp.asarray(scale, self.means.dtype) for scale in (alpha, sigma))))
+
+    def _whitened(self, x: Float[Array, "... d"]) -> tuple[Float[Array, "... k d d"], Float[Array, "... k d"]]:
+        """L_k⁻¹ and L_k⁻¹ (x − μ_k), where Σ_k = L_k L_kᵀ."""
+        factor = jnp.linalg.cholesky(self.covariances)
+        identity = jnp.broadcast_to(jnp.eye(factor.shape[-1], dtype=factor.dtype), factor.shape)
+        inverse = jax.lax.linalg.triangular_solve(factor, identity, left_side=True, lower=True)
+        return inverse, _product("...kij,...kj->...ki", inverse, x[..., None, :] - self.means)
+
+    def _log_joint(self, whitened: tuple[Array, Array]) -> Float[Array, "... k"]:
+        """log w_k N(x; μ_k, Σ_k)."""
+        inverse, offset = whitened
+        log_scale = jnp.sum(jnp.log(jnp.diagonal(inverse, axis1=-2, axis2=-1)), -1)
+        dims = offset.shape[-1]
+        return jnp.log(self.weights) + log_scale - 0.5 * (jnp.sum(offset**2, -1) + dims * math.log(2 * math.pi))
+
+    def _average(self, whitened: tuple[Array, Array], values: Float[Array, "... k d"]) -> Float[Array, "... d"]:
+        """Σ_k p(k | x) values_k."""
+        return jnp.sum(jax.nn.softmax(self._log_joint(whitened), axis=-1)[..., None] * values, -2)
+
+
+def _product(indices: str, matrix: Float[Array, "... d d"], vector: Float[Array, "... d"]) -> Float[Array, "... d"]:
+    # at the default precision accelerators round the factors
+    return jnp.einsum(indices, matrix, vector, precision=jax.lax.Precision.HIGHEST)
+
+
+def _set_leaves(mixture, leaves) -> None:
+    for name, leaf in zip(("weights", "means", "covariances"), leaves, strict=True):
+        object.__setattr__(mixture, name, leaf)
+
+
+def _check_shapes(mixture: GaussianMixture) -> None:
+    weights, means, covariances = mixture.weights.shape, mixture.means.shape, mixture.covariances.shape
+    fits = len(means) >= 2 and weights == means[-2:-1] and covariances == (*means, means[-1]) and 0 not in means
+    if not fits:
+        raise ValueError(
+            "a mixture of K components in d dimensions needs weights (K,), means (K, d) and covariances (K, d, d), "
+            f"got {weights}, {means} and {covariances}"
+        )
+
+
+def _check_values(weights: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> None:
+    if not np.all(np.isfinite(means)):
+        raise ValueError(f"means must be finite, got {means}")
+    if not (np.all(weights > 0) and abs(weights.sum() - 1) < 1e-5):
+        raise ValueError(f"weights must be positive and sum to 1, got {weights}: divide them by their sum")
+    deviations = np.sqrt(np.abs(np.diagonal(covariances, axis1=-2, axis2=-1)))
+    rounding = 1e-5 * deviations[..., :, None] * deviations[..., None, :]
+    asymmetry = np.abs(covariances - np.swapaxes(covariances, -1, -2))
+    if not (np.all(np.isfinite(covariances)) and np.all(asymmetry <= rounding)):
+        raise ValueError(f"covariances must be finite and symmetric, got {covariances}")
+    smallest = np.linalg.eigvalsh(covariances).min()
+    if not smallest > 0:
+        raise ValueError(f"covariances must be positive definite, got one with the eigenvalue {smallest}")
+
+
+def random_mixture(seed: int) -> GaussianMixture:
+    """Two Gaussians in the plane, drawn from a seed such as a student's number: the homework's distribution.
+
+    Uniformly: the weight of the first in [.2, .8], the distance of the means in [11, 14], in any direction about a
+    centre in [−2, 2]², and full covariances of eigenvalues in [.5, 2] along any axes. So the density has two modes,
+    alone and under noise of σ = 1 and 3, and one at σ = 7. The same seed gives the same mixture on every machine.
+    Raises ValueError for a negative seed.
+    """
+    if seed < 0:
+        raise ValueError(f"a seed must not be negative, got {seed}")
+    draw = iter(np.random.default_rng(seed).random(11))
+
+    def between(low: float, high: float) -> float:
+        return low + (high - low) * next(draw)
+
+    weight, distance, direction = between(0.2, 0.8), between(11.0, 14.0), between(0.0, 2 * np.pi)
+    centre = np.array([between(-2.0, 2.0), between(-2.0, 2.0)])
+    half = distance / 2 * np.array([np.cos(direction), np.sin(direction)])
+    covariances = []
+    for _ in range(2):
+        eigenvalues, angle = np.array([between(0.5, 2.0), between(0.5, 2.0)]), between(0.0, np.pi)
+        axes = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        covariances.append(axes * eigenvalues @ axes.T)
+    return GaussianMixture(
+        np.array([weight, 1 - weight]), np.stack([centre + half, centre - half]), np.stack(covariances)
+    )
+
+
+def song_ermon_mixture() -> GaussianMixture:
+    """0.8 N((5, 5), I) + 0.2 N((−5, −5), I), whose weights Langevin dynamics loses (Song & Ermon 2019, §3.2.2)."""
+    return GaussianMixture(np.array([0.8, 0.2]), np.array([[5.0, 5.0], [-5.0, -5.0]]), np.stack([np.eye(2)] * 2))

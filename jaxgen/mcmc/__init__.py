@@ -1,0 +1,1 @@
+"""Markov chain Monte Carlo for any score: Langevin dynamics."""

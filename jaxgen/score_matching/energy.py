@@ -1,0 +1,26 @@
+"""The score of an energy."""
+
+from collections.abc import Callable
+
+import jax
+from jaxtyping import Array, Float
+
+Score = Callable[[Array], Array]
+
+
+def score_of_energy(energy: Callable[[Array], Array]) -> Score:
+    """The score −∇E of the density e^{−E(x)}/Z, whatever its Z (Hyvärinen 2005, §2).
+
+    energy: (B, *event) -> (B,). Raises ValueError, when called, for an energy of another shape.
+    """
+
+    def score(x: Float[Array, "b *event"]) -> Float[Array, "b *event"]:
+        def total(x: Array) -> Array:
+            values = energy(x)
+            if values.shape != x.shape[:1]:
+                raise ValueError(f"the energy must return one value per example, {x.shape[:1]}, got {values.shape}")
+            return values.sum()
+
+        return -jax.grad(total)(x)
+
+    return score

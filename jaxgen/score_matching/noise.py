@@ -1,0 +1,32 @@
+"""Checks of noise levels."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+
+
+def check_positive(name: str, value: ArrayLike, dtype: jnp.dtype) -> None:
+    """Refuse a concrete value that is not a positive, finite, normal number of dtype; a traced one cannot be looked at.
+
+    Smaller ones are flushed to 0, by which is divided.
+    """
+    if isinstance(value, jax.core.Tracer):
+        return
+    smallest, largest = (float(end) for end in (jnp.finfo(dtype).tiny, jnp.finfo(dtype).max))
+    wide = np.asarray(value, np.float64)
+    if not np.all((smallest <= wide) & (wide <= largest)):
+        raise ValueError(
+            f"{name} must be positive and finite, from {smallest:.2g} to {largest:.2g} in {dtype}, got {value}: it is "
+            "a standard deviation of noise"
+        )
+
+
+def noise_level(sigma: ArrayLike, x: Array, dtype: jnp.dtype) -> Float[Array, "..."]:
+    """sigma in `dtype`, of shape () or (B,); raises ValueError for another shape or a value that is not positive."""
+    check_positive("sigma", sigma, dtype)
+    sigma = jnp.asarray(sigma, dtype)
+    if sigma.shape not in ((), x.shape[:1]):
+        raise ValueError(f"sigma must be one number or one per example, () or {x.shape[:1]}, got {sigma.shape}")
+    return sigma

@@ -1,0 +1,143 @@
+"""Score matching: objectives for any score function, and the kernel-density score that denoising is minimised by.
+
+A score is any function (B, *event) -> (B, *event) that treats each example alone: a free network, as in
+`lambda x: net.apply(params, x)`, or the gradient of an energy, `score_of_energy(partial(net.apply, params))`. The
+objectives are summed over the event, one value per example, and differentiable in all that the score closes over.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Literal, get_args
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Key
+
+from jaxgen.core import per_example
+from jaxgen.score_matching.energy import Score
+from jaxgen.score_matching.noise import check_positive, noise_level
+
+NoiseConditionalScore = Callable[[Array, Array], Array]
+Distribution = Literal["rademacher", "gaussian", "sphere"]
+
+
+def explicit(score: Score, target_score: Score, x: Float[Array, "b *event"]) -> Float[Array, " b"]:
+    """½‖s(x) − ∇log q(x)‖², where the target's score is known (Hyvärinen 2005, eq. 2).
+
+    x: samples of the density that the error is averaged under, q itself for the identities below. Raises ValueError for
+    a score of another shape.
+    """
+    error = _checked(score(x), x) - _checked(target_score(x), x)
+    return 0.5 * _dot(error, error)
+
+
+def implicit(score: Score, x: Float[Array, "b *event"], *, block: int = 32) -> Float[Array, " b"]:
+    """½‖s‖² + tr ∇s with the exact trace: `explicit` + const in expectation over x ~ q (Hyvärinen 2005, theorem 1).
+
+    Time of d directional derivatives, `block` of them at a time, and memory of one block, also when differentiated.
+    Raises ValueError for a score of another shape, or unless block ≥ 1.
+    """
+    if block < 1:
+        raise ValueError(f"block must be at least 1, got {block}: it is how many derivatives are taken at a time")
+    s, along = jax.linearize(score, x)
+    _checked(s, x)
+    dims = math.prod(x.shape[1:])
+
+    @jax.checkpoint  # or a gradient would keep what all d derivatives computed
+    def diagonal(i: Array) -> Array:
+        axis = jnp.broadcast_to(jax.nn.one_hot(i, dims, dtype=x.dtype).reshape(x.shape[1:]), x.shape)
+        return _dot(axis, along(axis))
+
+    together = min(block, dims) if len(x) else None  # jax cannot split an empty batch
+    trace = jax.lax.map(diagonal, jnp.arange(dims), batch_size=together).sum(0)
+    return 0.5 * _dot(s, s) + trace
+
+
+def sliced(
+    key: Key[Array, ""],
+    score: Score,
+    x: Float[Array, "b *event"],
+    *,
+    projections: int = 1,
+    distribution: Distribution = "rademacher",
+    variance_reduced: bool = False,
+) -> Float[Array, " b"]:
+    """½(vᵀs)² + vᵀ∇s v, averaged over projections v: an unbiased estimate of `implicit` (Song et al. 2019, §3.1).
+
+    variance_reduced: ½‖s‖² in place of ½(vᵀs)², SSM-VR. distribution: of v, each with E vvᵀ = I: signs,
+    N(0, I), or the sphere of radius √d. With H = S + ½ssᵀ (H = S if variance_reduced), S the symmetric part of ∇s, the
+    variance at x is 2 Σ_{i≠j} H_ij² for signs, 2‖H‖² for Gaussian v and 2d/(d+2) (‖H‖² − (tr H)²/d) on the sphere, over
+    `projections`. Time and memory of one directional derivative per projection, each example having its own.
+    Raises ValueError for an unknown distribution, a score of another shape, or unless projections ≥ 1.
+    """
+    if projections < 1:
+        raise ValueError(f"need at least one projection, got {projections}")
+    v = _directions(key, (projections, *x.shape), distribution).astype(x.dtype)
+    s, along = jax.linearize(score, x)
+    _checked(s, x)
+    curvature = jax.vmap(lambda v: _dot(v, along(v)))(v)
+    square = _dot(s, s) if variance_reduced else jax.vmap(lambda v: _dot(v, s) ** 2)(v)
+    return (0.5 * square + curvature).mean(0)
+
+
+def _directions(key: Key[Array, ""], shape: tuple[int, ...], distribution: str) -> Float[Array, "m b *event"]:
+    if distribution not in get_args(Distribution):
+        raise ValueError(f"unknown distribution {distribution!r}: choose one of {', '.join(get_args(Distribution))}")
+    if distribution == "rademacher":
+        return jax.random.rademacher(key, shape, jnp.float32)
+    v = jax.random.normal(key, shape)
+    if distribution == "gaussian":
+        return v
+    mean_square = jnp.mean(v**2, axis=tuple(range(2, v.ndim)), keepdims=True)
+    return v / jnp.sqrt(mean_square)  # the radius √d makes E vvᵀ = I; on the unit sphere it would be I/d
+
+
+def denoising(key: Key[Array, ""], score: Score, x: Float[Array, "b *event"], sigma: ArrayLike) -> Float[Array, " b"]:
+    """½‖s(x̃) − ∇log N(x̃; x, σ²I)‖² = ½‖s(x + σε) + ε/σ‖² at one draw of ε (Vincent 2011, eq. 9–11).
+
+    In expectation `explicit` + const for the score of the noised data's density q_σ = q * N(0, σ²I), under q_σ.
+    sigma: σ > 0, of shape () or (B,). Raises ValueError for a concrete sigma that is not positive, finite and normal in
+    the type computed in (at least 1.2e-38 in float32), one of another shape, or a score of another shape.
+    """
+    eps = jax.random.normal(key, x.shape, jnp.promote_types(x.dtype, jnp.float32))
+    sigma = per_example(noise_level(sigma, x, eps.dtype), x)
+    noised = x + sigma * eps
+    error = _checked(score(noised), x) + eps / sigma
+    return 0.5 * _dot(error, error)
+
+
+def noise_conditional(
+    key: Key[Array, ""],
+    score: NoiseConditionalScore,
+    x: Float[Array, "b *event"],
+    sigmas: Float[ArrayLike, " levels"],
+    *,
+    weighting: Callable[[Array], Array] = jnp.square,
+) -> Float[Array, " b"]:
+    """λ(σ) times `denoising` at a σ drawn uniformly from the ladder for each example (Song & Ermon 2019, eq. 5–6).
+
+    score: (x, σ) -> (B, *event) with x (B, *event) and σ (B,); sigmas: (L,), positive; weighting: λ, (B,) -> (B,), σ²
+    by default, which makes all levels count alike.
+    Raises ValueError as `denoising` does, and for sigmas that are not one-dimensional.
+    """
+    dtype = jnp.promote_types(x.dtype, jnp.float32)
+    check_positive("sigmas", sigmas, dtype)
+    sigmas = jnp.asarray(sigmas, dtype)
+    if sigmas.ndim != 1 or sigmas.size == 0:
+        raise ValueError(f"sigmas must have shape (L,) with L >= 1, got {sigmas.shape}: give `denoising` a single one")
+    level_key, noise_key = jax.random.split(key)
+    sigma = sigmas[jax.random.randint(level_key, x.shape[:1], 0, sigmas.size)]
+    return weighting(sigma) * denoising(noise_key, lambda noised: score(noised, sigma), x, sigma)
+
+
+def _dot(a: Float[Array, "b *event"], b: Float[Array, "b *event"]) -> Float[Array, " b"]:
+    """The inner product over the event, in float32 at least."""
+    a, b = (v.astype(jnp.promote_types(v.dtype, jnp.float32)) for v in (a, b))
+    return jnp.sum(a * b, axis=tuple(range(1, a.ndim)))
+
+
+def _checked(output: Array, x: Array) -> Array:
+    if output.shape != x.shape:
+        raise ValueError(f"a score must return x's shape {x.shape}, got {output.shape}")
+    return output

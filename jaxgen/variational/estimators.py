@@ -1,0 +1,156 @@
+"""Lower bounds of log p(x) and their stochastic gradients, for any log joint density and any variational family.
+
+Every estimator is `estimator(key, log_joint, family, params, *, samples)` -> () whose value estimates its bound and
+whose derivative (`jax.grad`, in params and in all that log_joint closes over) estimates the bound's gradient, without
+bias. log_joint(z) -> () is log p(x, z) in nats at the data; for one bound per example there is `amortised`.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from jaxgen.distributions import Family
+
+LogJoint = Callable[[Any], Array]
+
+
+def reparameterised(
+    key: Key[Array, ""],
+    log_joint: LogJoint,
+    family: Family,
+    params: Any,
+    *,
+    samples: int = 1,
+    sticking_the_landing: bool = False,
+) -> Float[Array, ""]:
+    """ELBO E_q[log p(x, z) − log q(z)], differentiated through the draws (Kingma & Welling 2014, eq. 6–7).
+
+    sticking_the_landing leaves out the derivative of log q in its own parameters, whose mean is 0: what is left has no
+    variance where q is the posterior (Roeder et al. 2017, §3). Raises ValueError for discrete z, a log_joint that is
+    not one number, or unless samples ≥ 1.
+    """
+    z = _continuous(_draws(key, family, params, samples, least=1))
+    of_density = jax.lax.stop_gradient(params) if sticking_the_landing else params
+    log_p, log_q = _log_densities(log_joint, family, of_density, z)
+    return jnp.mean(log_p - log_q)
+
+
+def score_function(
+    key: Key[Array, ""],
+    log_joint: LogJoint,
+    family: Family,
+    params: Any,
+    *,
+    samples: int = 2,
+    leave_one_out: bool = True,
+) -> Float[Array, ""]:
+    """ELBO with the gradient E_q[(log p(x, z) − log q(z) − b) ∇log q(z)], for z of any kind (Williams 1992).
+
+    Also called REINFORCE or black-box VI (Ranganath et al. 2014, eq. 3). leave_one_out: the baseline b of a draw is the
+    mean over the other draws, which keeps the estimate unbiased and makes its variance 0 where q is the posterior;
+    else b = 0. Raises ValueError for a log_joint that is not one number, or unless samples ≥ 1, and 2 with a baseline.
+    """
+    z = jax.lax.stop_gradient(_draws(key, family, params, samples, least=2 if leave_one_out else 1))
+    log_p, log_q = _log_densities(log_joint, family, params, z)
+    log_w = jax.lax.stop_gradient(log_p - log_q)
+    baseline = (log_w.sum() - log_w) / (samples - 1) if leave_one_out else 0
+    return _with_value(log_w.mean(), jnp.mean(log_p + (log_w - baseline) * log_q))
+
+
+def importance_weighted(
+    key: Key[Array, ""], log_joint: LogJoint, family: Family, params: Any, *, samples: int = 8
+) -> Float[Array, ""]:
+    """E log (1/K) Σ_k p(x, z_k)/q(z_k), K = samples, differentiated through the draws (Burda et al. 2016, §3).
+
+    Between the ELBO (K = 1) and log p(x), and tighter with every K; but in q's parameters the signal of its gradient
+    falls as 1/K and the noise only as 1/√K (Rainforth et al. 2018). Raises ValueError as `reparameterised` does.
+    """
+    z = _continuous(_draws(key, family, params, samples, least=1))
+    log_p, log_q = _log_densities(log_joint, family, params, z)
+    return jax.nn.logsumexp(log_p - log_q) - math.log(samples)
+
+
+def doubly_reparameterised(
+    key: Key[Array, ""], log_joint: LogJoint, family: Family, params: Any, *, samples: int = 8
+) -> Float[Array, ""]:
+    """The bound of `importance_weighted` with the gradient E Σ_k w̃_k² ∂(log p − log q)/∂z_k ∂z_k/∂params in params.
+
+    w̃ are the weights divided by their sum (Tucker et al. 2019, DReG). Its signal-to-noise ratio grows as √K, and it has
+    no noise where q is the posterior. In what log_joint closes over it is Σ_k w̃_k ∇log p, as for the plain gradient.
+    Raises ValueError as `reparameterised` does.
+    """
+    z = _continuous(_draws(key, family, params, samples, least=1))
+    params = jax.lax.stop_gradient(params)
+    log_p, log_q = _log_densities(log_joint, family, params, z)
+    log_w = log_p - log_q
+    weights = jax.lax.stop_gradient(jax.nn.softmax(log_w))
+    # the draws carry one factor w̃, the terms another: what does not pass through the draws has w̃ only once
+    z = jax.tree.map(lambda leaf: _scale_gradient(leaf, weights), z)
+    log_p, log_q = _log_densities(log_joint, family, params, z)
+    return _with_value(jax.nn.logsumexp(log_w) - math.log(samples), jnp.sum(weights * (log_p - log_q)))
+
+
+def vimco(
+    key: Key[Array, ""], log_joint: LogJoint, family: Family, params: Any, *, samples: int = 8
+) -> Float[Array, ""]:
+    """The bound L̂ of `importance_weighted` for z of any kind (Mnih & Rezende 2016).
+
+    The gradient is E Σ_k (L̂ − L̂_{−k}) ∇log q(z_k) + w̃_k ∇(log p − log q)(z_k), where in L̂_{−k} the k-th weight is
+    replaced by the geometric mean of the others. Raises ValueError for a log_joint that is not one number, or unless
+    samples ≥ 2.
+    """
+    z = jax.lax.stop_gradient(_draws(key, family, params, samples, least=2))
+    log_p, log_q = _log_densities(log_joint, family, params, z)
+    log_w = jax.lax.stop_gradient(log_p - log_q)
+    own = jnp.eye(samples, dtype=bool)
+    others = jnp.sum(jnp.where(own, 0, log_w), -1) / (samples - 1)
+    swapped = jnp.where(own, others[:, None], log_w)
+    bound = jax.nn.logsumexp(log_w) - math.log(samples)
+    signal = bound - (jax.nn.logsumexp(swapped, -1) - math.log(samples))
+    return _with_value(bound, jnp.sum(signal * log_q + jax.nn.softmax(log_w) * (log_p - log_q)))
+
+
+def _draws(key: Array, family: Family, params: Any, samples: int, *, least: int) -> Any:
+    if samples < least:
+        raise ValueError(f"this estimator needs samples >= {least}, got {samples}")
+    return jax.vmap(family.sample, (0, None))(jax.random.split(key, samples), params)
+
+
+def _continuous(z: Any) -> Any:
+    kinds = {str(leaf.dtype) for leaf in jax.tree.leaves(z) if not jnp.issubdtype(leaf.dtype, jnp.inexact)}
+    if kinds:
+        raise ValueError(f"draws of {', '.join(kinds)} have no derivative: use score_function or vimco")
+    return z
+
+
+def _log_densities(log_joint: LogJoint, family: Family, params: Any, z: Any) -> tuple[Array, Array]:
+    """log p(x, z_k) and log q(z_k) of all draws, (K,) each."""
+
+    def one(z: Any) -> tuple[Array, Array]:
+        log_p, log_q = jnp.asarray(log_joint(z)), family.log_density(params, z)
+        if log_p.shape:
+            raise ValueError(f"log_joint must return one number, got shape {log_p.shape}: sum it, or use `amortised`")
+        return log_p, log_q
+
+    return jax.vmap(one)(z)
+
+
+def _with_value(value: Array, surrogate: Array) -> Array:
+    """The value, with the surrogate's derivative."""
+    return jax.lax.stop_gradient(value) + (surrogate - jax.lax.stop_gradient(surrogate))
+
+
+@jax.custom_jvp
+def _scale_gradient(z: Array, weights: Array) -> Array:
+    """z (K, …) itself, its derivative times weights (K,)."""
+    return z
+
+
+@_scale_gradient.defjvp
+def _scale_gradient_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+    z, weights = primals
+    return z, weights.reshape(-1, *(1,) * (z.ndim - 1)).astype(z.dtype) * tangents[0]
