@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import PROCESSES, snap
+from oracles import PROCESSES, siblings_slow, snap
 
 from jaxgen.diffusion import (
     GaussianProcess,
@@ -17,7 +17,7 @@ from jaxgen.diffusion import (
     transition,
 )
 
-every_process = pytest.mark.parametrize("name", PROCESSES)
+every_process = pytest.mark.parametrize("name", siblings_slow(PROCESSES))
 ALL = np.linspace(0.03, 1.0, 98)
 PAIRS = np.sort(np.random.default_rng(0).uniform(0.02, 1.0, (200, 2)))
 
@@ -28,11 +28,16 @@ def exact(process, t):
     return alpha, np.asarray(process.variance(t), np.float64)
 
 
+@jax.jit
+def kernels(process, s, t):
+    return transition(process, s, t), posterior_coefficients(process, s, t)
+
+
 @every_process
 def test_transition_of_marginal_is_marginal(name):
     process = PROCESSES[name]
     s, t = snap(process, PAIRS).T
-    alpha, variance = (np.asarray(part, np.float64) for part in transition(process, s, t))
+    alpha, variance = (np.asarray(part, np.float64) for part in kernels(process, s, t)[0])
     (alpha_s, variance_s), (alpha_t, variance_t) = exact(process, s), exact(process, t)
     np.testing.assert_allclose(alpha * alpha_s, alpha_t, rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(alpha**2 * variance_s + variance, variance_t, rtol=2e-5)
@@ -42,11 +47,11 @@ def test_transition_of_marginal_is_marginal(name):
 def test_posterior_is_bayes_rule(name):
     process = PROCESSES[name]
     s, t = snap(process, PAIRS[PAIRS[:, 1] - PAIRS[:, 0] > 0.03]).T
-    alpha, noised = (np.asarray(part, np.float64) for part in transition(process, s, t))
+    alpha, noised = (np.asarray(part, np.float64) for part in kernels(process, s, t)[0])
     alpha_s, variance_s = exact(process, s)
     # precision-weighted product of q(x_s | x0) and q(x_t | x_s), as a function of x_s
     precision = 1 / variance_s + alpha**2 / noised
-    found = posterior_coefficients(process, s, t)
+    found = kernels(process, s, t)[1]
     np.testing.assert_allclose(found.variance, 1 / precision, rtol=1e-4)
     np.testing.assert_allclose(found.coef_xt, alpha / noised / precision, rtol=1e-4, atol=1e-7)
     np.testing.assert_allclose(found.coef_x0, alpha_s / variance_s / precision, rtol=1e-4, atol=1e-7)
@@ -62,14 +67,14 @@ def test_ends_of_the_kernels(name):
         from_data = transition(process, 0.0, t)
         np.testing.assert_allclose(from_data.alpha, process.alpha(t), rtol=1e-6)
         np.testing.assert_allclose(from_data.variance, process.variance(t), rtol=1e-6)
-        towards = np.asarray(posterior_coefficients(process, 0 * ALL, snap(process, ALL)))
+        towards = np.asarray(kernels(process, 0 * ALL, snap(process, ALL))[1])
         np.testing.assert_array_equal(towards.T, [[0, 1, 0]] * len(ALL))
     same = snap(process, np.append(ALL, 0.0))
-    np.testing.assert_array_equal(np.asarray(transition(process, same, same)).T, [[1, 0]] * len(same))
-    np.testing.assert_array_equal(np.asarray(posterior_coefficients(process, same, same)).T, [[1, 0, 0]] * len(same))
+    for found, exactly in zip(kernels(process, same, same), ([1, 0], [1, 0, 0]), strict=True):
+        np.testing.assert_array_equal(np.asarray(found).T, [exactly] * len(same))
     # towards pure noise the posterior forgets x_t; nearer t = 1 both sides are a small difference of large numbers
     s = snap(process, ALL[ALL < 0.98])
-    found, forward = posterior_coefficients(process, s, np.ones_like(s)), transition(process, s, np.ones_like(s))
+    forward, found = kernels(process, s, np.ones_like(s))
     kept = np.float64(forward.alpha) ** 2 * np.float64(process.variance(s)) / np.float64(process.variance(1.0))
     np.testing.assert_allclose(found.variance, process.variance(s) * (1 - kept), rtol=1e-3)
     # where alpha = 0 nothing of x_t helps: the posterior is q(x_s | x0)

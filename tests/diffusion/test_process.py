@@ -105,7 +105,7 @@ def test_ends(name):
         np.testing.assert_allclose(process.alpha(1.0) ** 2 + process.sigma(1.0) ** 2, 1, atol=0.01)
 
 
-@pytest.mark.parametrize("name", CONTINUOUS)
+@pytest.mark.parametrize("name", siblings_slow(CONTINUOUS))
 def test_log_snr_and_its_inverses(name):
     process = CONTINUOUS[name]
     alpha, sigma = np.asarray(process.alpha(INSIDE), np.float64), np.asarray(process.sigma(INSIDE), np.float64)
@@ -119,7 +119,7 @@ def test_log_snr_and_its_inverses(name):
         np.testing.assert_allclose(inverse, [0, 0, 1, 1], atol=1e-7)
 
 
-@pytest.mark.parametrize("name", DISCRETE)
+@pytest.mark.parametrize("name", siblings_slow(DISCRETE))
 def test_inverse_of_a_table_is_its_step(name):
     process = DISCRETE[name]
     t = np.arange(process.steps + 1) / process.steps
@@ -139,11 +139,11 @@ def test_sde_coefficients_are_the_papers():
         "rectified_flow": (-1 / (1 - t), 2 * t / (1 - t)),
     }
     for name, (drift, diffusion_squared) in published.items():
-        found = sde_coefficients(CONTINUOUS[name], t)
+        found = jax.jit(sde_coefficients)(CONTINUOUS[name], t)
         np.testing.assert_allclose(found.drift, drift, rtol=1e-5, atol=1e-7, err_msg=name)
         np.testing.assert_allclose(found.diffusion_squared, diffusion_squared, rtol=2e-4, atol=1e-5, err_msg=name)
     phase = (t + 0.008) / 1.008 * np.pi / 2
-    found = sde_coefficients(cosine(), t)
+    found = jax.jit(sde_coefficients)(cosine(), t)
     np.testing.assert_allclose(found.drift, -np.tan(phase) * np.pi / 2 / 1.008, rtol=1e-5)
     np.testing.assert_allclose(found.diffusion_squared, 2 * np.tan(phase) * np.pi / 2 / 1.008, rtol=1e-5)
 
