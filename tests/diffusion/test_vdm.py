@@ -1,5 +1,6 @@
 """The variational diffusion bound: its terms against closed forms and KLs, and the gradients that train a schedule."""
 
+import itertools
 from typing import get_args
 
 import chex
@@ -8,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from absl.testing import parameterized
 from oracles import CONTINUOUS, DISCRETE, gaussian_denoiser, slow
 
 from jaxgen.diffusion import (
@@ -49,6 +49,7 @@ ALL = {name: (process, 1e-3) for name, process in CONTINUOUS.items()} | {
     "learned": (learned_schedule(KEY, -8.0, 4.0, 16), 0.0),
     "cosine_gamma": (Cosine(-8.0, 4.0), 0.0),
 }
+DAILY = {("vp", "eps"), ("zero_snr", "v"), ("vp", None), ("learned", 9)}
 TABLES = {name: (process, 1 / process.steps) for name, process in DISCRETE.items()}
 
 
@@ -66,11 +67,11 @@ def exact(process, network):
     return lambda x, t, cond: gaussian_denoiser(process, MEAN, STD)(x, t).eps
 
 
-def as_kind(kind):
-    """A denoiser that is wrong on purpose, in the language of `kind`."""
+def as_network_of(predicts):
+    """A denoiser that is wrong on purpose, in the language of `predicts`."""
 
     def precondition(process, network):
-        return lambda x, t, cond: target(process, kind, *gaussian_denoiser(process, 0.1, 0.9)(x, t)[:2], t)
+        return lambda x, t, cond: target(process, predicts, *gaussian_denoiser(process, 0.1, 0.9)(x, t)[:2], t)
 
     return precondition
 
@@ -90,7 +91,7 @@ def log_snr(process, t):
 # -- the terms -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", ["late", "learned", *(slow(n) for n in ALL if n not in ("late", "learned"))])
 def test_terms_on_gaussian_data(name):
     """E‖eps − E[eps|x_t]‖² = d sigmoid(λ + log s²), so the diffusion term is ½ d [softplus(λ + log s²)] between ends.
 
@@ -117,29 +118,25 @@ def test_terms_on_gaussian_data(name):
     np.testing.assert_array_equal(bound.total, bound.prior + bound.diffusion + bound.reconstruction)
 
 
-@pytest.mark.parametrize("kind", ["eps", "v"])
-@pytest.mark.parametrize("name", ALL | TABLES)
-def test_a_step_costs_t_times_its_kl(name, kind):
+@pytest.mark.parametrize(
+    ("name", "predicts"),
+    [case if case in DAILY else slow(*case) for case in itertools.product(ALL | TABLES, ("eps", "v"))],
+)
+def test_a_step_costs_t_times_its_kl(name, predicts):
     """½ T expm1(γ_t − γ_s) ‖eps − eps_θ‖² is T KL(q(z_s|z_t,x) ‖ q(z_s|z_t,x̂_θ)), example by example."""
     process, t_min = (ALL | TABLES)[name]
     steps = 7 if process.steps is None else process.steps - 1
     x0, i = data(6), np.array([1, 2, 3, 5, steps - 1, steps])
     noiseless = log_snr(process, 1.0) == -np.inf
-    if noiseless and kind in ("eps", "score"):
+    if noiseless and predicts in ("eps", "score"):
         i[-1] = 4  # these say nothing of x0 there
     seen = {}
 
     def recording(process, network):
-        inner = as_kind(kind)(process, network)
-
-        def network(x, t, cond):
-            seen.update(x=x, t=t)
-            return inner(x, t, cond)
-
-        return network
+        return lambda x, t, cond: seen.update(x=x, t=t) or as_network_of(predicts)(process, network)(x, t, cond)
 
     found = vdm_bound(
-        KEY, process, nothing, x0, precondition=recording, predicts=kind, steps=steps, t_min=t_min,
+        KEY, process, nothing, x0, precondition=recording, predicts=predicts, steps=steps, t_min=t_min,
         times=lambda key, n: jnp.asarray(i / steps), likelihood=likelihoods.gaussian(),
     ).diffusion  # fmt: skip
     s, t = (np.minimum(np.float32(t_min + (1 - t_min) * j / steps), 1) for j in (i - 1, i))
@@ -152,30 +149,32 @@ def test_a_step_costs_t_times_its_kl(name, kind):
     np.testing.assert_allclose(found, expected, rtol=5e-3)
 
 
-@pytest.mark.parametrize("steps", [None, 9])
-@pytest.mark.parametrize("name", ["vp", "ve", "late", "learned"])
-def test_every_kind_has_the_same_bound(name, steps):
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [case if case in DAILY else slow(*case) for case in itertools.product(("vp", "ve", "late", "learned"), (None, 9))],
+)
+def test_every_prediction_type_has_the_same_bound(name, steps):
     process, t_min = ALL[name]
     inside = (lambda key, n: jax.random.uniform(key, (n,), minval=0.35, maxval=0.9)) if steps is None else (
         lambda key, n: jax.random.randint(key, (n,), 1, steps) / steps
     )  # fmt: skip
     terms = [
         vdm_bound(
-            KEY, process, nothing, data(16), precondition=as_kind(kind), predicts=kind, times=inside, steps=steps,
-            t_min=t_min, likelihood=likelihoods.gaussian(),
+            KEY, process, nothing, data(16), precondition=as_network_of(predicts), predicts=predicts, times=inside,
+            steps=steps, t_min=t_min, likelihood=likelihoods.gaussian(),
         ).diffusion
-        for kind in get_args(PredictionType)
+        for predicts in get_args(PredictionType)
     ]  # fmt: skip
-    for kind, term in zip(get_args(PredictionType), terms, strict=True):
-        np.testing.assert_allclose(term, terms[0], rtol=5e-3, err_msg=kind)
+    for predicts, term in zip(get_args(PredictionType), terms, strict=True):
+        np.testing.assert_allclose(term, terms[0], rtol=5e-3, err_msg=predicts)
 
 
-@pytest.mark.parametrize("name", ["cosine", "rectified_flow"])
+@pytest.mark.parametrize("name", ["rectified_flow", slow("cosine")])
 def test_the_bound_is_finite_at_t1_without_signal(name):
     process = CONTINUOUS[name]
     for steps in (None, 5):
         bound = vdm_bound(
-            KEY, process, nothing, data(5), precondition=as_kind("v"), predicts="v", steps=steps, t_min=1e-5,
+            KEY, process, nothing, data(5), precondition=as_network_of("v"), predicts="v", steps=steps, t_min=1e-5,
             times=lambda key, n: jnp.ones(n), likelihood=likelihoods.gaussian(),
         )  # fmt: skip
         assert np.all(np.isfinite(bound))
@@ -195,27 +194,28 @@ def test_stratified_times_steady_the_mean():
     assert means["stratified"].std() < 0.8 * means["uniform"].std()
 
 
-def test_the_decoder_is_given_z0_over_alpha():
-    process, x0 = ALL["learned"][0], data(20_000)
+def test_network_and_decoder_are_given_noise_of_their_own():
+    """z_t, z_0 and t come of three keys, no two of them correlated; the decoder gets z_0/alpha_0."""
+    process, x0 = linear_log_snr(-4.0, 4.0), data(20_000, 1)
 
     @jax.jit
     def run(x0):
         seen = {}
-
-        def spy(x, gaussian):
-            seen.update(x=x, mean=gaussian.mean, std=gaussian.std)
-            return -jnp.arange(len(x), dtype=jnp.float32)
-
-        return vdm_bound(KEY, process, nothing, x0, precondition=exact, likelihood=spy), seen
+        network = lambda x, t, cond: (
+            seen.update(t=t, eps=((x - process.alpha(t)[:, None] * x0)[:, 0]) / process.sigma(t)) or x
+        )
+        decoder = lambda x, gaussian: seen.update(x=x, mean=gaussian.mean, std=gaussian.std) or -jnp.arange(20_000.0)
+        return vdm_bound(KEY, process, network, x0, likelihood=decoder), seen
 
     bound, seen = run(x0)
     np.testing.assert_array_equal(seen["x"], x0)
-    ratio = np.float64(process.sigma(0.0)) / np.float64(process.alpha(0.0))
-    np.testing.assert_allclose(seen["std"], ratio, rtol=1e-5)
-    z = np.float64(seen["mean"] - x0) / ratio
+    np.testing.assert_array_equal(bound.reconstruction, np.arange(20_000))
+    np.testing.assert_allclose(seen["std"], np.exp(-4.0 / 2), rtol=1e-5)
+    z = np.float64(seen["mean"] - x0)[:, 0] / np.exp(-4.0 / 2)
     assert abs(z.mean()) < 4 / np.sqrt(z.size)
     assert abs(z.var() - 1) < 4 * np.sqrt(2 / z.size)
-    np.testing.assert_array_equal(bound.reconstruction, np.arange(20_000))
+    correlation = np.corrcoef([seen["t"], seen["eps"], z])
+    assert np.all(np.abs(correlation[np.triu_indices(3, 1)]) < 4 / np.sqrt(20_000))
 
 
 def test_levels_are_read_without_loss_where_z0_is_clean():
@@ -442,6 +442,7 @@ def test_the_ends_go_where_the_exact_bound_falls():
         assert abs(found.mean() - wanted) < 4 * error + 0.1 * abs(wanted)
 
 
+@pytest.mark.slow
 def test_a_train_step_trains_network_and_schedule_together():
     x0 = data(64)
     params = {"process": learned_schedule(KEY, -8.0, 4.0, 32), "network": mlp_params(16)}
@@ -482,69 +483,20 @@ def test_schedules_and_seeds_compile_once():
     assert len({float(v[0]) for v in values}) == 3
 
 
-def case(**options):
-    return lambda process, seed, x0: tuple(
-        vdm_bound(jax.random.key(seed), process, lambda x, t, cond: jnp.tanh(x * t[:, None]), x0, **options)
-    )
-
-
-CASES = {
-    "default": case(),
-    "x0": case(predicts="x0", likelihood=likelihoods.gaussian()),
-    "steps": case(steps=10, predicts="v", likelihood=likelihoods.gaussian()),
-    "variance": case(variance_gradient=True, precondition=gamma_conditioned, likelihood=likelihoods.gaussian()),
-}
-
-
-class VariantsTest(chex.TestCase):
-    @chex.variants(with_jit=True, without_jit=True, with_device=True, with_pmap=True)
-    @parameterized.named_parameters([(name, name) for name in CASES])
-    def test_same_numbers(self, name):
-        args = ALL["learned"][0], jnp.asarray(0), data(3)
-        # of the jitted one, which is compiled once for all variants: without_jit is what it is held against
-        chex.assert_trees_all_close(self.variant(CASES[name])(*args), jax.jit(CASES[name])(*args), rtol=5e-5, atol=1e-5)
-
-
 @pytest.mark.usefixtures("unchecked")
 def test_refusals():
     x0, net, trained = data(3), lambda x, t, cond: x, learned_schedule(KEY, features=4)
-    cases = {
-        "log-SNR of VP at t_min=0.0 is inf: a bound needs a noisy z_0": lambda: vdm_bound(
-            KEY, CONTINUOUS["vp"], net, x0
-        ),
-        "0 <= t_min < 1": lambda: vdm_bound(KEY, trained, net, x0, t_min=1.0),
-        "steps >= 1": lambda: vdm_bound(KEY, trained, net, x0, steps=0),
-        "must return x's shape": lambda: vdm_bound(KEY, trained, lambda x, t, cond: x[:, :1], x0),
-        "use a continuous process": lambda: vdm_bound(KEY, DISCRETE["linear"], net, x0, t_min=1e-3),
-        "unknown prediction": lambda: vdm_bound(KEY, trained, net, x0, predicts="noise"),
-        "let the shape follow the bound": lambda: vdm_bound(KEY, trained, net, x0, steps=4, variance_gradient=True),
-        "got LinearLogSNR and steps=None": lambda: vdm_bound(KEY, linear_log_snr(), net, x0, variance_gradient=True),
+    bound = lambda process=trained, network=net, **options: vdm_bound(KEY, process, network, x0, **options)
+    for message, refused in {
+        "log-SNR of VP at t_min=0.0 is inf: a bound needs a noisy z_0": lambda: bound(CONTINUOUS["vp"]),
+        "0 <= t_min < 1": lambda: bound(t_min=1.0),
+        "steps >= 1": lambda: bound(steps=0),
+        "must return x's shape": lambda: bound(network=lambda x, t, cond: x[:, :1]),
+        "use a continuous process": lambda: bound(DISCRETE["linear"], t_min=1e-3),
+        "unknown prediction": lambda: bound(predicts="noise"),
+        "let the shape follow the bound": lambda: bound(steps=4, variance_gradient=True),
+        "got LinearLogSNR and steps=None": lambda: bound(linear_log_snr(), variance_gradient=True),
         "need gamma_min < gamma_max": lambda: gamma_conditioned(trained, net, 1.0, 1.0),
-    }
-    for message, refused in cases.items():
+    }.items():
         with pytest.raises(ValueError, match=message):
             refused()
-
-
-def test_noise_is_drawn_apart():
-    """z_t, z_0 and t come of three keys: no two of them go together."""
-    process, x0 = linear_log_snr(-4.0, 4.0), jnp.zeros((20_000, 1))
-
-    @jax.jit
-    def run(x0):
-        seen = {}
-
-        def network(x, t, cond):
-            seen.update(t=t, eps=x[:, 0] / process.sigma(t))
-            return x
-
-        def spy(x, gaussian):
-            seen.update(first=gaussian.mean[:, 0])
-            return jnp.zeros(len(x))
-
-        vdm_bound(KEY, process, network, x0, likelihood=spy)
-        return seen
-
-    seen = run(x0)
-    correlation = np.corrcoef([seen["t"], seen["eps"], seen["first"]])
-    assert np.all(np.abs(correlation[np.triu_indices(3, 1)]) < 4 / np.sqrt(20_000))
