@@ -1,5 +1,7 @@
 """The bound as a loss, and the hybrid: unbiased, and each half trained by its own part."""
 
+from functools import partial
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -33,27 +35,26 @@ def exact_network(x, t, cond):
 
 @pytest.mark.parametrize("variance", ["fixed_small", slow("fixed_large")])
 def test_the_vlb_loss_is_unbiased(variance):
-    n, theory = 200_000, Theory(CHAIN, subset_grid(20, 20))
+    n, theory = 50_000, Theory(CHAIN, subset_grid(20, 20))
     found = jax.jit(
         lambda key, x0: vlb_loss(key, CHAIN, exact_network, x0, variance=variance, likelihood=likelihoods.gaussian())
     )(jax.random.key(0), data(n, (2,)))
     assert found.shape == (n,)
     expected = theory.transitions(variance).sum() + theory.reconstruction(variance)
     assert abs(found.mean() - expected) < 4 * found.std() / np.sqrt(n)
-    assert found.std() / np.sqrt(n) < 0.03 * abs(expected)
+    assert found.std() / np.sqrt(n) < 0.06 * abs(expected)
 
 
 def test_the_vlb_loss_sees_every_step_once_at_its_own_term():
-    x0, n = data(20, (3,)), 20
-    t, seen, denoise = jnp.arange(1, n + 1) / n, [], gaussian_denoiser(CHAIN, MEAN, STD)
-    jitted = jax.jit(bound_term)
+    x0, n, seen, denoise = data(20, (3,)), 20, [], gaussian_denoiser(CHAIN, MEAN, STD)
+    t = jnp.arange(1, n + 1) / n
     for predicts in ("eps", "x0", "v"):
         network = lambda x, t, cond, kind=predicts: seen.append(x) or target(CHAIN, kind, *denoise(x, t)[:2], t)
         loss = vlb_loss(jax.random.key(3), CHAIN, network, x0, predicts=predicts, times=lambda key, n: t)
-        for i in range(n):
-            x_t = seen[-1][i : i + 1]
-            term = jitted(CHAIN, denoise(x_t, t[i]), x_t, x0[i : i + 1], i / n, t[i])
-            np.testing.assert_allclose(loss[i], term[0] * n / 3, rtol=2e-3, err_msg=f"{predicts} {i}")
+        terms = jax.jit(jax.vmap(lambda x_t, x0, s, t: bound_term(CHAIN, denoise(x_t, t), x_t, x0, s, t)))(
+            seen[-1][:, None], x0[:, None], jnp.arange(n) / n, t
+        )
+        np.testing.assert_allclose(loss, terms[:, 0] * n / 3, rtol=2e-3, err_msg=predicts)
 
 
 def two_headed(parameters, x, t, cond):
@@ -84,9 +85,7 @@ def test_the_hybrid_trains_the_mean_by_l_simple_and_the_variance_by_the_bound(pr
 
         theta = two_heads(jnp.float64)
         hybrid, simple, vlb = (np.asarray(value) for value in losses(theta))
-        gradients = {
-            half: np.asarray(found) for half, found in jax.jacrev(lambda t: jnp.stack(losses(t)))(theta).items()
-        }
+        gradients = jax.tree.map(np.asarray, jax.jacrev(lambda t: jnp.stack(losses(t)))(theta))
     np.testing.assert_allclose(hybrid, simple + vlb_weight * vlb, rtol=1e-10)
     (mean, of_simple, of_vlb), (variance, unused, variance_of_vlb) = gradients["mean"], gradients["variance"]
     np.testing.assert_allclose(mean, of_simple, rtol=1e-10)
@@ -110,7 +109,7 @@ def test_the_hybrid_calls_the_network_once():
 
 def test_learning_the_variance_finds_the_true_one():
     """The loss of one step is least at the fraction of the true variance."""
-    theory, n = Theory(CHAIN, subset_grid(20, 20)), 40_000
+    theory, n = Theory(CHAIN, subset_grid(20, 20)), 20_000
     x0 = data(n)
 
     @jax.jit
@@ -163,13 +162,9 @@ def test_gradients_are_finite_at_every_step(make, zero_snr):
     chex.assert_tree_all_finite(gradient)  # of each step by itself
 
 
-def keys_of(n):
-    return jax.random.split(jax.random.key(0), n)
-
-
 def test_dtypes_follow_the_data():
     """bfloat16 data give float32 terms, float64 data float64 ones, and a table in float64 does not widen float32."""
-    network = lambda x, t, cond: jnp.concatenate([x, x], -1)
+    network, key = lambda x, t, cond: jnp.concatenate([x, x], -1), jax.random.key(0)
     for dtype, expected, wide in (
         ("bfloat16", "float32", False),
         ("float32", "float32", True),
@@ -177,24 +172,20 @@ def test_dtypes_follow_the_data():
     ):
         with jax.enable_x64(wide):
             process = from_betas(linear_betas(10, 0.01, 0.4))
-            denoise = denoiser(process, network, learned_variance=True)
-
-            def everything(x0, process=process, denoise=denoise):
-                key, keys = jax.random.key(0), keys_of(4)
-                bounds = [variational_bound(keys, process, denoise, x0, variance=v) for v in VARIANCES]
-                return (
-                    bounds,
-                    vlb_loss(key, process, network, x0, variance="learned"),
-                    hybrid_loss(key, process, network, x0),
-                )
-
-            found = jax.eval_shape(everything, jnp.ones((4, 3), dtype))
+            bound = partial(variational_bound, jax.random.split(key, 4), process)
+            losses = [
+                *(partial(bound, denoiser(process, network, learned_variance=True), variance=v) for v in VARIANCES),
+                partial(vlb_loss, key, process, network, variance="learned"),
+                partial(hybrid_loss, key, process, network),
+            ]
+            found = jax.eval_shape(lambda x0, losses=losses: [loss(x0) for loss in losses], jnp.ones((4, 3), dtype))
             assert {leaf.dtype.name for leaf in jax.tree.leaves(found)} == {expected}
 
 
 def test_half_precision_data_are_widened_first():
     x0 = (jnp.arange(64, dtype=jnp.float32) / 127.5 - 1).astype(jnp.bfloat16).reshape(16, 4)
-    run = jax.jit(lambda x0: variational_bound(keys_of(16), CHAIN, gaussian_denoiser(CHAIN, MEAN, STD), x0))
+    keys, denoise = jax.random.split(jax.random.key(0), 16), gaussian_denoiser(CHAIN, MEAN, STD)
+    run = jax.jit(lambda x0: variational_bound(keys, CHAIN, denoise, x0))
     chex.assert_trees_all_equal(run(x0), run(x0.astype(jnp.float32)))
 
 

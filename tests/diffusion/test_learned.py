@@ -4,7 +4,6 @@ import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from affine_law import law
 from every_sampler import ANY, CONTINUOUS_ONLY
@@ -195,29 +194,6 @@ def test_ends_do_not_move_with_the_shape_nor_the_shape_with_the_ends():
 
     for leaf in jax.tree.leaves(jax.grad(ends)(process.shape)):
         np.testing.assert_allclose(leaf, 0, atol=1e-5)
-
-
-def test_its_leaves_are_its_parameters():
-    """optax on the process itself: fit γ to a curve; the ends come with it."""
-    t = jnp.linspace(0, 1, 101)
-    curve = -10 + 8 * t + 6 * t**3
-    optimizer = optax.adam(3e-2)
-
-    @jax.jit
-    def fit(process):
-        def step(carry, _):
-            process, state = carry
-            loss, grads = jax.value_and_grad(lambda p: jnp.mean((p.gamma(t) - curve) ** 2))(process)
-            updates, state = optimizer.update(grads, state)
-            return (optax.apply_updates(process, updates), state), loss
-
-        return jax.lax.scan(step, (process, optimizer.init(process)), length=1500)
-
-    (process, _), loss = fit(learned_schedule(jax.random.key(0), -7.0, 2.0, 64))
-    assert isinstance(process, LearnedSchedule)
-    assert loss[-1] < 0.01 * loss[0]
-    np.testing.assert_allclose(process.gamma_min, -10, atol=0.3)
-    np.testing.assert_allclose(process.gamma_max, 4, atol=0.3)
 
 
 def test_a_shape_of_ones_own():

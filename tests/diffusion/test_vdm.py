@@ -7,7 +7,6 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from oracles import CONTINUOUS, DISCRETE, gaussian_denoiser, slow
 
@@ -24,7 +23,6 @@ from jaxgen.diffusion import (
 )
 from jaxgen.diffusion.times import uniform
 from jaxgen.distributions import gaussian_kl, likelihoods
-from jaxgen.training import create_state, make_train_step
 
 MEAN, STD, DIMS = 0.4, 0.5, 4
 KEY = jax.random.key(0)
@@ -99,7 +97,7 @@ def test_terms_on_gaussian_data(name):
     dimension, where v = e^−λ.
     """
     process, t_min = ALL[name]
-    x0 = data(60_000)
+    x0 = data(30_000)
     bound = jax.jit(
         lambda process, key: vdm_bound(
             key, process, nothing, x0, precondition=exact, likelihood=likelihoods.gaussian(), t_min=t_min
@@ -189,8 +187,8 @@ def test_stratified_times_steady_the_mean():
                 key, process, nothing, x0, precondition=exact, times=times
             ).diffusion.mean())
         )  # fmt: skip
-        means[name] = np.asarray(run(jax.random.split(KEY, 2000)))
-    assert abs(means["stratified"].mean() - means["uniform"].mean()) < 4 * means["uniform"].std() / np.sqrt(2000)
+        means[name] = np.asarray(run(jax.random.split(KEY, 1000)))
+    assert abs(means["stratified"].mean() - means["uniform"].mean()) < 4 * means["uniform"].std() / np.sqrt(1000)
     assert means["stratified"].std() < 0.8 * means["uniform"].std()
 
 
@@ -258,27 +256,22 @@ def test_an_examples_own_key():
 
 
 def test_conditioning_and_precision():
-    process, x0, seen = linear_log_snr(), data(8), {}
+    process, seen, labels = linear_log_snr(), {}, jnp.arange(8)
 
     def network(x, t, cond):
         seen.update(t=t, cond=cond, x=x)
         return x.astype(jnp.bfloat16)
 
-    labels = jnp.arange(8)
     for dtype in (jnp.bfloat16, jnp.float32):
-        bound = jax.eval_shape(lambda x0: vdm_bound(KEY, process, network, x0, cond=labels), x0.astype(dtype))
+        bound = jax.eval_shape(lambda x0: vdm_bound(KEY, process, network, x0, cond=labels), data(8).astype(dtype))
         assert {term.dtype for term in bound} == {jnp.dtype(jnp.float32)}
         assert seen["x"].dtype == seen["t"].dtype == jnp.float32
         np.testing.assert_array_equal(seen["cond"], labels)
     with jax.enable_x64(True):
-        for dtype in (jnp.float32, jnp.float64):
-            steps = 10 if dtype == jnp.float32 else None
-            process = learned_schedule(KEY, features=4)
-            bound = jax.eval_shape(
-                lambda x0, process=process, steps=steps: vdm_bound(KEY, process, nothing, x0, steps=steps),
-                jnp.ones((8, DIMS), dtype),
-            )
-            assert {term.dtype for term in bound} == {jnp.dtype(dtype)}
+        wide = learned_schedule(KEY, features=4)
+        for dtype, steps in ((jnp.float32, 10), (jnp.float64, None)):
+            run = lambda x0, steps=steps: vdm_bound(KEY, wide, nothing, x0, steps=steps)
+            assert {term.dtype for term in jax.eval_shape(run, jnp.ones((8, DIMS), dtype))} == {jnp.dtype(dtype)}
 
 
 def test_the_network_may_see_gamma():
@@ -442,45 +435,16 @@ def test_the_ends_go_where_the_exact_bound_falls():
         assert abs(found.mean() - wanted) < 4 * error + 0.1 * abs(wanted)
 
 
-@pytest.mark.slow
-def test_a_train_step_trains_network_and_schedule_together():
-    x0 = data(64)
-    params = {"process": learned_schedule(KEY, -8.0, 4.0, 32), "network": mlp_params(16)}
-
-    @chex.assert_max_traces(n=2)  # the step's own, and its optimiser's shapes
-    def loss(key, params, x0):
-        bound = vdm_bound(
-            key, params["process"], mlp(params["network"]), x0, precondition=gamma_conditioned,
-            likelihood=likelihoods.gaussian(), variance_gradient=True,
-        )  # fmt: skip
-        return bound.total, bound._asdict()
-
-    optimizer = optax.adam(1e-2)
-    state, step = create_state(KEY, params, optimizer), make_train_step(loss, optimizer)
-    first = state.params["process"].gamma(np.linspace(0, 1, 5))
-    losses = []
-    for _ in range(300):
-        state, metrics = step(state, x0)
-        losses.append(float(metrics["loss"]))
-    np.testing.assert_allclose(
-        metrics["loss"], metrics["prior"] + metrics["diffusion"] + metrics["reconstruction"], rtol=1e-4
-    )
-    assert np.mean(losses[-50:]) < np.mean(losses[:50]) - 1
-    last = state.params["process"].gamma(np.linspace(0, 1, 5))
-    assert np.all(np.diff(last) > 0)
-    assert np.all(np.abs(last - first) > 1e-3)
-
-
-def test_schedules_and_seeds_compile_once():
-    x0 = data(4)
-
-    @jax.jit
-    @chex.assert_max_traces(n=1)
+def test_schedules_and_seeds_compile_once_and_jit_changes_nothing():
     def total(process, key):
-        return vdm_bound(key, process, nothing, x0, precondition=exact, variance_gradient=True).total
+        options = {"precondition": gamma_conditioned, "variance_gradient": True, "likelihood": likelihoods.gaussian()}
+        return vdm_bound(key, process, lambda x, t, cond: jnp.tanh(x * t[:, None]), data(4), **options).total
 
-    values = [total(learned_schedule(key, -5.0 - i, 3.0, 8), key) for i, key in enumerate(jax.random.split(KEY, 3))]
+    compiled = jax.jit(chex.assert_max_traces(n=1)(total))
+    cases = [(learned_schedule(KEY, -5.0 - i, 3.0, 8), key) for i, key in enumerate(jax.random.split(KEY, 3))]
+    values = [compiled(*case) for case in cases]
     assert len({float(v[0]) for v in values}) == 3
+    np.testing.assert_allclose(values[-1], total(*cases[-1]), rtol=5e-5)
 
 
 @pytest.mark.usefixtures("unchecked")
