@@ -280,10 +280,10 @@ def test_the_reverse_kernel_is_the_posterior_at_predicted_x0(name):
         "fixed_large": np.sqrt(beta),
         "learned": std ** (1 - fraction) * np.sqrt(beta) ** fraction,
     }
-    for variance, wanted in expected.items():
+    for variance, std_expected in expected.items():
         found = reverse_kernel(process, prediction, x_t, s, t, variance)
         np.testing.assert_allclose(found.mean, mean, rtol=1e-6)
-        np.testing.assert_allclose(*np.broadcast_arrays(found.std, wanted), rtol=1e-3)
+        np.testing.assert_allclose(*np.broadcast_arrays(found.std, std_expected), rtol=1e-3)
         alone = reverse_kernel(process, Prediction(x0[:1], x_t[:1], fraction[:1]), x_t[:1], s[0], t[0], variance)
         np.testing.assert_allclose(alone.std.squeeze(), found.std[:1].squeeze(), rtol=1e-5)
         # the step to s = 0 takes β̃
@@ -292,10 +292,10 @@ def test_the_reverse_kernel_is_the_posterior_at_predicted_x0(name):
     first, second = grid[-2], grid[-3]
     low, high = posterior(process, x_t, x0, first, second).std, process.sigma(first)
     expected = {"fixed_small": low, "fixed_large": high, "learned": low ** (1 - fraction) * high**fraction}
-    for variance, wanted in expected.items():
+    for variance, std_expected in expected.items():
         found = final_kernel(process, prediction, first, second, variance)
         np.testing.assert_array_equal(found.mean, x0)
-        np.testing.assert_allclose(found.std, wanted, rtol=1e-5)
+        np.testing.assert_allclose(found.std, std_expected, rtol=1e-5)
 
 
 def test_the_clean_kernel_of_a_ddpm_is_between_its_first_two_variances():

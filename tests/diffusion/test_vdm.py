@@ -74,6 +74,12 @@ def as_network_of(predicts):
     return precondition
 
 
+def bound(process, x0, key=KEY, precondition=exact, **options):
+    """The bound where the precondition does all, for continuous data by default."""
+    options = {"likelihood": likelihoods.gaussian(), **options}
+    return vdm_bound(key, process, nothing, x0, precondition=precondition, **options)
+
+
 def near(found, expected):
     """The mean of found within four standard errors, of which there are to be few per cent."""
     found = np.float64(found)
@@ -98,22 +104,18 @@ def test_terms_on_gaussian_data(name):
     """
     process, t_min = ALL[name]
     x0 = data(30_000)
-    bound = jax.jit(
-        lambda process, key: vdm_bound(
-            key, process, nothing, x0, precondition=exact, likelihood=likelihoods.gaussian(), t_min=t_min
-        )
-    )(process, KEY)
+    found = jax.jit(lambda process: bound(process, x0, t_min=t_min))(process)
     first, last = log_snr(process, t_min), np.maximum(log_snr(process, 1.0), -1e9)
     between = np.logaddexp(0, first + 2 * np.log(STD)) - np.logaddexp(0, last + 2 * np.log(STD))
-    near(bound.diffusion, DIMS / 2 * between)
-    near(bound.reconstruction, DIMS / 2 * (np.log(2 * np.pi * np.e) - first))
+    near(found.diffusion, DIMS / 2 * between)
+    near(found.reconstruction, DIMS / 2 * (np.log(2 * np.pi * np.e) - first))
     alpha, variance, prior = (
         np.float64(v) for v in (process.alpha(1.0), process.variance(1.0), np.square(process.prior_std))
     )
     ratio = variance / prior
     kl = DIMS / 2 * (alpha**2 * (MEAN**2 + STD**2) / prior + ratio - 1 - np.log(ratio))
-    np.testing.assert_allclose(bound.prior.mean(), kl, rtol=0.02, atol=1e-5)
-    np.testing.assert_array_equal(bound.total, bound.prior + bound.diffusion + bound.reconstruction)
+    np.testing.assert_allclose(found.prior.mean(), kl, rtol=0.02, atol=1e-5)
+    np.testing.assert_array_equal(found.total, found.prior + found.diffusion + found.reconstruction)
 
 
 @pytest.mark.parametrize(
@@ -133,10 +135,8 @@ def test_a_step_costs_t_times_its_kl(name, predicts):
     def recording(process, network):
         return lambda x, t, cond: seen.update(x=x, t=t) or as_network_of(predicts)(process, network)(x, t, cond)
 
-    found = vdm_bound(
-        KEY, process, nothing, x0, precondition=recording, predicts=predicts, steps=steps, t_min=t_min,
-        times=lambda key, n: jnp.asarray(i / steps), likelihood=likelihoods.gaussian(),
-    ).diffusion  # fmt: skip
+    options = {"precondition": recording, "predicts": predicts, "times": lambda key, n: jnp.asarray(i / steps)}
+    found = bound(process, x0, steps=steps, t_min=t_min, **options).diffusion
     s, t = (np.minimum(np.float32(t_min + (1 - t_min) * j / steps), 1) for j in (i - 1, i))
     np.testing.assert_allclose(seen["t"], t, rtol=1e-6)
     x0_model = gaussian_denoiser(process, 0.1, 0.9)(seen["x"], t).x0
@@ -156,37 +156,35 @@ def test_every_prediction_type_has_the_same_bound(name, steps):
     inside = (lambda key, n: jax.random.uniform(key, (n,), minval=0.35, maxval=0.9)) if steps is None else (
         lambda key, n: jax.random.randint(key, (n,), 1, steps) / steps
     )  # fmt: skip
-    terms = [
-        vdm_bound(
-            KEY, process, nothing, data(16), precondition=as_network_of(predicts), predicts=predicts, times=inside,
-            steps=steps, t_min=t_min, likelihood=likelihoods.gaussian(),
+    terms = {
+        predicts: bound(
+            process,
+            data(16),
+            precondition=as_network_of(predicts),
+            predicts=predicts,
+            times=inside,
+            steps=steps,
+            t_min=t_min,
         ).diffusion
         for predicts in get_args(PredictionType)
-    ]  # fmt: skip
-    for predicts, term in zip(get_args(PredictionType), terms, strict=True):
-        np.testing.assert_allclose(term, terms[0], rtol=5e-3, err_msg=predicts)
+    }
+    for predicts, term in terms.items():
+        np.testing.assert_allclose(term, terms["eps"], rtol=5e-3, err_msg=predicts)
 
 
 @pytest.mark.parametrize("name", ["rectified_flow", slow("cosine")])
 def test_the_bound_is_finite_at_t1_without_signal(name):
     process = CONTINUOUS[name]
     for steps in (None, 5):
-        bound = vdm_bound(
-            KEY, process, nothing, data(5), precondition=as_network_of("v"), predicts="v", steps=steps, t_min=1e-5,
-            times=lambda key, n: jnp.ones(n), likelihood=likelihoods.gaussian(),
-        )  # fmt: skip
-        assert np.all(np.isfinite(bound))
+        options = {"precondition": as_network_of("v"), "predicts": "v", "times": lambda key, n: jnp.ones(n)}
+        assert np.all(np.isfinite(bound(process, data(5), steps=steps, t_min=1e-5, **options)))
 
 
 def test_stratified_times_steady_the_mean():
     process, x0 = linear_log_snr(-8.0, 4.0), data(64)
     means = {}
     for name, times in (("stratified", None), ("uniform", uniform(minimum=0.0))):
-        run = jax.jit(
-            jax.vmap(lambda key, times=times: vdm_bound(
-                key, process, nothing, x0, precondition=exact, times=times
-            ).diffusion.mean())
-        )  # fmt: skip
+        run = jax.jit(jax.vmap(lambda key, times=times: bound(process, x0, key, times=times).diffusion.mean()))
         means[name] = np.asarray(run(jax.random.split(KEY, 1000)))
     assert abs(means["stratified"].mean() - means["uniform"].mean()) < 4 * means["uniform"].std() / np.sqrt(1000)
     assert means["stratified"].std() < 0.8 * means["uniform"].std()
@@ -205,9 +203,9 @@ def test_network_and_decoder_are_given_noise_of_their_own():
         decoder = lambda x, gaussian: seen.update(x=x, mean=gaussian.mean, std=gaussian.std) or -jnp.arange(20_000.0)
         return vdm_bound(KEY, process, network, x0, likelihood=decoder), seen
 
-    bound, seen = run(x0)
+    found, seen = run(x0)
     np.testing.assert_array_equal(seen["x"], x0)
-    np.testing.assert_array_equal(bound.reconstruction, np.arange(20_000))
+    np.testing.assert_array_equal(found.reconstruction, np.arange(20_000))
     np.testing.assert_allclose(seen["std"], np.exp(-4.0 / 2), rtol=1e-5)
     z = np.float64(seen["mean"] - x0)[:, 0] / np.exp(-4.0 / 2)
     assert abs(z.mean()) < 4 / np.sqrt(z.size)
@@ -219,7 +217,7 @@ def test_network_and_decoder_are_given_noise_of_their_own():
 def test_levels_are_read_without_loss_where_z0_is_clean():
     """By default: 256 levels on [−1, 1], of which noise far below their distance lets each be read."""
     x0 = jnp.linspace(-1, 1, 256).reshape(32, 8)
-    reconstruction = jax.jit(lambda process: vdm_bound(KEY, process, nothing, x0, precondition=exact).reconstruction)
+    reconstruction = jax.jit(lambda process: bound(process, x0, likelihood=None).reconstruction)
     np.testing.assert_allclose(reconstruction(linear_log_snr(-16.0, 5.0)), 0, atol=1e-5)
     assert np.all(reconstruction(linear_log_snr(-4.0, 5.0)) > 8 * np.log(2))
 
@@ -230,11 +228,7 @@ def test_an_examples_own_key():
 
     @jax.jit
     def evaluate(keys, x0):
-        return jax.vmap(
-            lambda key, x: vdm_bound(
-                key, process, nothing, jnp.stack([x] * n), precondition=exact, likelihood=likelihoods.gaussian()
-            )
-        )(keys, x0)
+        return jax.vmap(lambda key, x: bound(process, jnp.stack([x] * n), key))(keys, x0)
 
     keys = jax.random.split(KEY, 50)
     found = evaluate(keys, x0)
@@ -263,8 +257,8 @@ def test_conditioning_and_precision():
         return x.astype(jnp.bfloat16)
 
     for dtype in (jnp.bfloat16, jnp.float32):
-        bound = jax.eval_shape(lambda x0: vdm_bound(KEY, process, network, x0, cond=labels), data(8).astype(dtype))
-        assert {term.dtype for term in bound} == {jnp.dtype(jnp.float32)}
+        found = jax.eval_shape(lambda x0: vdm_bound(KEY, process, network, x0, cond=labels), data(8).astype(dtype))
+        assert {term.dtype for term in found} == {jnp.dtype(jnp.float32)}
         assert seen["x"].dtype == seen["t"].dtype == jnp.float32
         np.testing.assert_array_equal(seen["cond"], labels)
     with jax.enable_x64(True):
@@ -414,9 +408,7 @@ def test_the_ends_go_where_the_exact_bound_falls():
     process = learned_schedule(KEY, -3.0, 1.0, 8)
 
     def total(process, key):
-        return vdm_bound(
-            key, process, nothing, x0, precondition=exact, likelihood=likelihoods.gaussian(), variance_gradient=True
-        ).total.mean()
+        return bound(process, x0, key, variance_gradient=True).total.mean()
 
     gradients = jax.jit(jax.vmap(jax.grad(total), (None, 0)))(process, keys)
     # gamma_max = gamma_min + softplus(width)
@@ -428,11 +420,11 @@ def test_the_ends_go_where_the_exact_bound_falls():
         return DIMS * (0.5 * jnp.log(STD**2 + jnp.exp(ends[0])) + kl)
 
     exact_gradient = np.asarray(jax.grad(expected)(jnp.array([-3.0, 1.0])))
-    for found, wanted in zip((np.asarray(gradients.gamma_min) - of_max, of_max), exact_gradient, strict=True):
+    for found, expected in zip((np.asarray(gradients.gamma_min) - of_max, of_max), exact_gradient, strict=True):
         error = found.std() / np.sqrt(len(found))
-        assert error < 0.2 * abs(wanted)
+        assert error < 0.2 * abs(expected)
         # the batch is one draw of the data, whose own scatter is about a sixteenth
-        assert abs(found.mean() - wanted) < 4 * error + 0.1 * abs(wanted)
+        assert abs(found.mean() - expected) < 4 * error + 0.1 * abs(expected)
 
 
 def test_schedules_and_seeds_compile_once_and_jit_changes_nothing():
@@ -450,16 +442,16 @@ def test_schedules_and_seeds_compile_once_and_jit_changes_nothing():
 @pytest.mark.usefixtures("unchecked")
 def test_refusals():
     x0, net, trained = data(3), lambda x, t, cond: x, learned_schedule(KEY, features=4)
-    bound = lambda process=trained, network=net, **options: vdm_bound(KEY, process, network, x0, **options)
+    run = lambda process=trained, network=net, **options: vdm_bound(KEY, process, network, x0, **options)
     for message, refused in {
-        "log-SNR of VP at t_min=0.0 is inf: a bound needs a noisy z_0": lambda: bound(CONTINUOUS["vp"]),
-        "0 <= t_min < 1": lambda: bound(t_min=1.0),
-        "steps >= 1": lambda: bound(steps=0),
-        "must return x's shape": lambda: bound(network=lambda x, t, cond: x[:, :1]),
-        "use a continuous process": lambda: bound(DISCRETE["linear"], t_min=1e-3),
-        "unknown prediction": lambda: bound(predicts="noise"),
-        "let the shape follow the bound": lambda: bound(steps=4, variance_gradient=True),
-        "got LinearLogSNR and steps=None": lambda: bound(linear_log_snr(), variance_gradient=True),
+        "log-SNR of VP at t_min=0.0 is inf: a bound needs a noisy z_0": lambda: run(CONTINUOUS["vp"]),
+        "0 <= t_min < 1": lambda: run(t_min=1.0),
+        "steps >= 1": lambda: run(steps=0),
+        "must return x's shape": lambda: run(network=lambda x, t, cond: x[:, :1]),
+        "use a continuous process": lambda: run(DISCRETE["linear"], t_min=1e-3),
+        "unknown prediction": lambda: run(predicts="noise"),
+        "let the shape follow the bound": lambda: run(steps=4, variance_gradient=True),
+        "got LinearLogSNR and steps=None": lambda: run(linear_log_snr(), variance_gradient=True),
         "need gamma_min < gamma_max": lambda: gamma_conditioned(trained, net, 1.0, 1.0),
     }.items():
         with pytest.raises(ValueError, match=message):

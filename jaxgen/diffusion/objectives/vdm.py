@@ -95,8 +95,8 @@ def vdm_bound(
 
     Raises:
         ValueError: x0 is not floating point, t_min is outside [0, 1) or has an infinite log-SNR, steps < 1, the output
-            has another shape, a discrete process has no steps, or variance_gradient is combined with steps or with
-            another process.
+            has another shape, a discrete process is given without steps, or variance_gradient is combined with steps
+            or with another process.
 
     Reference:
         Kingma et al. 2021, §3.5–5; §5.3 and appendix I on the variance.
