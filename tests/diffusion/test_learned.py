@@ -272,7 +272,8 @@ def test_kernels_from_and_to_t0(name):
     np.testing.assert_allclose(std**2, step * v_s / v_t, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["learned", slow("linear_log_snr")])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NOISY)
 def test_likelihood_and_flow_from_t0(name):
     """log p is that of z_0, exactly, once the prior's distance from q_1 at the code is taken off."""
     process = NOISY[name]
