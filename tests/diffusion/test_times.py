@@ -132,8 +132,8 @@ def test_plain_grids(n):
         assert np.all(np.diff(grid) < 0)
 
 
-@settings(deadline=None, max_examples=8)
-@given(low=st.floats(0.05, 5.0), ratio=st.floats(1.0, 100.0), n=st.sampled_from([1, 2, 40]))
+@settings(deadline=None, max_examples=6)
+@given(low=st.floats(0.05, 5.0), ratio=st.floats(1.0, 100.0), n=st.sampled_from([1, 40]))
 def test_noise_grids_of_any_schedule_descend_within_the_unit_interval(low, ratio, n):
     processes = vp(low, low * ratio), sub_vp(low, low * ratio), ve(low / 100, low * ratio + 1), edm(low * ratio)
     for process in processes:
