@@ -31,7 +31,8 @@ RNG = np.random.default_rng(0)
 DISTANCE = jax.jit(ncsn.max_pairwise_distance, static_argnames=("block", "subset"))
 SHAPES = [slow(event, block) for event in ((), (3,), (4, 4, 3)) for block in (1, 7, 16, 50, 64, 1000)]
 POINTS = {
-    **{f"scale {scale}": scale * np.random.default_rng(5).normal(size=(40, 3)) for scale in (1e-37, 1e-25, 1e-3, 1e10, 1e20, 1e37)},
+    **{f"scale {scale}": scale * np.random.default_rng(5).normal(size=(40, 3))
+       for scale in (1e-37, 1e-25, 1e-3, 1e10, 1e20, 1e37)},
     # where ‖a‖² + ‖b‖² − 2a·b of the points themselves is off by tens
     "far from the origin": 1e4 + RNG.normal(size=(40, 3)),
     **{f"pair {i} {j}": RNG.normal(size=(40, 3)) + 100 * np.eye(40)[:, [i] * 3] - 100 * np.eye(40)[:, [j] * 3]
