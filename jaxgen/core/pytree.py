@@ -1,21 +1,31 @@
-"""PytreeDataclass dataclasses that are pytrees."""
+"""Frozen dataclasses that are pytrees."""
 
 import dataclasses
 from typing import Any, TypeVar, dataclass_transform
 
 import jax
+import numpy as np
 
 _Tree = TypeVar("_Tree", bound="PytreeDataclass")
 
 
 @dataclass_transform(frozen_default=True)
 class PytreeDataclass:
-    """A class whose subclasses are frozen dataclasses; their annotated attributes are the children of a pytree."""
+    """Base class of frozen dataclasses whose annotated attributes are the children of a pytree.
+
+    Two instances are equal if they are of the same class and all their leaves have equal values; arrays are compared
+    as a whole, so `==` returns a bool. Equal instances have equal hashes, so an instance can be a static argument of
+    `jax.jit`, which then compiles once for each value. Instances can be copied with `copy.deepcopy` and pickled.
+
+        class Pair(PytreeDataclass):
+            first: jax.Array
+            second: jax.Array
+    """
 
     def __init_subclass__(cls, **options: bool) -> None:
-        """Make the class a frozen dataclass, with such options as `kw_only`, and a pytree."""
+        """Make the subclass a frozen dataclass and a pytree; options are those of `dataclass`, such as `kw_only`."""
         super().__init_subclass__()
-        dataclasses.dataclass(frozen=True, **options)(cls)
+        dataclasses.dataclass(frozen=True, eq=False, **options)(cls)
         names = tuple(field.name for field in dataclasses.fields(cls))
 
         def flatten(tree: Any) -> tuple[list[Any], type]:
@@ -29,10 +39,35 @@ class PytreeDataclass:
             tree.__dict__.update(zip(names, values, strict=True))
             return tree
 
-        # The class is part of the structure: those of jax.tree_util.register_dataclass, hence of flax.struct, are equal
-        # for classes of the same attributes, so that a jitted function now and then took one for another.
+        # The class is the auxiliary data, so that two classes with the same attributes have different structures.
+        # register_dataclass gives them equal structures, and jit could then run the code compiled for the other class.
         jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
 
     def replace(self: _Tree, **changes: Any) -> _Tree:
-        """The same with some attributes changed."""
+        """Return a copy with some attributes changed."""
         return dataclasses.replace(self, **changes)
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        (leaves, structure), (others, other_structure) = jax.tree.flatten(self), jax.tree.flatten(other)
+        return structure == other_structure and all(
+            np.array_equal(_concrete(leaf), _concrete(other)) for leaf, other in zip(leaves, others, strict=True)
+        )
+
+    def __hash__(self) -> int:
+        leaves, structure = jax.tree.flatten(self)
+        arrays = [_concrete(leaf) for leaf in leaves]
+        return hash((structure, *((array.shape, *array.ravel().tolist()) for array in arrays)))
+
+
+def _concrete(leaf: Any) -> np.ndarray:
+    """Return the leaf's value; raise TypeError for a traced one."""
+    if isinstance(leaf, jax.core.Tracer):
+        raise TypeError(
+            "an instance that holds traced arrays has no value to compare or hash: use == outside of jit, grad and "
+            "vmap, or compare its leaves with jax.numpy"
+        )
+    if isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        leaf = jax.random.key_data(leaf)
+    return np.asarray(leaf)

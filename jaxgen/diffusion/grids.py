@@ -1,4 +1,4 @@
-"""Descending grids of sampling times, which end at 0."""
+"""Grids of sampling times: descending arrays (n+1,) that end at 0."""
 
 from typing import Literal
 
@@ -6,29 +6,37 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from jaxgen.diffusion.processes.process import GaussianProcess
+from jaxgen.diffusion.processes import GaussianProcess
 
 Grid = Float[np.ndarray, " n_plus_1"]
 
 
 def uniform_grid(n: int) -> Grid:
-    """n steps of equal length from 1 to 0, shape (n+1,); raises ValueError unless n ≥ 1."""
+    """n ≥ 1 steps of equal length from 1 to 0; raises ValueError if n < 1."""
     _check_steps(n)
     return np.linspace(1, 0, n + 1)
 
 
 def quadratic_grid(n: int) -> Grid:
-    """n steps from 1 to 0, shorter towards the data: (1 − i/n)² (Song et al. 2021 (DDIM), §D.2)."""
+    """n ≥ 1 steps from 1 to 0 at times (1 − i/n)², which are shorter near the data (DDIM, Song et al. 2021, §D.2)."""
     return uniform_grid(n) ** 2
 
 
 def subset_grid(steps: int, n: int, spacing: Literal["leading", "trailing", "linspace"] = "trailing") -> Grid:
-    """n of a discrete process's T `steps`, descending, then 0: shape (n+1,), for any 1 ≤ n ≤ T.
+    """Evenly spaced subset of n of the T steps of a discrete process, then 0. For n = T it is the whole chain.
 
-    Indices, spread evenly, from the cleanest: leading ⌊iT/n⌋, which begins below pure noise; trailing ⌈(i+1)T/n⌉ − 1,
-    which ends above the cleanest; linspace, both ends (Lin et al. 2024 on why trailing is best). All are the whole
-    chain when n = T.
-    Raises ValueError for n outside [1, T] or another spacing.
+    Args:
+        steps: T.
+        n: Number of steps, from 1 to T.
+        spacing: Which indices i = 0 … T−1 (t = (i+1)/T) to take, for k = 0 … n−1. "leading": ⌊kT/n⌋, which includes
+            the cleanest step but not the noisiest. "trailing": ⌈(k+1)T/n⌉ − 1, which includes the noisiest but not
+            the cleanest. "linspace": both.
+
+    Raises:
+        ValueError: n is outside [1, T], or the spacing is unknown.
+
+    Reference:
+        Lin et al. 2024, §3.3, who recommend trailing.
     """
     if not 1 <= n <= steps:
         raise ValueError(f"a chain of T={steps} steps has subsets of 1 to {steps} of them, got n={n}")
@@ -39,7 +47,7 @@ def subset_grid(steps: int, n: int, spacing: Literal["leading", "trailing", "lin
         case "trailing":
             index = -(-(i + 1) * steps // n) - 1
         case "linspace":
-            # a single step must start from pure noise
+            # a single step starts from pure noise
             index = np.round(np.linspace(0, steps - 1, n)).astype(int) if n > 1 else np.array([steps - 1])
         case _:
             raise ValueError(f"unknown spacing {spacing!r}: choose leading, trailing or linspace")
@@ -49,9 +57,22 @@ def subset_grid(steps: int, n: int, spacing: Literal["leading", "trailing", "lin
 def karras_grid(
     process: GaussianProcess, n: int, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float = 7.0
 ) -> Grid:
-    """n values of σ̃ = sigma/alpha from sigma_max to sigma_min, even in σ̃^(1/ρ), then 0 (Karras et al. 2022, eq. 5).
+    """n times at which σ̃ = sigma/alpha runs from sigma_max to sigma_min, evenly in σ̃^(1/ρ), then 0.
 
-    See `noise_grid` for the ends. Raises ValueError unless n ≥ 1, 0 < sigma_min < sigma_max and rho > 0.
+    Levels outside the process's range are treated as `noise_grid` does.
+
+    Args:
+        process: A process with concrete parameters.
+        n: Number of levels ≥ 1.
+        sigma_min: Smallest σ̃ > 0.
+        sigma_max: Largest σ̃.
+        rho: ρ > 0; a larger one puts more levels near sigma_min.
+
+    Raises:
+        ValueError: An argument is outside its range.
+
+    Reference:
+        Karras et al. 2022, eq. 5.
     """
     if not (0 < sigma_min < sigma_max and rho > 0):
         raise ValueError(f"need 0 < sigma_min < sigma_max and rho > 0, got {sigma_min}, {sigma_max}, {rho}")
@@ -60,9 +81,12 @@ def karras_grid(
 
 
 def log_snr_grid(process: GaussianProcess, n: int, log_snr_min: float = -9.0, log_snr_max: float = 12.0) -> Grid:
-    """n times even in log-SNR from log_snr_min to log_snr_max, then 0 (Lu et al. 2022, §3.3).
+    """n ≥ 1 times evenly spaced in log-SNR from log_snr_min to log_snr_max, in nats, then 0 (Lu et al. 2022, §3.3).
 
-    See `noise_grid` for the ends. Raises ValueError unless n ≥ 1 and log_snr_min < log_snr_max.
+    Values outside the process's range are treated as `noise_grid` does.
+
+    Raises:
+        ValueError: n < 1, or log_snr_min is not below log_snr_max.
     """
     if not log_snr_min < log_snr_max:
         raise ValueError(f"need log_snr_min < log_snr_max, got {log_snr_min} and {log_snr_max}")
@@ -71,24 +95,29 @@ def log_snr_grid(process: GaussianProcess, n: int, log_snr_min: float = -9.0, lo
 
 
 def noise_grid(process: GaussianProcess, sigmas: Float[np.ndarray, " n"]) -> Grid:
-    """The times at which sigma/alpha takes the given descending values, then 0.
+    """Times at which sigma/alpha takes the given values, then 0.
 
-    Values beyond the process's range take its end, and those that meet at one time (on a table, or beyond the range)
-    are merged, so the grid may have fewer than n steps: its length tells. sigma_min of `ve` lies at t = 0, the grid's
-    own end. Needs a concrete process.
-    Raises ValueError for values that are not positive, finite and descending, and for a traced process.
+    Levels outside the process's range give t = 0 or t = 1. Equal times, which also occur on a discrete process, are
+    merged, so the grid can have fewer than n steps. sigma_min of `ve` is t = 0, the end of the grid.
+
+    Args:
+        process: A process with concrete parameters.
+        sigmas: Noise levels, positive, finite and strictly descending.
+
+    Raises:
+        ValueError: The levels are not so, or the process is traced.
     """
     sigmas = np.asarray(sigmas, np.float64)
     if sigmas.ndim != 1 or not np.all((sigmas > 0) & np.isfinite(sigmas)) or not np.all(np.diff(sigmas) < 0):
         raise ValueError(f"noise levels must be positive, finite and strictly descending, the 0 left out: got {sigmas}")
-    with jax.ensure_compile_time_eval():  # a grid may be made inside a jitted function
+    with jax.ensure_compile_time_eval():  # inside a jitted function too
         times, noise_at_0 = process.time_at_log_snr(-2 * np.log(sigmas)), process.sigma(0.0)
     if isinstance(times, jax.core.Tracer) or isinstance(noise_at_0, jax.core.Tracer):
         raise ValueError(
             "a grid needs a process with concrete parameters: make the process outside the traced function"
         )
     times = np.asarray(times, np.float64)
-    if np.asarray(noise_at_0) > 0:  # rounding must not make a second level of the end
+    if np.asarray(noise_at_0) > 0:  # sigma(0) is a level itself: rounding must not add a time next to it
         times = np.where(times < 1e-6, 0, times)
     return np.append(-np.unique(-times[times > 0]), 0.0)
 

@@ -1,4 +1,4 @@
-"""When to look: times for training, drawn from (key, B), and descending grids for sampling, which end at 0."""
+"""Samplers of training times: functions (key, B) -> t of shape (B,)."""
 
 from collections.abc import Callable
 
@@ -6,23 +6,34 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from jaxgen.diffusion.processes.process import GaussianProcess
+from jaxgen.diffusion.processes import GaussianProcess
 
 TimeSampler = Callable[[Key[Array, ""], int], Float[Array, " b"]]
 
 
 def uniform(steps: int | None = None, minimum: float = 1e-5) -> TimeSampler:
-    """t uniform on [minimum, 1], or on {1/T, …, 1} for a discrete process of `steps` T.
+    """t uniform on [minimum, 1], or on {1/T, …, 1} for a discrete process.
 
-    The minimum keeps sigma above 0 (Song et al. 2021, appendix C). Raises ValueError unless 0 ≤ minimum < 1.
+    Args:
+        steps: T of a discrete process; None for continuous time.
+        minimum: Smallest time, in [0, 1), which keeps sigma above 0 in continuous time.
+
+    Raises:
+        ValueError: steps < 1, or minimum is outside its range.
+
+    Reference:
+        Song et al. 2021, appendix C, on the minimum.
     """
     return _uniform(lambda key, n: jax.random.uniform(key, (n,)), steps, minimum)
 
 
 def stratified(steps: int | None = None, minimum: float = 1e-5) -> TimeSampler:
-    """As `uniform`, one t in each of B equal strata, from a single random offset (Kingma et al. 2021, §I.1).
+    """As `uniform`, with one t in each of B equal strata, placed by one random offset.
 
-    Each t is uniform on its own; the batch covers time evenly, so the mean loss varies less. Raises as `uniform` does.
+    Each t is uniform by itself. The batch covers time evenly, which reduces the variance of the mean loss.
+
+    Reference:
+        Kingma et al. 2021, §I.1.
     """
     return _uniform(lambda key, n: (jax.random.uniform(key) + jnp.arange(n) / n) % 1, steps, minimum)
 
@@ -36,7 +47,11 @@ def _uniform(draw: Callable[[Array, int], Array], steps: int | None, minimum: fl
 
 
 def log_normal(process: GaussianProcess, mean: float = -1.2, std: float = 1.2) -> TimeSampler:
-    """t at which ln(sigma/alpha) ~ N(mean, std²) (Karras et al. 2022, table 1); raises ValueError unless std > 0."""
+    """Times t at which ln(sigma/alpha) ~ N(mean, std²) (Karras et al. 2022, table 1).
+
+    Raises:
+        ValueError: std is not positive.
+    """
     if not std > 0:
         raise ValueError(f"std must be positive, got {std}")
     return lambda key, n: process.time_at_log_snr(-2 * (mean + std * jax.random.normal(key, (n,))))

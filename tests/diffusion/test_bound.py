@@ -1,22 +1,20 @@
 """The discrete bound against Gaussian data, on which every term of every grid is known in closed form."""
 
 import math
-from functools import cache, partial
+from functools import partial
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from absl.testing import parameterized
 from bound_theory import MEAN, STD, VARIANCES, Theory, data
-from oracles import CONTINUOUS, DISCRETE, PROCESSES, gaussian_denoiser, siblings_slow
+from oracles import CONTINUOUS, DISCRETE, PROCESSES, gaussian_denoiser, slow
 
 from jaxgen.diffusion import (
     Bound,
     Prediction,
     bound_term,
-    denoiser,
     final_kernel,
     from_betas,
     linear_betas,
@@ -37,7 +35,9 @@ GRIDS |= {name: (process, subset_grid(process.steps, 9)) for name, process in DI
 GRIDS |= {"whole_cosine_table": (DISCRETE["cosine_table"], subset_grid(50, 50)), "quadratic": (vp(), quadratic_grid(7))}
 GRIDS["late"] = CONTINUOUS["ve"], 0.7 * uniform_grid(9)  # begins where the prior is narrower than prior_std
 every_grid = pytest.mark.parametrize(
-    "name", [name for name in GRIDS if name not in ("sub_vp", "edm", "cosine_table", "late")]
+    "name",
+    ["ve", "zero_snr"]
+    + [slow(name) for name in ("vp", "cosine", "rectified_flow", "linear", "whole_cosine_table", "quadratic")],
 )
 
 
@@ -75,6 +75,14 @@ def keys_of(n, seed=0):
     return jax.random.split(jax.random.key(seed), n)
 
 
+def bound_of(name, **options):
+    """The bound of keys and data by the exact mean on a grid above, compiled."""
+    process, grid = GRIDS[name]
+    denoise = gaussian_denoiser(process, MEAN, STD)
+    options = {"grid": grid, "likelihood": likelihoods.gaussian(), **options}
+    return jax.jit(lambda keys, x0: variational_bound(keys, process, denoise, x0, **options))
+
+
 # -- terms and totals ----------------------------------------------------------------------------------------------
 
 
@@ -105,7 +113,7 @@ def test_the_expectation_of_every_term_and_a_tight_bound_from_the_exact_reverse_
     assert total["learned"] > ENTROPY - 1e-4
 
 
-@pytest.mark.parametrize("name", ["late", "ve", "linear", "zero_snr", "quadratic"])
+@pytest.mark.parametrize("name", ["late", *map(slow, ("ve", "linear", "zero_snr", "quadratic"))])
 def test_the_estimate_is_unbiased(name):
     (process, grid), n, event = GRIDS[name], 8000, (2, 1)
     theory, denoise = Theory(process, grid), exact_denoiser(process, grid)
@@ -162,7 +170,7 @@ def test_the_gap_of_the_small_variance_is_left_at_the_clean_end():
     np.testing.assert_allclose(above[0] / above[1], 4, rtol=0.05)
 
 
-@pytest.mark.parametrize("n", [3, 10, 200])
+@pytest.mark.parametrize("n", [3, slow(10), slow(200)])
 def test_the_large_variance_is_exact_for_data_of_unit_variance(n):
     """For x0 ~ N(0, I) the chain is stationary and Var(x_s|x_t) = β (Ho et al. 2020, §3.2)."""
     with jax.enable_x64(True):
@@ -194,60 +202,37 @@ def test_bits_of_levels_are_above_their_entropy_and_near_it():
 
 
 def test_the_default_is_the_whole_chain_and_256_levels():
-    process, keys = DISCRETE["cosine_table"], keys_of(3)
     x0 = jnp.round(jax.random.uniform(jax.random.key(0), (3, 4)) * 255) / 127.5 - 1
-    denoise = gaussian_denoiser(process, MEAN, STD)
-
-    @jax.jit
-    def both(keys, x0):
-        options = {
-            "grid": subset_grid(50, 50),
-            "variance": "fixed_small",
-            "likelihood": likelihoods.discretised_gaussian(),
-        }
-        return [variational_bound(keys, process, denoise, x0, **of) for of in ({}, options)]
-
-    default, given = both(keys, x0)
+    default = bound_of("whole_cosine_table", grid=None, likelihood=None)(keys_of(3), x0)
+    given = bound_of("whole_cosine_table", likelihood=likelihoods.discretised_gaussian(), variance="fixed_small")
     assert default.transitions.shape == (3, 49)
-    chex.assert_trees_all_equal(default, given)
+    chex.assert_trees_all_equal(default, given(keys_of(3), x0))
 
 
-def test_a_sample_depends_on_its_own_key_alone():
-    process, grid = GRIDS["vp"]
-    denoise, x0, keys = gaussian_denoiser(process, MEAN, STD), data(6, (3,)), keys_of(6)
-    run = jax.jit(
-        lambda keys, x0: variational_bound(keys, process, denoise, x0, grid=grid, likelihood=likelihoods.gaussian())
-    )
-    part = run(keys[2:4], x0[2:4])
-    chex.assert_trees_all_close(jax.tree.map(lambda x: x[2:4], run(keys, x0)), part, rtol=1e-5)
-    # and on it indeed: of the same data
-    same, other = run(keys[:2], jnp.stack([x0[0]] * 2)).transitions
-    assert np.all(np.abs(same - other) > 0)
-
-
-def test_the_steps_have_noise_of_their_own():
+def test_every_sample_and_step_has_noise_of_its_own():
     """At x0 = MEAN a term of the exact denoiser is in proportion to eps²: between steps its correlation is 0."""
-    (process, grid), n = GRIDS["vp"], 4000
-    denoise, options = gaussian_denoiser(process, MEAN, STD), {"grid": grid, "likelihood": likelihoods.gaussian()}
-    found = jax.jit(lambda keys, x0: variational_bound(keys, process, denoise, x0, **options))(
-        keys_of(n), jnp.full((n, 1), MEAN)
-    )
+    run, x0, keys, n = bound_of("vp"), data(4000), keys_of(4000), 4000
+    moved = run(jnp.concatenate([keys_of(n, 1)[1:], keys[:1]]), jnp.zeros_like(x0).at[-1].set(x0[0]))
+    first, last = jax.tree.map(lambda x: x[0], run(keys, x0)), jax.tree.map(lambda x: x[-1], moved)
+    chex.assert_trees_all_close(first, last, rtol=1e-5)
+    found = run(keys, jnp.full((n, 1), MEAN))
+    assert np.mean(np.diff(found.transitions, axis=0) != 0) > 0.9  # of the same data
     correlation = np.corrcoef(np.column_stack([found.transitions, found.reconstruction]).T)
     assert np.all(np.abs(correlation - np.eye(len(correlation))) < 5 / np.sqrt(n))
 
 
 def test_each_example_has_its_own_step():
     """bound_term at (B,) times is bound_term at each of them, L_0 included."""
-    process = DISCRETE["cosine_table"]
+    process, index = DISCRETE["cosine_table"], jnp.array([1, 2, 3, 25, 49, 50])
     x0, eps = jax.random.normal(jax.random.key(0), (2, 6, 4)) / 2
-    index = jnp.array([1, 2, 3, 25, 49, 50])
     s, t = (index - 1) / 50, index / 50
     x_t = perturb(process, x0, t, eps)
-    base = gaussian_denoiser(process, MEAN, STD)
 
     @jax.jit
     def terms(x_t, x0, s, t):
-        prediction = Prediction(*base(x_t, t)[:2], jnp.full_like(x_t, 0.3))
+        prediction = gaussian_denoiser(process, MEAN, STD)(x_t, t)._replace(
+            variance_interpolation=jnp.full_like(x_t, 0.3)
+        )
         options = {"likelihood": likelihoods.gaussian()}
         return [bound_term(process, prediction, x_t, x0, s, t, variance=v, **options) for v in VARIANCES]
 
@@ -258,33 +243,28 @@ def test_each_example_has_its_own_step():
 
 
 def test_float32_keeps_the_digits_of_every_step_of_a_long_chain():
-    betas, n = linear_betas(1000), 1000
-    draws = np.random.default_rng(0).normal(size=(2, 1, 64))
-    found = {}
+    n, (start, noise), found = 1000, np.random.default_rng(0).normal(size=(2, 1, 64)), []
     for dtype in (jnp.float32, jnp.float64):
         with jax.enable_x64(dtype == jnp.float64):
-            process = from_betas(betas)
-            x0, eps = MEAN + STD * jnp.asarray(draws[0], dtype), jnp.asarray(draws[1], dtype)
-            denoise = gaussian_denoiser(process, MEAN, STD)
+            process = from_betas(linear_betas(n))
+            x0, eps = MEAN + STD * jnp.asarray(start, dtype), jnp.asarray(noise, dtype)
+            options = {"variance": "fixed_large", "likelihood": likelihoods.gaussian()}
 
-            @jax.jit
-            @jax.vmap
-            def terms(i, process=process, x0=x0, eps=eps, denoise=denoise):
-                t, s = i / n, (i - 1) / n
-                x_t = perturb(process, x0, t, eps)
-                return bound_term(
-                    process, denoise(x_t, t), x_t, x0, s, t, variance="fixed_large", likelihood=likelihoods.gaussian()
-                )
+            def term(i, process=process, x0=x0, eps=eps, options=options):
+                x_t, denoise = perturb(process, x0, i / n, eps), gaussian_denoiser(process, MEAN, STD)
+                return bound_term(process, denoise(x_t, i / n), x_t, x0, (i - 1) / n, i / n, **options)[0]
 
-            found[dtype] = terms(jnp.arange(1, n + 1, dtype=dtype))[:, 0]
-            assert found[dtype].dtype == dtype
-    np.testing.assert_allclose(found[jnp.float32], found[jnp.float64], rtol=2e-3, atol=1e-5)
+            found.append(jax.jit(jax.vmap(term))(jnp.arange(1, n + 1, dtype=dtype)))
+    assert [terms.dtype for terms in found] == [jnp.float32, jnp.float64]
+    np.testing.assert_allclose(*found, rtol=2e-3, atol=1e-5)
 
 
 # -- the reverse kernel --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", siblings_slow(PROCESSES))
+@pytest.mark.parametrize(
+    "name", ["ve", "zero_snr", *(slow(name) for name in PROCESSES if name not in ("ve", "zero_snr"))]
+)
 def test_the_reverse_kernel_is_the_posterior_at_predicted_x0(name):
     process, grid = GRIDS[name]
     x_t, x0 = jax.random.normal(jax.random.key(0), (2, 3, 4))
@@ -299,10 +279,10 @@ def test_the_reverse_kernel_is_the_posterior_at_predicted_x0(name):
         "fixed_large": np.sqrt(beta),
         "learned": std ** (1 - fraction) * np.sqrt(beta) ** fraction,
     }
-    for variance, wanted in expected.items():
+    for variance, std_expected in expected.items():
         found = reverse_kernel(process, prediction, x_t, s, t, variance)
         np.testing.assert_allclose(found.mean, mean, rtol=1e-6)
-        np.testing.assert_allclose(*np.broadcast_arrays(found.std, wanted), rtol=1e-3)
+        np.testing.assert_allclose(*np.broadcast_arrays(found.std, std_expected), rtol=1e-3)
         alone = reverse_kernel(process, Prediction(x0[:1], x_t[:1], fraction[:1]), x_t[:1], s[0], t[0], variance)
         np.testing.assert_allclose(alone.std.squeeze(), found.std[:1].squeeze(), rtol=1e-5)
         # the step to s = 0 takes β̃
@@ -311,10 +291,10 @@ def test_the_reverse_kernel_is_the_posterior_at_predicted_x0(name):
     first, second = grid[-2], grid[-3]
     low, high = posterior(process, x_t, x0, first, second).std, process.sigma(first)
     expected = {"fixed_small": low, "fixed_large": high, "learned": low ** (1 - fraction) * high**fraction}
-    for variance, wanted in expected.items():
+    for variance, std_expected in expected.items():
         found = final_kernel(process, prediction, first, second, variance)
         np.testing.assert_array_equal(found.mean, x0)
-        np.testing.assert_allclose(found.std, wanted, rtol=1e-5)
+        np.testing.assert_allclose(found.std, std_expected, rtol=1e-5)
 
 
 def test_the_clean_kernel_of_a_ddpm_is_between_its_first_two_variances():
@@ -328,74 +308,26 @@ def test_the_clean_kernel_of_a_ddpm_is_between_its_first_two_variances():
 # -- compilation ---------------------------------------------------------------------------------------------------
 
 
-@cache
-def bound_and_kernel(name):
-    _, grid = GRIDS[name]
-
-    def of_seed(process, seed, x0):
-        keys = jax.random.split(jax.random.key(seed), 3)
-        denoise = gaussian_denoiser(process, MEAN, STD)
-        bound = variational_bound(keys, process, denoise, x0, grid=grid, likelihood=likelihoods.gaussian())
-        return bound, reverse_kernel(process, denoise(x0, grid[1]), x0, grid[2], grid[1], "fixed_large")
-
-    return of_seed
-
-
-class VariantsTest(chex.TestCase):
-    @chex.variants(with_jit=True, without_jit=True, with_device=True, with_pmap=True)
-    @parameterized.named_parameters([(name, name) for name in ("vp", "zero_snr")])
-    def test_bound_and_kernel(self, name):
-        of_seed, args = bound_and_kernel(name), (GRIDS[name][0], jnp.asarray(0), data(3, (4,)))
-        # of the jitted one, which is compiled once for all variants: without_jit is what it is held against
-        chex.assert_trees_all_close(self.variant(of_seed)(*args), jax.jit(of_seed)(*args), rtol=2e-4, atol=1e-5)
-
-
-def test_a_sweep_over_parameters_and_grids_compiles_once():
-    @jax.jit
-    @chex.assert_max_traces(n=1)
-    def found(process, scale, grid, keys, x0):
-        denoise = denoiser(process, lambda x, t, cond: scale * x)
-        return variational_bound(keys, process, denoise, x0, grid=grid, likelihood=likelihoods.gaussian()).total
-
-    values = [
-        found(vp(beta_max=beta), jnp.asarray(scale), jnp.asarray(grid), keys_of(3, seed), data(3, (2,)))
-        for beta, scale, grid, seed in (
-            (5.0, 0.1, uniform_grid(6), 0),
-            (20.0, 0.1, uniform_grid(6), 0),
-            (20.0, 0.3, quadratic_grid(6), 1),
-        )
-    ]
-    assert np.all(np.isfinite(values))
-    assert len({float(value[0]) for value in values}) == 3
-
-
-def test_vmap_over_schedules():
-    betas = jnp.array([5.0, 10.0, 20.0])
-    grid, x0, keys = uniform_grid(6), data(3, (2,)), keys_of(3)
-
-    def total(beta_max):
-        process = vp(beta_max=beta_max)
+def test_sweeps_compile_once_and_vmap_over_schedules():
+    @chex.assert_max_traces(n=2)  # jit and vmap
+    def total(process, grid, keys, x0):
         denoise = gaussian_denoiser(process, MEAN, STD)
         return variational_bound(keys, process, denoise, x0, grid=grid, likelihood=likelihoods.gaussian()).total
 
-    each = jax.jit(total)
-    np.testing.assert_allclose(jax.jit(jax.vmap(total))(betas), [each(beta) for beta in betas], rtol=1e-4)
+    compiled, x0, keys = jax.jit(total), data(3, (2,)), keys_of(3)
+    betas, grids = jnp.array([5.0, 20.0, 20.0]), np.stack([uniform_grid(6), uniform_grid(6), quadratic_grid(6)])
+    values = np.stack([compiled(vp(beta_max=beta), grid, keys, x0) for beta, grid in zip(betas, grids, strict=True)])
+    assert np.all(np.diff(values, axis=0) != 0)
+    found = jax.jit(jax.vmap(lambda beta, grid: total(vp(beta_max=beta), grid, keys, x0)))(betas, jnp.asarray(grids))
+    np.testing.assert_allclose(found, values, rtol=1e-4)
 
 
 def test_one_step_of_the_scan_holds_one_network():
     """The cost in memory and compilation does not grow with the number of steps."""
-
-    def lowered(n):
-        denoise = gaussian_denoiser(CONTINUOUS["vp"], MEAN, STD)
-        return jax.make_jaxpr(
-            lambda keys, x0: variational_bound(
-                keys, CONTINUOUS["vp"], denoise, x0, grid=uniform_grid(n), likelihood=likelihoods.gaussian()
-            )
-        )(keys_of(2), data(2))
-
-    counts = [len(str(lowered(n)).splitlines()) for n in (4, 40)]
-    assert abs(counts[0] - counts[1]) < 0.05 * counts[0]
-    assert all(sum(eqn.primitive.name == "scan" for eqn in lowered(n).eqns) == 1 for n in (4, 40))
+    programs = [jax.make_jaxpr(bound_of("vp", grid=uniform_grid(n)))(keys_of(2), data(2)) for n in (4, 40)]
+    assert [str(program).count("scan[") for program in programs] == [1, 1]
+    lines = [len(str(program).splitlines()) for program in programs]
+    assert abs(lines[0] - lines[1]) < 0.05 * lines[0]
 
 
 # -- refusals ------------------------------------------------------------------------------------------------------
@@ -405,18 +337,17 @@ def test_one_step_of_the_scan_holds_one_network():
 def test_refusals():
     process, x0, keys = from_betas(linear_betas(20, 0.005, 0.4)), data(4, (3,)), keys_of(4)
     denoise = gaussian_denoiser(process, MEAN, STD)
-    run = lambda **options: variational_bound(keys, process, denoise, x0, **options)
-    cases = {
+    run = lambda keys=keys, process=process, **options: variational_bound(keys, process, denoise, x0, **options)
+    for message, refused in {
         "unknown variance 'medium'": lambda: run(variance="medium"),
         "learned_variance=True": lambda: run(variance="learned"),
         "at least two steps": lambda: run(grid=[1.0, 0.0]),
         r"descend strictly from at most 1 to 0, got \[1.  0.5 0.1\]": lambda: run(grid=[1.0, 0.5, 0.1]),
         r"descend strictly from at most 1 to 0, got \[0.  0.5 1. \]": lambda: run(grid=[0.0, 0.5, 1.0]),
         r"use grids.subset_grid\(20, n\)": lambda: run(grid=uniform_grid(7)),
-        "one for each of 4 samples": lambda: variational_bound(keys[:3], process, denoise, x0),
-        "a continuous process needs a grid": lambda: variational_bound(keys, vp(), denoise, x0),
+        "one for each of 4 samples": lambda: run(keys[:3]),
+        "a continuous process needs a grid": lambda: run(process=vp()),
         "give the grid's two cleanest times": lambda: bound_term(vp(), denoise(x0, 0.5), x0, x0, 0.2, 0.5),
-    }
-    for message, refused in cases.items():
+    }.items():
         with pytest.raises(ValueError, match=message):
             refused()

@@ -1,13 +1,14 @@
 """The bound as a loss, and the hybrid: unbiased, and each half trained by its own part."""
 
+from functools import partial
+
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from absl.testing import parameterized
 from bound_theory import MEAN, STD, VARIANCES, Theory, data
-from oracles import DISCRETE, PROCESSES, gaussian_denoiser
+from oracles import gaussian_denoiser, slow
 
 from jaxgen.diffusion import (
     bound_term,
@@ -32,29 +33,28 @@ def exact_network(x, t, cond):
     return gaussian_denoiser(CHAIN, MEAN, STD)(x, t).eps
 
 
-@pytest.mark.parametrize("variance", ["fixed_small", "fixed_large"])
+@pytest.mark.parametrize("variance", ["fixed_small", slow("fixed_large")])
 def test_the_vlb_loss_is_unbiased(variance):
-    n, theory = 200_000, Theory(CHAIN, subset_grid(20, 20))
+    n, theory = 50_000, Theory(CHAIN, subset_grid(20, 20))
     found = jax.jit(
         lambda key, x0: vlb_loss(key, CHAIN, exact_network, x0, variance=variance, likelihood=likelihoods.gaussian())
     )(jax.random.key(0), data(n, (2,)))
     assert found.shape == (n,)
     expected = theory.transitions(variance).sum() + theory.reconstruction(variance)
     assert abs(found.mean() - expected) < 4 * found.std() / np.sqrt(n)
-    assert found.std() / np.sqrt(n) < 0.03 * abs(expected)
+    assert found.std() / np.sqrt(n) < 0.06 * abs(expected)
 
 
 def test_the_vlb_loss_sees_every_step_once_at_its_own_term():
-    x0, n = data(20, (3,)), 20
-    t, seen, denoise = jnp.arange(1, n + 1) / n, [], gaussian_denoiser(CHAIN, MEAN, STD)
-    jitted = jax.jit(bound_term)
+    x0, n, seen, denoise = data(20, (3,)), 20, [], gaussian_denoiser(CHAIN, MEAN, STD)
+    t = jnp.arange(1, n + 1) / n
     for predicts in ("eps", "x0", "v"):
         network = lambda x, t, cond, kind=predicts: seen.append(x) or target(CHAIN, kind, *denoise(x, t)[:2], t)
         loss = vlb_loss(jax.random.key(3), CHAIN, network, x0, predicts=predicts, times=lambda key, n: t)
-        for i in range(n):
-            x_t = seen[-1][i : i + 1]
-            term = jitted(CHAIN, denoise(x_t, t[i]), x_t, x0[i : i + 1], i / n, t[i])
-            np.testing.assert_allclose(loss[i], term[0] * n / 3, rtol=2e-3, err_msg=f"{predicts} {i}")
+        terms = jax.jit(jax.vmap(lambda x_t, x0, s, t: bound_term(CHAIN, denoise(x_t, t), x_t, x0, s, t)))(
+            seen[-1][:, None], x0[:, None], jnp.arange(n) / n, t
+        )
+        np.testing.assert_allclose(loss, terms[:, 0] * n / 3, rtol=2e-3, err_msg=predicts)
 
 
 def two_headed(parameters, x, t, cond):
@@ -67,7 +67,7 @@ def two_heads(dtype=jnp.float32):
     return {"mean": values[0], "variance": values[1]}
 
 
-@pytest.mark.parametrize(("predicts", "vlb_weight"), [("eps", 1e-3), ("x0", 1.0), ("v", 0.1)])
+@pytest.mark.parametrize(("predicts", "vlb_weight"), [("eps", 1e-3), slow("x0", 1.0), slow("v", 0.1)])
 def test_the_hybrid_trains_the_mean_by_l_simple_and_the_variance_by_the_bound(predicts, vlb_weight):
     with jax.enable_x64(True):
         process, x0 = from_betas(linear_betas(20, 0.005, 0.4)), data(64, (3,))
@@ -85,9 +85,7 @@ def test_the_hybrid_trains_the_mean_by_l_simple_and_the_variance_by_the_bound(pr
 
         theta = two_heads(jnp.float64)
         hybrid, simple, vlb = (np.asarray(value) for value in losses(theta))
-        gradients = {
-            half: np.asarray(found) for half, found in jax.jacrev(lambda t: jnp.stack(losses(t)))(theta).items()
-        }
+        gradients = jax.tree.map(np.asarray, jax.jacrev(lambda t: jnp.stack(losses(t)))(theta))
     np.testing.assert_allclose(hybrid, simple + vlb_weight * vlb, rtol=1e-10)
     (mean, of_simple, of_vlb), (variance, unused, variance_of_vlb) = gradients["mean"], gradients["variance"]
     np.testing.assert_allclose(mean, of_simple, rtol=1e-10)
@@ -111,7 +109,7 @@ def test_the_hybrid_calls_the_network_once():
 
 def test_learning_the_variance_finds_the_true_one():
     """The loss of one step is least at the fraction of the true variance."""
-    theory, n = Theory(CHAIN, subset_grid(20, 20)), 40_000
+    theory, n = Theory(CHAIN, subset_grid(20, 20)), 20_000
     x0 = data(n)
 
     @jax.jit
@@ -140,7 +138,11 @@ def test_learning_the_variance_finds_the_true_one():
 
 @pytest.mark.parametrize(
     ("make", "zero_snr"),
-    [(likelihoods.discretised_gaussian, True), (likelihoods.gaussian_softmax, False), (likelihoods.gaussian, True)],
+    [
+        (likelihoods.discretised_gaussian, True),
+        slow(likelihoods.gaussian_softmax, False),
+        slow(likelihoods.gaussian, True),
+    ],
 )
 def test_gradients_are_finite_at_every_step(make, zero_snr):
     betas = linear_betas(20, 1e-4, 0.4)
@@ -160,90 +162,58 @@ def test_gradients_are_finite_at_every_step(make, zero_snr):
     chex.assert_tree_all_finite(gradient)  # of each step by itself
 
 
-def keys_of(n):
-    return jax.random.split(jax.random.key(0), n)
-
-
 def test_dtypes_follow_the_data():
     """bfloat16 data give float32 terms, float64 data float64 ones, and a table in float64 does not widen float32."""
-    network = lambda x, t, cond: jnp.concatenate([x, x], -1)
-    for dtype, wanted, wide in (
+    network, key = lambda x, t, cond: jnp.concatenate([x, x], -1), jax.random.key(0)
+    for dtype, expected, wide in (
         ("bfloat16", "float32", False),
         ("float32", "float32", True),
         ("float64", "float64", True),
     ):
         with jax.enable_x64(wide):
             process = from_betas(linear_betas(10, 0.01, 0.4))
-            denoise = denoiser(process, network, learned_variance=True)
-
-            def everything(x0, process=process, denoise=denoise):
-                key, keys = jax.random.key(0), keys_of(4)
-                bounds = [variational_bound(keys, process, denoise, x0, variance=v) for v in VARIANCES]
-                return (
-                    bounds,
-                    vlb_loss(key, process, network, x0, variance="learned"),
-                    hybrid_loss(key, process, network, x0),
-                )
-
-            found = jax.eval_shape(everything, jnp.ones((4, 3), dtype))
-            assert {leaf.dtype.name for leaf in jax.tree.leaves(found)} == {wanted}
+            bound = partial(variational_bound, jax.random.split(key, 4), process)
+            losses = [
+                *(partial(bound, denoiser(process, network, learned_variance=True), variance=v) for v in VARIANCES),
+                partial(vlb_loss, key, process, network, variance="learned"),
+                partial(hybrid_loss, key, process, network),
+            ]
+            found = jax.eval_shape(lambda x0, losses=losses: [loss(x0) for loss in losses], jnp.ones((4, 3), dtype))
+            assert {leaf.dtype.name for leaf in jax.tree.leaves(found)} == {expected}
 
 
 def test_half_precision_data_are_widened_first():
     x0 = (jnp.arange(64, dtype=jnp.float32) / 127.5 - 1).astype(jnp.bfloat16).reshape(16, 4)
-    run = jax.jit(lambda x0: variational_bound(keys_of(16), CHAIN, gaussian_denoiser(CHAIN, MEAN, STD), x0))
+    keys, denoise = jax.random.split(jax.random.key(0), 16), gaussian_denoiser(CHAIN, MEAN, STD)
+    run = jax.jit(lambda x0: variational_bound(keys, CHAIN, denoise, x0))
     chex.assert_trees_all_equal(run(x0), run(x0.astype(jnp.float32)))
 
 
-TABLES = {name: process for name, process in DISCRETE.items() if name != "linear"}
+def test_a_training_step_compiles_once_and_jit_changes_nothing():
+    def loss(theta, process, key, x0):
+        return hybrid_loss(key, process, lambda *args: two_headed(theta, *args), x0).mean()
 
-
-class VariantsTest(chex.TestCase):
-    @chex.variants(with_jit=True, without_jit=True, with_device=True, with_pmap=True)
-    @parameterized.named_parameters([(f"{loss}_{name}", loss, name) for loss in ("vlb", "hybrid") for name in TABLES])
-    def test_losses(self, loss, name):
-        functions = {
-            "vlb": lambda *args: vlb_loss(*args, variance="fixed_large"),
-            "hybrid": lambda *args: hybrid_loss(*args, predicts="v"),
-        }
-        network = lambda x, t, cond: x * t[:, None] if loss == "vlb" else jnp.tanh(jnp.concatenate([x, x], -1))
-
-        def of_seed(process, seed, x0):
-            return functions[loss](jax.random.key(seed), process, network, x0)
-
-        args = PROCESSES[name], jnp.asarray(0), data(3, (4,))
-        # last digits of a mean over the std of a clean step
-        np.testing.assert_allclose(self.variant(of_seed)(*args), of_seed(*args), rtol=2e-4)
-
-
-def test_a_training_step_compiles_once():
-    @jax.jit
-    @chex.assert_max_traces(n=1)
-    def step(process, theta, key, x0):
-        return jax.grad(lambda theta: hybrid_loss(key, process, lambda *args: two_headed(theta, *args), x0).mean())(
-            theta
-        )
-
+    step = jax.jit(chex.assert_max_traces(n=1)(jax.value_and_grad(loss)))
     for seed in range(3):
         process = from_betas(linear_betas(20, 0.001 * (seed + 1), 0.4))
-        chex.assert_tree_all_finite(step(process, two_heads(), jax.random.key(seed), data(4, (3,), seed=seed)))
+        args = two_heads(), process, jax.random.key(seed), data(4, (3,), seed=seed)
+        value, gradient = step(*args)
+        chex.assert_tree_all_finite(gradient)
+    np.testing.assert_allclose(value, loss(*args), rtol=2e-4)
 
 
 @pytest.mark.usefixtures("unchecked")
 def test_refusals():
     x0, key, plain = data(4, (3,)), jax.random.key(0), lambda x, t, cond: x
-    process = CHAIN
     cases = {
         "discrete bound needs a process of T >= 2": lambda: vlb_loss(key, vp(), plain, x0),
         "of T >= 2 steps": lambda: hybrid_loss(key, from_betas([0.5]), plain, x0),
-        r"must return shape \(4, 6\)": lambda: hybrid_loss(key, process, plain, x0),
-        r"must return shape \(4, 3\)": lambda: vlb_loss(
-            key, process, lambda x, t, cond: jnp.concatenate([x, x], -1), x0
-        ),
-        "unknown prediction": lambda: vlb_loss(key, process, plain, x0, predicts="noise"),
-        "unknown variance 'huge'": lambda: vlb_loss(key, process, plain, x0, variance="huge"),
-        "vlb_weight must not be negative": lambda: hybrid_loss(key, process, plain, x0, vlb_weight=-1.0),
-        "no time derivative": lambda: vlb_loss(key, process, plain, x0, predicts="velocity"),
+        r"must return shape \(4, 6\)": lambda: hybrid_loss(key, CHAIN, plain, x0),
+        r"must return shape \(4, 3\)": lambda: vlb_loss(key, CHAIN, lambda x, t, cond: jnp.tile(x, 2), x0),
+        "unknown prediction": lambda: vlb_loss(key, CHAIN, plain, x0, predicts="noise"),
+        "unknown variance 'huge'": lambda: vlb_loss(key, CHAIN, plain, x0, variance="huge"),
+        "vlb_weight must not be negative": lambda: hybrid_loss(key, CHAIN, plain, x0, vlb_weight=-1.0),
+        "no time derivative": lambda: vlb_loss(key, CHAIN, plain, x0, predicts="velocity"),
     }
     for message, refused in cases.items():
         with pytest.raises(ValueError, match=message):

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from oracles import slow
 from scipy.stats import chisquare
 
 from jaxgen.diffusion import from_betas, importance, linear_betas, vlb_loss
@@ -84,7 +85,7 @@ def test_losses_of_zero_leave_the_times_uniform():
     np.testing.assert_allclose(importance.probabilities(history), 0.25)
 
 
-@pytest.mark.parametrize("loss", [1e30, np.inf, np.nan])
+@pytest.mark.parametrize("loss", [1e30, slow(np.inf), np.nan])
 def test_one_wild_loss_leaves_the_times_uniform_while_it_is_kept(loss):
     history = importance.record(filled(window=2), jnp.array([3 / T]), jnp.array([loss]))
     np.testing.assert_allclose(importance.probabilities(history), 1 / T, rtol=1e-6)
@@ -95,13 +96,13 @@ def test_one_wild_loss_leaves_the_times_uniform_while_it_is_kept(loss):
     assert np.ptp(importance.probabilities(history)) > 0.1
 
 
-@pytest.mark.parametrize("window", [1, 3, 10])
+@pytest.mark.parametrize("window", [3, slow(1), slow(10)])
 def test_the_ring_is_a_deque(window):
     """Batches in which a step occurs never, once and many times the window, against deques of the last losses."""
     steps, rng = 7, np.random.default_rng(window)
     history, deques, seen = importance.loss_history(steps, window), [deque(maxlen=window) for _ in range(steps)], 0
     record = jax.jit(importance.record)
-    for batch in range(12):
+    for batch in range(8):
         n = 32
         # the first steps are drawn far more often; a whole batch may be one step
         index = np.full(n, 2) if batch == 5 else np.minimum(rng.geometric(0.5, n) - 1, steps - 1)
@@ -161,16 +162,18 @@ def test_inside_a_jitted_step_it_compiles_once_and_passes_no_gradient():
 
 def test_devices_and_batches_of_histories():
     keys = jax.random.split(jax.random.key(0), 8)
-    alone = [importance.draw(key, filled(), 5) for key in keys]
+    draw = jax.jit(lambda key: importance.draw(key, filled(), 5))
+    alone = [draw(key) for key in keys]
     for parallel in (jax.vmap, jax.pmap):
-        t, weights = parallel(lambda key: importance.draw(key, filled(), 5))(keys)
+        t, weights = parallel(draw)(keys)
         np.testing.assert_array_equal(t, [pair[0] for pair in alone])
         np.testing.assert_allclose(weights, [pair[1] for pair in alone], rtol=1e-6)
     losses = jnp.arange(40.0).reshape(8, 5)
     t = jnp.stack([pair[0] for pair in alone])
-    histories = jax.vmap(lambda t, losses: importance.record(filled(), t, losses))(t, losses)
+    record = jax.jit(lambda t, losses: importance.record(filled(), t, losses))
+    histories = jax.vmap(record)(t, losses)
     for i in range(8):
-        one = importance.record(filled(), t[i], losses[i])
+        one = record(t[i], losses[i])
         chex.assert_trees_all_close(jax.tree.map(lambda x, i=i: x[i], histories), one)
 
 

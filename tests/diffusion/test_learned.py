@@ -1,18 +1,15 @@
 """Processes given by γ(t): their formulas in float64, the learned one's promises, and what starts at a noisy t = 0."""
 
-import chex
 import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
-from absl.testing import parameterized
 from affine_law import law
 from every_sampler import ANY, CONTINUOUS_ONLY
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles import gaussian_denoiser
+from oracles import gaussian_denoiser, slow
 from scipy.stats import norm
 
 from jaxgen.core import PytreeDataclass
@@ -37,8 +34,8 @@ from jaxgen.samplers import sample_ode
 MEAN, STD = 0.4, 0.5
 
 
-class Bent(GammaProcess):
-    """A schedule of one's own, as its docstring has it."""
+class Quadratic(GammaProcess):
+    """A schedule of one's own, as in the docstring of GammaProcess."""
 
     def gamma(self, t):
         return 5 - 18 * (1 - t) ** 2
@@ -54,8 +51,12 @@ def scattered(key, features=24, gamma_min=-7.0, gamma_max=4.0, scale=1.0):
 
 
 drawn = jax.jit(scattered, static_argnums=(1, 2, 3))
-PROCESSES = {"bent": Bent(), "linear_log_snr": linear_log_snr(-9.0, 6.0), "learned": scattered(jax.random.key(0))}
-every_process = pytest.mark.parametrize("name", PROCESSES)
+PROCESSES = {
+    "quadratic": Quadratic(),
+    "linear_log_snr": linear_log_snr(-9.0, 6.0),
+    "learned": scattered(jax.random.key(0)),
+}
+every_process = pytest.mark.parametrize("name", ["learned", "linear_log_snr", slow("quadratic")])
 
 
 @jax.jit
@@ -81,40 +82,37 @@ def test_alpha_and_sigma_keep_their_digits_at_any_gamma():
     np.testing.assert_array_equal(process.log_snr(t), -gamma)
 
 
+@jax.jit
+def functions(process, t):
+    gamma, slope = value_and_derivative(process, process.gamma, t)
+    log_snr = process.log_snr(t)
+    return gamma, slope, process.alpha(t), process.sigma(t), log_snr, process.time_at_log_snr(log_snr)
+
+
 @every_process
-def test_the_log_snr_is_that_of_alpha_and_sigma(name):
+def test_formulas(name):
+    """alpha² + sigma² = 1, λ = log alpha²/sigma², f = −½ sigma² γ', g² = sigma² γ', and the inverse of λ."""
     process, t = PROCESSES[name], np.linspace(0, 1, 41)
-    alpha, sigma = np.float64(process.alpha(t)), np.float64(process.sigma(t))
+    gamma, slope, alpha, sigma, log_snr, inverse = map(np.float64, functions(process, t))
     np.testing.assert_allclose(alpha**2 + sigma**2, 1, rtol=1e-6)
-    np.testing.assert_allclose(process.log_snr(t), 2 * np.log(alpha / sigma), atol=5e-6)
-    assert np.all(np.diff(process.log_snr(t)) < 0)
-
-
-@every_process
-def test_sde_coefficients(name):
-    """f = −½ sigma² γ' and g² = sigma² γ', of any variance-preserving γ."""
-    process, t = PROCESSES[name], np.linspace(0.02, 0.98, 25)
-    slope, variance = np.float64(value_and_derivative(process, process.gamma, t)[1]), np.float64(process.variance(t))
-    found = sde_coefficients(process, t)
-    np.testing.assert_allclose(found.drift, -0.5 * variance * slope, rtol=1e-5)
-    np.testing.assert_allclose(found.diffusion_squared, variance * slope, rtol=1e-4)
-
-
-@every_process
-def test_time_at_log_snr(name):
-    process, t = PROCESSES[name], np.linspace(0.02, 0.97, 25)
+    np.testing.assert_allclose(log_snr, 2 * np.log(alpha / sigma), atol=5e-6)
+    np.testing.assert_allclose(log_snr, -gamma, atol=5e-6)
+    assert np.all(np.diff(log_snr) < 0)
+    inside = slice(1, -1)
     # ten digits of λ are seven of t where γ is steep, and fewer where it is flat
-    slope = np.asarray(value_and_derivative(process, process.gamma, t)[1])
-    assert np.all(np.abs(process.time_at_log_snr(process.log_snr(t)) - t) < 1e-6 + 3e-6 / slope)
-    beyond = np.array([np.inf, 1e4, -1e4, -np.inf])
-    np.testing.assert_array_equal(process.time_at_log_snr(beyond), [0, 0, 1, 1])
+    assert np.all(np.abs(inverse - t)[inside] < 1e-6 + 3e-6 / slope[inside])
+    beyond = process.time_at_log_snr(np.array([np.inf, 1e4, -1e4, -np.inf]))
+    np.testing.assert_array_equal(beyond, [0, 0, 1, 1])
+    found = jax.jit(sde_coefficients)(process, t[inside])
+    np.testing.assert_allclose(found.drift, (-0.5 * sigma**2 * slope)[inside], rtol=1e-5)
+    np.testing.assert_allclose(found.diffusion_squared, (sigma**2 * slope)[inside], rtol=1e-4)
 
 
 def test_a_schedule_of_ones_own_takes_any_time():
     for t in (0.25, jnp.asarray(0.25, jnp.bfloat16), np.array([0.25, 1.0])):
         gamma = 5 - 18 * (1 - np.float64(t)) ** 2
-        np.testing.assert_allclose(Bent().variance(t), 1 / (1 + np.exp(-gamma)), rtol=1e-6)
-        assert Bent().sigma(t).dtype == jnp.float32
+        np.testing.assert_allclose(Quadratic().variance(t), 1 / (1 + np.exp(-gamma)), rtol=1e-6)
+        assert Quadratic().sigma(t).dtype == jnp.float32
 
 
 # -- the learned schedule ------------------------------------------------------------------------------------------
@@ -135,11 +133,11 @@ def paper_shape(process, t):
 def paper_gamma(process, t):
     """γ of the same appendix, one time after another in float64."""
     first, last = paper_shape(process, 0), paper_shape(process, 1)
-    share = np.array([(paper_shape(process, u) - first) / (last - first) for u in t])
-    return np.float64(process.gamma_min) + softplus(process.width) * share
+    fraction = np.array([(paper_shape(process, u) - first) / (last - first) for u in t])
+    return np.float64(process.gamma_min) + softplus(process.width) * fraction
 
 
-@pytest.mark.parametrize("process", [PROCESSES["learned"], learned_schedule(jax.random.key(3))])
+@pytest.mark.parametrize("process", [PROCESSES["learned"], slow(learned_schedule(jax.random.key(3)))])
 def test_gamma_is_the_papers(process):
     t = np.linspace(0, 1, 33)
     np.testing.assert_allclose(process.gamma(t), paper_gamma(process, t), atol=2e-5)
@@ -149,10 +147,10 @@ def test_gamma_is_the_papers(process):
     np.testing.assert_allclose(value_and_derivative(process, process.gamma, inside)[1], difference, rtol=1e-4)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=12)
 @given(
     seed=st.integers(0, 2**31),
-    features=st.sampled_from([1, 4, 40]),
+    features=st.sampled_from([1, 40]),
     scale=st.floats(0.0, 4.0),
     width=st.floats(-6.0, 60.0),
 )
@@ -175,30 +173,20 @@ def test_gamma_rises_between_its_ends_whatever_the_parameters(seed, features, sc
     assert np.all(gamma[20:] - gamma[:-20] >= 0.0999 * least - rounding)
 
 
-@pytest.mark.parametrize("features", [1, 2, 5, 12])
-def test_it_starts_near_a_straight_line(features):
-    t = jnp.linspace(0, 1, 101)
-    gamma = jax.jit(jax.vmap(lambda key: learned_schedule(key, features=features).gamma(t)))(
-        jax.random.split(jax.random.key(0), 500)
-    )
-    assert np.abs(gamma - (-13.3 + 18.3 * t)).max() <= 0.1 * 18.3
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_it_starts_nearer_with_more_features(seed):
-    t = np.linspace(0, 1, 101)
-    process = learned_schedule(jax.random.key(seed))
-    assert process.shape.l2.shape == (1024,)
-    assert np.abs(process.gamma(t) - linear_log_snr().gamma(t)).max() < 0.01 * 18.3
-    assert process.gamma(0.0) == np.float32(-13.3)
-    np.testing.assert_allclose(process.gamma(1.0), 5.0, rtol=1e-6)
+@pytest.mark.parametrize(("features", "share"), [(1, 0.1), slow(2, 0.1), slow(5, 0.1), slow(12, 0.1), (1024, 0.01)])
+def test_it_starts_near_a_straight_line(features, share):
+    """Nearer with more features; the ends are exact."""
+    t, keys = jnp.linspace(0, 1, 101), jax.random.split(jax.random.key(0), 500 if features < 1000 else 3)
+    gamma = jax.jit(jax.vmap(lambda key: learned_schedule(key, features=features).gamma(t)))(keys)
+    assert np.abs(gamma - linear_log_snr().gamma(t)).max() <= share * 18.3
+    np.testing.assert_allclose(gamma[:, [0, -1]], [[-13.3, 5.0]] * len(keys), rtol=1e-5)
 
 
 def test_ends_do_not_move_with_the_shape_nor_the_shape_with_the_ends():
     process, t = PROCESSES["learned"], np.linspace(0, 1, 11)
     moved = process.replace(gamma_min=jnp.asarray(-3.0), width=jnp.asarray(2.0))
-    share = (process.gamma(t) + 7) / 11
-    np.testing.assert_allclose(moved.gamma(t), -3 + softplus(2.0) * share, rtol=1e-5)
+    fraction = (process.gamma(t) + 7) / 11
+    np.testing.assert_allclose(moved.gamma(t), -3 + softplus(2.0) * fraction, rtol=1e-5)
 
     def ends(shape):
         gamma = process.replace(shape=shape).gamma(jnp.array([0.0, 1.0]))
@@ -206,29 +194,6 @@ def test_ends_do_not_move_with_the_shape_nor_the_shape_with_the_ends():
 
     for leaf in jax.tree.leaves(jax.grad(ends)(process.shape)):
         np.testing.assert_allclose(leaf, 0, atol=1e-5)
-
-
-def test_its_leaves_are_its_parameters():
-    """optax on the process itself: fit γ to a curve; the ends come with it."""
-    t = jnp.linspace(0, 1, 101)
-    wanted = -10 + 8 * t + 6 * t**3
-    optimizer = optax.adam(3e-2)
-
-    @jax.jit
-    def fit(process):
-        def step(carry, _):
-            process, state = carry
-            loss, grads = jax.value_and_grad(lambda p: jnp.mean((p.gamma(t) - wanted) ** 2))(process)
-            updates, state = optimizer.update(grads, state)
-            return (optax.apply_updates(process, updates), state), loss
-
-        return jax.lax.scan(step, (process, optimizer.init(process)), length=1500)
-
-    (process, _), loss = fit(learned_schedule(jax.random.key(0), -7.0, 2.0, 64))
-    assert isinstance(process, LearnedSchedule)
-    assert loss[-1] < 0.01 * loss[0]
-    np.testing.assert_allclose(process.gamma_min, -10, atol=0.3)
-    np.testing.assert_allclose(process.gamma_max, 4, atol=0.3)
 
 
 def test_a_shape_of_ones_own():
@@ -240,21 +205,6 @@ def test_a_shape_of_ones_own():
 
     process = LearnedSchedule(gamma_min=jnp.asarray(-2.0), width=jnp.asarray(3.0), shape=Power(jnp.asarray(2.0)))
     np.testing.assert_allclose(process.gamma(np.array([0.0, 0.5, 1.0])), -2 + softplus(3.0) * np.array([0, 0.25, 1]))
-
-
-def test_sweeps_and_traces():
-    sweep = jax.vmap(lambda key, low: learned_schedule(key, low, 3.0, 8))(
-        jax.random.split(jax.random.key(0), 3), jnp.array([-5.0, -6.0, -7.0])
-    )
-    np.testing.assert_allclose(jax.vmap(lambda p: p.gamma(0.0))(sweep), [-5, -6, -7])
-
-    @jax.jit
-    @chex.assert_max_traces(n=1)
-    def snr(process, t):
-        return process.log_snr(t)
-
-    values = [float(snr(learned_schedule(jax.random.key(seed), -float(seed), 2.0, 8), 0.5)) for seed in (1, 2, 3)]
-    assert len(set(values)) == 3
 
 
 def test_precision_follows_the_times():
@@ -288,7 +238,11 @@ def gaussian_law(process, t):
 
 
 @pytest.mark.parametrize(
-    "sampler", ["ddpm_small", "ddim_half", "reverse_diffusion", "heun", "dpmpp_2m", "dpmpp_2m_sde", "euler_maruyama"]
+    "sampler",
+    ["ddim_half"]
+    + [
+        slow(name) for name in ("ddpm_small", "reverse_diffusion", "heun", "dpmpp_2m", "dpmpp_2m_sde", "euler_maruyama")
+    ],
 )
 def test_samplers_end_at_z0(sampler):
     """From q_1 the whole grid leads to N(alpha_0 m, alpha_0² s² + sigma_0²), not to the data's own law."""
@@ -304,7 +258,7 @@ def test_samplers_end_at_z0(sampler):
     np.testing.assert_allclose(np.sqrt(found_variance), std, rtol=0.01)
 
 
-@pytest.mark.parametrize("name", NOISY)
+@pytest.mark.parametrize("name", ["learned", slow("linear_log_snr")])
 def test_kernels_from_and_to_t0(name):
     process, t = NOISY[name], 0.3
     (a_s, v_s), (a_t, v_t) = ((np.float64(process.alpha(u)), np.float64(process.variance(u))) for u in (0.0, t))
@@ -318,6 +272,7 @@ def test_kernels_from_and_to_t0(name):
     np.testing.assert_allclose(std**2, step * v_s / v_t, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NOISY)
 def test_likelihood_and_flow_from_t0(name):
     """log p is that of z_0, exactly, once the prior's distance from q_1 at the code is taken off."""
@@ -337,7 +292,7 @@ def test_likelihood_and_flow_from_t0(name):
     np.testing.assert_allclose(x.std(), std, rtol=4 / np.sqrt(4000))
 
 
-@pytest.mark.parametrize("name", NOISY)
+@pytest.mark.parametrize("name", ["learned", slow("linear_log_snr")])
 def test_grids(name):
     process, sigmas = NOISY[name], np.array([5.0, 1.0, 0.2])
     grid = noise_grid(process, sigmas)
@@ -351,34 +306,19 @@ def test_grids(name):
         assert np.all(np.diff(wide) < 0)
 
 
-def every_function(process, t):
-    return {
-        "alpha": process.alpha(t),
-        "sigma": process.sigma(t),
-        "log_alpha": process.log_alpha(t),
-        "gamma": process.gamma(t),
-        "slope": value_and_derivative(process, process.gamma, t)[1],
-        "time_at_log_snr": process.time_at_log_snr(8 * t - 4),
-    }
-
-
-class VariantsTest(chex.TestCase):
-    @chex.variants(with_jit=True, without_jit=True, with_device=True, with_pmap=True)
-    @parameterized.named_parameters([(name, name) for name in PROCESSES])
-    def test_same_numbers(self, name):
-        args = PROCESSES[name], jnp.array([0.0, 0.3, 0.9])
-        # of the jitted one, which is compiled once for all variants: without_jit is what it is held against
-        found, expected = self.variant(every_function)(*args), jax.jit(every_function)(*args)
-        chex.assert_trees_all_close(found, expected, rtol=2e-5, atol=1e-5)
-
-
+@pytest.mark.parametrize(
+    ("refused", "message"),
+    [
+        *(
+            (lambda make=make, ends=ends: make(*ends), "need finite gamma_min < gamma_max")
+            for make in (linear_log_snr, lambda low, high: learned_schedule(jax.random.key(0), low, high))
+            for ends in ((5.0, -13.3), (1.0, 1.0), (-np.inf, 5.0), (0.0, np.nan))
+        ),
+        (lambda: learned_schedule(jax.random.key(0), features=0), "at least one hidden unit, got features=0"),
+        (lambda: GammaProcess().alpha(0.5), "GammaProcess must define gamma"),
+    ],
+)
 @pytest.mark.usefixtures("unchecked")
-def test_refusals():
-    for make in (linear_log_snr, lambda low, high: learned_schedule(jax.random.key(0), low, high)):
-        for ends in ((5.0, -13.3), (1.0, 1.0), (-np.inf, 5.0), (0.0, np.nan)):
-            with pytest.raises(ValueError, match="need finite gamma_min < gamma_max"):
-                make(*ends)
-    with pytest.raises(ValueError, match="at least one hidden unit, got features=0"):
-        learned_schedule(jax.random.key(0), features=0)
-    with pytest.raises(NotImplementedError, match="GammaProcess must define gamma"):
-        GammaProcess().alpha(0.5)
+def test_refusals(refused, message):
+    with pytest.raises((ValueError, NotImplementedError), match=message):
+        refused()

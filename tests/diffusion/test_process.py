@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import CONTINUOUS, DISCRETE, PROCESSES
+from oracles import CONTINUOUS, DISCRETE, PROCESSES, siblings_slow
 from scipy.integrate import quad
 
 from jaxgen.diffusion import (
@@ -26,25 +26,37 @@ from jaxgen.diffusion import (
 INSIDE = np.linspace(0.02, 0.98, 25)
 
 
+@jax.jit
+def functions(process, t):
+    log_snr = process.log_snr(t)
+    return process.alpha(t), process.sigma(t), log_snr, process.time_at_log_snr(log_snr)
+
+
+@jax.jit
+def inverses(process, log_snr):
+    return process.time_at_log_snr(log_snr), GaussianProcess.time_at_log_snr(process, log_snr)
+
+
 def beta(t):
     return 0.1 + t * (20 - 0.1)
 
 
-@pytest.mark.parametrize("t", [1e-4, 0.3, 1.0])
-def test_vp_is_the_integral_of_beta(t):
-    integral = quad(beta, 0, t)[0]
-    alpha = np.exp(-integral / 2)
-    np.testing.assert_allclose(vp().alpha(t), alpha, rtol=2e-6)
-    np.testing.assert_allclose(vp().sigma(t), np.sqrt(-np.expm1(-integral)), rtol=2e-6)
-    np.testing.assert_allclose(sub_vp().sigma(t), -np.expm1(-integral), rtol=2e-6)
+def test_vp_is_the_integral_of_beta():
+    t = np.array([1e-4, 0.3, 1.0])
+    integral = np.array([quad(beta, 0, u)[0] for u in t])
+    alpha, sigma, *_ = functions(vp(), t)
+    np.testing.assert_allclose(alpha, np.exp(-integral / 2), rtol=2e-6)
+    np.testing.assert_allclose(sigma, np.sqrt(-np.expm1(-integral)), rtol=2e-6)
+    np.testing.assert_allclose(functions(sub_vp(), t)[1], -np.expm1(-integral), rtol=2e-6)
 
 
-@pytest.mark.parametrize("t", [1e-6, 1e-3, 0.5, 1.0])
-def test_cosine_keeps_its_digits_at_both_ends(t):
+def test_cosine_keeps_its_digits_at_both_ends():
+    t = np.array([1e-6, 1e-3, 0.5, 1.0])
     phase = (np.longdouble(t) + 0.008) / 1.008 * np.pi / 2
-    alpha = np.cos(phase) / np.cos(np.longdouble(0.008) / 1.008 * np.pi / 2)
-    np.testing.assert_allclose(cosine().alpha(t), float(alpha), rtol=1e-6, atol=1e-15)
-    np.testing.assert_allclose(cosine().variance(t), float(1 - alpha**2), rtol=1e-5)
+    exact = np.cos(phase) / np.cos(np.longdouble(0.008) / 1.008 * np.pi / 2)
+    alpha, sigma, *_ = functions(cosine(), t)
+    np.testing.assert_allclose(alpha, np.float64(exact), rtol=1e-6, atol=1e-15)
+    np.testing.assert_allclose(np.float64(sigma) ** 2, np.float64(1 - exact**2), rtol=1e-5)
 
 
 def test_published_tables():
@@ -57,13 +69,15 @@ def test_published_tables():
 
 
 def test_a_table_is_its_betas():
-    betas = linear_betas(500)
-    process = from_betas(betas)
-    alpha_bar = np.cumprod(1 - betas)
-    t = np.arange(1, 501) / 500
-    np.testing.assert_allclose(process.alpha(t), np.sqrt(alpha_bar), rtol=1e-6)
-    np.testing.assert_allclose(process.sigma(t), np.sqrt(1 - alpha_bar), rtol=1e-6)
+    betas, t = linear_betas(500), np.arange(501) / 500
+    process, alpha_bar = from_betas(betas), np.append(1, np.cumprod(1 - betas))
+    alpha, sigma, log_snr, _ = functions(process, t)
+    np.testing.assert_allclose(alpha, np.sqrt(alpha_bar), rtol=1e-6)
+    np.testing.assert_allclose(sigma, np.sqrt(1 - alpha_bar), rtol=1e-6)
     assert process.steps == 500
+    assert (alpha[0], sigma[0], log_snr[0]) == (1, 0, np.inf)
+    # other times are rounded to the nearest step
+    np.testing.assert_array_equal(functions(process, np.clip(t + 0.0009, 0, 1))[0], alpha)
 
 
 def test_zero_terminal_snr():
@@ -100,25 +114,20 @@ def test_ends(name):
         np.testing.assert_allclose(process.alpha(1.0) ** 2 + process.sigma(1.0) ** 2, 1, atol=0.01)
 
 
-@pytest.mark.parametrize("name", CONTINUOUS)
+@pytest.mark.parametrize("name", siblings_slow(CONTINUOUS))
 def test_log_snr_and_its_inverses(name):
     process = CONTINUOUS[name]
-    alpha, sigma = np.asarray(process.alpha(INSIDE), np.float64), np.asarray(process.sigma(INSIDE), np.float64)
-    log_snr = process.log_snr(INSIDE)
+    alpha, sigma, log_snr, _ = map(np.float64, functions(process, INSIDE))
     np.testing.assert_allclose(log_snr, 2 * np.log(alpha / sigma), atol=2e-4)
     assert np.all(np.diff(log_snr) < 0)
-    np.testing.assert_allclose(process.time_at_log_snr(log_snr), INSIDE, atol=2e-6)
-    np.testing.assert_allclose(GaussianProcess.time_at_log_snr(process, log_snr), INSIDE, atol=2e-6)
-    ends = np.asarray([np.inf, 1e4, -1e4, -np.inf])
-    for inverse in (process.time_at_log_snr(ends), GaussianProcess.time_at_log_snr(process, ends)):
-        np.testing.assert_allclose(inverse, [0, 0, 1, 1], atol=1e-7)
+    for found in inverses(process, np.append(log_snr, [np.inf, 1e4, -1e4, -np.inf])):
+        np.testing.assert_allclose(found, [*INSIDE, 0, 0, 1, 1], atol=2e-6)
 
 
-@pytest.mark.parametrize("name", DISCRETE)
+@pytest.mark.parametrize("name", siblings_slow(DISCRETE))
 def test_inverse_of_a_table_is_its_step(name):
-    process = DISCRETE[name]
-    t = np.arange(process.steps + 1) / process.steps
-    np.testing.assert_allclose(process.time_at_log_snr(process.log_snr(t)), t, atol=1e-7)
+    t = np.arange(DISCRETE[name].steps + 1) / DISCRETE[name].steps
+    np.testing.assert_allclose(functions(DISCRETE[name], t)[3], t, atol=1e-7)
 
 
 def test_sde_coefficients_are_the_papers():
@@ -134,11 +143,11 @@ def test_sde_coefficients_are_the_papers():
         "rectified_flow": (-1 / (1 - t), 2 * t / (1 - t)),
     }
     for name, (drift, diffusion_squared) in published.items():
-        found = sde_coefficients(CONTINUOUS[name], t)
+        found = jax.jit(sde_coefficients)(CONTINUOUS[name], t)
         np.testing.assert_allclose(found.drift, drift, rtol=1e-5, atol=1e-7, err_msg=name)
         np.testing.assert_allclose(found.diffusion_squared, diffusion_squared, rtol=2e-4, atol=1e-5, err_msg=name)
     phase = (t + 0.008) / 1.008 * np.pi / 2
-    found = sde_coefficients(cosine(), t)
+    found = jax.jit(sde_coefficients)(cosine(), t)
     np.testing.assert_allclose(found.drift, -np.tan(phase) * np.pi / 2 / 1.008, rtol=1e-5)
     np.testing.assert_allclose(found.diffusion_squared, 2 * np.tan(phase) * np.pi / 2 / 1.008, rtol=1e-5)
 
@@ -161,10 +170,10 @@ def test_a_process_of_ones_own_is_two_functions():
 
     process = Trigonometric(jnp.asarray(0.9))
     c = 0.45 * np.pi
-    found = sde_coefficients(process, INSIDE)
+    found = jax.jit(sde_coefficients)(process, INSIDE)
     np.testing.assert_allclose(found.drift, -c * np.tan(c * INSIDE), rtol=1e-5)
     np.testing.assert_allclose(found.diffusion_squared, 2 * c * np.tan(c * INSIDE), rtol=1e-4)
-    np.testing.assert_allclose(process.time_at_log_snr(process.log_snr(INSIDE)), INSIDE, atol=1e-6)
+    np.testing.assert_allclose(functions(process, INSIDE)[3], INSIDE, atol=1e-6)
     assert jax.tree.leaves(process) == [process.speed]
     with pytest.raises(NotImplementedError, match="must define alpha"):
         GaussianProcess().alpha(0.5)
@@ -172,11 +181,11 @@ def test_a_process_of_ones_own_is_two_functions():
 
 def test_hyper_parameters_are_leaves():
     sweep = jax.vmap(vp)(jnp.array([0.1, 0.2]), jnp.array([10.0, 20.0]))
-    alphas = jax.vmap(lambda process: process.alpha(0.5))(sweep)
+    alphas = jax.jit(jax.vmap(lambda process: process.alpha(0.5)))(sweep)
     np.testing.assert_allclose(alphas, [vp(0.1, 10.0).alpha(0.5), vp(0.2, 20.0).alpha(0.5)], rtol=1e-6)
-    tables = jax.vmap(from_betas)(jnp.stack([linear_betas(10), linear_betas(10, end=0.5)]))
+    tables = jax.jit(jax.vmap(from_betas))(jnp.stack([linear_betas(10), linear_betas(10, end=0.5)]))
     assert tables.steps == 10
-    last = jax.vmap(lambda process: process.alpha(1.0))(tables)
+    last = jax.jit(jax.vmap(lambda process: process.alpha(1.0)))(tables)
     np.testing.assert_allclose(last[1], from_betas(linear_betas(10, end=0.5)).alpha(1.0), rtol=1e-5)
 
     @jax.jit
@@ -188,7 +197,7 @@ def test_hyper_parameters_are_leaves():
         snr(vp(beta_max=beta_max), 0.5)
 
 
-@pytest.mark.parametrize("name", PROCESSES)
+@pytest.mark.parametrize("name", siblings_slow(PROCESSES))
 def test_bfloat16_times_do_not_lower_the_schedule(name):
     process = PROCESSES[name]
     t = jnp.asarray(0.5, jnp.bfloat16)
@@ -197,27 +206,25 @@ def test_bfloat16_times_do_not_lower_the_schedule(name):
         assert function(t) == function(0.5)
 
 
-def test_refusals():
-    with pytest.raises(ValueError, match=r"need finite 0 < beta_min <= beta_max, got beta_min=20.0, beta_max=0.1"):
-        vp(20.0, 0.1)
-    with pytest.raises(ValueError, match="sigma_min"):
-        ve(0.0, 1.0)
-    with pytest.raises(ValueError, match="sigma_max"):
-        edm(float("nan"))
-    with pytest.raises(ValueError, match="need finite 0 < s"):
-        cosine(-1.0)
-    with pytest.raises(ValueError, match=r"betas must lie in \(0, 1\)"):
-        from_betas(np.array([0.1, 1.2]))
-    with pytest.raises(ValueError, match=r"shape \(T,\)"):
-        from_betas(np.array([[0.1]]))
-    with pytest.raises(ValueError, match="at least one step"):
-        linear_betas(0)
-    with pytest.raises(ValueError, match="start <= end"):
-        linear_betas(10, 0.5, 0.1)
-    with pytest.raises(ValueError, match="max_beta"):
-        cosine_betas(10, max_beta=2.0)
-    with pytest.raises(ValueError, match="T >= 2"):
-        zero_terminal_snr(np.array([0.5]))
-    table = from_betas(linear_betas(10))
-    with pytest.raises(ValueError, match="no time derivative: use a continuous process"):
-        value_and_derivative(table, table.log_snr, 0.5)
+@pytest.mark.parametrize(
+    ("refused", "message"),
+    [
+        (lambda: vp(20.0, 0.1), r"need finite 0 < beta_min <= beta_max, got beta_min=20.0, beta_max=0.1"),
+        (lambda: ve(0.0, 1.0), "sigma_min"),
+        (lambda: edm(float("nan")), "sigma_max"),
+        (lambda: cosine(-1.0), "need finite 0 < s"),
+        (lambda: from_betas(np.array([0.1, 1.2])), r"betas must lie in \(0, 1\)"),
+        (lambda: from_betas(np.array([[0.1]])), r"shape \(T,\)"),
+        (lambda: linear_betas(0), "at least one step"),
+        (lambda: linear_betas(10, 0.5, 0.1), "start <= end"),
+        (lambda: cosine_betas(10, max_beta=2.0), "max_beta"),
+        (lambda: zero_terminal_snr(np.array([0.5])), "T >= 2"),
+        (
+            lambda: value_and_derivative(DISCRETE["linear"], DISCRETE["linear"].log_snr, 0.5),
+            "no time derivative: use a",
+        ),
+    ],
+)
+def test_refusals(refused, message):
+    with pytest.raises(ValueError, match=message):
+        refused()

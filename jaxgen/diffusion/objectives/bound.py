@@ -1,6 +1,6 @@
-"""The discrete variational bound of diffusion models, term by term (Ho et al. 2020, eq. 5)."""
+"""The variational bound of a discrete reverse chain, term by term (Ho et al. 2020, eq. 5)."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -8,26 +8,23 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from jaxgen.diffusion.denoisers._denoiser import Denoiser
-from jaxgen.diffusion.denoisers.prediction import Prediction
-from jaxgen.diffusion.denoisers.reverse import Variance, check_variance, final_kernel, reverse_kernel
+from jaxgen.diffusion.denoisers import Denoiser, Prediction, Variance, check_variance, final_kernel, reverse_kernel
 from jaxgen.diffusion.grids import subset_grid
-from jaxgen.diffusion.processes.kernels import marginal, perturb, posterior
-from jaxgen.diffusion.processes.process import GaussianProcess, as_time, initial_std
+from jaxgen.diffusion.processes import GaussianProcess, as_float, initial_std, marginal, perturb, posterior
 from jaxgen.distributions import Gaussian, gaussian_kl
 from jaxgen.distributions.likelihoods import Likelihood, discretised_gaussian
 
 
 class Bound(NamedTuple):
-    """An estimate of the bound on −log p(x0), in nats, of a grid of n steps."""
+    """Terms of the bound on −log p(x0) for a grid of n steps, in nats per example."""
 
-    prior: Float[Array, " b"]  # L_T, exact
+    prior: Float[Array, " b"]  # L_T
     transitions: Float[Array, "b n_minus_1"]  # L_{t−1}, from the noisiest step to the cleanest
     reconstruction: Float[Array, " b"]  # L_0
 
     @property
     def total(self) -> Float[Array, " b"]:
-        """L_T + Σ L_{t−1} + L_0; over dims · ln 2 it is bits per dimension, of levels without any offset."""
+        """L_T + Σ L_{t−1} + L_0; divide by dims · ln 2 for bits per dimension, which need no offset for levels."""
         return self.prior + self.transitions.sum(-1) + self.reconstruction
 
 
@@ -41,21 +38,32 @@ def variational_bound(
     variance: Variance = "fixed_small",
     likelihood: Likelihood | None = None,
 ) -> Bound:
-    """An unbiased estimate of the bound on −log p(x0) of the reverse chain on a grid, x_t drawn once for each step.
+    """Unbiased estimate of the bound on −log p(x0) of the reverse chain on a grid, with one draw of x_t per step.
 
-    L_T = KL(q(x_1|x0) ‖ N(0, prior_std²)), L_{t−1} = KL(q(x_s|x_t,x0) ‖ p_θ(x_s|x_t)), L_0 = −log p_θ(x0|x_{t_1})
-    (Ho et al. 2020, eq. 5). keys: (B,) typed keys; the result of sample b depends on keys[b] alone. grid: as `sample`
-    takes it, of n ≥ 2 steps down to 0, which stands for the data themselves; by default the whole chain of a discrete
-    process. It costs n network calls in one `lax.scan`; an eager call compiles anew, so call it inside `jax.jit`.
-    variance: of p_θ, see `reverse_kernel` and, for L_0, `final_kernel`. likelihood: log p(x0) under p_θ(x0|x_{t_1}), by
-    default `likelihoods.discretised_gaussian()`, for data on 256 levels of [−1, 1]; `likelihoods.gaussian()` is for continuous ones.
-    A denoiser that clips x0, as published evaluations do, only changes the model that is bounded.
+    L_T = KL(q(x_1|x0) ‖ N(0, prior_std² I)), L_{t−1} = KL(q(x_s|x_t,x0) ‖ p_θ(x_s|x_t)), L_0 = −log p_θ(x0|x_{t_1}).
+    The n network calls run in one `lax.scan`. Call it inside `jax.jit`: an eager call compiles anew each time.
 
-    Raises ValueError for another variance, "learned" with a denoiser that has learned none, keys that are not typed and
-    of shape (B,), and a grid of fewer than two steps, that does not descend from 1 or below to 0, misses a discrete
-    process's steps or is not given for a continuous one (traced grids cannot be checked).
+    Args:
+        keys: Typed keys (B,); the result of example b depends on keys[b] alone.
+        process: The process.
+        denoise: The denoiser. One that clips x0, as published evaluations do, defines another valid model.
+        x0: Clean data, in the range of the likelihood.
+        grid: Descending times of n ≥ 2 steps, from at most 1 to 0; 0 stands for the data. The default is the whole
+            chain of a discrete process.
+        variance: Variance of p_θ; see `reverse_kernel` and, for L_0, `final_kernel`.
+        likelihood: log p_θ(x0|x_{t_1}). The default is `likelihoods.discretised_gaussian()`, for 256 levels of [−1, 1];
+            use `likelihoods.gaussian()` for continuous data.
+
+    Raises:
+        ValueError: x0 is not floating point, the variance is unknown or "learned" without a learned one, the keys are
+            not typed or not (B,), or a concrete grid is not as above, misses the steps of a discrete process or is
+            missing for a continuous one.
+
+    Reference:
+        Ho et al. 2020, eq. 5.
     """
     check_variance(variance)
+    check_floating(x0)
     if not jnp.issubdtype(keys.dtype, jax.dtypes.prng_key) or keys.shape != x0.shape[:1]:
         raise ValueError(f"keys must be typed keys, one for each of {len(x0)} samples: jax.random.split(key, len(x0))")
     if grid is None:
@@ -63,7 +71,7 @@ def variational_bound(
             raise ValueError("a continuous process needs a grid, such as grids.uniform_grid(n): its bound is that of n")
         grid = subset_grid(process.steps, process.steps)
     _check_grid(grid, process.steps)
-    times = as_time(grid)
+    times = as_float(grid)
     x0 = x0.astype(jnp.promote_types(x0.dtype, jnp.float32))
 
     def body(_: None, step: tuple[Array, Array, Array]) -> tuple[None, Float[Array, " b"]]:
@@ -90,19 +98,30 @@ def bound_term(
     variance: Variance = "fixed_small",
     likelihood: Likelihood | None = None,
 ) -> Float[Array, " b"]:
-    """The term of the bound at x_t of the step from t to s, each () or (B,), in nats: L_{t−1}, or L_0 where s = 0.
+    """Term of the bound for the step from t to s, in nats per example: L_{t−1}, or L_0 where s = 0.
 
-    prediction: the denoiser's at (x_t, t). cleanest: the two lowest times above 0 of the grid, ascending, by default
-    those of a discrete process; steps to s = 0 must come from the first. variance and likelihood as `variational_bound`.
-    Raises ValueError for fewer than two steps, and as `reverse_kernel` does.
+    Args:
+        process: The process.
+        prediction: The denoiser's output at (x_t, t).
+        x_t: Noisy data.
+        x0: Clean data.
+        s: End of the step, () or (B,).
+        t: Start of the step, () or (B,).
+        cleanest: The two lowest positive times of the grid, ascending; steps to s = 0 start at the first. The default
+            is those of a discrete process.
+        variance: As in `variational_bound`.
+        likelihood: As in `variational_bound`.
+
+    Raises:
+        ValueError: `cleanest` is missing and the process is not discrete with T ≥ 2; and as `reverse_kernel` does.
     """
     if cleanest is None:
         if process.steps is None or process.steps < 2:
             raise ValueError("give the grid's two cleanest times: only a discrete process of T >= 2 steps has them")
         cleanest = 1 / process.steps, 2 / process.steps
     first, second = cleanest
-    s, t = as_time(s), as_time(t)
-    # where s = 0 both Gaussians of the KL are points: there it is that of the step before, finite and not used
+    s, t = as_float(s), as_float(t)
+    # at s = 0 both Gaussians of the KL are points: take the step before, whose finite KL is not used
     below, above = jnp.where(s > 0, s, first), jnp.where(s > 0, t, second)
 
     def transition() -> Float[Array, " b"]:
@@ -119,6 +138,15 @@ def bound_term(
     if s.ndim == 0:
         return jax.lax.cond(s > 0, transition, reconstruction)
     return jnp.where(s > 0, transition(), reconstruction())
+
+
+def check_floating(x: Any) -> None:
+    """Raise ValueError for integer data, such as uint8 images."""
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(
+            f"data must be floating point, got {x.dtype}: scale it first as the network will see it, for example "
+            "images of 0 to 255 to [-1, 1] by x / 127.5 - 1"
+        )
 
 
 def _check_grid(times: ArrayLike, steps: int | None) -> None:

@@ -1,4 +1,4 @@
-"""Denoising and variational losses, one value per example: the mean is the trainer's."""
+"""Denoising and variational losses, one value per example."""
 
 import math
 from typing import Any
@@ -7,19 +7,19 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from jaxgen.diffusion.denoisers._denoiser import Network, denoiser
-from jaxgen.diffusion.denoisers.prediction import (
+from jaxgen.diffusion.denoisers import (
+    Network,
     Prediction,
     PredictionType,
-    check_prediction_type,
+    Variance,
+    check_variance,
+    denoiser,
     eps_loss_scale,
     target,
 )
-from jaxgen.diffusion.denoisers.reverse import Variance, check_variance
-from jaxgen.diffusion.objectives.bound import bound_term
+from jaxgen.diffusion.objectives.bound import bound_term, check_floating
 from jaxgen.diffusion.objectives.weighting import Weighting
-from jaxgen.diffusion.processes.kernels import perturb
-from jaxgen.diffusion.processes.process import GaussianProcess
+from jaxgen.diffusion.processes import GaussianProcess, perturb
 from jaxgen.diffusion.times import TimeSampler, uniform
 from jaxgen.distributions.likelihoods import Likelihood
 
@@ -35,13 +35,29 @@ def denoising_loss(
     weighting: Weighting | None = None,
     times: TimeSampler | None = None,
 ) -> Float[Array, " b"]:
-    """Weighted squared error of a network at random times, averaged over the event (Ho et al. 2020, eq. 14).
+    """Weighted squared error of a network at random times, averaged over the event.
 
-    weighting: None for the plain error of the network's own output, else a weight on the error in eps, which is carried
-    over to that output; log-SNR is held to ±40 for it. times: (key, B) -> (B,), by default uniform over the process's.
-    Raises ValueError for an unknown kind, an output of another shape, or velocity on a discrete process.
+    Args:
+        key: Key of the times and the noise.
+        process: The process.
+        network: Function (x, t, cond) -> output of x's shape.
+        x0: Clean data, scaled as the network sees them.
+        cond: Conditioning, passed to the network.
+        predicts: What the network's output is.
+        weighting: Weight on the squared error in eps, as a function of log-SNR clipped to ±40; it is converted to a
+            weight on the network's own output. None is the plain error of that output.
+        times: Sampler (key, B) -> t of shape (B,); by default `times.uniform` for the process.
+
+    Returns:
+        Losses (B,), in x0's dtype or float32.
+
+    Raises:
+        ValueError: x0 is not floating point, the prediction type is unknown or is velocity on a discrete process, or
+            the output has another shape.
+
+    Reference:
+        Ho et al. 2020, eq. 14.
     """
-    check_prediction_type(predicts)
     t, eps, x_t = _noised(key, process, x0, times)
     error = _squared_error(process, predicts, network(x_t, t, cond), x0, eps, t)
     if weighting is None:
@@ -61,13 +77,23 @@ def vlb_loss(
     likelihood: Likelihood | None = None,
     times: TimeSampler | None = None,
 ) -> Float[Array, " b"]:
-    """T times the term of a random step: L_vlb less L_T, which has no gradient, unbiased, in nats per dimension.
+    """T times the bound's term of a random step: an unbiased estimate of L_vlb − L_T, in nats per dimension.
 
-    Ho et al. 2020, eq. 5; Nichol & Dhariwal 2021, eq. 4–7. With "learned" the network returns twice the last axis, see
-    `denoiser`. likelihood: as `variational_bound` takes it. times: (key, B) -> (B,) in {1/T, …, 1}, by default uniform;
-    other draws need their weights, see `importance`.
-    Raises ValueError for a process that is not discrete with T ≥ 2, an unknown kind or variance, or an output of
-    another shape.
+    L_T is left out because it has no gradient. Arguments not listed are as in `denoising_loss`.
+
+    Args:
+        process: A discrete process of T ≥ 2 steps.
+        network: As in `denoising_loss`; with variance "learned" its output is twice as long in the last axis, see
+            `denoiser`.
+        variance: Variance of the reverse kernel, see `reverse_kernel`.
+        likelihood: As in `variational_bound`.
+        times: Sampler (key, B) -> t in {1/T, …, 1}, by default uniform. Other draws need weights, see `importance`.
+
+    Raises:
+        ValueError: The process is not discrete with T ≥ 2, the variance is unknown, or as `denoising_loss` does.
+
+    Reference:
+        Ho et al. 2020, eq. 5; Nichol & Dhariwal 2021, eq. 4–7.
     """
     check_variance(variance)
     _check_steps(process)
@@ -88,16 +114,24 @@ def hybrid_loss(
     likelihood: Likelihood | None = None,
     times: TimeSampler | None = None,
 ) -> Float[Array, " b"]:
-    """L_simple + λ L_vlb, whose mean is held fixed: it trains the variance alone (Nichol & Dhariwal 2021, eq. 16).
+    """L_hybrid = L_simple + λ L_vlb, where the gradient of L_vlb trains the variance alone.
 
-    network: returns twice the last axis, the prediction and then v of the variance, see `denoiser`; one call serves
-    both. L_simple is `denoising_loss` without a weighting, L_vlb is `vlb_loss` with "learned", in nats. vlb_weight: λ.
-    Nichol & Dhariwal's code measures L_vlb in bits (its factor T/1000 on one term is λ = .001 on the sum of T), so
-    vlb_weight = .001/ln 2 reproduces it. Raises ValueError unless vlb_weight ≥ 0, and as `vlb_loss` does.
+    L_simple is `denoising_loss` without weighting. L_vlb is `vlb_loss` with variance "learned" and a stop-gradient on
+    the prediction. One network call serves both. Arguments not listed are as in `vlb_loss`.
+
+    Args:
+        network: Function whose output is twice as long as x in the last axis: the prediction, then v of the variance,
+            see `denoiser`.
+        vlb_weight: λ ≥ 0. The reference's code measures L_vlb in bits, so λ = 0.001/ln 2 reproduces it.
+
+    Raises:
+        ValueError: vlb_weight is negative; and as `vlb_loss` does.
+
+    Reference:
+        Nichol & Dhariwal 2021, eq. 16.
     """
     if not vlb_weight >= 0:
         raise ValueError(f"vlb_weight must not be negative, got {vlb_weight}")
-    check_prediction_type(predicts)
     _check_steps(process)
     t, eps, x_t = _noised(key, process, x0, times)
     output, dims = network(x_t, t, cond), x0.shape[-1]
@@ -111,6 +145,7 @@ def _noised(
     key: Key[Array, ""], process: GaussianProcess, x0: Float[Array, "b *event"], times: TimeSampler | None
 ) -> tuple[Float[Array, " b"], Float[Array, "b *event"], Float[Array, "b *event"]]:
     """Times, noise and x_t, in x0's dtype or float32."""
+    check_floating(x0)
     time_key, noise_key = jax.random.split(key)
     t = (times or uniform(process.steps))(time_key, x0.shape[0])
     eps = jax.random.normal(noise_key, x0.shape, jnp.promote_types(x0.dtype, jnp.float32))
@@ -120,17 +155,17 @@ def _noised(
 def _squared_error(
     process: GaussianProcess, predicts: PredictionType, output: Array, x0: Array, eps: Array, t: Array
 ) -> Float[Array, " b"]:
-    wanted = target(process, predicts, x0, eps, t).astype(eps.dtype)
-    if output.shape != wanted.shape:
-        raise ValueError(f"the network must return x's shape {wanted.shape}, got {output.shape}")
-    return ((output - wanted) ** 2).reshape(x0.shape[0], -1).mean(-1)
+    expected = target(process, predicts, x0, eps, t).astype(eps.dtype)
+    if output.shape != expected.shape:
+        raise ValueError(f"the network must return x's shape {expected.shape}, got {output.shape}")
+    return ((output - expected) ** 2).reshape(x0.shape[0], -1).mean(-1)
 
 
 def _check_steps(process: GaussianProcess) -> None:
     if process.steps is None or process.steps < 2:
         raise ValueError(
-            "the discrete bound needs a process of T >= 2 steps, such as discrete(betas): "
-            "a continuous one has `variational_bound` on a grid"
+            "the discrete bound needs a process of T >= 2 steps, such as from_betas(betas): "
+            "use variational_bound with a grid for a continuous one"
         )
 
 
@@ -143,7 +178,7 @@ def _per_dim_bound(
     variance: Variance,
     likelihood: Likelihood | None,
 ) -> Float[Array, " b"]:
-    """T times the term at t, over the dimensions of an event."""
+    """T times the term at t, divided by the number of dimensions of an event."""
     steps, index = process.steps, jnp.round(t * process.steps)
     x0 = x0.astype(x_t.dtype)
     term = bound_term(

@@ -1,13 +1,15 @@
-"""The techniques of NCSNv2 (Song & Ermon 2020): which noise levels, which Langevin step, and a network without time.
+"""The techniques of NCSNv2 (Song & Ermon 2020): noise levels, Langevin step size, and a network without time.
 
-The levels are a ladder σ_1 > … > σ_L with one ratio γ = σ_i/σ_{i+1}, which is `ve` looked at in L times:
+The noise levels σ_1 > … > σ_L are geometric, with ratio γ = σ_i/σ_{i+1}. They are the process `ve` at L times:
 
-    sigma_1, n = max_pairwise_distance(x0), num_noise_levels(sigma_1, sigma_L, overlap_ratio(dims))
-    process, score = ve(sigma_L, sigma_1), sigma_scaled_score(process, network)
+    sigma_1 = max_pairwise_distance(x0)
+    n = num_noise_levels(sigma_1, sigma_L, overlap_ratio(dims))
+    process = ve(sigma_L, sigma_1)
+    score = sigma_scaled_score(process, network)
     denoising_loss(key, process, score, x0, predicts="score", weighting=weighting.simple(), times=noise_level_times(n))
 
     sampler = annealed_langevin(step_size(sigma_1, sigma_L, n, steps), sigma_L, steps, final_denoising=True)
-    grid = grids.noise_grid(process, geometric_sigmas(sigma_1, sigma_L, n))
+    grid = noise_grid(process, geometric_sigmas(sigma_1, sigma_L, n))
 """
 
 import math
@@ -21,8 +23,9 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from jaxgen.core import per_example, safe_divide
-from jaxgen.diffusion.denoisers._denoiser import Network
-from jaxgen.diffusion.processes.process import GaussianProcess
+from jaxgen.diffusion.denoisers import Network
+from jaxgen.diffusion.objectives.bound import check_floating
+from jaxgen.diffusion.processes import GaussianProcess
 from jaxgen.diffusion.times import TimeSampler
 
 
@@ -33,17 +36,26 @@ def max_pairwise_distance(
     key: Key[Array, ""] | None = None,
     block: int = 1024,
 ) -> Float[Array, ""]:
-    """The largest Euclidean distance between two of x (N, *event), in x's units: σ_1 (technique 1).
+    """Largest Euclidean distance between two examples, which is σ_1 (technique 1).
 
-    So wide a first level lets Langevin dynamics go from any example to any other. subset: look only at so many
-    examples, drawn by `key`; else at all, in O(N² D) time. Pairs are visited in tiles of block × block, so that memory
-    beside x's own is a tile's. float32 at least; not finite where x is not, or where the distance is beyond the type's
-    range; what is below its smallest normal number, 1.2e-38 in float32, may count as 0.
-    Raises ValueError for fewer than two examples, x that is not floating point (scale images as the network sees them
-    first), block < 1, subset < 2 or without a key.
+    With so much noise, Langevin dynamics can move from any example to any other. The time is O(N² D). Pairs are visited
+    in tiles of block × block, so the memory beyond that of x is that of a tile.
+
+    Args:
+        x: Examples, floating point and scaled as the network sees them.
+        subset: Number ≥ 2 of random examples to compare; the default is all.
+        key: Key of the subset.
+        block: Side ≥ 1 of a tile.
+
+    Returns:
+        The distance, in float32 or wider. It is not finite if x is not, or if it exceeds the range of the type.
+        Distances below the smallest normal number (1.2e-38 in float32) may give 0.
+
+    Raises:
+        ValueError: x is not floating point or has fewer than two examples, block or subset is outside its range, or
+            a subset has no key.
     """
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise ValueError(f"x must be floating point, got {x.dtype}: scale it first as the network will see it")
+    check_floating(x)
     if len(x) < 2 or block < 1 or (subset is not None and subset < 2):
         raise ValueError(f"need two examples and block >= 1, got {len(x)} of them, subset={subset} and block={block}")
     points = jnp.asarray(x).reshape(len(x), -1)
@@ -53,14 +65,14 @@ def max_pairwise_distance(
         points = points[jax.random.choice(key, len(points), (subset,), replace=False)]
     n, block = len(points), min(block, len(points))
     wide = jnp.promote_types(points.dtype, jnp.float32)
-    # From the first point none is farther than the largest distance: x minus that, taken before all else, overflows
-    # only where the distance does, and ‖a‖² + ‖b‖² − 2a·b rounds relative to it.
+    # No point is farther from the first one than the largest distance. Relative to the first point, coordinates
+    # overflow only if the distance does, and ‖a‖² + ‖b‖² − 2a·b rounds in proportion to it.
     origin = points[0].astype(wide)
     reach = jnp.abs(points.astype(wide) - origin).max()
-    # In units of about that, or squares overflow and vanish: a power of 2 loses no digits, if its reciprocal is normal.
+    # A unit of about that distance keeps squares in range; a power of 2 with a normal reciprocal loses no digits.
     smallest = jnp.finfo(wide).minexp
     unit = jnp.ldexp(jnp.ones((), wide), jnp.clip(jnp.frexp(reach)[1] - 1, smallest, -smallest))
-    # The last tile is moved back to fit: to see a pair twice does no harm.
+    # The last tile overlaps the one before; visiting a pair twice is harmless.
     starts = np.minimum(np.arange(0, n, block), n - block)
 
     def tile(start: Array) -> Array:
@@ -82,12 +94,17 @@ def max_pairwise_distance(
 
 
 def overlap_ratio(dims: int, overlap: float = 0.5) -> float:
-    """γ at which neighbouring levels overlap: Φ(√(2D)(γ−1)+3γ) − Φ(√(2D)(γ−1)−3γ) = overlap (technique 2).
+    """Ratio γ of neighbouring levels for which Φ(√(2D)(γ−1)+3γ) − Φ(√(2D)(γ−1)−3γ) = overlap (technique 2).
 
-    The radius of N(0, σ² I) in D = dims dimensions is about N(√D σ, σ²/2): the left side is the share of a level's
-    radii within three standard deviations of those of the level before, γ times as wide. Φ is the normal distribution
-    function. γ(3072) = 1.0398; the paper's own ladders overlap by .567: 232 levels for CIFAR-10, not 220.
-    Raises ValueError unless dims ≥ 5 (in fewer, levels of any ratio overlap by more) and 0 < overlap ≤ .99.
+    The radius of N(0, σ² I) in D dimensions is about N(√D σ, σ²/2). The left side is the share of a level's radii that
+    lie within three standard deviations of those of the previous level. Φ is the standard normal distribution function.
+
+    Args:
+        dims: D ≥ 5; in fewer dimensions levels of any ratio overlap by more.
+        overlap: The share, in (0, 0.99].
+
+    Raises:
+        ValueError: An argument is outside its range.
     """
     if dims < 5 or not 0 < overlap <= 0.99:
         raise ValueError(
@@ -96,85 +113,119 @@ def overlap_ratio(dims: int, overlap: float = 0.5) -> float:
         )
     width = math.sqrt(2 * dims)
 
-    def shared(gamma: float) -> float:
+    def overlap_at(gamma: float) -> float:
         low, high = (width * (gamma - 1) + side * gamma for side in (-3, 3))
         return 0.5 * (math.erfc(low / math.sqrt(2)) - math.erfc(high / math.sqrt(2)))
 
-    # the overlap rises a little from Φ(3) − Φ(−3) = .9973 at γ = 1, then falls to 0: one root
-    return _bisect(lambda gamma: shared(gamma) - overlap, 1.0, (40 + width) / (width - 3))
+    # the overlap increases slightly from Φ(3) − Φ(−3) = .9973 at γ = 1, then decreases to 0, so there is one root
+    return _bisect(lambda gamma: overlap_at(gamma) - overlap, 1.0, (40 + width) / (width - 3))
 
 
 def num_noise_levels(sigma_first: ArrayLike, sigma_last: ArrayLike, ratio: ArrayLike) -> int:
-    """The fewest levels from sigma_first to sigma_last whose ratio is at most `ratio`: 1 + ⌈ln(σ_1/σ_L)/ln γ⌉.
+    """Smallest number of geometric levels with a ratio of at most γ, 1 + ⌈ln(σ_1/σ_L)/ln γ⌉ (technique 2).
 
-    Raises ValueError unless 0 < sigma_last < sigma_first and ratio > 1.
+    Args:
+        sigma_first: σ_1, the largest level.
+        sigma_last: σ_L, the smallest level, in (0, σ_1).
+        ratio: γ > 1.
+
+    Raises:
+        ValueError: An argument is outside its range.
     """
     span = _log_span(sigma_first, sigma_last)
     if not 1 < ratio < math.inf:
         raise ValueError(f"the ratio of neighbouring levels must be above 1, got {ratio}")
-    return 1 + math.ceil(span / math.log(float(ratio)) * (1 - 1e-9))  # round-off must not add a level
+    return 1 + math.ceil(span / math.log(float(ratio)) * (1 - 1e-9))  # rounding must not add a level
 
 
 def geometric_sigmas(sigma_first: ArrayLike, sigma_last: ArrayLike, n: int) -> Float[np.ndarray, " n"]:
-    """The ladder: n levels descending from sigma_first to sigma_last by one ratio, float64 (technique 2).
+    """n ≥ 2 levels in geometric progression from σ_1 down to σ_L, in float64 (technique 2).
 
-    Raises ValueError unless 0 < sigma_last < sigma_first and n ≥ 2.
+    Raises:
+        ValueError: n < 2, or 0 < sigma_last < sigma_first does not hold.
     """
     _log_span(sigma_first, sigma_last, n)
     return np.geomspace(float(sigma_first), float(sigma_last), n)
 
 
 def noise_level_times(n: int) -> TimeSampler:
-    """Training times at which `ve` has the n levels of a ladder, each as likely as the others: t = i/(n−1).
+    """Training times at which `ve` has the n ≥ 2 levels of `geometric_sigmas`, drawn uniformly: t = i/(n−1).
 
-    t = 0 is the last level, sigma_min, and t = 1 the first. Raises ValueError unless n ≥ 2.
+    t = 0 is the last level, sigma_min of `ve`, and t = 1 the first.
+
+    Raises:
+        ValueError: n < 2.
     """
     if n < 2:
-        raise ValueError(f"a ladder has at least two levels, got n={n}")
+        raise ValueError(f"there must be at least two levels, got n={n}")
     return lambda key, b: jax.random.randint(key, (b,), 0, n) / (n - 1)
 
 
 def variance_ratio(
     step_size: ArrayLike, sigma_last: ArrayLike, ratio: ArrayLike, steps: int
 ) -> Float[np.ndarray | np.floating, "..."]:
-    """Variance of x over σ_i² after a level's `steps` of Langevin dynamics, begun at the level before (proposition 3).
+    """Variance of x, over σ_i², after the T Langevin steps of one level, started at the previous level.
 
-    For data at one point: (1 − u)^{2T} (γ² − q) + q with u = ε/2σ_L² and q = 1/(1 − u/2); 1 would be exact. step_size:
-    ε at the last level as `annealed_langevin` takes it, twice the paper's; arrays broadcast.
-    Raises ValueError unless 0 < step_size < 4 sigma_last² (beyond which the dynamics diverges) and steps ≥ 1.
+    For data at one point it is (1 − u)^{2T} (γ² − q) + q with u = ε/2σ_L² and q = 1/(1 − u/2); the exact dynamics would
+    give 1.
+
+    Args:
+        step_size: ε of the last level as `annealed_langevin` takes it, which is twice the paper's; in (0, 4 σ_L²),
+            beyond which the dynamics diverges. Arrays broadcast.
+        sigma_last: σ_L.
+        ratio: γ.
+        steps: T ≥ 1.
+
+    Raises:
+        ValueError: step_size or steps is outside its range.
+
+    Reference:
+        Song & Ermon 2020, proposition 3.
     """
     u, gamma = np.asarray(step_size, np.float64) / (2 * float(sigma_last) ** 2), np.asarray(ratio, np.float64)
     if not (np.all((u > 0) & (u < 2)) and steps >= 1):
         raise ValueError(f"need 0 < step_size < 4 sigma_last² and steps >= 1, got {step_size}, {sigma_last}, {steps}")
-    settled = 1 / (1 - u / 2)
-    return (1 - u) ** (2 * steps) * (gamma**2 - settled) + settled
+    stationary = 1 / (1 - u / 2)
+    return (1 - u) ** (2 * steps) * (gamma**2 - stationary) + stationary
 
 
 def step_size(sigma_first: ArrayLike, sigma_last: ArrayLike, n: int, steps: int) -> float:
-    """ε that brings `variance_ratio` nearest to 1 on a ladder of n levels with T = steps each (technique 4).
+    """Step size ε for which `variance_ratio` is nearest to 1 (technique 4).
 
-    It is what `annealed_langevin(ε, sigma_last, steps)` takes, whose move is x + (ε/2) score + √ε z. The paper moves by
-    x + α score + √(2α) z, so ε here is twice its published ε: 6.2e-6 for CIFAR-10 (σ from 50 to .01, n = 232, T = 5).
-    The ratio is above 1 for any ε, so nearest is least; its slope in ε changes sign once, where bisection finds it.
-    Raises ValueError unless 0 < sigma_last < sigma_first, n ≥ 2 and steps ≥ 1.
+    It is the step of `annealed_langevin(ε, sigma_last, steps)`, which moves by (ε/2) score + √ε z. The paper moves by
+    α score + √(2α) z, so ε is twice its α.
+
+    Args:
+        sigma_first: σ_1.
+        sigma_last: σ_L, in (0, σ_1).
+        n: Number of geometric levels ≥ 2.
+        steps: T ≥ 1 Langevin steps per level.
+
+    Raises:
+        ValueError: An argument is outside its range.
     """
     if steps < 1:
         raise ValueError(f"need at least one step at each level, got {steps}")
     excess = math.expm1(2 * _log_span(sigma_first, sigma_last, n) / (n - 1))  # γ² − 1
 
-    def fall(u: float) -> float:
-        """−d variance_ratio/du on [0, 1]: falls until it is negative, and stays so; q − 1 = u/(2 − u)."""
-        kept = (1 - u) ** (2 * steps)
-        return 2 * steps * (1 - u) ** (2 * steps - 1) * (excess - u / (2 - u)) - (1 - kept) * 2 / (2 - u) ** 2
+    # variance_ratio exceeds 1 for every ε, so its minimum is nearest to 1; its slope changes sign once
+    def negative_slope(u: float) -> float:
+        """−d variance_ratio/du on [0, 1]; q − 1 = u/(2 − u)."""
+        decay = (1 - u) ** (2 * steps)
+        return 2 * steps * (1 - u) ** (2 * steps - 1) * (excess - u / (2 - u)) - (1 - decay) * 2 / (2 - u) ** 2
 
-    return 2 * float(sigma_last) ** 2 * _bisect(fall, 0.0, 1.0)
+    return 2 * float(sigma_last) ** 2 * _bisect(negative_slope, 0.0, 1.0)
 
 
 def sigma_scaled_score(process: GaussianProcess, network: Network) -> Network:
-    """A network f that is told no time as one that predicts the score f(x)/sigma(t) (technique 3).
+    """Network that predicts the score f(x)/sigma(t), from a network f that does not see the time (technique 3).
 
-    The score's norm grows as 1/sigma, so f keeps one scale and needs to know x alone. f: a Network (x, t, cond), given
-    t = 0 always. The result is for `denoiser(process, …, predicts="score")`, and is 0 where sigma = 0.
+    The norm of the score is proportional to 1/sigma, so f has one scale for all levels. The result is for
+    `denoiser(process, …, predicts="score")`, and is 0 where sigma = 0.
+
+    Args:
+        process: The process.
+        network: f, a function (x, t, cond) that is given t = 0.
     """
 
     def predict_score(x: Float[Array, "b *event"], t: Float[Array, " b"], cond: Any) -> Float[Array, "b *out"]:
@@ -185,15 +236,15 @@ def sigma_scaled_score(process: GaussianProcess, network: Network) -> Network:
 
 
 def _log_span(sigma_first: ArrayLike, sigma_last: ArrayLike, n: int = 2) -> float:
-    """ln(σ_1/σ_L) of a ladder that makes sense."""
+    """ln(σ_1/σ_L); raises ValueError for levels that are not positive and descending."""
     first, last = float(sigma_first), float(sigma_last)
     if not (0 < last < first < math.inf and n >= 2):
         raise ValueError(f"need 0 < sigma_last < sigma_first and n >= 2 levels, got {first} to {last} with n={n}")
     return math.log(first / last)
 
 
-def _bisect(falling: Callable[[float], float], low: float, high: float) -> float:
-    """Where a function that is positive at low and not at high changes sign, to the last digit."""
+def _bisect(function: Callable[[float], float], low: float, high: float) -> float:
+    """Root of a function that is positive at low and not at high, to the last digit."""
     while low < (middle := (low + high) / 2) < high:
-        low, high = (middle, high) if falling(middle) > 0 else (low, middle)
+        low, high = (middle, high) if function(middle) > 0 else (low, middle)
     return middle

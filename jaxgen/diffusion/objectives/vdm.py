@@ -1,4 +1,4 @@
-"""The bound of variational diffusion models, in continuous time and in T steps, and how a schedule is trained by it."""
+"""The bound of variational diffusion models (Kingma et al. 2021), which also trains the schedule."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -10,11 +10,18 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from jaxgen.core import per_example
-from jaxgen.diffusion.denoisers._denoiser import Network
-from jaxgen.diffusion.denoisers.prediction import PredictionType, target, to_x0_eps
-from jaxgen.diffusion.processes.gamma import GammaProcess, LearnedSchedule
-from jaxgen.diffusion.processes.kernels import log_snr_step, marginal, perturb
-from jaxgen.diffusion.processes.process import GaussianProcess, as_time, value_and_derivative
+from jaxgen.diffusion.denoisers import Network, PredictionType, target, to_x0_eps
+from jaxgen.diffusion.objectives.bound import check_floating
+from jaxgen.diffusion.processes import (
+    GammaProcess,
+    GaussianProcess,
+    LearnedSchedule,
+    as_float,
+    log_snr_step,
+    marginal,
+    perturb,
+    value_and_derivative,
+)
 from jaxgen.diffusion.times import TimeSampler, stratified
 from jaxgen.distributions import Gaussian, gaussian_kl
 from jaxgen.distributions.likelihoods import Likelihood, discretised_gaussian
@@ -23,7 +30,7 @@ Precondition = Callable[[GaussianProcess, Network], Network]
 
 
 class VDMBound(NamedTuple):
-    """The terms of −log p(x) ≤ total in nats, each (B,) and summed over the event (Kingma et al. 2021, eq. 11)."""
+    """Terms of the bound on −log p(x), in nats per example, summed over the event (Kingma et al. 2021, eq. 11)."""
 
     prior: Float[Array, " b"]
     diffusion: Float[Array, " b"]
@@ -50,33 +57,51 @@ def vdm_bound(
     t_min: float = 0.0,
     variance_gradient: bool = False,
 ) -> VDMBound:
-    """An unbiased estimate of the variational bound on −log p(x0), by one network call (Kingma et al. 2021, §3.5–5).
+    """Unbiased estimate of the variational bound on −log p(x0), by one network call.
 
-    prior: KL(q(z_1|x) ‖ N(0, prior_std² I)). reconstruction: −log p(x|z_0) by the likelihood from N(z_0/alpha_0,
-    (sigma_0/alpha_0)² I), by default `likelihoods.discretised_gaussian()`, for data on 256 levels of [−1, 1]; the paper's is
-    `likelihoods.gaussian_softmax()`, and `likelihoods.gaussian()` is for continuous data. diffusion, with γ = −λ = −log SNR:
-        steps None: ½ γ'(t) ‖eps − eps_θ‖² = −½ SNR'(t) ‖x − x̂_θ‖² at a random t (§5);
-        steps T:    ½ T expm1(γ_t − γ_s) ‖eps − eps_θ‖² = ½ T (SNR_s − SNR_t) ‖x − x̂_θ‖² at s = (i−1)/T, t = i/T for
-                    i random in 1 … T (eq. 13–14).
-    t_min: the time that stands for z_0 in a process that is clean at t = 0 (vp, edm, …), e.g. 1e-5; times and steps
-    then divide [t_min, 1]. times: must be uniform on [t_min, 1], or on {1/T, …, 1} with steps; by default `stratified`,
-    whose batches cover time evenly. precondition: (process, network) -> the network to use, e.g. `gamma_conditioned`
-    or `edm_preconditioning`. A denoiser's eps is a network too: lambda x, t, cond: denoise(x, t, cond=cond).eps.
+    prior is KL(q(z_1|x) ‖ N(0, prior_std² I)). reconstruction is −log p(x|z_0), by the likelihood at N(z_0/alpha_0,
+    (sigma_0/alpha_0)² I). diffusion, with γ = −log SNR, is
 
-    To evaluate, let each example draw n times from a key of its own, which gives terms of shape (B, n):
+        in continuous time: ½ γ'(t) ‖eps − eps_θ‖² = −½ SNR'(t) ‖x − x̂_θ‖² at a random t;
+        in T steps:         ½ T expm1(γ_t − γ_s) ‖eps − eps_θ‖² = ½ T (SNR_s − SNR_t) ‖x − x̂_θ‖² at s = (i−1)/T,
+                            t = i/T and a random i.
+
+    To evaluate, draw n times for each example from a key of its own, which gives terms of shape (B, n):
 
         jax.vmap(lambda key, x: vdm_bound(key, process, network, jnp.stack([x] * n)))(keys, x0)
 
-    variance_gradient (`Learned` process, continuous time): the gradient in the shape of γ becomes that of diffusion²,
-    whose mean is the estimate's variance and a constant, since the expected diffusion term of a network that sees γ
-    (`gamma_conditioned`) does not depend on that shape (§5.3, appendix I); network and ends get the gradient of the
-    bound as ever. There is no second pass through the network, which must see the process by `precondition` alone. The
-    two gradients differ in unit: clip or scale them apart.
+    Args:
+        key: Key of the times and the noise.
+        process: The process.
+        network: Function (x, t, cond) -> output of x's shape; `lambda x, t, cond: denoise(x, t, cond=cond).eps` makes
+            one of a denoiser.
+        x0: Clean data, in the range of the likelihood.
+        cond: Conditioning, passed to the network.
+        predicts: What the network's output is.
+        likelihood: log p(x|z_0). The default is `likelihoods.discretised_gaussian()`, for 256 levels of [−1, 1]; the
+            paper's is `likelihoods.gaussian_softmax()`; use `likelihoods.gaussian()` for continuous data.
+        precondition: Function (process, network) -> network, such as `gamma_conditioned` or `edm_preconditioning`.
+        times: Sampler of times that are uniform on [t_min, 1], or on {1/T, …, 1} with steps; by default `stratified`.
+        steps: T; None for continuous time.
+        t_min: Time of z_0, for a process that is clean at t = 0 (vp, edm, …), e.g. 1e-5; times divide [t_min, 1].
+        variance_gradient: Train the shape of a `LearnedSchedule` to minimise the variance of the estimate, in
+            continuous time. The shape then gets the gradient of diffusion²; all other parameters keep the gradient of
+            the bound. The network must depend on the process through `precondition` alone, and should see γ
+            (`gamma_conditioned`), since the expected bound then does not depend on the shape. It needs no second pass
+            through the network. The two gradients differ in unit: clip or scale them separately.
 
-    Raises ValueError for t_min outside [0, 1), an infinite log-SNR at t_min, steps < 1, an output of another shape, a
-    discrete process without steps, and variance_gradient with steps (there the bound depends on the shape) or with
-    another process.
+    Returns:
+        The three terms, each (B,), in x0's dtype or float32.
+
+    Raises:
+        ValueError: x0 is not floating point, t_min is outside [0, 1) or has an infinite log-SNR, steps < 1, the output
+            has another shape, a discrete process is given without steps, or variance_gradient is combined with steps
+            or with another process.
+
+    Reference:
+        Kingma et al. 2021, §3.5–5; §5.3 and appendix I on the variance.
     """
+    check_floating(x0)
     _check(process, steps, t_min, variance_gradient)
     dtype = jnp.promote_types(x0.dtype, jnp.float32)
     time_key, noise_key, first_key = jax.random.split(key, 3)
@@ -86,41 +111,51 @@ def vdm_bound(
         s = None
     else:
         i = jnp.round((times or stratified(steps))(time_key, x0.shape[0]).astype(dtype) * steps)
-        # rounding must not pass 1
+        # rounding must not exceed 1
         s, t = (jnp.minimum(t_min + (1 - t_min) * (index / steps), 1) for index in (i - 1, i))
 
     def diffusion(process: GaussianProcess) -> Array:
-        used = network if precondition is None else precondition(process, network)
-        wanted = target(process, predicts, x0, eps, t).astype(dtype)
-        output = used(perturb(process, x0, t, eps).astype(dtype), t, cond)
-        if output.shape != wanted.shape:
-            raise ValueError(f"the network must return x's shape {wanted.shape}, got {output.shape}")
-        # linear: of an error in the output it makes the errors in x0 and eps
-        error = to_x0_eps(process, predicts, output - wanted, jnp.zeros_like(wanted), t)
-        # errors in x0 have a weight that is finite at alpha = 0, where those in eps say nothing of x0
-        of_eps = predicts in ("eps", "score")
-        weight = (_eps_weight if of_eps else _x0_weight)(process, s, t)
-        squared = ((error.eps if of_eps else error.x0) ** 2).reshape(x0.shape[0], -1).sum(-1)
+        conditioned = network if precondition is None else precondition(process, network)
+        expected = target(process, predicts, x0, eps, t).astype(dtype)
+        output = conditioned(perturb(process, x0, t, eps).astype(dtype), t, cond)
+        if output.shape != expected.shape:
+            raise ValueError(f"the network must return x's shape {expected.shape}, got {output.shape}")
+        # to_x0_eps is linear, so it maps the error of the output to those of x0 and eps
+        error = to_x0_eps(process, predicts, output - expected, jnp.zeros_like(expected), t)
+        # the weight of errors in x0 is finite at alpha = 0, where eps says nothing about x0
+        by_eps = predicts in ("eps", "score")
+        weight = (_eps_weight if by_eps else _x0_weight)(process, s, t)
+        squared = ((error.eps if by_eps else error.x0) ** 2).reshape(x0.shape[0], -1).sum(-1)
         return (1 - t_min if s is None else steps) / 2 * weight * squared
 
-    spread = jnp.exp(-0.5 * process.log_snr(jnp.asarray(t_min, dtype)))
-    given = Gaussian(x0.astype(dtype) + spread * first_eps, spread)
+    std = jnp.exp(-0.5 * process.log_snr(jnp.asarray(t_min, dtype)))
+    decoded = Gaussian(x0.astype(dtype) + std * first_eps, std)
     last = marginal(process, x0.astype(dtype), jnp.ones((), dtype))
     return VDMBound(
         prior=gaussian_kl(last, Gaussian(jnp.zeros_like(last.mean), jnp.asarray(process.prior_std, dtype))),
-        diffusion=_by_variance(diffusion, process, t) if variance_gradient else diffusion(process),
-        reconstruction=-(likelihood or discretised_gaussian())(x0, given),
+        diffusion=_with_variance_gradient(diffusion, process, t) if variance_gradient else diffusion(process),
+        reconstruction=-(likelihood or discretised_gaussian())(x0, decoded),
     )
 
 
 def gamma_conditioned(
     process: GaussianProcess, network: Network, gamma_min: float = -13.3, gamma_max: float = 5.0
 ) -> Network:
-    """A network whose time is (γ(t) − gamma_min)/(gamma_max − gamma_min), γ = −log SNR held to ±40.
+    """Network whose time input is (γ(t) − gamma_min)/(gamma_max − gamma_min), with γ = −log SNR clipped to ±40.
 
-    Then what it says depends on the noise alone, so a schedule may change its shape under a trained network (Kingma et
-    al. 2021, §5.1). The bounds are constants: where learned ends pass them, the time leaves [0, 1].
-    Raises ValueError unless gamma_min < gamma_max.
+    The network then depends on the noise level alone, so the schedule can change its shape during training.
+
+    Args:
+        process: The process.
+        network: Function (x, t, cond).
+        gamma_min: Constant γ of time input 0.
+        gamma_max: Constant γ of time input 1; learned ends may pass these constants, and the input then leaves [0, 1].
+
+    Raises:
+        ValueError: gamma_min is not below gamma_max.
+
+    Reference:
+        Kingma et al. 2021, §5.1.
     """
     if not gamma_min < gamma_max:
         raise ValueError(f"need gamma_min < gamma_max, got {gamma_min} and {gamma_max}")
@@ -146,8 +181,8 @@ def _x0_weight(process: GaussianProcess, s: Array | None, t: Array) -> Array:
     return -jnp.exp(process.log_snr(s)) * jnp.expm1(log_snr_step(process, s, t))
 
 
-class _Bendable(GammaProcess):
-    """A process with γ(t) + offset + slope (t − at): at its own times, (B,), γ and γ' can be moved for each example."""
+class _PerturbedGamma(GammaProcess):
+    """γ(t) + offset + slope (t − at): perturbs γ and γ' separately at the time of each example; all are (B,)."""
 
     process: Any
     offset: Any
@@ -155,35 +190,35 @@ class _Bendable(GammaProcess):
     at: Any
 
     def gamma(self, t: ArrayLike) -> Array:
-        t = as_time(t)
+        t = as_float(t)
         gamma = self.process.gamma(t)
-        if t.shape[:1] != self.at.shape:  # a time of the schedule, such as an end, and of no example
+        if t.shape[:1] != self.at.shape:  # not the times of the examples, but e.g. an end of the schedule
             return gamma
         offset, slope, at = (per_example(value, t) for value in (self.offset, self.slope, self.at))
         return gamma + offset + slope * (t - at)
 
 
-def _by_variance(
+def _with_variance_gradient(
     diffusion: Callable[[GaussianProcess], Array], process: LearnedSchedule, t: Float[Array, " b"]
 ) -> Float[Array, " b"]:
-    """diffusion(process), with gradient 2 L ∂L in the shape of γ and ∂L in all else, from one backward pass.
+    """L = diffusion(process), with gradient 2 L ∂L for the shape of γ and ∂L for all else, in one backward pass.
 
-    L_b depends on the shape through (γ, γ') at its own t_b alone, so one pass gives ∂L_b/∂(γ, γ') for each example;
-    they go back to the shape 2 L_b times.
+    L_b depends on the shape only through (γ, γ') at t_b, so one pass gives ∂L_b/∂(γ, γ') for each example. These are
+    multiplied by 2 L_b and passed on to the shape.
     """
     ends = process.replace(shape=jax.lax.stop_gradient(process.shape))
     shape = jax.lax.stop_gradient(process).replace(shape=process.shape)
-    line = value_and_derivative(shape, shape.gamma, t)
-    zeros = jax.tree.map(lambda x: x - jax.lax.stop_gradient(x), line)
-    # parameters that the network closes over must be arguments of what has a gradient of its own
-    losses, closed_over = jax.closure_convert(lambda *moved: diffusion(_Bendable(ends, *moved, t)), *zeros)
+    gamma_and_slope = value_and_derivative(shape, shape.gamma, t)
+    zeros = jax.tree.map(lambda x: x - jax.lax.stop_gradient(x), gamma_and_slope)
+    # parameters that the network closes over must be arguments of a function with a custom gradient
+    losses, closed_over = jax.closure_convert(lambda *shift: diffusion(_PerturbedGamma(ends, *shift, t)), *zeros)
 
     @jax.custom_vjp
-    def with_gradient(moved, closed_over):
-        return losses(*moved, *closed_over)
+    def with_gradient(shift, closed_over):
+        return losses(*shift, *closed_over)
 
-    def forward(moved, closed_over):
-        value, pull = jax.vjp(losses, *moved, *closed_over)
+    def forward(shift, closed_over):
+        value, pull = jax.vjp(losses, *shift, *closed_over)
         return value, (value, pull)
 
     def backward(residuals, cotangent):
@@ -208,5 +243,5 @@ def _check(process: GaussianProcess, steps: int | None, t_min: float, variance_g
     if not isinstance(log_snr, jax.core.Tracer) and not np.all(np.isfinite(log_snr)):
         raise ValueError(
             f"the log-SNR of {type(process).__name__} at t_min={t_min} is {log_snr}: a bound needs a noisy z_0, "
-            "e.g. t_min=1e-5, or the first step of a table"
+            "e.g. t_min=1e-5, or the first step 1/T of a discrete process"
         )

@@ -1,4 +1,4 @@
-"""Gaussian processes: schedules, tables, learned schedules, and their kernels."""
+"""Gaussian processes: published schedules, discrete chains, learned schedules, and their kernels."""
 
 from jaxgen.diffusion.processes.betas import cosine_betas, linear_betas, zero_terminal_snr
 from jaxgen.diffusion.processes.gamma import GammaProcess, LearnedSchedule, learned_schedule, linear_log_snr
@@ -14,9 +14,9 @@ from jaxgen.diffusion.processes.kernels import (
 from jaxgen.diffusion.processes.process import (
     GaussianProcess,
     alpha_sigma_derivatives,
-    as_time,
-    checked_time,
+    as_float,
     initial_std,
+    validate_time,
     value_and_derivative,
 )
 from jaxgen.diffusion.processes.schedules import cosine, edm, from_betas, rectified_flow, sub_vp, ve, vp
@@ -26,8 +26,7 @@ __all__ = [
     "GaussianProcess",
     "LearnedSchedule",
     "alpha_sigma_derivatives",
-    "as_time",
-    "checked_time",
+    "as_float",
     "cosine",
     "cosine_betas",
     "edm",
@@ -45,6 +44,7 @@ __all__ = [
     "sde_coefficients",
     "sub_vp",
     "transition",
+    "validate_time",
     "value_and_derivative",
     "ve",
     "vp",

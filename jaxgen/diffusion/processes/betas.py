@@ -1,19 +1,24 @@
-"""Tables of β for `from_betas`, made on the host in float64."""
+"""Tables of β_1 … β_T for `from_betas`, computed in float64 on the host."""
 
 import numpy as np
 from jaxtyping import Float64
 
 
-def _check_steps(steps: int) -> None:
-    if steps < 1:
-        raise ValueError(f"a chain needs at least one step, got steps={steps}")
-
-
 def linear_betas(steps: int, start: float = 1e-4, end: float = 0.02) -> Float64[np.ndarray, " steps"]:
-    """β from start to end in equal increments (Ho et al. 2020, §4).
+    """β rising linearly from start to end.
 
-    The defaults suit T = 1000; for other T keep the end's ᾱ by scaling both by 1000/T. Raises ValueError unless
-    steps ≥ 1 and 0 < start ≤ end < 1.
+    The defaults are for T = 1000. Multiply both by 1000/T to keep ᾱ_T at about the same value for another T.
+
+    Args:
+        steps: Number of steps T ≥ 1.
+        start: First β.
+        end: Last β; 0 < start ≤ end < 1.
+
+    Raises:
+        ValueError: An argument is outside its range.
+
+    Reference:
+        Ho et al. 2020, §4.
     """
     _check_steps(steps)
     if not 0 < start <= end < 1:
@@ -22,9 +27,18 @@ def linear_betas(steps: int, start: float = 1e-4, end: float = 0.02) -> Float64[
 
 
 def cosine_betas(steps: int, s: float = 0.008, max_beta: float = 0.999) -> Float64[np.ndarray, " steps"]:
-    """β that make ᾱ follow cos²(π/2 (t+s)/(1+s)), each at most max_beta (Nichol & Dhariwal 2021, eq. 17).
+    """β for which ᾱ follows cos²(π/2 (t+s)/(1+s)).
 
-    Raises ValueError unless steps ≥ 1, s > 0 and 0 < max_beta ≤ 1.
+    Args:
+        steps: Number of steps T ≥ 1.
+        s: Offset s > 0, which keeps the first β from being too small.
+        max_beta: Upper limit of each β, in (0, 1].
+
+    Raises:
+        ValueError: An argument is outside its range.
+
+    Reference:
+        Nichol & Dhariwal 2021, eq. 17.
     """
     _check_steps(steps)
     if s <= 0 or not 0 < max_beta <= 1:
@@ -34,9 +48,18 @@ def cosine_betas(steps: int, s: float = 0.008, max_beta: float = 0.999) -> Float
 
 
 def zero_terminal_snr(betas: Float64[np.ndarray, " steps"]) -> Float64[np.ndarray, " steps"]:
-    """β rescaled so that ᾱ_T = 0 and the first is unchanged (Lin et al. 2024, algorithm 1).
+    """Rescale β so that ᾱ_T = 0, with the first β unchanged.
 
-    The last β becomes 1: predict v or x0, for ε says nothing of x0 there. Raises ValueError for fewer than two steps.
+    The last β becomes 1. There eps says nothing about x0, so the network should predict v or x0.
+
+    Args:
+        betas: A table of T ≥ 2 steps.
+
+    Raises:
+        ValueError: The table has fewer than two steps or is not one-dimensional.
+
+    Reference:
+        Lin et al. 2024, algorithm 1.
     """
     if betas.ndim != 1 or betas.size < 2:
         raise ValueError(f"need betas of shape (T,) with T >= 2, got {betas.shape}")
@@ -44,3 +67,8 @@ def zero_terminal_snr(betas: Float64[np.ndarray, " steps"]) -> Float64[np.ndarra
     root = (root - root[-1]) * root[0] / (root[0] - root[-1])
     alpha_bar = np.concatenate([[1.0], root**2])
     return 1 - alpha_bar[1:] / alpha_bar[:-1]
+
+
+def _check_steps(steps: int) -> None:
+    if steps < 1:
+        raise ValueError(f"a chain needs at least one step, got steps={steps}")

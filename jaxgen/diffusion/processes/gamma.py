@@ -1,4 +1,4 @@
-"""Variance-preserving processes given by γ(t) = −log SNR(t), one of which is learned (Kingma et al. 2021)."""
+"""Variance-preserving processes defined by γ(t) = −log SNR(t), fixed or learned (Kingma et al. 2021)."""
 
 from typing import Any
 
@@ -9,19 +9,22 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from jaxgen.core import PytreeDataclass
-from jaxgen.diffusion.processes.process import GaussianProcess, as_time
+from jaxgen.diffusion.processes.process import GaussianProcess, as_float
 
 
 class GammaProcess(GaussianProcess):
-    """alpha² = sigmoid(−γ) and sigma² = sigmoid(γ), everything from `gamma` (Kingma et al. 2021, eq. 3–5).
+    """Base class of the processes with alpha² = sigmoid(−γ) and sigma² = sigmoid(γ).
 
-    A schedule of your own subclasses this and gives γ(t), which must rise strictly:
+    A subclass defines γ(t), which must increase strictly:
 
-        class Bent(GammaProcess):
+        class Quadratic(GammaProcess):
             def gamma(self, t): return 5 - 18 * (1 - t) ** 2
 
-    As with `ve`, t = 0 is not quite clean where γ(0) is finite: sampling ends at z_0 = alpha(0) x + sigma(0) eps and
-    likelihoods are those of z_0, so choose γ(0) below what the data resolve.
+    If γ(0) is finite, t = 0 is not quite clean: sampling ends at z_0 = alpha(0) x + sigma(0) eps, and likelihoods are
+    those of z_0. Choose γ(0) so low that the noise of z_0 is below the resolution of the data.
+
+    Reference:
+        Kingma et al. 2021, eq. 3–5.
     """
 
     def gamma(self, t: ArrayLike) -> Array:
@@ -38,15 +41,15 @@ class GammaProcess(GaussianProcess):
 
     def log_alpha(self, t: ArrayLike) -> Array:
         """½ log sigmoid(−γ)."""
-        return 0.5 * jax.nn.log_sigmoid(-self.gamma(as_time(t)))
+        return 0.5 * jax.nn.log_sigmoid(-self.gamma(as_float(t)))
 
     def variance(self, t: ArrayLike) -> Array:
         """sigma² = sigmoid(γ)."""
-        return jax.nn.sigmoid(self.gamma(as_time(t)))
+        return jax.nn.sigmoid(self.gamma(as_float(t)))
 
     def log_snr(self, t: ArrayLike) -> Array:
         """λ = −γ, exactly."""
-        return -self.gamma(as_time(t))
+        return -self.gamma(as_float(t))
 
 
 class LinearLogSNR(GammaProcess):
@@ -57,18 +60,18 @@ class LinearLogSNR(GammaProcess):
 
     def gamma(self, t: ArrayLike) -> Array:
         """γ_min + (γ_max − γ_min) t."""
-        return self.gamma_min + (self.gamma_max - self.gamma_min) * as_time(t)
+        return self.gamma_min + (self.gamma_max - self.gamma_min) * as_float(t)
 
     def time_at_log_snr(self, log_snr: ArrayLike) -> Array:
         """The t at which λ(t) = log_snr, closed form."""
-        return jnp.clip((-as_time(log_snr) - self.gamma_min) / (self.gamma_max - self.gamma_min), 0, 1)
+        return jnp.clip((-as_float(log_snr) - self.gamma_min) / (self.gamma_max - self.gamma_min), 0, 1)
 
 
 class MonotoneNetwork(PytreeDataclass):
-    """γ̃(t) = l1(t) + l3(sigmoid(l2(l1(t)))), rising whatever its parameters (Kingma et al. 2021, appendix H).
+    """The monotone network γ̃(t) = l1(t) + l3(sigmoid(l2(l1(t)))) (Kingma et al. 2021, appendix H).
 
-    Softplus makes the weights l1 (), l2 (K,) and l3 (K,) positive; biases (K,) are those of l2, since one of l1 would
-    say the same and one of l3 cancels in `LearnedSchedule`. l3 takes the mean over its K inputs.
+    The weights l1 (), l2 (K,) and l3 (K,) pass through softplus, so γ̃ increases for any parameters. l3 averages over
+    its K inputs. Only l2 has biases (K,): a bias of l1 would be redundant, and one of l3 cancels in `LearnedSchedule`.
     """
 
     l1: Any
@@ -80,15 +83,17 @@ class MonotoneNetwork(PytreeDataclass):
         """γ̃ at t of any shape."""
         l1, l2, l3 = jax.nn.softplus(self.l1), jax.nn.softplus(self.l2), jax.nn.softplus(self.l3)
         h = l1 * t
-        # sums, not matrix products: accelerators round the factors of those to few digits
+        # a mean rather than a matrix product, whose factors accelerators round to few digits
         return h + jnp.mean(l3 * jax.nn.sigmoid(l2 * h[..., None] + self.biases), axis=-1)
 
 
 class LearnedSchedule(GammaProcess):
-    """See `learned_schedule`: γ = γ_min + (γ_max − γ_min) (γ̃(t) − γ̃(0))/(γ̃(1) − γ̃(0)).
+    """γ(t) = γ_min + (γ_max − γ_min) (γ̃(t) − γ̃(0))/(γ̃(1) − γ̃(0)); see `learned_schedule`.
 
-    shape: γ̃, a function of t that rises and is a pytree of arrays, as a subclass of `PytreeDataclass` with a `__call__` is.
-    width: γ_max − γ_min is softplus of it.
+    Attributes:
+        gamma_min: γ(0).
+        width: γ_max − γ_min before softplus.
+        shape: γ̃, an increasing function of t that is a pytree of arrays, such as `MonotoneNetwork`.
     """
 
     gamma_min: Any
@@ -97,22 +102,30 @@ class LearnedSchedule(GammaProcess):
 
     @property
     def gamma_max(self) -> Array:
-        """γ(1) = gamma_min + softplus(width), above γ(0) = gamma_min whatever the parameters."""
+        """γ(1) = gamma_min + softplus(width), which is above gamma_min for any parameters."""
         return self.gamma_min + jax.nn.softplus(self.width)
 
     def gamma(self, t: ArrayLike) -> Array:
-        """γ(t), in the dtype of t, float32 at least."""
-        t = as_time(t)
+        """γ(t), in the dtype of t or float32."""
+        t = as_float(t)
         process = jax.tree.map(lambda leaf: jnp.asarray(leaf).astype(t.dtype), self)
         first, last = (process.shape(jnp.asarray(end, t.dtype)) for end in (0, 1))
-        share = (process.shape(t) - first) / (last - first)
-        return process.gamma_min + jax.nn.softplus(process.width) * share
+        fraction = (process.shape(t) - first) / (last - first)
+        return process.gamma_min + jax.nn.softplus(process.width) * fraction
 
 
 def linear_log_snr(gamma_min: ArrayLike = -13.3, gamma_max: ArrayLike = 5.0) -> LinearLogSNR:
-    """γ linear in t between two ends, the fixed schedule of Kingma et al. 2021 (appendix H).
+    """Process whose γ = −log SNR is linear in t.
 
-    gamma_min, gamma_max: −log SNR, in nats, at t = 0 and t = 1. Raises ValueError unless finite and ascending.
+    Args:
+        gamma_min: γ(0), in nats.
+        gamma_max: γ(1), in nats; above gamma_min.
+
+    Raises:
+        ValueError: The ends are not finite or not ascending.
+
+    Reference:
+        Kingma et al. 2021, appendix H.
     """
     _check_ends(gamma_min, gamma_max)
     return LinearLogSNR(gamma_min=gamma_min, gamma_max=gamma_max)
@@ -121,13 +134,23 @@ def linear_log_snr(gamma_min: ArrayLike = -13.3, gamma_max: ArrayLike = 5.0) -> 
 def learned_schedule(
     key: Key[Array, ""], gamma_min: ArrayLike = -13.3, gamma_max: ArrayLike = 5.0, features: int = 1024
 ) -> LearnedSchedule:
-    """A schedule to be trained: its ends, and the shape between them, by a monotone network of `features` hidden units.
+    """Process whose γ is learned: its two ends and, between them, the shape, which is a monotone network.
 
-    The process is its own parameters: differentiate and optimise it as any pytree (Kingma et al. 2021, appendix H;
-    `vdm_bound` has the gradients they train it by). It starts within 1% of `linear_log_snr` at 1024 units and within 10% at
-    any number: l1 has slope 1 and the units together rise by a tenth of that, each at a time of its own in [0, 1] and
-    1 to 100 times as steeply, so that training finds units for slow bends and sharp ones.
-    Raises ValueError unless the ends are finite and ascending and features ≥ 1.
+    The process is its own pytree of parameters, to differentiate and optimise as any other; `vdm_bound` has the
+    gradients by which the reference trains it. It starts near `linear_log_snr`: l1 has slope 1, and the hidden units
+    together add at most a tenth of that. Each unit has a random centre in [0, 1] and a random steepness of 1 to 100.
+
+    Args:
+        key: Key of the random parameters.
+        gamma_min: Initial γ(0) = −log SNR(0), in nats.
+        gamma_max: Initial γ(1), in nats; above gamma_min.
+        features: Number of hidden units ≥ 1.
+
+    Raises:
+        ValueError: The ends are not finite or not ascending, or features < 1.
+
+    Reference:
+        Kingma et al. 2021, appendix H.
     """
     _check_ends(gamma_min, gamma_max)
     if features < 1:
@@ -150,10 +173,8 @@ def _softplus_inverse(y: ArrayLike) -> Array:
 
 
 def _check_ends(gamma_min: ArrayLike, gamma_max: ArrayLike) -> None:
-    """Refuse concrete ends that are not finite and ascending; traced ones pass."""
-    if any(isinstance(end, jax.core.Tracer) for end in (gamma_min, gamma_max)):
-        return
-    if not (np.all(np.isfinite([gamma_min, gamma_max])) and np.all(np.less(gamma_min, gamma_max))):
+    traced = any(isinstance(end, jax.core.Tracer) for end in (gamma_min, gamma_max))
+    if not traced and not (np.all(np.isfinite([gamma_min, gamma_max])) and np.all(np.less(gamma_min, gamma_max))):
         raise ValueError(
             f"need finite gamma_min < gamma_max, got {gamma_min} and {gamma_max}: gamma is −log SNR, rising in t"
         )

@@ -1,4 +1,4 @@
-"""Gaussian processes x_t = alpha(t) x0 + sigma(t) eps: two functions of time, and what follows from them."""
+"""Gaussian processes x_t = alpha(t) x0 + sigma(t) eps."""
 
 from collections.abc import Callable
 
@@ -11,31 +11,31 @@ from jaxtyping import Array, Float
 from jaxgen.core import PytreeDataclass
 
 
-def as_time(t: ArrayLike) -> Float[Array, "..."]:
-    """t as an array of float32 or wider: a bfloat16 caller never pulls the schedule's arithmetic down."""
-    t = jnp.asarray(t)
-    return t.astype(jnp.promote_types(t.dtype, jnp.float32))
+def as_float(x: ArrayLike) -> Float[Array, "..."]:
+    """Return x as an array of float32 or wider, so that bfloat16 inputs do not lower a schedule's precision."""
+    x = jnp.asarray(x)
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
-def checked_time(t: ArrayLike) -> Float[Array, "..."]:
-    """`as_time`, raising ValueError where a concrete t leaves [0, 1]; traced times cannot be looked at."""
+def validate_time(t: ArrayLike) -> Float[Array, "..."]:
+    """Return t as an array of float32 or wider; raise ValueError if it is concrete and leaves [0, 1]."""
     if not isinstance(t, jax.core.Tracer) and not np.all((np.asarray(t) >= 0) & (np.asarray(t) <= 1)):
         raise ValueError(f"times lie in [0, 1] (0 clean data, 1 the prior), got {t}: divide step indices by T")
-    return as_time(t)
+    return as_float(t)
 
 
 class GaussianProcess(PytreeDataclass):
-    """The family q(x_t | x0) = N(alpha(t) x0, sigma(t)² I), t in [0, 1], 0 clean data and 1 the prior.
+    """Base class of processes q(x_t | x0) = N(alpha(t) x0, sigma(t)² I), with t from 0 (clean data) to 1 (the prior).
 
-    A process of your own subclasses this and gives `alpha` and `sigma`; its annotated attributes become the leaves of a
-    frozen pytree, so a sweep over them does not recompile and `vmap` over schedules works:
+    A subclass defines `alpha` and `sigma`. Its annotated attributes are the leaves of a frozen pytree, so a sweep over
+    them compiles once and `vmap` over schedules works:
 
         class Trigonometric(GaussianProcess):
             def alpha(self, t): return jnp.cos(jnp.pi / 2 * t)
             def sigma(self, t): return jnp.sin(jnp.pi / 2 * t)
 
-    alpha must not grow, alpha(0) = 1, and the log-SNR must fall strictly. Override `prior_std` when x_1 is not close
-    to N(0, I), and the other methods where a closed form is more accurate than the one derived here.
+    alpha must not increase, alpha(0) must be 1, and the log-SNR must decrease strictly. Override `prior_std` if x_1 is
+    not close to N(0, I), and the other methods if a closed form is more accurate than the default.
     """
 
     def alpha(self, t: ArrayLike) -> Array:
@@ -43,17 +43,17 @@ class GaussianProcess(PytreeDataclass):
         raise NotImplementedError(f"{type(self).__name__} must define alpha(t)")
 
     def sigma(self, t: ArrayLike) -> Array:
-        """Noise standard deviation sigma(t) ≥ 0."""
+        """Standard deviation sigma(t) ≥ 0 of the noise."""
         raise NotImplementedError(f"{type(self).__name__} must define sigma(t)")
 
     @property
     def prior_std(self) -> ArrayLike:
-        """Standard deviation of the prior N(0, prior_std² I) that sampling starts from."""
+        """Standard deviation of the prior N(0, prior_std² I), from which sampling starts."""
         return 1.0
 
     @property
     def steps(self) -> int | None:
-        """Number of steps T of a discrete process, None where time is continuous."""
+        """Number of steps T of a discrete process; None if time is continuous."""
         return None
 
     def log_alpha(self, t: ArrayLike) -> Array:
@@ -61,16 +61,16 @@ class GaussianProcess(PytreeDataclass):
         return jnp.log(self.alpha(t))
 
     def variance(self, t: ArrayLike) -> Array:
-        """sigma(t)²."""
+        """Variance sigma(t)² of the noise."""
         return self.sigma(t) ** 2
 
     def log_snr(self, t: ArrayLike) -> Array:
-        """λ(t) = log(alpha²/sigma²), in nats: +inf where sigma = 0, −inf where alpha = 0."""
+        """λ(t) = log(alpha²/sigma²), in nats; +inf where sigma = 0 and −inf where alpha = 0."""
         return 2 * self.log_alpha(t) - jnp.log(self.variance(t))
 
     def time_at_log_snr(self, log_snr: ArrayLike) -> Array:
-        """The t in [0, 1] at which λ(t) = log_snr, by bisection; values beyond the process's range give its end."""
-        target = as_time(log_snr)
+        """The t at which λ(t) = log_snr, by bisection; values outside the process's range give t = 0 or t = 1."""
+        target = as_float(log_snr)
 
         def halve(_: Array, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
             low, high = bracket
@@ -84,27 +84,39 @@ class GaussianProcess(PytreeDataclass):
 
 
 def initial_std(process: GaussianProcess, t: ArrayLike) -> Array:
-    """Standard deviation of the noise that sampling starts from at t: prior_std at 1, in proportion to sigma below."""
-    t = as_time(t)
+    """Standard deviation of the noise from which sampling starts at t: prior_std · sigma(t)/sigma(1)."""
+    t = as_float(t)
     return process.prior_std * process.sigma(t) / process.sigma(jnp.ones_like(t))
 
 
 def value_and_derivative(
     process: GaussianProcess, function: Callable[[Array], Array], t: ArrayLike
 ) -> tuple[Array, Array]:
-    """The value and time derivative of one of the process's functions, `function(t)`, by forward differentiation.
+    """Value and time derivative of one of the process's functions, such as `process.log_snr`.
 
-    Raises ValueError for a discrete process, which is a table without derivative, and a concrete t outside [0, 1].
+    Args:
+        process: A process in continuous time.
+        function: Function of time, differentiated in forward mode.
+        t: Times, of any shape.
+
+    Returns:
+        function(t) and its derivative, both of t's shape.
+
+    Raises:
+        ValueError: The process is discrete, or t is concrete and leaves [0, 1].
     """
     if process.steps is not None:
         raise ValueError(
             f"a discrete process of {process.steps} steps has no time derivative: use a continuous process "
             "(vp, cosine, …) for SDE coefficients, velocity prediction and likelihood weighting"
         )
-    t = checked_time(t)
+    t = validate_time(t)
     return jax.jvp(lambda t: jnp.broadcast_to(function(t), t.shape), (t,), (jnp.ones_like(t),))
 
 
 def alpha_sigma_derivatives(process: GaussianProcess, t: ArrayLike) -> tuple[Array, Array]:
-    """alpha' and sigma' at t, as `value_and_derivative` gives them and with its errors."""
+    """alpha'(t) and sigma'(t); raises as `value_and_derivative` does."""
     return value_and_derivative(process, process.alpha, t)[1], value_and_derivative(process, process.sigma, t)[1]
+
+
+as_time, checked_time = as_float, validate_time  # former names, until denoisers and samplers use the new ones

@@ -1,4 +1,4 @@
-"""The processes of the papers: VP, sub-VP, VE, cosine, EDM, rectified flow, and the table of a DDPM."""
+"""The published processes: VP, sub-VP, VE, cosine, EDM, rectified flow, and the discrete DDPM chain."""
 
 from typing import Any
 
@@ -8,11 +8,11 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
-from jaxgen.diffusion.processes.process import GaussianProcess, as_time
+from jaxgen.diffusion.processes.process import GaussianProcess, as_float
 
 
 class VariancePreserving(GaussianProcess):
-    """alpha² + sigma² = 1, everything from `log_alpha`, in forms that lose no digits at either end."""
+    """Base class of processes with alpha² + sigma² = 1, computed from `log_alpha` accurately at both ends."""
 
     def alpha(self, t: ArrayLike) -> Array:
         """Signal scale alpha(t), in [0, 1]."""
@@ -35,12 +35,12 @@ class VP(VariancePreserving):
 
     def log_alpha(self, t: ArrayLike) -> Array:
         """−½∫β = −¼t²(β_max − β_min) − ½tβ_min."""
-        t = as_time(t)
+        t = as_float(t)
         return -0.25 * t**2 * (self.beta_max - self.beta_min) - 0.5 * t * self.beta_min
 
     def time_at_log_snr(self, log_snr: ArrayLike) -> Array:
         """The t at which λ(t) = log_snr, closed form (Lu et al. 2022, DPM-Solver, appendix D.4)."""
-        return self._time_at(jax.nn.softplus(-as_time(log_snr)))
+        return self._time_at(jax.nn.softplus(-as_float(log_snr)))
 
     def _time_at(self, integral: Array) -> Array:
         """The t at which ∫₀ᵗ β = integral."""
@@ -62,7 +62,7 @@ class SubVP(VP):
 
     def time_at_log_snr(self, log_snr: ArrayLike) -> Array:
         """The t at which λ(t) = log_snr, closed form: −log alpha = asinh(e^{−λ/2}/2)."""
-        return self._time_at(2 * jnp.arcsinh(0.5 * jnp.exp(-0.5 * as_time(log_snr))))
+        return self._time_at(2 * jnp.arcsinh(0.5 * jnp.exp(-0.5 * as_float(log_snr))))
 
 
 class Cosine(GaussianProcess):
@@ -71,28 +71,28 @@ class Cosine(GaussianProcess):
     s: Any
 
     def _angles(self, t: ArrayLike) -> tuple[Array, Array]:
-        """The angle left to π/2 at t, and the angle at t = 0: exact at both ends, where cos(π/2) is not."""
+        """The angle from t to π/2 and the angle φ₀ at t = 0; the first is exactly 0 at t = 1, where cos(π/2) is not."""
         quarter = jnp.pi / 2 / (1 + self.s)
-        return (1 - as_time(t)) * quarter, as_time(self.s * quarter)
+        return (1 - as_float(t)) * quarter, as_float(self.s * quarter)
 
     def alpha(self, t: ArrayLike) -> Array:
         """cos(π/2 (t+s)/(1+s)) / cos(π/2 s/(1+s)); exactly 0 at t = 1."""
-        left, first = self._angles(t)
-        return jnp.sin(left) / jnp.cos(first)
+        remaining, first = self._angles(t)
+        return jnp.sin(remaining) / jnp.cos(first)
 
     def sigma(self, t: ArrayLike) -> Array:
         """sigma = √(1 − alpha²)."""
         return jnp.sqrt(self.variance(t))
 
     def variance(self, t: ArrayLike) -> Array:
-        """1 − alpha² as sin(φ−φ₀) sin(φ+φ₀) / cos²φ₀: no digits are lost as t → 0."""
+        """1 − alpha² as sin(φ−φ₀) sin(φ+φ₀) / cos²φ₀, which stays accurate as t → 0."""
         _, first = self._angles(t)
-        turned = as_time(t) * jnp.pi / 2 / (1 + self.s)
-        return jnp.sin(turned) * jnp.sin(turned + 2 * first) / jnp.cos(first) ** 2
+        difference = as_float(t) * jnp.pi / 2 / (1 + self.s)
+        return jnp.sin(difference) * jnp.sin(difference + 2 * first) / jnp.cos(first) ** 2
 
     def time_at_log_snr(self, log_snr: ArrayLike) -> Array:
         """The t at which λ(t) = log_snr, closed form."""
-        log_snr = as_time(log_snr)
+        log_snr = as_float(log_snr)
         _, first = self._angles(0.0)
         cosine = jnp.sqrt(jax.nn.sigmoid(log_snr)) * jnp.cos(first)
         sine = jnp.sqrt(jax.nn.sigmoid(-log_snr) * jnp.cos(first) ** 2 + jnp.sin(first) ** 2)
@@ -100,15 +100,15 @@ class Cosine(GaussianProcess):
 
 
 class VarianceExploding(GaussianProcess):
-    """alpha = 1: noise is added and nothing is scaled; the prior is as wide as the last noise."""
+    """Base class of processes with alpha = 1, whose prior has the standard deviation sigma(1)."""
 
     def alpha(self, t: ArrayLike) -> Array:
-        """Signal scale, 1 at every t."""
-        return jnp.ones_like(as_time(t))
+        """1 at every t."""
+        return jnp.ones_like(as_float(t))
 
     def log_alpha(self, t: ArrayLike) -> Array:
         """0 at every t."""
-        return jnp.zeros_like(as_time(t))
+        return jnp.zeros_like(as_float(t))
 
     @property
     def prior_std(self) -> ArrayLike:
@@ -124,11 +124,11 @@ class VE(VarianceExploding):
 
     def sigma(self, t: ArrayLike) -> Array:
         """σ_min (σ_max/σ_min)^t."""
-        return self.sigma_min * jnp.exp(as_time(t) * jnp.log(jnp.divide(self.sigma_max, self.sigma_min)))
+        return self.sigma_min * jnp.exp(as_float(t) * jnp.log(jnp.divide(self.sigma_max, self.sigma_min)))
 
     def time_at_log_snr(self, log_snr: ArrayLike) -> Array:
         """The t at which λ(t) = −2 log σ(t) = log_snr, closed form."""
-        distance = -0.5 * as_time(log_snr) - jnp.log(self.sigma_min)
+        distance = -0.5 * as_float(log_snr) - jnp.log(self.sigma_min)
         return jnp.clip(distance / jnp.log(jnp.divide(self.sigma_max, self.sigma_min)), 0, 1)
 
 
@@ -139,11 +139,11 @@ class EDM(VarianceExploding):
 
     def sigma(self, t: ArrayLike) -> Array:
         """σ_max t."""
-        return self.sigma_max * as_time(t)
+        return self.sigma_max * as_float(t)
 
     def time_at_log_snr(self, log_snr: ArrayLike) -> Array:
         """The t at which λ(t) = −2 log(σ_max t) = log_snr, closed form."""
-        return jnp.clip(jnp.exp(-0.5 * as_time(log_snr)) / self.sigma_max, 0, 1)
+        return jnp.clip(jnp.exp(-0.5 * as_float(log_snr)) / self.sigma_max, 0, 1)
 
 
 class RectifiedFlow(GaussianProcess):
@@ -151,21 +151,21 @@ class RectifiedFlow(GaussianProcess):
 
     def alpha(self, t: ArrayLike) -> Array:
         """1 − t."""
-        return 1 - as_time(t)
+        return 1 - as_float(t)
 
     def sigma(self, t: ArrayLike) -> Array:
-        """The time itself."""
-        return as_time(t)
+        """t."""
+        return as_float(t)
 
     def time_at_log_snr(self, log_snr: ArrayLike) -> Array:
         """The t at which λ(t) = log_snr, closed form."""
-        return jax.nn.sigmoid(-0.5 * as_time(log_snr))
+        return jax.nn.sigmoid(-0.5 * as_float(log_snr))
 
 
 class Discrete(VariancePreserving):
     """See `from_betas`."""
 
-    log_alphas: Any  # (T+1,), entry 0 is clean data
+    log_alphas: Any  # (T+1,), ½ log ᾱ at t = i/T; entry 0 is 0, clean data
 
     @property
     def steps(self) -> int:
@@ -173,22 +173,22 @@ class Discrete(VariancePreserving):
         return self.log_alphas.shape[-1] - 1
 
     def log_alpha(self, t: ArrayLike) -> Array:
-        """½ log ᾱ at the table's entry nearest to t."""
-        index = jnp.round(as_time(t) * self.steps).astype(jnp.int32)
+        """½ log ᾱ of the step nearest to t."""
+        index = jnp.round(as_float(t) * self.steps).astype(jnp.int32)
         return jnp.asarray(self.log_alphas)[jnp.clip(index, 0, self.steps)]
 
     def time_at_log_snr(self, log_snr: ArrayLike) -> Array:
-        """The table's time whose λ is nearest to log_snr; 0 only for +inf."""
-        log_snr = as_time(log_snr)
+        """The step i/T, i ≥ 1, whose λ is nearest to log_snr; t = 0 for +inf."""
+        log_snr = as_float(log_snr)
         table = self.log_snr(jnp.arange(1, self.steps + 1) / self.steps)
-        # a last entry of −inf (zero terminal SNR) must be comparable
-        table, wanted = jnp.maximum(table, -1e30), jnp.clip(log_snr, -1e30, 1e30)
-        index = jnp.argmin(jnp.abs(table - wanted[..., None]), axis=-1) + 1
-        return jnp.where(jnp.isposinf(log_snr), 0, index) / as_time(self.steps)
+        # finite, so that the distance to a last entry of −inf (zero terminal SNR) is not NaN
+        table, target = jnp.maximum(table, -1e30), jnp.clip(log_snr, -1e30, 1e30)
+        index = jnp.argmin(jnp.abs(table - target[..., None]), axis=-1) + 1
+        return jnp.where(jnp.isposinf(log_snr), 0, index) / as_float(self.steps)
 
 
 def _check_positive(**values: ArrayLike) -> None:
-    """Refuse concrete hyper-parameters that are not positive and finite, in ascending order; traced ones pass."""
+    """Raise ValueError for concrete values that are not finite, positive and in ascending order."""
     if any(isinstance(value, jax.core.Tracer) for value in values.values()):
         return
     stack = np.stack([np.asarray(0.0), *values.values()])
@@ -198,61 +198,101 @@ def _check_positive(**values: ArrayLike) -> None:
 
 
 def vp(beta_min: ArrayLike = 0.1, beta_max: ArrayLike = 20.0) -> VP:
-    """Variance-preserving SDE with β(t) linear from beta_min to beta_max per unit of time (Song et al. 2021, eq. 32).
+    """Variance-preserving SDE, with β(t) linear in t; alpha(1) = e^{−(β_min+β_max)/4}.
 
-    alpha(1) = e^{−(β_min+β_max)/4}, .0066 by default. Raises ValueError unless 0 < beta_min ≤ beta_max.
+    Args:
+        beta_min: β(0) > 0, per unit of time.
+        beta_max: β(1) ≥ β(0).
+
+    Raises:
+        ValueError: The arguments are not finite, positive and ascending.
+
+    Reference:
+        Song et al. 2021, eq. 32.
     """
     _check_positive(beta_min=beta_min, beta_max=beta_max)
     return VP(beta_min=beta_min, beta_max=beta_max)
 
 
 def sub_vp(beta_min: ArrayLike = 0.1, beta_max: ArrayLike = 20.0) -> SubVP:
-    """Sub-VP SDE: alpha of `vp`, sigma = 1 − alpha² (Song et al. 2021, eq. 29); raises as `vp` does."""
+    """Sub-VP SDE, with alpha of `vp` and sigma = 1 − alpha² (Song et al. 2021, eq. 29); arguments as of `vp`."""
     _check_positive(beta_min=beta_min, beta_max=beta_max)
     return SubVP(beta_min=beta_min, beta_max=beta_max)
 
 
 def ve(sigma_min: ArrayLike = 0.01, sigma_max: ArrayLike = 50.0) -> VE:
-    """Variance-exploding SDE, alpha = 1 and sigma geometric in t (Song et al. 2021, eq. 30).
+    """Variance-exploding SDE, with alpha = 1 and sigma geometric in t.
 
-    sigma(0) = sigma_min, not 0: as in the paper, what is called clean carries noise of sigma_min, to be chosen below
-    what the data resolve. The prior's standard deviation is sigma_max.
-    Raises ValueError unless 0 < sigma_min ≤ sigma_max.
+    As in the paper, sigma(0) is sigma_min and not 0, so x_0 is data with that much noise.
+
+    Args:
+        sigma_min: sigma(0) > 0, in units of the data; choose it below their resolution.
+        sigma_max: sigma(1) ≥ sigma_min, which is also the standard deviation of the prior.
+
+    Raises:
+        ValueError: The arguments are not finite, positive and ascending.
+
+    Reference:
+        Song et al. 2021, eq. 30.
     """
     _check_positive(sigma_min=sigma_min, sigma_max=sigma_max)
     return VE(sigma_min=sigma_min, sigma_max=sigma_max)
 
 
 def cosine(s: ArrayLike = 0.008) -> Cosine:
-    """Cosine schedule in continuous time, alpha ∝ cos(π/2 (t+s)/(1+s)) (Nichol & Dhariwal 2021, eq. 17).
+    """Cosine schedule in continuous time, with alpha ∝ cos(π/2 (t+s)/(1+s)).
 
-    alpha(1) = 0 exactly: there an ε-prediction says nothing of x0, so predict v or x0. Raises ValueError unless s > 0.
+    alpha(1) is exactly 0. There eps says nothing about x0, so the network should predict v or x0.
+
+    Args:
+        s: Offset s > 0.
+
+    Raises:
+        ValueError: s is not finite and positive.
+
+    Reference:
+        Nichol & Dhariwal 2021, eq. 17.
     """
     _check_positive(s=s)
     return Cosine(s=s)
 
 
 def edm(sigma_max: ArrayLike = 80.0) -> EDM:
-    """EDM's process, alpha = 1 and sigma = sigma_max t, clean at t = 0 (Karras et al. 2022, table 1).
+    """EDM's process, with alpha = 1 and sigma = sigma_max t.
 
-    Data are expected at a standard deviation of about sigma_data = .5; the prior's is sigma_max.
-    Raises ValueError unless sigma_max > 0.
+    Args:
+        sigma_max: sigma(1) > 0, for data of standard deviation about 0.5; also the standard deviation of the prior.
+
+    Raises:
+        ValueError: sigma_max is not finite and positive.
+
+    Reference:
+        Karras et al. 2022, table 1.
     """
     _check_positive(sigma_max=sigma_max)
     return EDM(sigma_max=sigma_max)
 
 
 def rectified_flow() -> RectifiedFlow:
-    """Straight paths x_t = (1 − t) x0 + t eps (Liu et al. 2022; Lipman et al. 2022 with the time reversed)."""
+    """Straight paths x_t = (1 − t) x0 + t eps (Liu et al. 2022; Lipman et al. 2022, with time reversed)."""
     return RectifiedFlow()
 
 
 def from_betas(betas: ArrayLike) -> Discrete:
-    """The DDPM chain of T steps with q(x_i | x_{i−1}) = N(√(1−β_i) x_{i−1}, β_i I) (Ho et al. 2020, eq. 2).
+    """The DDPM chain of T steps with q(x_i | x_{i−1}) = N(√(1−β_i) x_{i−1}, β_i I).
 
-    betas: (T,), each in (0, 1), the last may be 1. Index i of T is t = (i+1)/T, and t = 0 is clean data, so a DDPM, its
-    respacing and DDIM's subsets are exact. Other times read the nearest entry. Concrete betas are summed in float64.
-    Raises ValueError for betas outside that range or not one-dimensional.
+    Index i = 0 … T−1 of the table is the time t = (i+1)/T, where alpha² = ᾱ_i = ∏_{j≤i} (1 − β_j). At t = 0 the data
+    are clean: alpha = 1, sigma = 0. At t = 1 alpha² = ᾱ_{T−1}, which is 0 if the last β is 1. Other times are rounded
+    to the nearest step. Concrete betas are accumulated in float64.
+
+    Args:
+        betas: Table (T,) of values in (0, 1); the last may be 1.
+
+    Raises:
+        ValueError: Concrete betas are outside that range or not one-dimensional.
+
+    Reference:
+        Ho et al. 2020, eq. 2.
     """
     if isinstance(betas, jax.core.Tracer):
         return Discrete(log_alphas=-0.5 * jnp.concatenate([jnp.zeros(1), -jnp.cumsum(jnp.log1p(-betas))]))
