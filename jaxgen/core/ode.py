@@ -109,7 +109,7 @@ def solve(
 ) -> Solution:
     """Call `diffrax.diffeqsolve`, count evaluations, and raise errors that say what to do.
 
-    Arguments are as in `integrate`, but for the terms, which may be of an SDE, and the state, which needs no batch axis.
+    Arguments are as in `integrate`, except that the terms may be of an SDE and the state needs no batch axis.
     """
     cost = evaluations_per_step(solver)
     sol = diffrax.diffeqsolve(

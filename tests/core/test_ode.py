@@ -1,4 +1,4 @@
-"""The door to diffrax: right answers and gradients, an exact count of evaluations, and errors that say what to do."""
+"""ODEs through diffrax: exact solutions and gradients, the count of evaluations, errors that say what to do."""
 
 import chex
 import diffrax
@@ -51,7 +51,10 @@ SOLVERS = {
 }
 
 
-@pytest.mark.parametrize("name", SOLVERS)
+DAILY = {"dopri5", "dopri8", "halved_bosh3", "jumps", "rejections_kept", "euler"}
+
+
+@pytest.mark.parametrize("name", [name if name in DAILY else slow(name) for name in SOLVERS])
 def test_evaluations_are_counted_exactly(name):
     solver, controller = SOLVERS[name]
     field = Counted(150.0)  # stiff enough that the first steps are rejected
@@ -63,7 +66,7 @@ def test_evaluations_are_counted_exactly(name):
         assert found.steps == 100
 
 
-@pytest.mark.parametrize("first_step", [None, 1e-4, 0.5])
+@pytest.mark.parametrize("first_step", [0.5, slow(None), slow(1e-4)])
 def test_repeated_first_steps_are_counted(first_step):
     field = Counted(40.0)
     found = integrate(field, Y0, 1.0, 0.0, first_step=first_step)
@@ -71,6 +74,7 @@ def test_repeated_first_steps_are_counted(first_step):
     assert found.evaluations == field.calls
 
 
+@pytest.mark.slow
 def test_implicit_solvers_have_no_fixed_price():
     found = integrate(decay, Y0, 0.0, 1.0, solver=diffrax.Kvaerno5())
     assert found.evaluations is None
@@ -79,18 +83,22 @@ def test_implicit_solvers_have_no_fixed_price():
     assert evaluations_per_step(diffrax.HalfSolver(diffrax.ImplicitEuler())) is None
 
 
+WAYS = [
+    (None, None, None, 1e-4),
+    (diffrax.Heun(), diffrax.ConstantStepSize(), 0.01, 1e-3),
+    (diffrax.Tsit5(), diffrax.PIDController(rtol=1e-6, atol=1e-6), 0.1, 1e-4),
+    (diffrax.Kvaerno3(), diffrax.PIDController(rtol=1e-3, atol=1e-4), None, 5e-3),
+    (diffrax.Euler(), diffrax.ConstantStepSize(), 1e-3, 3e-3),
+]
+
+
 @pytest.mark.parametrize(
-    ("ends", "per_sample"),
-    [((0.0, 1.0), True), ((1.0, 0.0), False), slow((1.0, 0.0), True)],
-)
-@pytest.mark.parametrize(
-    ("solver", "controller", "first_step", "tolerance"),
-    [
-        (None, None, None, 1e-4),
-        (diffrax.Tsit5(), diffrax.PIDController(rtol=1e-6, atol=1e-6), 0.1, 1e-4),
-        (diffrax.Kvaerno3(), diffrax.PIDController(rtol=1e-3, atol=1e-4), None, 5e-3),
-        (diffrax.Heun(), diffrax.ConstantStepSize(), 0.01, 1e-3),
-        (diffrax.Euler(), diffrax.ConstantStepSize(), 1e-3, 3e-3),
+    ("ends", "per_sample", "solver", "controller", "first_step", "tolerance"),
+    [((0.0, 1.0), True, *WAYS[0]), ((1.0, 0.0), False, *WAYS[1])]
+    + [
+        slow(ends, own, *way)
+        for way in WAYS
+        for ends, own in (((0.0, 1.0), True), ((1.0, 0.0), False), ((1.0, 0.0), True))
     ],
 )
 def test_the_solution_both_ways(ends, per_sample, solver, controller, first_step, tolerance):
@@ -160,7 +168,9 @@ def test_a_sample_with_its_own_steps_is_the_same_in_any_batch():
     np.testing.assert_allclose(batch.y, Y0 / (1 + np.abs(Y0)), rtol=2e-4)
 
 
-@pytest.mark.parametrize(("adjoint", "per_sample"), [(None, False), (None, True), (diffrax.BacksolveAdjoint(), False)])
+@pytest.mark.parametrize(
+    ("adjoint", "per_sample"), [(None, True), slow(None, False), slow(diffrax.BacksolveAdjoint(), False)]
+)
 def test_gradients_of_what_the_field_closes_over(adjoint, per_sample):
     """y(1) = y0 e^{−k}: d Σy/dk = −Σ y0 e^{−k}, d Σy/dy0 = e^{−k}."""
 
@@ -172,6 +182,7 @@ def test_gradients_of_what_the_field_closes_over(adjoint, per_sample):
     np.testing.assert_allclose(by_y0, np.full((3, 2), np.exp(-1.3)), rtol=3e-4)
 
 
+@pytest.mark.slow
 def test_forward_mode_gradients():
     def total(k):
         return integrate(lambda t, y, args: -k * y, Y0, 0.0, 1.0, adjoint=diffrax.ForwardMode()).y.sum()
@@ -190,13 +201,15 @@ def test_another_parameter_does_not_retrace():
         np.testing.assert_allclose(solution(jnp.float32(k), Y0).y, Y0 * np.exp(-k), rtol=2e-4)
 
 
-@pytest.mark.parametrize(("wrap", "per_sample"), [(lambda f: f, False), (jax.jit, True), (eqx.filter_jit, False)])
+@pytest.mark.parametrize(
+    ("wrap", "per_sample"), [(jax.jit, True), slow(lambda f: f, False), slow(eqx.filter_jit, False)]
+)
 def test_too_few_steps_say_what_to_do(wrap, per_sample):
     with pytest.raises(RuntimeError, match=r"within max_steps=4: raise it, loosen the controller's rtol and atol"):
         jax.block_until_ready(wrap(lambda y0: integrate(decay, y0, 0.0, 1.0, max_steps=4, per_sample=per_sample))(Y0))
 
 
-@pytest.mark.parametrize("wrap", [lambda f: f, jax.jit])
+@pytest.mark.parametrize("wrap", [jax.jit, slow(lambda f: f)])
 def test_other_failures_of_the_solver_are_raised(wrap):
     controller = diffrax.PIDController(rtol=1e-6, atol=1e-6, dtmin=0.05, force_dtmin=False)
     with pytest.raises(RuntimeError, match="minimum step size was reached"):
