@@ -8,16 +8,8 @@ import numpy as np
 import pytest
 from oracles import PROCESSES, gaussian_denoiser, siblings_slow, slow, snap
 
-from jaxgen.diffusion import (
-    PredictionType,
-    denoiser,
-    dynamic_threshold,
-    edm_preconditioning,
-    from_betas,
-    linear_betas,
-    perturb,
-    target,
-)
+from jaxgen import diffusion
+from jaxgen.diffusion import PredictionType, denoiser, dynamic_threshold, edm_preconditioning, perturb, target
 
 X = jax.random.normal(jax.random.key(0), (3, 4, 4, 2))
 every_process = pytest.mark.parametrize("name", siblings_slow(PROCESSES))
@@ -127,7 +119,7 @@ def test_the_exact_network_of_every_type_gives_the_exact_denoiser(name):
 
 
 def test_refusals():
-    process, identity = from_betas(linear_betas(10)), lambda x, t, cond: x
+    process, identity = diffusion.from_betas(diffusion.linear_betas(10)), lambda x, t, cond: x
     cases = {
         "clip must be positive, got -1.0": lambda: denoiser(process, identity, clip=-1.0),
         "clip must be positive, got 0": lambda: denoiser(process, identity, clip=0.0),

@@ -6,16 +6,8 @@ import numpy as np
 import pytest
 from oracles import CONTINUOUS, DISCRETE, Mixture, gaussian_denoiser, siblings_slow
 
-from jaxgen.diffusion import (
-    GaussianProcess,
-    Prediction,
-    check_finite_velocity,
-    probability_flow,
-    reverse_sde,
-    score,
-    sde_coefficients,
-    velocity,
-)
+from jaxgen import diffusion
+from jaxgen.diffusion import Prediction, check_finite_velocity, probability_flow, reverse_sde, score
 
 T = jnp.array([1e-3, 0.1, 0.35, 0.6, 0.9, 0.98])
 X = jax.random.normal(jax.random.key(0), (6, 3))
@@ -84,10 +76,10 @@ def test_the_flow_moves_gaussian_data_as_their_marginal_moves(name):
 @pytest.mark.parametrize(("name", "alpha_rate", "sigma_rate"), [("cosine", None, 0.0), ("rectified_flow", -1.0, 1.0)])
 def test_the_velocity_is_finite_where_the_sde_is_not(name, alpha_rate, sigma_rate):
     process = CONTINUOUS[name]
-    assert not np.all(np.isfinite(sde_coefficients(process, 1.0)))
+    assert not np.all(np.isfinite(diffusion.sde_coefficients(process, 1.0)))
     if alpha_rate is None:  # d/dt cos(π/2 (t+s)/(1+s))/cos(π/2 s/(1+s)) at t = 1
         alpha_rate = -np.pi / 2 / 1.008 / np.cos(np.pi / 2 * 0.008 / 1.008)
-    found = velocity(process, Prediction(jnp.full((2, 3), 0.7), jnp.full((2, 3), -0.2)), 1.0)
+    found = diffusion.velocity(process, Prediction(jnp.full((2, 3), 0.7), jnp.full((2, 3), -0.2)), 1.0)
     np.testing.assert_allclose(found, alpha_rate * 0.7 + sigma_rate * -0.2, rtol=1e-5)
 
 
@@ -112,7 +104,7 @@ def test_a_discrete_process_is_refused(name):
             refused()
 
 
-class Late(GaussianProcess):
+class Late(diffusion.GaussianProcess):
     """Its noise begins at t = 5e-4 only, with an infinite slope."""
 
     def alpha(self, t):

@@ -2,7 +2,6 @@
 
 import math
 
-import chex
 import diffrax
 import jax
 import jax.numpy as jnp
@@ -297,22 +296,6 @@ def test_neighbours_and_conditioning():
     again = log_likelihood(process, bound, x, divergence=hutchinson(keys, (2,)))
     np.testing.assert_allclose(again.log_density, shared.log_density, rtol=1e-6)
     assert np.ptp(own.log_density) > 0.1
-
-
-def test_a_sweep_over_processes_and_parameters_compiles_once():
-    @jax.jit
-    @chex.assert_max_traces(n=1)
-    def found(process, theta, x, key):
-        denoise = denoiser(process, lambda x, t, cond: network(theta, x, t, cond))
-        divergence = hutchinson(jax.random.split(key, 3), (2,))
-        return log_likelihood(process, denoise, x, divergence=divergence).log_density
-
-    values = [
-        found(CONTINUOUS["vp"].replace(beta_max=beta), parameters(), jnp.ones((3, 2)) * beta, jax.random.key(int(beta)))
-        for beta in (5.0, 10.0, 20.0)
-    ]
-    assert np.all(np.isfinite(values))
-    assert len({float(v[0]) for v in values}) == 3
 
 
 # -- bits per dimension --------------------------------------------------------------------------------------------

@@ -8,24 +8,8 @@ import numpy as np
 import pytest
 from oracles import PROCESSES, siblings_slow, snap
 
-from jaxgen.diffusion import (
-    Prediction,
-    PredictionType,
-    denoiser,
-    eps_loss_scale,
-    from_betas,
-    guidance,
-    inverse,
-    linear_betas,
-    log_likelihood,
-    perturb,
-    probability_flow,
-    reverse_sde,
-    score,
-    target,
-    to_x0_eps,
-    vp,
-)
+from jaxgen import diffusion
+from jaxgen.diffusion import Prediction, PredictionType, eps_loss_scale, perturb, score, target, to_x0_eps
 
 every_process = pytest.mark.parametrize("name", siblings_slow(PROCESSES))
 
@@ -115,7 +99,7 @@ def test_score_does_not_pass_through_x0():
 
 @pytest.mark.usefixtures("unchecked")
 def test_refusals():
-    table, x = from_betas(linear_betas(10)), jnp.zeros((1, 2))
+    table, x = diffusion.from_betas(diffusion.linear_betas(10)), jnp.zeros((1, 2))
     for refuse in (target, to_x0_eps):
         with pytest.raises(ValueError, match="no time derivative"):
             refuse(table, "velocity", x, x, 0.5)
@@ -125,18 +109,18 @@ def test_refusals():
 
 @pytest.mark.usefixtures("unchecked")
 def test_a_bare_network_in_place_of_a_denoiser_is_refused():
-    process, x, y = vp(), jnp.ones((2, 3)), jnp.zeros(3)
+    process, x, y = diffusion.vp(), jnp.ones((2, 3)), jnp.zeros(3)
     network = lambda x, t, cond=None: x
     uses = {
-        "probability_flow": lambda d: probability_flow(process, d, x, 0.5),
-        "reverse_sde": lambda d: reverse_sde(process, d, x, 0.5),
-        "log_likelihood": lambda d: log_likelihood(process, d, x),
-        "classifier_free": lambda d: guidance.classifier_free(process, d, jnp.zeros(2), 1.0, 2.0)(x, 0.5),
-        "classifier": lambda d: guidance.classifier(process, d, lambda x, t: x.sum(-1))(x, 0.5),
-        "pigdm": lambda d: inverse.pigdm(process, d, lambda x: x, y)(x, 0.5),
-        "dps": lambda d: inverse.dps(process, d, lambda x: x, y, noise_std=1.0)(x, 0.5),
+        "probability_flow": lambda d: diffusion.probability_flow(process, d, x, 0.5),
+        "reverse_sde": lambda d: diffusion.reverse_sde(process, d, x, 0.5),
+        "log_likelihood": lambda d: diffusion.log_likelihood(process, d, x),
+        "classifier_free": lambda d: diffusion.guidance.classifier_free(process, d, jnp.zeros(2), 1.0, 2.0)(x, 0.5),
+        "classifier": lambda d: diffusion.guidance.classifier(process, d, lambda x, t: x.sum(-1))(x, 0.5),
+        "pigdm": lambda d: diffusion.inverse.pigdm(process, d, lambda x: x, y)(x, 0.5),
+        "dps": lambda d: diffusion.inverse.dps(process, d, lambda x: x, y, noise_std=1.0)(x, 0.5),
     }
     for use in uses.values():
         with pytest.raises(TypeError, match=r"expected a denoiser.*diffusion\.denoiser\(process, network\)"):
             jax.eval_shape(lambda use=use: use(network))
-        jax.eval_shape(lambda use=use: use(denoiser(process, network)))
+        jax.eval_shape(lambda use=use: use(diffusion.denoiser(process, network)))

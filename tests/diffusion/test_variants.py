@@ -7,19 +7,8 @@ import numpy as np
 import pytest
 from oracles import PROCESSES, slow
 
-from jaxgen.diffusion import (
-    denoiser,
-    denoising_loss,
-    edm_preconditioning,
-    marginal,
-    perturb,
-    posterior,
-    sde_coefficients,
-    target,
-    to_x0_eps,
-    transition,
-    weighting,
-)
+from jaxgen import diffusion
+from jaxgen.diffusion import denoising_loss, target, to_x0_eps, transition, weighting
 
 S, T = jnp.array([0.2, 0.4, 0.5]), jnp.array([0.4, 0.8, 1.0])
 X0, EPS = jax.random.normal(jax.random.key(0), (2, 3, 4))
@@ -32,15 +21,16 @@ def everything(process):
     )
     found = {
         "schedule": (process.alpha(T), process.sigma(T), process.log_snr(S), process.time_at_log_snr(S - 0.4)),
-        "kernels": (marginal(process, X0, T), transition(process, S, T), posterior(process, X0, EPS, S, T)),
-        "v": (target(process, "v", X0, EPS, T), to_x0_eps(process, "v", X0, EPS, T)[:2], perturb(process, X0, T, EPS)),
-        "denoiser": denoiser(process, network, clip=1.0)(X0, S)[:2],
-        "edm": edm_preconditioning(process, network)(X0, S, None),
+        "forward": (diffusion.marginal(process, X0, T), diffusion.perturb(process, X0, T, EPS)),
+        "kernels": (transition(process, S, T), diffusion.posterior(process, X0, EPS, S, T)),
+        "v": (target(process, "v", X0, EPS, T), to_x0_eps(process, "v", X0, EPS, T)[:2]),
+        "denoiser": diffusion.denoiser(process, network, clip=1.0)(X0, S)[:2],
+        "edm": diffusion.edm_preconditioning(process, network)(X0, S, None),
         "loss": (loss("eps", weighting.simple()), loss("x0", weighting.edm()), loss("v", weighting.min_snr())),
     }
     if process.steps is None:
         weights = weighting.likelihood(process)(S), weighting.sigmoid(process)(S)
-        found["continuous"] = sde_coefficients(process, S), weights, loss("velocity", None)
+        found["continuous"] = diffusion.sde_coefficients(process, S), weights, loss("velocity", None)
     return found
 
 
