@@ -50,7 +50,7 @@ SOLVERS = {
 }
 
 
-DAILY = {"dopri5", "dopri8", "halved_bosh3", "jumps", "rejections_kept", "euler"}
+DAILY = {"halved_bosh3", "jumps", "rejections_kept", "euler"}
 
 
 @pytest.mark.parametrize("name", [name if name in DAILY else slow(name) for name in SOLVERS])
@@ -112,8 +112,10 @@ def test_errors_fall_with_the_tolerance():
     with jax.enable_x64(True):
         y0 = Y0.astype(jnp.float64)
         errors, costs = [], []
+        pid = lambda tolerance: diffrax.PIDController(rtol=tolerance, atol=tolerance)
+        run = jax.jit(lambda tolerance: integrate(decay, y0, 0.0, 2.0, controller=pid(tolerance)))
         for tolerance in (1e-4, 1e-7, 1e-10):
-            found = integrate(decay, y0, 0.0, 2.0, controller=diffrax.PIDController(rtol=tolerance, atol=tolerance))
+            found = run(tolerance)
             assert found.y.dtype == jnp.float64
             errors.append(np.max(np.abs(found.y / (y0 * np.exp(-4)) - 1)))
             costs.append(int(found.evaluations))

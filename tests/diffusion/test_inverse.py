@@ -226,7 +226,7 @@ def test_what_lies_outside_a_mask_is_not_looked_at():
     np.testing.assert_allclose(run(y + jnp.array([0.0, 5.0, 0.0, -7.0])), wanted, rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("kind", ["ill_conditioned", "singular"])
+@pytest.mark.parametrize("kind", ["singular", slow("ill_conditioned")])
 def test_conjugate_gradients_find_what_the_pseudo_inverse_does(kind):
     """At t = 0, where the network says x itself, x0 = x + A⁺ (y − A x): in float32, to its rounding."""
     rng = np.random.default_rng(0)
@@ -297,14 +297,13 @@ def dps_chain(n, noise_std):
     return slope, variance
 
 
-def test_dps_has_the_law_of_its_formula_and_the_documented_bias():
+@pytest.mark.parametrize("noise_std", [0.5, slow(0.3)])
+def test_dps_has_the_law_of_its_formula_and_the_documented_bias(noise_std):
     with jax.enable_x64(True):
-        process = vp()
-        data = exact(process, np.zeros(1), np.eye(1))
-        for noise_std in (0.3, 0.5):
-            guided = dps(process, data, lambda x: x, jnp.ones(1), noise_std=noise_std)
-            found = law(ddpm(), process, guided, uniform_grid(60), np.zeros(1), np.eye(1))
-            np.testing.assert_allclose([found[0][0], found[1][0, 0]], dps_chain(60, noise_std), rtol=1e-6)
+        data = exact(vp(), np.zeros(1), np.eye(1))
+        guided = dps(vp(), data, lambda x: x, jnp.ones(1), noise_std=noise_std)
+        found = law(ddpm(), vp(), guided, uniform_grid(60), np.zeros(1), np.eye(1))
+        np.testing.assert_allclose([found[0][0], found[1][0, 0]], dps_chain(60, noise_std), rtol=1e-6)
     mean, variance = conditional(np.zeros(1), np.eye(1), np.eye(1), np.ones(1), 0.5)
     np.testing.assert_allclose([mean[0], variance[0, 0]], [0.8, 0.2])
     np.testing.assert_allclose(dps_chain(1000, 0.5), (0.98, 0.12), atol=0.0051)
@@ -518,7 +517,7 @@ def test_the_adaptive_ode_and_the_likelihood_take_it():
     assert all(np.all(np.isfinite(part)) for part in rough)
 
 
-@pytest.mark.parametrize("way", ["jacobian", "step_size", slow("isotropic"), slow("likelihood")])
+@pytest.mark.parametrize("way", ["jacobian", slow("step_size"), slow("isotropic"), slow("likelihood")])
 def test_a_row_knows_nothing_of_the_others(way):
     """Conjugate gradients too are each row's own: rows of very different size do not disturb each other."""
     process, t = vp(), jnp.linspace(0.2, 0.9, 5)
@@ -592,7 +591,8 @@ def test_refusals():
             refused()
 
 
-@pytest.mark.parametrize("name", ["rectified_flow", slow("vp")])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["vp", "rectified_flow"])
 def test_float32_and_half_precision_stay_finite_under_a_chain(name):
     process = PROCESSES[name]
     network = lambda x, t, cond: jnp.tanh(x.astype(jnp.bfloat16)) / 2

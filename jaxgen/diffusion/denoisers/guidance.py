@@ -228,7 +228,7 @@ def _check_same_tree(cond: Any, null: Any) -> None:
     if jax.tree.structure(cond) != jax.tree.structure(null):
         raise ValueError(
             f"null must be the same pytree as cond, {jax.tree.structure(cond)}, got {jax.tree.structure(null)}: give "
-            "what stood for a dropped condition in training, e.g. num_classes for labels"
+            "the value that replaced a dropped condition in training, e.g. num_classes for labels"
         )
 
 

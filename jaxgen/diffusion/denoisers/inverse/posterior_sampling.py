@@ -141,8 +141,8 @@ def dps(
 
     * noise_std: ρ = 1/(2σ_y²), the gradient of log N(y; A x̂0, σ_y² I) (theorem 1).
     * step_size: ζ' of algorithm 1, which moves x by ζ_i ∇‖·‖² per step, ζ_i = ζ'/‖y − A x̂0‖. The score that moves
-      `reverse_diffusion` so is ρ = ζ_i/sigma²_{t|t−1/T} for a chain of T steps. On a coarser grid each step moves x by
-      more, and all steps together by the same. The paper's code differentiates ‖·‖ instead of ‖·‖², so its step sizes
+      `reverse_diffusion` so is ρ = ζ_i/sigma²_{t|t−1/T} for a chain of T steps. A coarser grid moves x by more per
+      step and by the same in total. The paper's code differentiates ‖·‖ instead of ‖·‖², so its step sizes
       (.3 to 1 for images) are twice these.
 
     Both are biased, because they take x̂0 for x0: the pull towards y is too strong while there is noise, and more so for
