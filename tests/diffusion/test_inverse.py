@@ -28,7 +28,7 @@ OPERATORS = {
     "gray_and_small": (lambda x: grayscale()(average_pool(2)(x)), (0.299**2 + 0.587**2 + 0.114**2) / 4),
 }
 every_operator = pytest.mark.parametrize("name", OPERATORS)
-end_processes = pytest.mark.parametrize("name", ["vp", "zero_snr", slow("ve"), slow("cosine"), slow("edm")])
+end_processes = pytest.mark.parametrize("name", ["zero_snr", slow("vp"), slow("ve"), slow("cosine"), slow("edm")])
 some_processes = pytest.mark.parametrize("name", ["vp", slow("ve"), slow("rectified_flow"), slow("zero_snr")])
 
 
@@ -144,7 +144,8 @@ def test_pigdm_by_the_jacobian_is_exact_on_any_gaussian(name):
                         assert np.abs(found[i + 2][0] - expected[0]).max() > 1e-2
 
 
-@pytest.mark.parametrize("noise_std", [0.0, slow(0.4)])
+@pytest.mark.slow
+@pytest.mark.parametrize("noise_std", [0.0, 0.4])
 def test_the_chain_of_pigdm_has_the_conditional_law(noise_std):
     """By the exact law of each sampler's chain: what is left is its steps' own error, which falls with their number."""
     with jax.enable_x64(True):
@@ -476,7 +477,8 @@ def test_pigdm_under_every_sampler_is_the_exact_posteriors_denoiser_under_it():
         np.testing.assert_allclose(x["found"], x["right"], atol=2e-3, rtol=2e-3, err_msg=sampler)
 
 
-@pytest.mark.parametrize("name", [slow("ve"), "linear"])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ve", "linear"])
 def test_other_ways_under_some_samplers(name):
     """The Jacobian's ΠGDM lands where the exact denoiser does; DPS comes nearer to y than no guidance."""
     process, operator, y = PROCESSES[name], average_pool(2), jax.random.normal(jax.random.key(1), (4, 1, 1, 1))

@@ -18,11 +18,7 @@ from jaxgen.metrics import bits_per_dim, dequantisation_offset
 MEAN, STD, T_MIN = 0.4, 0.5, 1e-5
 MIXTURE = Mixture()
 POINTS = np.linspace(-1.7, 1.4, 9)[:, None]
-
-
-def by_day(name):
-    """One process, or none, in every run; the others by night."""
-    return pytest.mark.parametrize("name", [n if n == name else slow(n) for n in CONTINUOUS])
+every_process = pytest.mark.parametrize("name", [slow(name) for name in CONTINUOUS])
 
 
 def pid(tolerance):
@@ -45,7 +41,7 @@ def mixture_cdf(process, x, t):
     return (weights * norm.cdf(x, alpha * means, np.sqrt((alpha * stds) ** 2 + variance))).sum(-1)
 
 
-@by_day("rectified_flow")
+@pytest.mark.parametrize("name", [n if n == "rectified_flow" else slow(n) for n in CONTINUOUS])
 def test_gaussian_likelihood_and_code(name):
     """The ODE of N(m₀, s₀²) is x_1 = m_1 + (s_1/s₀)(x₀ − m₀), so log p = Σ log N(x_1; 0, prior²) + log(s_1/s₀)."""
     process = CONTINUOUS[name]
@@ -67,7 +63,7 @@ def test_gaussian_likelihood_and_code(name):
             np.testing.assert_allclose(found.log_density, q, atol=6e-5)
 
 
-@by_day(None)
+@every_process
 def test_mixture_likelihood_and_code(name):
     """The flow keeps quantiles, F_1(x_1) = F₀(x₀), and log p(x₀) − log q₀(x₀) = log prior(x_1) − log q_1(x_1)."""
     process = CONTINUOUS[name]
@@ -84,7 +80,7 @@ def test_mixture_likelihood_and_code(name):
             np.testing.assert_allclose(found.log_density, exact, atol=1e-4)
 
 
-@by_day("ve")
+@every_process
 def test_the_default_tolerance_in_float32(name):
     process, x = CONTINUOUS[name], jnp.asarray(POINTS, jnp.float32)
     found = jax.jit(lambda x: log_likelihood(process, MIXTURE.denoiser(process), x))(x)
@@ -94,7 +90,8 @@ def test_the_default_tolerance_in_float32(name):
     assert 30 < found.evaluations < 250
 
 
-@pytest.mark.parametrize("t_min", [0.1, slow(1e-3), slow(0.4)])
+@pytest.mark.slow
+@pytest.mark.parametrize("t_min", [1e-3, 0.1, 0.4])
 def test_what_is_measured_is_q_at_t_min(t_min):
     process = CONTINUOUS["cosine"]
     x = jnp.asarray(POINTS, jnp.float32)
@@ -112,7 +109,7 @@ def test_the_prior_below_1_shrinks_as_sigma_does():
         np.testing.assert_allclose(found.log_density - gap, MIXTURE.log_density(process, x, T_MIN), atol=1e-4)
 
 
-@by_day("vp")
+@every_process
 def test_the_gradient_in_x_is_the_exact_score(name):
     """∇ log p = ∇ log q at t_min, once the prior's distance from q_1 at the code is taken off."""
     process, per_sample = CONTINUOUS[name], name == "rectified_flow"
@@ -340,5 +337,3 @@ def test_refusals(unchecked):
     for message, refused in cases.items():
         with pytest.raises(ValueError, match=message):
             refused()
-    with pytest.raises(RuntimeError, match="max_steps=3"):
-        log_likelihood(process, denoise, x, max_steps=3)

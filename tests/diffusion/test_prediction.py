@@ -110,16 +110,15 @@ def test_refusals():
 @pytest.mark.usefixtures("unchecked")
 def test_a_bare_network_in_place_of_a_denoiser_is_refused():
     process, x, y = diffusion.vp(), jnp.ones((2, 3)), jnp.zeros(3)
-    network = lambda x, t, cond=None: x
-    uses = {
-        "probability_flow": lambda d: diffusion.probability_flow(process, d, x, 0.5),
-        "reverse_sde": lambda d: diffusion.reverse_sde(process, d, x, 0.5),
-        "log_likelihood": lambda d: diffusion.log_likelihood(process, d, x),
-        "classifier_free": lambda d: diffusion.guidance.classifier_free(process, d, jnp.zeros(2), 1.0, 2.0)(x, 0.5),
-        "classifier": lambda d: diffusion.guidance.classifier(process, d, lambda x, t: x.sum(-1))(x, 0.5),
-        "pigdm": lambda d: diffusion.inverse.pigdm(process, d, lambda x: x, y)(x, 0.5),
-        "dps": lambda d: diffusion.inverse.dps(process, d, lambda x: x, y, noise_std=1.0)(x, 0.5),
-    }
-    for use in uses.values():
+    network, operator = lambda x, t, cond=None: x, lambda x: x
+    for use in (
+        lambda: diffusion.probability_flow(process, network, x, 0.5),
+        lambda: diffusion.reverse_sde(process, network, x, 0.5),
+        lambda: diffusion.log_likelihood(process, network, x),
+        lambda: diffusion.guidance.classifier_free(process, network, jnp.zeros(2), 1.0, 2.0)(x, 0.5),
+        lambda: diffusion.guidance.classifier(process, network, lambda x, t: x.sum(-1))(x, 0.5),
+        lambda: diffusion.inverse.pigdm(process, network, operator, y)(x, 0.5),
+        lambda: diffusion.inverse.dps(process, network, operator, y, noise_std=1.0)(x, 0.5),
+    ):
         with pytest.raises(TypeError, match=r"expected a denoiser.*diffusion\.denoiser\(process, network\)"):
-            jax.eval_shape(lambda use=use: use(network))
+            jax.eval_shape(use)
