@@ -147,19 +147,32 @@ def test_pytrees_and_what_belongs_to_a_sample(per_sample):
     assert not per_sample or found.steps[0] < found.steps[2]
 
 
-def test_a_sample_with_its_own_steps_is_the_same_in_any_batch():
-    def field(t, y, args):
-        return -(y**2) * jnp.sign(y)
+def towards_zero(t, y, args):
+    """dy/dt = −y² sign(y), so y(1) = y(0)/(1 + |y(0)|)."""
+    return -(y**2) * jnp.sign(y)
 
-    solution = jax.jit(lambda y0: integrate(field, y0, 0.0, 1.0, per_sample=True))
+
+def test_a_sample_with_its_own_steps_is_the_same_in_any_batch():
+    solution = jax.jit(lambda y0: integrate(towards_zero, y0, 0.0, 1.0, per_sample=True))
     batch = solution(Y0)
+    np.testing.assert_allclose(batch.y, Y0 / (1 + np.abs(Y0)), rtol=2e-4)
     for i in range(3):
         alone = solution(Y0[i : i + 1])
         # rounding differs with the batch, and with it the lengths of steps, within tolerance
         np.testing.assert_allclose(alone.y[0], batch.y[i], rtol=5e-5)
         assert alone.steps == batch.steps[i]
         assert alone.evaluations == batch.evaluations[i]
-    np.testing.assert_allclose(batch.y, Y0 / (1 + np.abs(Y0)), rtol=2e-4)
+
+
+@pytest.mark.slow
+def test_a_batch_of_one_shares_its_steps_with_itself():
+    own = integrate(towards_zero, Y0, 0.0, 1.0, per_sample=True)
+    shared = jax.jit(lambda y0: integrate(towards_zero, y0, 0.0, 1.0))
+    np.testing.assert_allclose(shared(Y0).y, Y0 / (1 + np.abs(Y0)), rtol=2e-4)
+    for i in range(3):
+        one = shared(Y0[i : i + 1])
+        np.testing.assert_allclose(one.y[0], own.y[i], rtol=5e-5)
+        assert one.evaluations == own.evaluations[i]
 
 
 @pytest.mark.parametrize(
