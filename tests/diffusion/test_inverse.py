@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from every_sampler import ANY, CONTINUOUS_ONLY
 from gaussian_law import conditional, correlated, exact, law, matrix
-from jaxgen.diffusion.inverse import average_pool, blur, dps, grayscale, mask, pigdm, tight_frame_constant, transpose
 from oracles import PROCESSES, gaussian_denoiser, slow, snap
 from scipy.ndimage import gaussian_filter1d
 from scipy.stats import multivariate_normal
 
 from jaxgen import diffusion
-from jaxgen.diffusion import Prediction, denoiser, uniform_grid, vp
+from jaxgen.diffusion import Prediction, denoiser, inverse, uniform_grid, vp
+from jaxgen.diffusion.denoisers.inverse import average_pool, blur, dps, grayscale, mask, pigdm
 from jaxgen.samplers import ddpm, heun, reverse_diffusion, sample, sample_ode
 
 SHAPE = (4, 4, 3)
@@ -57,17 +57,17 @@ def test_transpose_and_row_scale_are_the_matrix_s(name):
     operator, c = OPERATORS[name]
     a = matrix(operator, SHAPE)
     u = jax.random.normal(jax.random.key(1), operator(jnp.zeros((2, *SHAPE))).shape)
-    found = transpose(operator, (2, *SHAPE))(u)
+    found = inverse.transpose(operator, (2, *SHAPE))(u)
     np.testing.assert_allclose(found.reshape(2, -1), np.asarray(u).reshape(2, -1) @ a, rtol=1e-4, atol=1e-5)
     if c is None:
         nearly = lambda x: x * jnp.array([1.01, 1.0, 1.0])  # rows of lengths that differ by a hundredth
         for refused in (operator, nearly):
             with pytest.raises(ValueError, match="no multiple of the identity"):
-                tight_frame_constant(refused, (2, *SHAPE))
+                inverse.tight_frame_constant(refused, (2, *SHAPE))
     else:
-        np.testing.assert_allclose(tight_frame_constant(operator, (2, *SHAPE)), c, rtol=1e-5)
+        np.testing.assert_allclose(inverse.tight_frame_constant(operator, (2, *SHAPE)), c, rtol=1e-5)
         np.testing.assert_allclose(a @ a.T @ a, c * a, atol=1e-6)
-        traced = jax.jit(lambda one: tight_frame_constant(lambda x: one * operator(x), (2, *SHAPE)))(2.0)
+        traced = jax.jit(lambda one: inverse.tight_frame_constant(lambda x: one * operator(x), (2, *SHAPE)))(2.0)
         np.testing.assert_allclose(traced, 4 * c, rtol=1e-5)
 
 
