@@ -146,8 +146,8 @@ def dps(
       (.3 to 1 for images) are twice these.
 
     Both are biased, because they take x̂0 for x0: the pull towards y is too strong while there is noise, and more so for
-    a small σ_y, which also needs short steps. A finer grid does not remove the bias; `pigdm` has none on Gaussian data.
-    One network call and one gradient through it. Nothing is added where alpha = 0.
+    a small σ_y, which also needs short steps. A finer grid does not remove the bias. `pigdm` with the "jacobian"
+    covariance has none on Gaussian data. One network call and one gradient through it. Nothing is added where alpha = 0.
 
     Args:
         process: the Gaussian process.
