@@ -147,7 +147,8 @@ def dps(
 
     Both are biased, because they take x̂0 for x0: the pull towards y is too strong while there is noise, and more so for
     a small σ_y, which also needs short steps. A finer grid does not remove the bias. `pigdm` with the "jacobian"
-    covariance has none on Gaussian data. One network call and one gradient through it. Nothing is added where alpha = 0.
+    covariance has none on Gaussian data. Nothing is added where alpha = 0. One network call and one gradient through
+    it.
 
     Args:
         process: the Gaussian process.
