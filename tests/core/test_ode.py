@@ -50,7 +50,7 @@ SOLVERS = {
 }
 
 
-@pytest.mark.parametrize("name", [name if name == "jumps" else slow(name) for name in SOLVERS])
+@pytest.mark.parametrize("name", [name if name == "dopri5" else slow(name) for name in SOLVERS])
 def test_evaluations_are_counted_exactly(name):
     solver, controller = SOLVERS[name]
     field = Counted(150.0)  # stiff enough that the first steps are rejected
@@ -131,7 +131,8 @@ def test_float32_stays_so_under_x64_and_bfloat16_is_widened():
     assert integrate(decay, Y0.astype(jnp.bfloat16), 0.0, 1.0).y.dtype == jnp.float32
 
 
-@pytest.mark.parametrize("per_sample", [True, slow(False)])
+@pytest.mark.slow
+@pytest.mark.parametrize("per_sample", [False, True])
 def test_pytrees_and_what_belongs_to_a_sample(per_sample):
     rates = jnp.array([1.0, 5.0, 30.0])
 
@@ -176,7 +177,7 @@ def test_a_batch_of_one_shares_its_steps_with_itself():
 
 
 @pytest.mark.parametrize(
-    ("adjoint", "per_sample"), [(None, True), slow(None, False), slow(diffrax.BacksolveAdjoint(), False)]
+    ("adjoint", "per_sample"), [(None, False), slow(None, True), slow(diffrax.BacksolveAdjoint(), False)]
 )
 def test_gradients_of_what_the_field_closes_over(adjoint, per_sample):
     """y(1) = y0 e^{−k}: d Σy/dk = −Σ y0 e^{−k}, d Σy/dy0 = e^{−k}."""

@@ -178,7 +178,7 @@ def test_rescale_brings_the_std_back():
     # one number has no std: it is left alone, and its derivative is finite
     one = classifier_free(process, denoiser(process, lambda x, t, c: x * c[:, None]), 1.0, 0.5, 3.0, rescale=1.0)
     np.testing.assert_allclose(one(X[:, :1], 0.5).eps, 2 * X[:, :1], rtol=1e-4, atol=1e-6)
-    assert np.all(np.isfinite(jax.jacrev(lambda x: one(x, 0.5).x0)(X[:, :1])))
+    assert np.all(np.isfinite(jax.jit(jax.jacrev(lambda x: one(x, 0.5).x0))(X[:, :1])))
 
 
 def test_clip_bounds_what_is_guided():
@@ -359,6 +359,7 @@ def test_likelihood_of_the_guided_flow(name):
 # -- as a citizen of JAX -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_every_number_may_be_traced():
     def run(scale, share, low, probability):
         guided = classifier_free(vp(), model(vp()), LABELS, NULL, scale, rescale=share, interval=(low, 5.0))

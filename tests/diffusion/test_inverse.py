@@ -1,5 +1,7 @@
 """Operators as matrices, and guidance by an observation against the exact conditional law of Gaussian data."""
 
+from functools import partial
+
 import chex
 import diffrax
 import jax
@@ -92,6 +94,7 @@ def digits(process):
     return 1e-8 if process.steps is None else 5e-5
 
 
+@pytest.mark.slow
 @some_processes
 def test_pigdm_is_exact_on_isotropic_data(name):
     with jax.enable_x64(True):
@@ -215,6 +218,7 @@ def test_pigdm_at_both_ends(name):
                     np.testing.assert_allclose(found[1], x, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_what_lies_outside_a_mask_is_not_looked_at():
     """By the Jacobian too, whose singular system no u would solve for such a y."""
     process, (mean, covariance) = vp(), correlated(4)
@@ -374,6 +378,8 @@ def test_dps_by_a_step_size_is_chung_et_al_s_algorithm_1(zeta):
         guided = dps(process, data, operator, operator(jnp.asarray(y)), step_size=zeta)
         alphas = np.sqrt(np.cumprod(1 - np.asarray(betas, np.float64)))
         a = np.diag([1.0, 0, 1, 1])
+        steps = lambda sampler, *at: [sampler.step(keys, process, d, *at, None)[0][0] for d in (guided, data)]
+        reverse, ancestral = (jax.jit(partial(steps, sampler)) for sampler in (reverse_diffusion(), ddpm()))
         for i in (1, 40, 99):
             t, s = (i + 1) / 100, i / 100
             x = rng.normal(size=(1, d))
@@ -382,13 +388,12 @@ def test_dps_by_a_step_size_is_chung_et_al_s_algorithm_1(zeta):
             x0 = mean + gain @ (x[0] - alphas[i] * mean)
             residual = a @ (y - x0)
             move = zeta / np.linalg.norm(residual) * (-2 * gain.T @ a.T @ residual)
-            for sampler, exactly in ((reverse_diffusion(), 1.0), (ddpm(), 1 / np.sqrt(1 - betas[i]))):
-                step = lambda denoise, x=x, t=t, s=s, sampler=sampler: sampler.step(
-                    keys, process, denoise, jnp.asarray(t), jnp.asarray(s), jnp.asarray(x), None
-                )[0][0]
-                np.testing.assert_allclose(step(guided) - step(data), -exactly * move, rtol=1e-7)
+            for run, exactly in ((reverse, 1.0), (ancestral, 1 / np.sqrt(1 - betas[i]))):
+                pulled, free = run(t, s, jnp.asarray(x))
+                np.testing.assert_allclose(pulled - free, -exactly * move, rtol=1e-7)
 
 
+@pytest.mark.slow
 def test_the_step_size_is_one_of_a_chain_of_a_thousand_in_continuous_time():
     """Two grids: a step twice as long moves twice as far, and `steps` says of which chain ζ' is meant."""
     process, x = vp(), jax.random.normal(jax.random.key(0), (2, 3))
@@ -404,6 +409,7 @@ def test_the_step_size_is_one_of_a_chain_of_a_thousand_in_continuous_time():
     np.testing.assert_allclose(added(step_size=1.0), -float(process.sigma(t)) * move / variance, rtol=2e-3)
 
 
+@pytest.mark.slow
 @end_processes
 def test_dps_is_finite_at_both_ends_and_where_nothing_is_left_to_gain(name):
     process = PROCESSES[name]
@@ -519,7 +525,8 @@ def test_the_adaptive_ode_and_the_likelihood_take_it():
     assert all(np.all(np.isfinite(part)) for part in rough)
 
 
-@pytest.mark.parametrize("way", ["jacobian", slow("step_size"), slow("isotropic"), slow("likelihood")])
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["isotropic", "jacobian", "likelihood", "step_size"])
 def test_a_row_knows_nothing_of_the_others(way):
     """Conjugate gradients too are each row's own: rows of very different size do not disturb each other."""
     process, t = vp(), jnp.linspace(0.2, 0.9, 5)

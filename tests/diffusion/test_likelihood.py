@@ -218,7 +218,8 @@ def test_probes_come_from_the_samples_own_key():
     assert len(set(np.asarray(all_of_them).tolist())) > 3
 
 
-@pytest.mark.parametrize("per_sample", [True, slow(False)])
+@pytest.mark.slow
+@pytest.mark.parametrize("per_sample", [False, True])
 def test_one_probe_is_exact_where_the_jacobian_is_diagonal(per_sample):
     """Independent coordinates: the off-diagonal of the Jacobian is 0, so signs have no variance."""
     process = CONTINUOUS["rectified_flow"]
