@@ -1,4 +1,4 @@
-"""What every room stands on: pytree dataclasses, broadcasting, keys, the progress bar, ODEs through diffrax."""
+"""Pytree dataclasses, broadcasting, random keys, the progress bar, and ODEs through diffrax."""
 
 from jaxgen.core.agreement import all_processes, check_batch_sharding
 from jaxgen.core.broadcast import per_example, safe_divide

@@ -1,4 +1,4 @@
-"""What several devices and processes have to agree on."""
+"""Agreement between the processes of a run, and between a batch and the devices that share it."""
 
 import math
 
@@ -8,13 +8,32 @@ from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding
 
 
-def all_processes(fine: bool) -> bool:
-    """Whether it is so in every process of this run; all of them must ask together."""
-    return fine if jax.process_count() == 1 else bool(np.all(multihost_utils.process_allgather(np.array(fine))))
+def all_processes(condition: bool) -> bool:
+    """Whether a condition holds in every process of this run.
+
+    Every process must make the call, for it waits for all of them.
+
+    Args:
+        condition: whether it holds in this process.
+
+    Returns:
+        Whether it holds in all processes, the same answer in each.
+    """
+    if jax.process_count() == 1:
+        return condition
+    return bool(np.all(multihost_utils.process_allgather(np.array(condition))))
 
 
 def check_batch_sharding(sharding: NamedSharding, batch_size: int) -> None:
-    """Raise ValueError for a sharding that does not split batches along their first axis into equal parts."""
+    """Check that a sharding splits batches along their first axis into equal parts.
+
+    Args:
+        sharding: the sharding of a batch.
+        batch_size: examples per batch.
+
+    Raises:
+        ValueError: another axis is split, or batch_size is not a multiple of the number of shards.
+    """
     first, *rest = sharding.spec or (None,)
     if any(axis is not None for axis in rest):
         raise ValueError(f"sharding splits {sharding.spec}; only the first axis, that of examples, can be split.")

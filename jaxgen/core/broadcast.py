@@ -6,12 +6,20 @@ from jaxtyping import Array, Shaped
 
 
 def per_example(coefficient: ArrayLike, x: Shaped[Array, "b *event"]) -> Shaped[Array, "..."]:
-    """A coefficient of shape () or (B,) with axes appended, to multiply x of shape (B, *event)."""
+    """Append axes to a coefficient, so that it broadcasts against a batch.
+
+    Args:
+        coefficient: one for the batch () or one per example (B,).
+        x: the batch (B, *event).
+
+    Returns:
+        The coefficient, of shape () or (B, 1, ..., 1).
+    """
     coefficient = jnp.asarray(coefficient)
     return coefficient if coefficient.ndim == 0 else coefficient.reshape(coefficient.shape + (1,) * (x.ndim - 1))
 
 
 def safe_divide(numerator: Shaped[Array, "..."], denominator: Shaped[Array, "..."]) -> Shaped[Array, "..."]:
-    """numerator/denominator, and 0 (with a zero gradient) where the denominator is 0."""
+    """numerator/denominator, and 0 with a zero gradient where the denominator is 0."""
     zero = denominator == 0
     return jnp.where(zero, 0, numerator / jnp.where(zero, 1, denominator))

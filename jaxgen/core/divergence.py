@@ -1,4 +1,4 @@
-"""The divergence of a vector field, exactly or by random probes."""
+"""The divergence of a vector field: exact, or estimated with random probes."""
 
 import math
 from collections.abc import Callable
@@ -9,15 +9,23 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 VectorField = Callable[[Array], Array]
-
-
 Divergence = Callable[[VectorField, Array], tuple[Array, Array]]
 
 
 def exact_divergence(
     field: VectorField, x: Float[Array, "b *event"]
 ) -> tuple[Float[Array, "b *event"], Float[Array, " b"]]:
-    """v(x) and ∇·v by one derivative along each of the d axes, all at once: time and memory of d more calls."""
+    """A vector field and its exact divergence, by one directional derivative along each of the event's d axes.
+
+    All derivatives are taken at once, at the time and memory of d more calls of the field.
+
+    Args:
+        field: v: (B, *event) -> (B, *event), acting on each sample alone.
+        x: (B, *event).
+
+    Returns:
+        v(x) (B, *event) and ∇·v (B,).
+    """
     event, dims = x.shape[1:], math.prod(x.shape[1:])
     axes = jnp.eye(dims, dtype=x.dtype).reshape(dims, 1, *event)
     value, products = _products(field, x, jnp.broadcast_to(axes, (dims, *x.shape)))
@@ -30,11 +38,25 @@ def hutchinson(
     probes: int = 1,
     distribution: Literal["rademacher", "gaussian"] = "rademacher",
 ) -> Divergence:
-    """∇·v estimated as the mean of εᵀ (∂v/∂x) ε over `probes` draws of ε (*shape) per sample, kept for a whole solve.
+    """Hutchinson's unbiased estimator of the divergence: the mean of εᵀ (∂v/∂x) ε over random probes ε.
 
-    Unbiased, with variance (S the symmetric part of the Jacobian) 2 Σ_{i≠j} S_ij² / probes for signs and
-    2 ‖S‖² / probes for Gaussian noise (Hutchinson 1990; Grathwohl et al. 2019, §3.1). keys (B,): a sample's probes come
-    from its own key alone. Raises ValueError unless probes ≥ 1, and for another distribution.
+    The probes are drawn once and stay the same during a whole solve. With S the symmetric part of the Jacobian, the
+    variance is 2 Σ_{i≠j} S_ij²/probes for Rademacher and 2 ‖S‖²/probes for Gaussian probes.
+
+    Args:
+        keys: typed keys (B,). A sample's probes depend on its own key alone.
+        shape: event shape of x.
+        probes: probes per sample, at least 1.
+        distribution: distribution of the probes' entries.
+
+    Returns:
+        A function (v, x) -> (v(x), estimate of ∇·v (B,)), as `exact_divergence`.
+
+    Raises:
+        ValueError: probes < 1, or an unknown distribution.
+
+    Reference:
+        Hutchinson 1990; Grathwohl et al. 2019, §3.1.
     """
     if distribution not in get_args(Literal["rademacher", "gaussian"]):
         raise ValueError(f"unknown distribution {distribution!r}: choose rademacher or gaussian")

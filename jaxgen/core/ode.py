@@ -1,4 +1,4 @@
-"""The one door to diffrax: integrate a vector field over a batch, count its evaluations, and say why a solve failed."""
+"""Differential equations through diffrax: solve a batch, count evaluations, and report why a solve failed."""
 
 import math
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from jaxtyping import Array, Int
 
 
 class Solution(NamedTuple):
-    """The state at t1, and its price: () for a batch that shares its steps, (B,) where each sample has its own."""
+    """The state at t1, and its cost: () for a batch with shared steps, (B,) where each sample has its own."""
 
     y: Any
     steps: Int[Array, "..."]  # rejected ones included
@@ -35,21 +35,39 @@ def integrate(
     max_steps: int = 4096,
     adjoint: diffrax.AbstractAdjoint | None = None,
 ) -> Solution:
-    """The solution at t1 of dy/dt = field(t, y, args) from y0 at t0, in either direction.
+    """Solve dy/dt = field(t, y, args) for a batch, from y0 at t0 to t1, in either direction of time.
 
-    field: t (), y and args as given, and what it closes over is differentiated too. y0, args: pytrees of (B, ...)
-    arrays. solver: Tsit5() by default. controller: PIDController(rtol=1e-5, atol=1e-5) by default. first_step: its
-    positive length, all steps' length under ConstantStepSize; by default a hundredth of the way. adjoint: how to
-    differentiate, by default backwards through the steps in memory of about log(max_steps) states.
+    With per_sample=False the batch shares one step size, chosen from the root mean square of its errors. Each step is
+    one batched call, and a sample's result depends on its neighbours, within the tolerance. With per_sample=True each
+    sample has its own steps and the same result in any batch; the slowest sample sets the cost. The field then sees
+    batches of one under `vmap`. What belongs to a sample (its conditioning, its probes) must therefore be in args,
+    because arrays that the field closes over are not split.
 
-    per_sample=False: one step size for the batch, by the root mean square of its errors. Each step is one batched call,
-    and a sample moves, within tolerance, with its neighbours. per_sample=True: each sample has its own steps, so it is
-    the same alone or in any batch; the cost is that of the slowest. field then sees batches of one under `vmap`: what
-    belongs to a sample (its conditioning, its probes) must come in args, for a closed-over array is not split.
+    State and time are float32 or wider, as y0 is. An eager call compiles each time; inside `jax.jit` it compiles once.
 
-    State and time are float32 or wider, as y0 is. An eager call compiles anew each time: inside `jax.jit` it compiles
-    once. Raises ValueError for arrays without a common leading axis and for a first_step that is missing or not
-    positive; RuntimeError, when run and also under jit, where max_steps are not enough or the solver fails.
+    Args:
+        field: the vector field, a function of t (), y and args. What it closes over is differentiated too.
+        y0: initial state, a pytree of arrays (B, ...).
+        t0: initial time.
+        t1: final time.
+        args: a pytree of arrays (B, ...), passed to the field.
+        solver: Tsit5() by default.
+        controller: PIDController(rtol=1e-5, atol=1e-5) by default.
+        first_step: length of the first step, positive, and of all steps under ConstantStepSize. A hundredth of the
+            interval by default.
+        per_sample: whether each sample has its own step size.
+        max_steps: the most steps that may be taken.
+        adjoint: how to differentiate; by default backwards through the steps, storing about log(max_steps) states.
+
+    Returns:
+        The state at t1 and the numbers of steps and evaluations.
+
+    Raises:
+        ValueError: arrays without a common leading axis, or first_step missing or not positive.
+        RuntimeError: at run time, also under jit: max_steps are not enough, or the solver fails.
+
+    Example:
+        >>> core.integrate(lambda t, y, args: -y, jnp.ones((3, 2)), 0.0, 1.0).y  # exp(-1)
     """
     solver = diffrax.Tsit5() if solver is None else solver
     controller = diffrax.PIDController(rtol=1e-5, atol=1e-5) if controller is None else controller
@@ -58,20 +76,20 @@ def integrate(
     dtype = jnp.result_type(*jax.tree.leaves(y0))
     t0, t1 = jnp.asarray(t0, dtype), jnp.asarray(t1, dtype)
 
-    def of_batch(t: Array, y: Any, args: Any) -> Any:
+    def batch_field(t: Array, y: Any, args: Any) -> Any:
         return jax.tree.map(lambda rate, y: rate.astype(y.dtype), field(t, y, args), y)
 
-    def of_one(t: Array, y: Any, args: Any) -> Any:
+    def sample_field(t: Array, y: Any, args: Any) -> Any:
         y, args = jax.tree.map(lambda leaf: leaf[None], (y, args))
-        return jax.tree.map(lambda rate: jnp.squeeze(rate, 0), of_batch(t, y, args))
+        return jax.tree.map(lambda rate: jnp.squeeze(rate, 0), batch_field(t, y, args))
 
-    # closed-over arrays become leaves of the term, so that jit, vmap and every adjoint see them
+    # makes closed-over arrays leaves of the term, so that jit, vmap and every adjoint see them
     example = jax.tree.map(lambda leaf: leaf[0], (y0, args)) if per_sample else (y0, args)
-    hoisted = eqx.filter_closure_convert(of_one if per_sample else of_batch, t0, *example)
+    converted = eqx.filter_closure_convert(sample_field if per_sample else batch_field, t0, *example)
 
     def one_solve(y: Any, args: Any) -> Solution:
         return solve(
-            diffrax.ODETerm(hoisted), y, t0, t1, args, solver, controller, first_step, max_steps, adjoint=adjoint
+            diffrax.ODETerm(converted), y, t0, t1, args, solver, controller, first_step, max_steps, adjoint=adjoint
         )
 
     return jax.vmap(one_solve)(y0, args) if per_sample else one_solve(y0, args)
@@ -89,7 +107,10 @@ def solve(
     max_steps: int,
     adjoint: diffrax.AbstractAdjoint | None = None,
 ) -> Solution:
-    """`diffrax.diffeqsolve` with a count of evaluations and errors that say what to do; see `integrate`."""
+    """Call `diffrax.diffeqsolve`, count evaluations, and raise errors that say what to do.
+
+    Arguments are as in `integrate`, except that the terms may be of an SDE and the state needs no batch axis.
+    """
     cost = evaluations_per_step(solver)
     sol = diffrax.diffeqsolve(
         terms,
@@ -100,7 +121,7 @@ def solve(
         y0,
         args,
         saveat=diffrax.SaveAt(t1=True, controller_state=True),
-        stepsize_controller=controller if cost is None else _Counting(controller),
+        stepsize_controller=controller if cost is None else _CountFreshStarts(controller),
         adjoint=diffrax.RecursiveCheckpointAdjoint() if adjoint is None else adjoint,
         max_steps=max_steps,
         throw=False,
@@ -115,55 +136,55 @@ def solve(
     steps = sol.stats["num_steps"]
     if cost is None:
         return Solution(y, steps, None)
-    return Solution(y, steps, cost.each * steps + cost.fresh * sol.controller_state.fresh_starts)
+    return Solution(y, steps, cost.per_step * steps + cost.per_fresh_start * sol.controller_state.fresh_starts)
 
 
-class Cost(NamedTuple):
+class StepCost(NamedTuple):
     """Evaluations of the vector field by one step."""
 
-    each: int
-    fresh: int  # more, where the field at the step's start is not known from the last stage of the step before
+    per_step: int
+    per_fresh_start: int  # in addition, where the last stage of the step before does not give the field at the start
 
 
-def evaluations_per_step(solver: diffrax.AbstractSolver) -> Cost | None:
-    """What a step of an explicit solver costs; None for a solver whose steps differ, such as an implicit one."""
+def evaluations_per_step(solver: diffrax.AbstractSolver) -> StepCost | None:
+    """The cost of a step of an explicit solver; None where steps differ in cost, as in implicit solvers."""
     match solver:
         case diffrax.HalfSolver():
             inner = evaluations_per_step(solver.solver)
-            return inner and Cost(3 * inner.each, 2 * inner.fresh)
+            return inner and StepCost(3 * inner.per_step, 2 * inner.per_fresh_start)
         case diffrax.AbstractERK() if isinstance(solver.tableau, diffrax.ButcherTableau):
             stages, kept = solver.tableau.num_stages, int(solver.tableau.fsal)
-            return Cost(stages - kept, kept)
+            return StepCost(stages - kept, kept)
         case diffrax.AbstractSRK():
             skipped = solver.tableau.ignore_stage_f
-            return Cost(len(solver.tableau.b_sol) - (0 if skipped is None else int(np.sum(skipped))), 0)
+            return StepCost(len(solver.tableau.b_sol) - (0 if skipped is None else int(np.sum(skipped))), 0)
         case diffrax.Euler() | diffrax.EulerHeun():
-            return Cost(1, 0)
+            return StepCost(1, 0)
     return None
 
 
-class _CountingState(NamedTuple):
+class _FreshStartState(NamedTuple):
     inner: Any
     fresh: Array  # whether the next step must evaluate the field at its start
     fresh_starts: Array
 
 
-class _Counting(diffrax.AbstractStepSizeController):
-    """A controller that counts the steps which begin afresh: the first, its repetitions, and those after a jump."""
+class _CountFreshStarts(diffrax.AbstractStepSizeController):
+    """A controller that counts fresh starts: the first step, its repetitions after rejection, steps after a jump."""
 
     inner: diffrax.AbstractStepSizeController
 
-    def wrap(self, direction: Any) -> "_Counting":
-        return _Counting(self.inner.wrap(direction))
+    def wrap(self, direction: Any) -> "_CountFreshStarts":
+        return _CountFreshStarts(self.inner.wrap(direction))
 
-    def init(self, *arguments: Any) -> tuple[Any, _CountingState]:
+    def init(self, *arguments: Any) -> tuple[Any, _FreshStartState]:
         t1, state = self.inner.init(*arguments)
-        return t1, _CountingState(state, jnp.asarray(True), jnp.asarray(0))
+        return t1, _FreshStartState(state, jnp.asarray(True), jnp.asarray(0))
 
     def adapt_step_size(self, *arguments: Any) -> tuple[Any, ...]:
         *arguments, (inner, fresh, starts) = arguments
         keep, t0, t1, jumped, inner, result = self.inner.adapt_step_size(*arguments, inner)
-        state = _CountingState(inner, jnp.where(keep, jumped, fresh), starts + fresh)
+        state = _FreshStartState(inner, jnp.where(keep, jumped, fresh), starts + fresh)
         return keep, t0, t1, jumped, state, result
 
 

@@ -1,4 +1,4 @@
-"""The progress bar of whatever takes long, with its rate."""
+"""A progress bar with the rate of progress."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -27,9 +27,17 @@ class _Rate(ProgressColumn):
 def progress_bar(
     first: int, total: int, *, label: str = "training", unit: str = "steps", visible: bool = True
 ) -> Iterator[Callable[[int, str], None]]:
-    """Yields `show(done, status)`, cheap enough for every step: it draws ten times a second at most.
+    """A progress bar on stderr, as a context manager.
 
-    first: what was done before, from which the bar starts. unit: the plural of what is counted, for the rate.
+    Args:
+        first: how much was done before; the bar starts there.
+        total: how much there is to do.
+        label: text before the bar.
+        unit: plural of what is counted, for the rate.
+        visible: whether to draw the bar.
+
+    Yields:
+        A function `show(done, status)`. It draws at most ten times a second, so it may be called at every step.
     """
     if not visible:
         yield lambda done, status: None

@@ -8,6 +8,8 @@ from jaxtyping import Float
 
 from jaxgen.diffusion.processes import GaussianProcess
 
+__all__ = ["karras_grid", "log_snr_grid", "noise_grid", "quadratic_grid", "subset_grid", "uniform_grid"]
+
 Grid = Float[np.ndarray, " n_plus_1"]
 
 

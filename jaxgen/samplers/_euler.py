@@ -5,8 +5,7 @@ import math
 import jax.numpy as jnp
 
 from jaxgen.core import noise
-from jaxgen.diffusion import probability_flow, sde_coefficients
-from jaxgen.diffusion.continuous.dynamics import flow
+from jaxgen.diffusion import probability_flow, sde_coefficients, velocity
 from jaxgen.samplers.driver import Sampler
 
 
@@ -39,7 +38,7 @@ def euler_maruyama(eta: float = 1.0) -> Sampler:
         prediction, sigma = denoise(x, t), process.sigma(t)
         variance = (t - s) * sde_coefficients(process, t).diffusion_squared
         variance = eta**2 * jnp.where(jnp.isfinite(variance), variance, sigma**2)
-        mean = x + (s - t) * flow(process, prediction, t) - variance / (2 * sigma) * prediction.eps
+        mean = x + (s - t) * velocity(process, prediction, t) - variance / (2 * sigma) * prediction.eps
         return mean + jnp.where(s > 0, jnp.sqrt(variance), 0) * noise(key, x.shape[1:], x.dtype), carry
 
     return Sampler(step)

@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from jaxgen.core import check_keys, fold_in, noise
-from jaxgen.diffusion import Denoiser, GaussianProcess, as_time, initial_std
+from jaxgen.diffusion import Denoiser, GaussianProcess, as_float, initial_std
 
 
 @runtime_checkable
@@ -56,7 +56,7 @@ def sample(
     """
     check_keys(keys)
     _check_grid(times, process.steps)
-    times = as_time(times)
+    times = as_float(times)
     if start is None:
         x = prior_noise(keys, process, shape, times[0])
     elif start.shape == (keys.shape[0], *shape):
@@ -79,7 +79,7 @@ def prior_noise(
     keys: Array, process: GaussianProcess, shape: tuple[int, ...], t: ArrayLike
 ) -> Float[Array, "b *event"]:
     """The state (B, *shape) that sampling starts from at t, row b from keys[b] alone; see `initial_std`."""
-    t = as_time(t)
+    t = as_float(t)
     return (initial_std(process, t) * noise(fold_in(keys, 0), shape, t.dtype)).astype(t.dtype)
 
 

@@ -7,12 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from every_sampler import ANY, CONTINUOUS_ONLY
-from oracles import CONTINUOUS, PROCESSES, siblings_slow, slow, snap
+from oracles import PROCESSES, slow, snap
 from scipy.stats import multivariate_normal
 
-from jaxgen.diffusion import Prediction, denoiser, dynamic_threshold, log_likelihood, log_snr_grid, subset_grid, vp
-from jaxgen.diffusion.denoisers.guidance import classifier, classifier_free, drop_condition
+from jaxgen import diffusion
+from jaxgen.diffusion import Prediction, denoiser, dynamic_threshold, guidance, log_likelihood, vp
 from jaxgen.samplers import ode_decode, sample, sample_ode, sample_sde
+
+classifier, classifier_free, drop_condition = guidance.classifier, guidance.classifier_free, guidance.drop_condition
 
 MEANS = np.array([[1.0, -0.5], [-0.8, 0.6]])
 ANGLES, SPREADS = np.array([0.5, -0.9]), np.array([[0.36, 0.09], [0.16, 0.49]])
@@ -21,6 +23,7 @@ COVARIANCES = np.einsum("kij,kj,klj->kil", AXES, SPREADS, AXES)
 WEIGHTS, NULL = np.array([0.3, 0.7]), 2
 X = jax.random.normal(jax.random.key(0), (5, 2))
 LABELS = jnp.array([0, 1, 1, 0, 1])
+every_process = pytest.mark.parametrize("name", [n if n == "zero_snr" else slow(n) for n in PROCESSES])
 
 
 def log_joint(process, x, t):
@@ -77,19 +80,7 @@ def assert_consistent(process, x, t, prediction, atol=1e-5):
 # -- classifier-free -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", siblings_slow(PROCESSES))
-def test_scale_1_is_conditional_and_scale_0_unconditional(name):
-    process = PROCESSES[name]
-    denoise = model(process)
-    guided = jax.jit(lambda t, scale: classifier_free(process, denoise, LABELS, NULL, scale)(X, t)[:2])
-    plain = jax.jit(lambda t, label: denoise(X, t, cond=label)[:2])
-    for t in (snap(process, 0.02), snap(process, 0.5), 1.0):
-        for scale, label in ((1.0, LABELS), (0.0, jnp.full(5, NULL))):
-            for ours, theirs in zip(guided(t, scale), plain(t, label), strict=True):
-                np.testing.assert_allclose(ours, theirs, rtol=2e-5, atol=2e-5)
-
-
-@pytest.mark.parametrize("name", siblings_slow(PROCESSES))
+@every_process
 def test_the_guided_score_is_that_of_a_product_of_densities(name):
     """p(x)^(1−w) p(x | y)^w of two Gaussians is a Gaussian of precision (1−w) Λ_u + w Λ_c, here in numpy."""
     with jax.enable_x64(True):
@@ -137,25 +128,21 @@ def test_one_call_of_a_stacked_batch():
     np.testing.assert_array_equal(calls[-1][2]["label"], [7] * 5 + [-1] * 5)
 
 
-@pytest.mark.parametrize("name", ["vp", "ve", "linear"])
+@pytest.mark.parametrize("name", ["vp", slow("ve"), slow("linear")])
 def test_the_interval_is_one_of_noise_levels(name):
     process = PROCESSES[name]
     denoise = denoiser(process, lambda x, t, label: jnp.tanh(x + label[:, None]))
     t = np.array([snap(process, t) for t in (0.05, 0.2, 0.45, 0.7, 0.95)], np.float32)
     levels = np.float64(process.sigma(t)) / np.float64(process.alpha(t))
     low, high = np.sqrt(levels[0] * levels[1]), np.sqrt(levels[2] * levels[3])
-    free, alone = classifier_free(process, denoise, LABELS, NULL, 4.0)(X, t), denoise(X, t, cond=LABELS)
-    for interval, inside in (
-        ((low, high), [0, 1, 1, 0, 0]),
-        ((0.0, high), [1, 1, 1, 0, 0]),
-        ((low, np.inf), [0, 1, 1, 1, 1]),
-    ):
-        found = classifier_free(process, denoise, LABELS, NULL, 4.0, interval=interval, rescale=0.5)(X, t)
-        whole = classifier_free(process, denoise, LABELS, NULL, 4.0, rescale=0.5)(X, t)
-        for ours, guided, plain in zip(found[:2], whole[:2], alone[:2], strict=True):
+    by = jax.jit(lambda *i: classifier_free(process, denoise, LABELS, NULL, 4.0, interval=i, rescale=0.5)(X, t)[:2])
+    whole, alone = by(0.0, np.inf), denoise(X, t, cond=LABELS)[:2]
+    assert np.all(np.abs(whole[1] - alone[1]).max(-1) > 1e-3)  # guidance does something at each level
+    cases = ((low, high), [0, 1, 1, 0, 0]), ((0.0, high), [1, 1, 1, 0, 0]), ((low, np.inf), [0, 1, 1, 1, 1])
+    for interval, inside in cases:
+        for ours, guided, plain in zip(by(*interval), whole, alone, strict=True):
             expected = np.where(np.array(inside)[:, None] == 1, guided, plain)
             np.testing.assert_allclose(ours, expected, rtol=3e-4, atol=3e-4)
-    assert np.all(np.abs(free.eps - alone.eps).max(-1) > 1e-3)  # guidance does something at each level
 
 
 def test_the_interval_is_open_below_and_closed_above():
@@ -191,25 +178,26 @@ def test_rescale_brings_the_std_back():
     # one number has no std: it is left alone, and its derivative is finite
     one = classifier_free(process, denoiser(process, lambda x, t, c: x * c[:, None]), 1.0, 0.5, 3.0, rescale=1.0)
     np.testing.assert_allclose(one(X[:, :1], 0.5).eps, 2 * X[:, :1], rtol=1e-4, atol=1e-6)
-    assert np.all(np.isfinite(jax.jacrev(lambda x: one(x, 0.5).x0)(X[:, :1])))
+    assert np.all(np.isfinite(jax.jit(jax.jacrev(lambda x: one(x, 0.5).x0))(X[:, :1])))
 
 
 def test_clip_bounds_what_is_guided():
     process, t = vp(), jnp.linspace(0.1, 0.9, 5)
-    inner = model(process, clip=1.0)
-    assert np.max(np.abs(jax.jit(classifier_free(process, inner, LABELS, NULL, 6.0))(X, t).x0)) > 1.5
-    for clip in (1.0, dynamic_threshold(0.9)):
-        every = model(process, clip=1.0, cond=jnp.full(5, NULL))
-        for guided in (
-            classifier_free(process, inner, LABELS, NULL, 6.0, clip=clip),
-            classifier(process, every, log_prob(process, LABELS), 6.0, clip=clip),
-        ):
-            found = jax.jit(guided)(X, t)
-            assert np.max(np.abs(found.x0)) <= 1
-            assert_consistent(process, X, t, found)
-    free = jax.jit(classifier_free(process, model(process), LABELS, NULL, 6.0))(X, t)
-    found = jax.jit(classifier_free(process, model(process), LABELS, NULL, 6.0, clip=1.0))(X, t)
-    np.testing.assert_allclose(found.x0, np.clip(free.x0, -1, 1), atol=1e-6)
+    inner, every = model(process, clip=1.0), model(process, clip=1.0, cond=jnp.full(5, NULL))
+
+    @jax.jit
+    def run():
+        free = lambda denoise, clip=None: classifier_free(process, denoise, LABELS, NULL, 6.0, clip=clip)(X, t)
+        by_classifier = lambda clip: classifier(process, every, log_prob(process, LABELS), 6.0, clip=clip)(X, t)
+        bounded = [way for clip in (1.0, dynamic_threshold(0.9)) for way in (free(inner, clip), by_classifier(clip))]
+        return free(inner).x0, bounded, free(model(process)).x0, free(model(process), 1.0).x0
+
+    inside, bounded, plain, clipped = run()
+    assert np.max(np.abs(inside)) > 1.5
+    for found in bounded:
+        assert np.max(np.abs(found.x0)) <= 1
+        assert_consistent(process, X, t, found)
+    np.testing.assert_allclose(clipped, np.clip(plain, -1, 1), atol=1e-6)
 
 
 def test_the_learned_variance_is_the_conditional_one():
@@ -221,7 +209,7 @@ def test_the_learned_variance_is_the_conditional_one():
     np.testing.assert_allclose(found.variance_interpolation, np.full(X.shape, 0.75))
 
 
-@pytest.mark.parametrize("name", siblings_slow(PROCESSES))
+@every_process
 def test_finite_and_consistent_at_both_ends(name):
     process = PROCESSES[name]
     denoise = denoiser(process, lambda x, t, cond: jnp.tanh(x + cond[:, None]), predicts="v")
@@ -242,7 +230,7 @@ def test_finite_and_consistent_at_both_ends(name):
 # -- classifier ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", siblings_slow(PROCESSES))
+@every_process
 def test_classifier_guidance_is_classifier_free_where_both_are_exact(name):
     """∇ log p(y | x_t) = ∇ log p(x_t | y) − ∇ log p(x_t), so the two agree at any scale (Ho & Salimans 2022, §3)."""
     with jax.enable_x64(True):
@@ -291,13 +279,14 @@ def both_ways(process, scale):
     )
 
 
-@pytest.mark.parametrize("name", [slow("vp"), "linear"])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["vp", "linear"])
 def test_every_sampler_is_guided(name):
     process = PROCESSES[name]
     samplers = (
         ANY | CONTINUOUS_ONLY if process.steps is None else {k: ANY[k] for k in ("ddpm_large", "heun", "dpmpp_2m")}
     )
-    times = log_snr_grid(process, 12) if process.steps is None else subset_grid(process.steps, 12)
+    times = diffusion.log_snr_grid(process, 12) if process.steps is None else diffusion.subset_grid(process.steps, 12)
     keys = jax.random.split(jax.random.key(3), 5)
 
     @jax.jit
@@ -316,41 +305,34 @@ def test_every_sampler_is_guided(name):
 
 
 @pytest.mark.slow
-def test_the_adaptive_ode_is_guided():
+def test_the_solvers_are_guided():
     process, keys = vp(), jax.random.split(jax.random.key(3), 5)
 
     @jax.jit
     def run(keys, scale):
-        ode = [
-            sample_ode(keys, process, d, (2,)).x for d in (wanted(process, LABELS, scale), *both_ways(process, scale))
-        ]
-        free = both_ways(process, scale)[0]
+        ways = (wanted(process, LABELS, scale), *both_ways(process, scale))
+        ode = [sample_ode(keys, process, way, (2,)).x for way in ways]
+        sde = [sample_sde(keys, process, way, (2,), steps=50).x for way in ways[:2]]
         # the guided denoiser takes a new condition from the solver, split over samples that have their own steps
-        label = 1 - LABELS
-        own = ode_decode(process, free, process.prior_std * X, cond=label, per_sample=True).x
-        other = ode_decode(process, wanted(process, label, scale), process.prior_std * X).x
+        own = ode_decode(process, ways[1], process.prior_std * X, cond=1 - LABELS, per_sample=True).x
+        other = ode_decode(process, wanted(process, 1 - LABELS, scale), process.prior_std * X).x
         limited = classifier_free(process, model(process), LABELS, NULL, scale, interval=(0.2, 2.0))
-        return ode, own, other, sample_ode(keys, process, limited, (2,)).x
+        return ode, sde, own, other, sample_ode(keys, process, limited, (2,)).x
 
-    (expected, *found), own, other, limited = run(keys, 2.5)
+    (expected, *found), sde, own, other, limited = run(keys, 2.5)
     for x in found:
         np.testing.assert_allclose(x, expected, atol=1e-3)
+    np.testing.assert_allclose(*sde, atol=5e-3)
     np.testing.assert_allclose(own, other, atol=1e-3)
     assert np.all(np.isfinite(limited))
     assert np.abs(limited - expected).max() > 1e-2
 
 
-def test_the_reverse_sde_is_guided():
-    process, keys = vp(), jax.random.split(jax.random.key(3), 5)
-    both = both_ways(process, 2.5)[0], wanted(process, LABELS, 2.5)
-    run = jax.jit(lambda: [sample_sde(keys, process, denoise, (2,), steps=50).x for denoise in both])
-    np.testing.assert_allclose(*run(), atol=5e-3)
-
-
-@pytest.mark.parametrize("name", [slow("vp"), "rectified_flow"])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["vp", "rectified_flow"])
 def test_likelihood_of_the_guided_flow(name):
     """At scale 1 it is the class's density in closed form; at others, that of the closed-form guided score."""
-    process = CONTINUOUS[name]
+    process = PROCESSES[name]
     x = jnp.asarray(MEANS[np.asarray(LABELS)] + 0.4 * np.asarray(X), jnp.float32)
     options = {"controller": diffrax.PIDController(rtol=1e-5, atol=1e-5), "t_min": 1e-4, "t_max": 0.9999}
 
@@ -377,27 +359,13 @@ def test_likelihood_of_the_guided_flow(name):
 # -- as a citizen of JAX -------------------------------------------------------------------------------------------
 
 
-def test_scales_do_not_retrace_and_can_be_mapped_over():
-    process = vp()
+@pytest.mark.slow
+def test_every_number_may_be_traced():
+    def run(scale, share, low, probability):
+        guided = classifier_free(vp(), model(vp()), LABELS, NULL, scale, rescale=share, interval=(low, 5.0))
+        return guided(X, 0.5)[:2], drop_condition(jax.random.key(0), LABELS, NULL, probability)
 
-    @chex.assert_max_traces(n=1)
-    def traced(x, t, cond):
-        return network(process)(x, t, cond)
-
-    denoise = denoiser(process, traced, predicts="score")
-    run = jax.jit(
-        lambda scale, share, low, probability: (
-            classifier_free(process, denoise, LABELS, NULL, scale, rescale=share, interval=(low, 5.0))(X, 0.5),
-            drop_condition(jax.random.key(0), LABELS, NULL, probability),
-        )
-    )
-    for scale in (0.0, 1.0, 7.5):
-        run(scale, 0.1 * scale, 0.01 + scale, 0.1)
-    guided = lambda scale: classifier_free(process, model(process), LABELS, NULL, scale)(X, 0.5).x0
-    scales = jnp.array([0.0, 1.0, 3.0])
-    mapped = jax.vmap(guided)(scales)
-    for one, scale in zip(mapped, scales, strict=True):
-        np.testing.assert_allclose(one, guided(scale), rtol=1e-4, atol=1e-5)
+    chex.assert_trees_all_close(jax.jit(run)(7.5, 0.7, 0.01, 0.1), run(7.5, 0.7, 0.01, 0.1), rtol=1e-4, atol=1e-5)
 
 
 def test_a_row_knows_nothing_of_the_others():
@@ -473,7 +441,7 @@ def test_refusals():
             "null 100000.0 does not fit cond's dtype float16",
             lambda: drop_condition(jax.random.key(0), X.astype(jnp.float16), 1e5, 0.1),
         ),
-        (r"rescale is a share in \[0, 1\]", lambda: guided(rescale=1.5)),
+        (r"rescale must lie in \[0, 1\]", lambda: guided(rescale=1.5)),
         ("clip must be positive", lambda: guided(clip=-1.0)),
         (r"times lie in \[0, 1\]", lambda: guided()(X, 500.0)),
         ("one number per example", lambda: classifier(process, denoise, lambda x, t: x)(X, 0.5)),

@@ -1,6 +1,12 @@
 """The probability-flow ODE, the reverse SDE, and exact likelihoods."""
 
-from jaxgen.diffusion.continuous.dynamics import ReverseSDE, check_finite_velocity, probability_flow, reverse_sde
+from jaxgen.diffusion.continuous.dynamics import (
+    ReverseSDE,
+    check_finite_velocity,
+    probability_flow,
+    reverse_sde,
+    velocity,
+)
 from jaxgen.diffusion.continuous.likelihood import LogLikelihood, log_likelihood
 
 __all__ = [
@@ -10,4 +16,5 @@ __all__ = [
     "log_likelihood",
     "probability_flow",
     "reverse_sde",
+    "velocity",
 ]

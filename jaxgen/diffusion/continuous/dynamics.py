@@ -1,4 +1,4 @@
-"""The probability-flow ODE and the reverse SDE of a denoiser, as plain vector fields in t."""
+"""The probability-flow ODE and the reverse SDE of a denoiser, as vector fields in t."""
 
 from typing import NamedTuple
 
@@ -9,17 +9,30 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from jaxgen.core import per_example
-from jaxgen.diffusion.denoisers._denoiser import Denoiser
-from jaxgen.diffusion.denoisers.prediction import Prediction
+from jaxgen.diffusion.denoisers import Denoiser, Prediction, check_prediction
 from jaxgen.diffusion.processes.kernels import sde_coefficients
 from jaxgen.diffusion.processes.process import GaussianProcess, alpha_sigma_derivatives
 
 
-def flow(process: GaussianProcess, prediction: Prediction, t: ArrayLike) -> Float[Array, "b *event"]:
-    """dx/dt = alpha' x̂0 + sigma' ε̂ of the probability-flow ODE, given what a denoiser said at t, () or (B,).
+def velocity(process: GaussianProcess, prediction: Prediction, t: ArrayLike) -> Float[Array, "b *event"]:
+    """The velocity dx/dt = alpha' x̂0 + sigma' ε̂ of the probability-flow ODE, from a prediction.
 
-    Equal to f x − ½ g² score (Song et al. 2021, eq. 13) and finite where f and g² are not (alpha = 0); infinite only
-    where sigma' is (t = 0 of vp and cosine). Raises ValueError for a discrete process.
+    It equals f x − ½ g² score. It is finite where f and g² are infinite (alpha = 0), and infinite only where sigma' is
+    (t = 0 of vp and cosine).
+
+    Args:
+        process: the Gaussian process.
+        prediction: what the denoiser predicts at t.
+        t: time in [0, 1], () or (B,).
+
+    Returns:
+        dx/dt (B, *event).
+
+    Raises:
+        ValueError: the process is discrete.
+
+    Reference:
+        Song et al. 2021, eq. 13.
     """
     alpha_rate, sigma_rate = alpha_sigma_derivatives(process, t)
     x0, eps, _ = prediction
@@ -29,11 +42,27 @@ def flow(process: GaussianProcess, prediction: Prediction, t: ArrayLike) -> Floa
 def probability_flow(
     process: GaussianProcess, denoise: Denoiser, x: Float[Array, "b *event"], t: ArrayLike
 ) -> Float[Array, "b *event"]:
-    """dx/dt of the ODE whose solutions have the process's marginals at every t (Song et al. 2021, eq. 13).
+    """The right-hand side dx/dt of the probability-flow ODE, whose solutions have the process's marginals at every t.
 
-    One network call. Raises ValueError for a discrete process.
+    One network call.
+
+    Args:
+        process: the Gaussian process.
+        denoise: the denoiser.
+        x: state (B, *event).
+        t: time in [0, 1], () or (B,).
+
+    Returns:
+        dx/dt (B, *event).
+
+    Raises:
+        ValueError: the process is discrete.
+        TypeError: `denoise` is a bare network.
+
+    Reference:
+        Song et al. 2021, eq. 13.
     """
-    return flow(process, denoise(x, t), t)
+    return velocity(process, check_prediction(denoise(x, t)), t)
 
 
 class ReverseSDE(NamedTuple):
@@ -46,29 +75,61 @@ class ReverseSDE(NamedTuple):
 def reverse_sde(
     process: GaussianProcess, denoise: Denoiser, x: Float[Array, "b *event"], t: ArrayLike, eta: ArrayLike = 1.0
 ) -> ReverseSDE:
-    """dx = [f x − ½(1 + η²) g² score] dt + η g dw̄, of the process's marginals at every eta η ≥ 0.
+    """The reverse SDE dx = [f x − ½(1 + η²) g² score] dt + η g dw̄, which has the process's marginals for every η ≥ 0.
 
-    η = 1 is the reverse SDE (Anderson 1982; Song et al. 2021, eq. 6), η = 0 the probability-flow ODE
-    (Huang et al. 2021, eq. 15; Karras et al. 2022, eq. 6). One network call; `diffusion` has the shape of t.
-    Infinite where alpha = 0 (cosine, rectified flow at t = 1): begin below 1 there.
-    Raises ValueError for a discrete process.
+    η = 1 is Anderson's reverse SDE and η = 0 the probability-flow ODE. The coefficients are infinite where alpha = 0
+    (t = 1 of cosine and rectified flow), so begin below 1 there. One network call.
+
+    Args:
+        process: the Gaussian process.
+        denoise: the denoiser.
+        x: state (B, *event).
+        t: time in [0, 1], () or (B,).
+        eta: η ≥ 0.
+
+    Returns:
+        The drift (B, *event) and the diffusion, of t's shape.
+
+    Raises:
+        ValueError: the process is discrete.
+        TypeError: `denoise` is a bare network.
+
+    Reference:
+        Song et al. 2021, eq. 6 (Anderson 1982); Huang et al. 2021, eq. 15; Karras et al. 2022, eq. 6.
     """
-    prediction = denoise(x, t)
+    prediction = check_prediction(denoise(x, t))
     variance = eta**2 * sde_coefficients(process, t).diffusion_squared
-    drift = flow(process, prediction, t) + per_example(variance / (2 * process.sigma(t)), x) * prediction.eps
+    drift = velocity(process, prediction, t) + per_example(variance / (2 * process.sigma(t)), x) * prediction.eps
     return ReverseSDE(drift, jnp.sqrt(variance))
 
 
 def check_finite_velocity(process: GaussianProcess, t_min: ArrayLike, t_max: ArrayLike) -> None:
-    """Raise ValueError unless 0 ≤ t_min < t_max ≤ 1 and the ODE's velocity is finite at both; traced values pass."""
+    """Check that an ODE can be solved between two times: they are in order and the velocity is finite at both.
+
+    Traced times, and processes with traced parameters, are not checked.
+
+    Args:
+        process: a continuous process.
+        t_min: the earlier time, ().
+        t_max: the later time, ().
+
+    Raises:
+        ValueError: not 0 ≤ t_min < t_max ≤ 1, the velocity is infinite at an end, or the process is discrete.
+    """
     if any(isinstance(t, jax.core.Tracer) for t in (t_min, t_max)):
         return
     if not 0 <= t_min < t_max <= 1:
         raise ValueError(f"need 0 <= t_min < t_max <= 1 (0 clean data, 1 the prior), got {t_min} and {t_max}")
-    for t in (t_min, t_max):
-        with jax.ensure_compile_time_eval():
-            slopes = alpha_sigma_derivatives(process, t)
-        if not any(isinstance(slope, jax.core.Tracer) for slope in slopes) and not np.all(np.isfinite(slopes)):
-            raise ValueError(
-                f"the velocity of {type(process).__name__} is infinite at t={t}: keep away, e.g. t_min=1e-5"
-            )
+    margins = (1e-5, 1e-4, 1e-3, 1e-2, 0.1)
+    for name, end, candidates in (("t_min", t_min, margins), ("t_max", t_max, [1 - margin for margin in margins])):
+        if _velocity_is_finite(process, end):
+            continue
+        nearest = next((t for t in candidates if t_min < t < t_max and _velocity_is_finite(process, t)), None)
+        advice = "check alpha and sigma" if nearest is None else f"it is finite at {name}={nearest:g}, use that"
+        raise ValueError(f"the velocity of {type(process).__name__} is infinite at t={end}: {advice}")
+
+
+def _velocity_is_finite(process: GaussianProcess, t: ArrayLike) -> bool:
+    with jax.ensure_compile_time_eval():
+        slopes = alpha_sigma_derivatives(process, t)
+    return any(isinstance(slope, jax.core.Tracer) for slope in slopes) or bool(np.all(np.isfinite(slopes)))

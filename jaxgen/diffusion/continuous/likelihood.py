@@ -10,12 +10,12 @@ from jaxtyping import Array, Float, Int
 
 from jaxgen.core import Divergence, exact_divergence, integrate
 from jaxgen.diffusion.continuous.dynamics import check_finite_velocity, probability_flow
-from jaxgen.diffusion.denoisers._denoiser import Denoiser, bind
+from jaxgen.diffusion.denoisers import Denoiser, bind
 from jaxgen.diffusion.processes.process import GaussianProcess, initial_std
 
 
 class LogLikelihood(NamedTuple):
-    """log p(x) in nats, the code of x at t_max, and the price as `ode.Solution` has it."""
+    """log p(x) in nats, the latent code x_{t_max}, and the solver's cost, as in `core.Solution`."""
 
     log_density: Float[Array, " b"]
     latent: Float[Array, "b *event"]
@@ -34,18 +34,36 @@ def log_likelihood(
     t_max: ArrayLike = 1.0,
     **options: Any,
 ) -> LogLikelihood:
-    """log p(x0) = log N(x_{t_max}; 0, prior_std² I) + ∫ ∇·v dt along the probability-flow ODE from t_min to t_max.
+    """The log-likelihood of data under a denoiser's probability-flow ODE.
 
-    Chen et al. 2018, theorem 1; Song et al. 2021, eq. 39. The model's density at t_min: where the score is exact and
-    q_1 is the prior, that of q_{t_min}, not of clean data. Below t_max = 1 the prior shrinks as sigma does.
-    divergence: a function (v, x) -> (v(x), ∇·v (B,)) with v: (B, *event) -> (B, *event) acting on each sample alone;
-    `exact_divergence` by default, `hutchinson` for images. A `jax.tree_util.Partial` may carry arrays (B, ...), one row
-    per sample. cond: replaces the denoiser's conditioning, needed where that has a batch axis and per_sample is set.
-    options: of `ode.integrate` (solver, controller, per_sample, …). An evaluation is one network call and as many
-    derivatives along a direction as the divergence takes. Differentiable in x0 and in all that denoise closes over.
+    log p(x0) = log N(x_{t_max}; 0, prior_std² I) + ∫ ∇·v dt along the ODE from t_min to t_max. This is the density at
+    t_min: for an exact score and a prior equal to q_1 it is q_{t_min}, not the density of clean data. For t_max < 1 the
+    prior's standard deviation is scaled by sigma(t_max)/sigma(1). Differentiable in x0 and in all that `denoise` closes
+    over.
 
-    Raises ValueError for a discrete process, an interval outside [0, 1] or with an infinite velocity at its ends, and
-    as `integrate` does.
+    Args:
+        process: a continuous process.
+        denoise: the denoiser.
+        x0: data (B, *event), taken as the state at t_min.
+        divergence: a function (v, x) -> (v(x), ∇·v (B,)) of a field v: (B, *event) -> (B, *event) that acts on each
+            sample alone. `exact_divergence` by default; use `hutchinson` for images. A `jax.tree_util.Partial` may
+            carry arrays (B, ...), one row per sample.
+        cond: replaces the denoiser's conditioning. Needed for conditioning with a batch axis when per_sample is set.
+        t_min: start of the ODE, in [0, 1).
+        t_max: end of the ODE, in (t_min, 1].
+        options: of `core.integrate`, such as solver, controller, per_sample. One evaluation is one network call, with
+            as many directional derivatives as the divergence takes.
+
+    Returns:
+        The log-density in nats, the code at t_max, and the solver's cost.
+
+    Raises:
+        ValueError: a discrete process, an interval outside [0, 1] or with infinite velocity at an end, and as
+            `integrate`.
+        TypeError: `denoise` is a bare network.
+
+    Reference:
+        Chen et al. 2018, theorem 1; Song et al. 2021, eq. 39.
     """
     check_finite_velocity(process, t_min, t_max)
     divergence = exact_divergence if divergence is None else divergence
@@ -61,6 +79,7 @@ def log_likelihood(
     return LogLikelihood(_log_prior(process, latent, t_max) + change, latent, steps, evaluations)
 
 
+# not Gaussian.log_density, which adds in another order: results would change in the last digit
 def _log_prior(process: GaussianProcess, x: Float[Array, "b *event"], t_max: ArrayLike) -> Float[Array, " b"]:
     std = initial_std(process, jnp.asarray(t_max, x.dtype)).astype(x.dtype)
     terms = -0.5 * ((x / std) ** 2 + math.log(2 * math.pi)) - jnp.log(std)

@@ -1,4 +1,4 @@
-"""Guidance, denoiser -> denoiser: towards a condition, towards a classifier's answer."""
+"""Guidance, denoiser -> denoiser: classifier-free, and by the gradient of a classifier."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,9 +10,12 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from jaxgen.core import per_example, safe_divide
-from jaxgen.diffusion.denoisers._denoiser import Clip, Denoiser, as_function, bind
-from jaxgen.diffusion.denoisers.prediction import Prediction, to_x0_eps
-from jaxgen.diffusion.processes.process import GaussianProcess, as_time, checked_time
+from jaxgen.diffusion.denoisers._denoiser import Denoiser, bind
+from jaxgen.diffusion.denoisers.clipping import Clip, clip_function, clip_x0
+from jaxgen.diffusion.denoisers.prediction import Prediction, check_prediction, to_x0_eps
+from jaxgen.diffusion.processes.process import GaussianProcess, as_float, validate_time
+
+__all__ = ["classifier", "classifier_free", "drop_condition"]
 
 
 def classifier_free(
@@ -26,47 +29,58 @@ def classifier_free(
     rescale: ArrayLike = 0.0,
     clip: Clip = None,
 ) -> Denoiser:
-    """eps_u + scale (eps_c − eps_u), and x0 alike: 0 is unconditional, 1 conditional, more is guided.
+    """Classifier-free guidance: eps_u + scale (eps_c − eps_u), and the same for x0.
 
-    Ho & Salimans 2022, eq. 6, whose w is scale − 1. The score is that of p_t(x)^{1−scale} p_t(x | c)^scale at each t,
-    which no diffusion of any data has at every t: the samples' law depends on the sampler. One call of the network, of
-    twice the batch. The result's own `cond` replaces cond; the learned variance is the conditional one.
+    scale 0 gives the unconditional prediction, 1 the conditional one, and more is guided. (Ho & Salimans's w is
+    scale − 1.) The guided score at t is that of p_t(x)^{1−scale} p_t(x | c)^scale. No diffusion of any data has these
+    densities at all t, so the law of the samples depends on the sampler. One call of the network, with twice the batch.
 
-    cond, null: the same pytree, null being what training put in a condition's place, see `drop_condition`. Leaves are
-    () or (B, ...) and broadcast against each other, so a null may be that of one example. scale: () or (B,), traced or
-    not. interval: (low, high] of noise levels sigma/alpha outside which the conditional prediction is left as it is
-    (Kynkäänniemi et al. 2024), about (.2, 2] for images; so stated it means the same under every process. The jump at
-    its ends makes an adaptive solver take small steps there, and it saves no call. rescale: φ in [0, 1] of Lin et al.
-    2024, §3.4, which brings each example's std of x0 back towards that of the conditional x0 (about .7), whatever
-    the network predicts. clip: bounds the guided x0, as `denoiser` does; one inside bounds each half, not what is
-    extrapolated from them.
+    Args:
+        process: the Gaussian process.
+        denoise: a denoiser of a network trained with `drop_condition`.
+        cond: the condition, a pytree of arrays () or (B, ...).
+        null: the same pytree, with what replaced a dropped condition in training. Its leaves broadcast against cond's.
+        scale: the guidance scale, () or (B,), traced or not.
+        interval: guide only at noise levels sigma/alpha in (low, high], for images about (.2, 2]. Outside it the
+            prediction is the conditional one. The jumps at its ends make an adaptive solver take small steps there, and
+            no network call is saved.
+        rescale: φ in [0, 1], which moves each example's std of x0 towards that of the conditional x0, for images
+            about .7. It acts on x0 whatever the network predicts.
+        clip: bound on the guided x0, as in `denoiser`. A clip of `denoise` bounds each half instead.
 
-    Raises ValueError for pytrees that differ or have no leaves, leaves that do not fit the batch, a scale of another
-    shape, an interval that is not two numbers ascending from 0 or more, a rescale outside [0, 1], and a clip that is
-    not positive.
+    Returns:
+        The guided denoiser. Its own `cond` replaces cond. Its learned variance is the conditional one.
+
+    Raises:
+        ValueError: pytrees that differ or have no leaves, leaves that do not fit the batch, a scale of another shape,
+            an interval that is not (low, high) with 0 ≤ low < high, a rescale outside [0, 1], a clip not positive.
+        TypeError: `denoise` is a bare network.
+
+    Reference:
+        Ho & Salimans 2022, eq. 6; interval: Kynkäänniemi et al. 2024; rescale: Lin et al. 2024, §3.4.
     """
     _check_same_tree(cond, null)
-    bound_cond, clip = cond, as_function(clip)
-    two = interval is None or (hasattr(interval, "__len__") and len(interval) == 2)
-    if not two or (interval is not None and _concrete(interval) and not 0 <= interval[0] < interval[1]):
+    bound_cond, clip = cond, clip_function(clip)
+    is_pair = interval is None or (hasattr(interval, "__len__") and len(interval) == 2)
+    if not is_pair or (interval is not None and _concrete(interval) and not 0 <= interval[0] < interval[1]):
         raise ValueError(f"interval must be (low, high) of sigma/alpha with 0 <= low < high, got {interval}")
     if _concrete(rescale) and not 0 <= rescale <= 1:
-        raise ValueError(f"rescale is a share in [0, 1] (0 none, 0.7 as published), got {rescale}")
+        raise ValueError(f"rescale must lie in [0, 1] (0 none, 0.7 as published), got {rescale}")
 
     def guided(x: Float[Array, "b *event"], t: ArrayLike, cond: Any = bound_cond) -> Prediction:
-        batch, t = x.shape[0], jnp.broadcast_to(checked_time(t), x.shape[:1])
+        batch, t = x.shape[0], jnp.broadcast_to(validate_time(t), x.shape[:1])
         if jnp.shape(scale) not in ((), (batch,)):
             raise ValueError(f"scale must have shape () or ({batch},), one per example, got {jnp.shape(scale)}")
         _check_same_tree(cond, null)
         both = jax.tree.map(lambda c, n: _stack(c, n, batch), cond, null)
-        prediction = denoise(jnp.concatenate([x, x]), jnp.concatenate([t, t]), cond=both)
-        weight = jnp.broadcast_to(as_time(scale), t.shape)
+        prediction = check_prediction(denoise(jnp.concatenate([x, x]), jnp.concatenate([t, t]), cond=both))
+        weight = jnp.broadcast_to(as_float(scale), t.shape)
         if interval is not None:
-            low, high = (-2 * jnp.log(as_time(end)) for end in interval)
+            low, high = (-2 * jnp.log(as_float(end)) for end in interval)
             log_snr = process.log_snr(t)
             weight = jnp.where((log_snr < low) & (log_snr >= high), weight, 1)
         weight = per_example(weight, x)
-        # in this form, unlike Ho & Salimans's, scales of 0 and 1 give either half to the last digit
+        # unlike Ho & Salimans's form, this one is exact at scales 0 and 1
         x0, eps = (weight * half[:batch] + (1 - weight) * half[batch:] for half in prediction[:2])
         fraction = None if prediction.variance_interpolation is None else prediction.variance_interpolation[:batch]
         if not _concrete(rescale) or rescale > 0:
@@ -79,12 +93,23 @@ def classifier_free(
 
 
 def drop_condition(key: Key[Array, ""], cond: Any, null: Any, probability: ArrayLike) -> Any:
-    """cond with null in the place of whole examples, each with this probability: how one network learns both scores.
+    """Replace the condition of random examples by null, so that one network learns both scores.
 
-    Ho & Salimans 2022, algorithm 1 (about .1). cond: a pytree of (B, ...) arrays, dropped together; null: the same
-    pytree, as `classifier_free` takes it. Raises ValueError for pytrees that differ or have no leaves, leaves without
-    one common leading axis, a null that cond's dtype cannot hold (−1 among unsigned labels; a traced one passes), or a
-    probability outside [0, 1].
+    Args:
+        key: random key.
+        cond: the condition, a pytree of arrays (B, ...). All leaves of an example are dropped together.
+        null: the same pytree, as `classifier_free` takes it.
+        probability: of dropping an example's condition, in [0, 1], usually about .1.
+
+    Returns:
+        cond with null in place of the dropped examples, in cond's dtypes.
+
+    Raises:
+        ValueError: pytrees that differ or have no leaves, leaves without one common leading axis, a concrete null that
+            cond's dtype cannot hold (such as −1 for unsigned labels), or a probability outside [0, 1].
+
+    Reference:
+        Ho & Salimans 2022, algorithm 1.
     """
     _check_same_tree(cond, null)
     if _concrete(probability) and not 0 <= probability <= 1:
@@ -106,20 +131,34 @@ def classifier(
     *,
     clip: Clip = None,
 ) -> Denoiser:
-    """The score with scale ∇ log p(y | x_t) added: eps − scale sigma ∇, x0 + scale sigma²/alpha ∇.
+    """Classifier guidance: add scale ∇ log p(y | x_t) to the score.
 
-    Dhariwal & Nichol 2021, algorithm 2 (eq. 14); Song et al. 2021, eq. 14. log_prob: (x (B, *event), t (B,)) -> (B,),
-    the log-probability of the wanted answer by a classifier trained on x_t at all t; each row of its own x alone. scale
-    1 samples p(x | y) where both are exact, () or (B,). At alpha = 0, where x_t says nothing of y, nothing is added;
-    close to it any error of ∇ is carried to x0 with sigma²/alpha, so a clip is wise. clip: as of `classifier_free`.
-    One network call and a gradient of the classifier. The result's `cond` and the learned variance are denoise's.
+    That is eps − scale sigma ∇ and x0 + scale (sigma²/alpha) ∇. At scale 1 the samples are of p(x | y) if denoiser and
+    classifier are exact. Nothing is added at alpha = 0, where x_t is independent of y. Close to it, sigma²/alpha
+    amplifies any error of the gradient in x0, so use a clip. One network call and one gradient of the classifier.
 
-    Raises ValueError for a scale or log_prob of another shape and a clip that is not positive.
+    Args:
+        process: the Gaussian process.
+        denoise: the denoiser.
+        log_prob: (x (B, *event), t (B,)) -> (B,), the log-probability of the wanted class by a classifier trained on
+            x_t at all t. Each row must depend on its own x alone.
+        scale: the guidance scale, () or (B,).
+        clip: bound on the guided x0, as in `denoiser`.
+
+    Returns:
+        The guided denoiser. Its `cond` and its learned variance are those of `denoise`.
+
+    Raises:
+        ValueError: a scale or log_prob of another shape, or a clip not positive.
+        TypeError: `denoise` is a bare network.
+
+    Reference:
+        Dhariwal & Nichol 2021, algorithm 2 (eq. 14); Song et al. 2021, eq. 14.
     """
-    clip = as_function(clip)
+    clip = clip_function(clip)
 
     def guided(x: Float[Array, "b *event"], t: ArrayLike, cond: Any = None) -> Prediction:
-        t = jnp.broadcast_to(checked_time(t), x.shape[:1])
+        t = jnp.broadcast_to(validate_time(t), x.shape[:1])
         if jnp.shape(scale) not in ((), t.shape):
             raise ValueError(f"scale must have shape () or {t.shape}, one per example, got {jnp.shape(scale)}")
 
@@ -139,7 +178,7 @@ def classifier(
 def add_to_score(
     process: GaussianProcess, prediction: Prediction, gradient: Float[Array, "b *event"], t: ArrayLike
 ) -> Prediction:
-    """The prediction whose score is greater by `gradient`, at t, () or (B,); unchanged where alpha = 0."""
+    """Add `gradient` to the score of a prediction at t, () or (B,); unchanged where alpha = 0."""
     alpha, sigma = per_example(process.alpha(t), gradient), per_example(process.sigma(t), gradient)
     gradient = jnp.where(alpha == 0, 0, gradient)
     return prediction._replace(
@@ -147,26 +186,12 @@ def add_to_score(
     )
 
 
-def clip_x0(
-    process: GaussianProcess,
-    prediction: Prediction,
-    x: Float[Array, "b *event"],
-    t: ArrayLike,
-    clip: Callable[[Array], Array] | None,
-) -> Prediction:
-    """The prediction with x0 clipped and eps made to agree with it; unchanged without a clip."""
-    if clip is None:
-        return prediction
-    x0 = clip(prediction.x0)
-    return prediction._replace(x0=x0, eps=to_x0_eps(process, "x0", x0, x, t).eps)
-
-
 def _stack(cond: ArrayLike, null: ArrayLike, batch: int) -> Array:
     cond, null = jnp.asarray(cond), jnp.asarray(null)
     shape = np.broadcast_shapes(cond.shape, null.shape) or (batch,)
     if shape[0] not in (1, batch):
         raise ValueError(
-            f"leaves of cond must have shape () or ({batch}, ...), one row per example, and those of null fit them: "
+            f"leaves of cond must have shape () or ({batch}, ...), one row per example, and broadcast against null's: "
             f"got {cond.shape} and {null.shape}"
         )
     shape = (batch, *shape[1:])
@@ -174,11 +199,11 @@ def _stack(cond: ArrayLike, null: ArrayLike, batch: int) -> Array:
 
 
 def _ratio_of_std(wanted: Float[Array, "b *event"], found: Float[Array, "b *event"]) -> Float[Array, " b"]:
-    """std(wanted)/std(found) over each event; 1 where the latter is 0, so that single numbers stay as they are."""
+    """std(wanted)/std(found) over each event; 1 where the latter is 0, as for an event of one number."""
 
     def std(x: Array) -> Array:
         variance = x.reshape(x.shape[0], -1).var(-1)
-        # a root of 0 has no derivative
+        # the root's derivative at 0 is infinite
         return jnp.where(variance == 0, 0, jnp.sqrt(jnp.where(variance == 0, 1, variance)))
 
     spread = std(found)
@@ -191,7 +216,7 @@ def _check_null_fits(cond: Array, null: ArrayLike) -> None:
     null = np.asarray(null)
     with np.errstate(all="ignore"):
         held = null.astype(cond.dtype).astype(null.dtype)
-    # a label must be held exactly, a number but to its rounding
+    # an integer label must be exact; a real number may round
     exact = not jnp.issubdtype(cond.dtype, jnp.inexact)
     if not (np.array_equal(held, null) if exact else np.allclose(held, null, rtol=0.01, equal_nan=True)):
         raise ValueError(f"null {null} does not fit cond's dtype {cond.dtype}: give cond a dtype that holds both")
@@ -199,11 +224,11 @@ def _check_null_fits(cond: Array, null: ArrayLike) -> None:
 
 def _check_same_tree(cond: Any, null: Any) -> None:
     if not jax.tree.leaves(cond):
-        raise ValueError(f"there is no condition to guide towards or to drop: cond is {cond!r}, without any array")
+        raise ValueError(f"there is no condition to guide towards or to drop: cond={cond!r} has no arrays")
     if jax.tree.structure(cond) != jax.tree.structure(null):
         raise ValueError(
             f"null must be the same pytree as cond, {jax.tree.structure(cond)}, got {jax.tree.structure(null)}: give "
-            "what stood for a dropped condition in training, e.g. num_classes for labels"
+            "the value that replaced a dropped condition in training, e.g. num_classes for labels"
         )
 
 

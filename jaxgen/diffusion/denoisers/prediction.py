@@ -1,52 +1,90 @@
-"""What a network predicts (eps, x0, v, score or velocity), and the one map from each to (x0, eps).
+"""What a network predicts (eps, x0, v, score or velocity), and the map from each to (x0, eps).
 
-Every kind is a linear combination of x0 and eps; with x_t = alpha x0 + sigma eps that is two equations in two unknowns.
-What they do not determine is set to its mean: x0 from eps where alpha = 0, and eps from x0 where sigma = 0, are 0 (the
-data are taken to be centred).
+Every prediction type is a linear combination of x0 and eps. With x_t = alpha x0 + sigma eps that gives two equations in
+two unknowns. Where they do not determine an unknown it is set to its mean, 0: x0 from eps where alpha = 0, and eps from
+x0 where sigma = 0. This assumes centred data.
 """
 
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from jaxgen.core import per_example, safe_divide
-from jaxgen.diffusion.processes.process import GaussianProcess, alpha_sigma_derivatives, checked_time
+from jaxgen.diffusion.processes.process import GaussianProcess, alpha_sigma_derivatives, validate_time
 
 PredictionType = Literal["eps", "x0", "v", "score", "velocity"]
 
 
 class Prediction(NamedTuple):
-    """What a denoiser says of x_t: both halves of it, and the learned variance where there is one."""
+    """What a denoiser predicts from x_t: x0, eps and, where it is learned, the variance."""
 
     x0: Float[Array, "b *event"]
     eps: Float[Array, "b *event"]
-    variance_interpolation: Float[Array, "b *event"] | None = None  # 0 is the posterior's variance, 1 is β (in logs)
+    variance_interpolation: Float[Array, "b *event"] | None = None  # log-scale fraction from β̃ (0) to β (1)
 
 
-def check_prediction_type(kind: str) -> None:
-    """Raise ValueError for a kind of prediction that does not exist."""
-    if kind not in get_args(PredictionType):
-        raise ValueError(f"unknown prediction {kind!r}: choose one of {', '.join(get_args(PredictionType))}")
+def check_prediction(prediction: Any) -> Prediction:
+    """Check that a denoiser returned a Prediction and not a network's array.
+
+    It looks at the Python type alone, so under `jax.jit` it runs at trace time and costs nothing after.
+
+    Args:
+        prediction: what `denoise(x, t)` returned.
+
+    Returns:
+        The prediction.
+
+    Raises:
+        TypeError: it is not a Prediction, as when a bare network is given in place of a denoiser.
+    """
+    if not isinstance(prediction, Prediction):
+        raise TypeError(
+            f"expected a denoiser, which returns a Prediction, but this function returned {type(prediction).__name__}: "
+            "make a denoiser of a network with diffusion.denoiser(process, network)"
+        )
+    return prediction
+
+
+def check_prediction_type(predicts: str) -> None:
+    """Raise ValueError for an unknown prediction type."""
+    if predicts not in get_args(PredictionType):
+        raise ValueError(f"unknown prediction {predicts!r}: choose one of {', '.join(get_args(PredictionType))}")
 
 
 def target(
     process: GaussianProcess,
-    kind: PredictionType,
+    predicts: PredictionType,
     x0: Float[Array, "b *event"],
     eps: Float[Array, "b *event"],
     t: ArrayLike,
 ) -> Float[Array, "b *event"]:
-    """The regression target of a network of this kind at x_t = alpha x0 + sigma eps.
+    """The regression target of a network at x_t = alpha x0 + sigma eps.
 
-    v = alpha eps − sigma x0 (Salimans & Ho 2022), score = −eps/sigma (Vincent 2011; infinite at sigma = 0),
-    velocity = dx_t/dt = alpha' x0 + sigma' eps (Lipman et al. 2022; infinite at t = 0 where sigma ~ √t).
-    Raises ValueError for an unknown kind, a concrete t outside [0, 1], or velocity on a discrete process.
+    * v = alpha eps − sigma x0.
+    * score = −eps/sigma, infinite at sigma = 0.
+    * velocity = dx_t/dt = alpha' x0 + sigma' eps, infinite at t = 0 where sigma grows as √t.
+
+    Args:
+        process: the Gaussian process.
+        predicts: the prediction type.
+        x0: data (B, *event).
+        eps: noise (B, *event).
+        t: time in [0, 1], () or (B,).
+
+    Returns:
+        The target (B, *event).
+
+    Raises:
+        ValueError: unknown prediction type, a concrete t outside [0, 1], or velocity of a discrete process.
+
+    Reference:
+        v: Salimans & Ho 2022, §4. score: Vincent 2011. velocity: Lipman et al. 2022.
     """
-    check_prediction_type(kind)
-    t = checked_time(t)
-    match kind:
+    check_prediction_type(predicts)
+    t = validate_time(t)
+    match predicts:
         case "eps":
             return eps
         case "x0":
@@ -62,21 +100,34 @@ def target(
 
 def to_x0_eps(
     process: GaussianProcess,
-    kind: PredictionType,
+    predicts: PredictionType,
     output: Float[Array, "b *event"],
     x: Float[Array, "b *event"],
     t: ArrayLike,
 ) -> Prediction:
-    """The (x0, eps) that a network's output of this kind means at x_t = x.
+    """Convert a network's output at x_t = x to (x0, eps).
 
-    At t = 0 a velocity that is infinite there reads x0 = x/alpha, eps = 0. Raises as `target` does.
+    Where the velocity is infinite (t = 0 of some processes) the result is x0 = x/alpha, eps = 0.
+
+    Args:
+        process: the Gaussian process.
+        predicts: the prediction type of `output`.
+        output: the network's output (B, *event).
+        x: noisy state (B, *event).
+        t: time in [0, 1], () or (B,).
+
+    Returns:
+        The prediction.
+
+    Raises:
+        ValueError: as `target`.
     """
-    check_prediction_type(kind)
-    t = checked_time(t)
+    check_prediction_type(predicts)
+    t = validate_time(t)
     alpha, sigma = per_example(process.alpha(t), x), per_example(process.sigma(t), x)
-    match kind:
+    match predicts:
         case "eps" | "score":
-            eps = output if kind == "eps" else -sigma * output
+            eps = output if predicts == "eps" else -sigma * output
             return Prediction(safe_divide(x - sigma * eps, alpha), eps)
         case "x0":
             return Prediction(output, safe_divide(x - alpha * output, sigma))
@@ -95,16 +146,30 @@ def to_x0_eps(
             )
 
 
-def eps_loss_scale(process: GaussianProcess, kind: PredictionType, t: ArrayLike) -> Float[Array, "..."]:
-    """How many times the squared error in eps exceeds the squared error of the output it is read from, shaped as t.
+def eps_loss_scale(process: GaussianProcess, predicts: PredictionType, t: ArrayLike) -> Float[Array, "..."]:
+    """The factor by which the squared error in eps exceeds the squared error in the network's output.
 
-    1 for eps, sigma² for score, SNR (held to e^±40) for x0, (alpha / (alpha² + sigma²))² for v: what carries a loss
-    weight from one kind to another (Kingma & Gao 2023, §A). Raises as `target` does.
+    It converts a loss weight from one prediction type to another: 1 for eps, sigma² for score, the SNR clipped to e^±40
+    for x0, (alpha/(alpha² + sigma²))² for v, (alpha/(alpha sigma' − sigma alpha'))² for velocity.
+
+    Args:
+        process: the Gaussian process.
+        predicts: the prediction type.
+        t: time in [0, 1], any shape.
+
+    Returns:
+        The factor, of t's shape.
+
+    Raises:
+        ValueError: as `target`.
+
+    Reference:
+        Kingma & Gao 2023, §A.
     """
-    check_prediction_type(kind)
-    t = checked_time(t)
+    check_prediction_type(predicts)
+    t = validate_time(t)
     alpha, sigma = process.alpha(t), process.sigma(t)
-    match kind:
+    match predicts:
         case "eps":
             return jnp.ones_like(t)
         case "score":
@@ -119,8 +184,19 @@ def eps_loss_scale(process: GaussianProcess, kind: PredictionType, t: ArrayLike)
 
 
 def score(process: GaussianProcess, prediction: Prediction, t: ArrayLike) -> Float[Array, "b *event"]:
-    """∇ log q_t(x_t) = −eps/sigma (Song et al. 2021, §3), infinite where sigma = 0.
+    """The score ∇ log q_t(x_t) = −eps/sigma of a prediction; infinite where sigma = 0.
 
-    Never through x0, which is undetermined where alpha = 0.
+    It is computed from eps because x0 is undetermined where alpha = 0.
+
+    Args:
+        process: the Gaussian process.
+        prediction: what a denoiser predicts at x_t.
+        t: time in [0, 1], () or (B,).
+
+    Returns:
+        The score (B, *event).
+
+    Reference:
+        Song et al. 2021, §3.
     """
-    return -prediction.eps / per_example(process.sigma(checked_time(t)), prediction.eps)
+    return -prediction.eps / per_example(process.sigma(validate_time(t)), prediction.eps)

@@ -16,7 +16,7 @@ Variance = Literal["fixed_small", "fixed_large", "learned"]
 
 
 def check_variance(variance: str) -> None:
-    """Raise ValueError for a choice of variance that does not exist."""
+    """Raise ValueError for an unknown choice of variance."""
     if variance not in get_args(Variance):
         raise ValueError(f"unknown variance {variance!r}: choose one of {', '.join(get_args(Variance))}")
 
@@ -29,12 +29,28 @@ def reverse_kernel(
     t: ArrayLike,
     variance: Variance = "fixed_small",
 ) -> Gaussian:
-    """p_θ(x_s | x_t) = N(μ̃(x_t, x̂0), variance), with s ≤ t of shape () or (B,) (Ho et al. 2020, §3.2).
+    """The reverse kernel p_θ(x_s | x_t) = N(μ̃(x_t, x̂0), variance).
 
-    variance: "fixed_small" is the posterior's β̃, "fixed_large" is β = sigma²_{t|s}, "learned" lies between them in logs by the
-    prediction's `variance_interpolation` (Nichol & Dhariwal 2021, eq. 15). The step to s = 0 takes β̃,
-    which is 0 for a process that starts clean.
-    Raises ValueError for another variance, "learned" without a fraction, and concrete times outside [0, 1] or s > t.
+    At s = 0 every choice of variance gives β̃, which is 0 for a process with sigma(0) = 0.
+
+    Args:
+        process: the Gaussian process.
+        prediction: what the denoiser predicts at x_t.
+        x_t: state (B, *event) at t.
+        s: earlier time, s ≤ t, () or (B,).
+        t: time in [0, 1], () or (B,).
+        variance: "fixed_small" is the posterior's β̃, "fixed_large" is β = sigma²_{t|s}, and "learned" interpolates
+            their logarithms with the prediction's `variance_interpolation`.
+
+    Returns:
+        The Gaussian of x_s.
+
+    Raises:
+        ValueError: unknown variance, "learned" for a denoiser without learned variance, concrete times outside [0, 1],
+            or s > t.
+
+    Reference:
+        Ho et al. 2020, §3.2; Nichol & Dhariwal 2021, eq. 15.
     """
     coef_xt, coef_x0, small = (per_example(c, x_t) for c in posterior_coefficients(process, s, t))
     large = per_example(transition(process, s, t).variance, x_t)
@@ -45,11 +61,24 @@ def reverse_kernel(
 def final_kernel(
     process: GaussianProcess, prediction: Prediction, t: ArrayLike, after: ArrayLike, variance: Variance = "fixed_small"
 ) -> Gaussian:
-    """p_θ(x0 | x_t) = N(x̂0, variance) for the cleanest time t > 0 of a grid and the next one `after` it, each ().
+    """The last reverse kernel p_θ(x0 | x_t) = N(x̂0, variance), as the decoder term of the bound uses it.
 
-    Its own β̃ would be 0, so "fixed_small" is that of the step from `after` to t; "fixed_large" is sigma_t² (β_1 of a DDPM), and
-    "learned" lies between them in logs: the ends that Nichol & Dhariwal's code has for its learned range. Their fixed
-    "fixed_large" takes the "fixed_small" of this one step. Raises ValueError as `reverse_kernel` does.
+    The posterior's β̃ of this step is 0. "fixed_small" is therefore β̃ of the step from `after` to t, and "fixed_large"
+    is sigma_t², which is β_1 of a DDPM. "learned" interpolates between these two, as Nichol & Dhariwal's code does.
+    Their code takes "fixed_small" for this step also when the variance is fixed and large.
+
+    Args:
+        process: the Gaussian process.
+        prediction: what the denoiser predicts at x_t.
+        t: the cleanest time t > 0 of the grid, ().
+        after: the next noisier time of the grid, ().
+        variance: as in `reverse_kernel`.
+
+    Returns:
+        The Gaussian of x0.
+
+    Raises:
+        ValueError: as `reverse_kernel`.
     """
     small = posterior_coefficients(process, t, after).variance
     return Gaussian(prediction.x0, jnp.sqrt(_between(variance, small, process.variance(t), prediction)))
@@ -61,6 +90,6 @@ def _between(variance: Variance, small: Array, large: Array, prediction: Predict
         return small if variance == "fixed_small" else large
     if prediction.variance_interpolation is None:
         raise ValueError("variance='learned' needs a denoiser made with learned_variance=True")
-    # the tiny floor is for s = 0, where `small` is taken as it is
+    # the floor keeps the logarithm finite at s = 0, where the caller takes `small` itself
     low, high = jnp.log(jnp.maximum(small, 1e-30)), jnp.log(large)
     return jnp.exp(low + prediction.variance_interpolation * (high - low))

@@ -117,6 +117,3 @@ def value_and_derivative(
 def alpha_sigma_derivatives(process: GaussianProcess, t: ArrayLike) -> tuple[Array, Array]:
     """alpha'(t) and sigma'(t); raises as `value_and_derivative` does."""
     return value_and_derivative(process, process.alpha, t)[1], value_and_derivative(process, process.sigma, t)[1]
-
-
-as_time, checked_time = as_float, validate_time  # former names, until denoisers and samplers use the new ones

@@ -1,0 +1,43 @@
+"""EDM's preconditioning of a network."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxgen.core import per_example
+from jaxgen.diffusion.denoisers._denoiser import Network
+from jaxgen.diffusion.processes.process import GaussianProcess
+
+
+def edm_preconditioning(process: GaussianProcess, network: Network, sigma_data: float = 0.5) -> Network:
+    """Wrap a raw network F into one that predicts x0 = c_skip x + c_out F(c_in x, c_noise, cond).
+
+    The coefficients are EDM's at noise level σ̃ = sigma/alpha and state x/alpha, so any process can be used. They are
+    finite where alpha = 0 or sigma = 0.
+
+    Args:
+        process: the Gaussian process.
+        network: F, whose time argument is c_noise = ln(σ̃)/4, clipped to [−10, 10].
+        sigma_data: standard deviation of the data, positive.
+
+    Returns:
+        A network to use with `predicts="x0"`.
+
+    Raises:
+        ValueError: sigma_data is not positive.
+
+    Reference:
+        Karras et al. 2022, eq. 7 and table 1.
+    """
+    if not sigma_data > 0:
+        raise ValueError(f"sigma_data must be positive, got {sigma_data}: give the data's standard deviation")
+
+    def predict_x0(x: Float[Array, "b *event"], t: Float[Array, " b"], cond: Any) -> Float[Array, "b *event"]:
+        alpha, sigma = per_example(process.alpha(t), x), per_example(process.sigma(t), x)
+        norm = jnp.sqrt(sigma**2 + (alpha * sigma_data) ** 2)
+        c_noise = jnp.clip(-process.log_snr(t) / 8, -10, 10)
+        output = network(x / norm, c_noise, cond)
+        return alpha * (sigma_data / norm) ** 2 * x + sigma * sigma_data / norm * output
+
+    return predict_x0
