@@ -10,7 +10,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
-from jaxgen.core import check_keys, fold_in, integrate, solve
+from jaxgen.core import fold_in, integrate, per_sample_keys, solve
 from jaxgen.diffusion import (
     Denoiser,
     GaussianProcess,
@@ -21,7 +21,6 @@ from jaxgen.diffusion import (
     sde_coefficients,
 )
 from jaxgen.samplers.brownian import EqualStepNoise, IsotropicNoise, levy_area
-from jaxgen.samplers.driver import prior_noise
 
 
 class ODESample(NamedTuple):
@@ -85,8 +84,7 @@ def sample_ode(
     Adaptive steps, some 50 to 200 network calls at the default tolerance, however many a grid would have had. The
     batch shares its steps unless per_sample=True. Other arguments and errors as of `ode_decode`.
     """
-    check_keys(keys)
-    latent = prior_noise(keys, process, shape, t_max)
+    latent = process.sample_prior(fold_in(per_sample_keys(keys), 0), shape, t_max)
     return ode_decode(process, denoise, latent, t_max=t_max, **options)
 
 
@@ -127,7 +125,7 @@ def sample_sde(
     at t_min, for a discrete process, a negative eta, steps < 1, and Euler with a controller; RuntimeError as
     `integrate` does.
     """
-    check_keys(keys)
+    keys = per_sample_keys(keys)
     check_finite_velocity(process, t_min, t_max)
     _check_coefficients(process, t_min, t_max)
     if not isinstance(eta, jax.core.Tracer) and eta < 0:
@@ -140,7 +138,7 @@ def sample_sde(
             f"{type(solver).__name__} does not estimate its error, so its steps cannot adapt: take diffrax.ShARK(), "
             f"diffrax.Heun() or diffrax.HalfSolver(diffrax.Euler())"
         )
-    x = prior_noise(keys, process, shape, t_max)
+    x = process.sample_prior(fold_in(keys, 0), shape, t_max)
     brownian_keys = fold_in(keys, 1)
     start, end = jnp.zeros((), x.dtype), jnp.asarray(t_max, x.dtype) - jnp.asarray(t_min, x.dtype)
 
