@@ -85,13 +85,13 @@ class SampleStore:
                 f"{self._directory} holds samples of another {' and '.join(differing)} ({details}): "
                 "continue with what drew them, or take another directory"
             )
-        drew = found.get("draw")  # not in manifests of earlier versions
-        if drew and drew["jax"] == jax.__version__ and None not in (drew["fingerprint"], self._draw["fingerprint"]):
-            if drew != self._draw:
-                raise ValueError(
-                    f"{self._directory} holds samples of another draw: the computation of the function given differs "
-                    "from that of the one that drew them. Continue with that one, or take another directory"
-                )
+        drew = found.get("draw", self._draw)  # manifests of earlier versions have none
+        comparable = drew["jax"] == jax.__version__ and None not in (drew["fingerprint"], self._draw["fingerprint"])
+        if comparable and drew != self._draw:
+            raise ValueError(
+                f"{self._directory} holds samples of another draw: the computation of the function given differs "
+                "from that of the one that drew them. Continue with that one, or take another directory"
+            )
 
     def begin(self) -> None:
         """Make the directory and its manifest, and delete the partial files that killed calls left."""

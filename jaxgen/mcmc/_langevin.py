@@ -15,9 +15,7 @@ Norms = Literal["sample", "batch"]
 StepSize = Callable[[Array, Array], ArrayLike]  # (score, z) -> ε, each (B, *event), to () or (B, 1, …)
 
 
-def langevin(
-    score: Callable[[Array], Array], step_size: ArrayLike | StepSize, noise_scale: float = 1.0
-) -> Chain:
+def langevin(score: Callable[[Array], Array], step_size: ArrayLike | StepSize, noise_scale: float = 1.0) -> Chain:
     """Unadjusted Langevin dynamics; its state is x (B, *event).
 
         x ← x + (ε/2) score(x) + noise_scale · √ε z,    z ~ N(0, I)

@@ -105,4 +105,3 @@ def _first_order(process, t, s, x, denoised):
 def _no_history(x):
     """The carry (x̂0_last, h_last); an infinite h_last gives x̂0_last no weight."""
     return jnp.zeros_like(x), jnp.asarray(jnp.inf, x.dtype)
-
