@@ -44,8 +44,8 @@ def generate(
 
     Args:
         draw: Maps (params, keys (B,), cond) to an array (B, *event) or a pytree of them. It must be a pure function in
-            which a sample depends on its own key and row of cond alone, as in `samplers.sample`. It is compiled once per
-            batch size: pass the network's parameters as `params`, not in a closure, and the same function each time.
+            which a sample depends on its own key and row of cond alone, as in `samplers.sample`. It is compiled once
+            per batch size: pass the network's parameters as `params`, and the same function each time.
         params: Parameters of draw, any pytree.
         key: One typed key. If it is not threefry (rbg, unsafe_rbg) a threefry key derived from it takes its place,
             because keys of other kinds do not draw independently of their batch.

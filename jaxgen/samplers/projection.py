@@ -8,15 +8,14 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from jaxgen.core import fold_in, noise
-from jaxgen.diffusion import transition
-from jaxgen.diffusion.denoisers.inverse import Operator, measurement_residual, tight_frame_constant, transpose
+from jaxgen.diffusion import inverse, transition
 from jaxgen.samplers.driver import Sampler, check_sampler
 
 # Folds beyond those that samplers draw their own noise with, and of each other.
 _REPEAT, _FORWARD, _REPLACEMENT = 2**28, 2**29, 2**30
 
 
-def replacement(sampler: Sampler, operator: Operator, y: Float[ArrayLike, "..."]) -> Sampler:
+def replacement(sampler: Sampler, operator: inverse.Operator, y: Float[ArrayLike, "..."]) -> Sampler:
     """After each step to s, replaces the observed part of x_s by the observation at the noise level of s.
 
         x ← x + Aᵀ(y_s − A x)/c,    y_s = alpha_s y + sigma_s A z
@@ -45,10 +44,11 @@ def replacement(sampler: Sampler, operator: Operator, y: Float[ArrayLike, "..."]
 
     def step(key, process, denoise, t, s, x, carry):
         x, carry = sampler.step(key, process, denoise, t, s, x, carry)
-        c, back = tight_frame_constant(operator, x.shape, x.dtype), transpose(operator, x.shape, x.dtype)
+        c = inverse.tight_frame_constant(operator, x.shape, x.dtype)
+        back = inverse.transpose(operator, x.shape, x.dtype)
         sigma = jnp.where(s == 0, 0, process.sigma(s))
         z = noise(fold_in(key, _REPLACEMENT), x.shape[1:], x.dtype)
-        y_s = process.alpha(s) * measurement_residual(operator, y, jnp.zeros_like(x)) + sigma * operator(z)
+        y_s = process.alpha(s) * inverse.measurement_residual(operator, y, jnp.zeros_like(x)) + sigma * operator(z)
         # in this order a mask of ones removes x exactly
         return (x - back(operator(x)) / c) + back(y_s) / c, carry
 
