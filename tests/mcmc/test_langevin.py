@@ -1,4 +1,4 @@
-"""Langevin chains against their exact law on Gaussian targets, where every step is affine; and the loop that runs them."""
+"""Langevin chains against their exact law on Gaussian targets, where steps are affine; and the loop that runs them."""
 
 from itertools import pairwise
 

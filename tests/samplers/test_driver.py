@@ -112,12 +112,14 @@ def test_float_states_stay_float32_whatever_comes_in():
         assert np.all(np.isfinite(x))
 
 
+Q = np.array([[0.8, 0.1, 0.1], [0.3, 0.6, 0.1], [0.1, 0.4, 0.5]])
+
+
 class Categorical:
     """x_0 ~ p and T transitions by Q on three categories: a process that is not Gaussian, with integer states."""
 
     steps, p = 4, np.array([0.1, 0.2, 0.7])
-    q = np.array([[0.8, 0.1, 0.1], [0.3, 0.6, 0.1], [0.1, 0.4, 0.5]])
-    powers = np.stack([np.linalg.matrix_power(q, i) for i in range(steps + 1)])
+    powers = np.stack([np.linalg.matrix_power(Q, i) for i in range(5)])
 
     def sample_prior(self, keys, shape, t):
         logits = jnp.log(self.p @ self.powers)[jnp.round(t * self.steps).astype(int)]
@@ -130,7 +132,7 @@ class Categorical:
 
 
 def ancestral(key, process, denoise, t, s, x, carry):
-    """x_s from Σ P(x_0 | x_t) q(x_s | x_t, x_0), with q(x_s | x_t, x_0) = Q^s[x_0, x_s] Q^{t−s}[x_s, x_t] / Q^t[x_0, x_t]."""
+    """x_s from Σ P(x_0 | x_t) q(x_s | x_t, x_0), by Bayes Q^s[x_0, x_s] Q^{t−s}[x_s, x_t] / Q^t[x_0, x_t]."""
     powers = jnp.asarray(process.powers)
     i, j = (jnp.round(time * process.steps).astype(int) for time in (t, s))
     kernel = powers[j][:, :, None] * powers[i - j] / powers[i][:, None, :]
@@ -144,7 +146,7 @@ def test_integer_states_of_a_process_that_is_not_gaussian_have_their_exact_law()
     path = sample(KEYS, process, process.denoise, Sampler(ancestral), uniform_grid(4), (2,), trajectory=True)
     assert path.dtype == jnp.int32
     for i, x in enumerate(np.asarray(path)):
-        expected = process.p @ np.linalg.matrix_power(process.q, 4 - i)
+        expected = process.p @ process.powers[4 - i]
         found = np.bincount(x.ravel(), minlength=3) / x.size
         assert np.all(np.abs(found - expected) < 5 * np.sqrt(expected * (1 - expected) / (2 * n)))
     start = jnp.ones((3, 2), jnp.int8)

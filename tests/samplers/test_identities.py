@@ -51,7 +51,7 @@ def draw(sampler, process, times, **options):
 
 @pytest.mark.parametrize("name", [name if name in ("rectified_flow", "zero_snr") else slow(name) for name in PROCESSES])
 def test_samplers_that_are_one_agree_at_every_step(name):
-    """DPM-Solver++(1) is DDIM, DDIM of η = 1 is DDPM, a pair without corrector steps its predictor; and churn has a range.
+    """DPM-Solver++(1) is DDIM, DDIM of η = 1 is DDPM, a pair without corrector steps its predictor; churn has a range.
 
     Within round-off on the scale of the noise.
     """
@@ -166,7 +166,7 @@ def test_heun_is_edms_sampler():
 
 
 def test_churn_raises_the_noise_no_further_than_the_process_goes():
-    """From t = 1 there is none; from just below, the state is that of t = 1; from lower, of a level 1 + γ times as high."""
+    """From t = 1 there is none; from just below it goes to t = 1; from lower, to a level 1 + γ times as high."""
     process, levels = edm(10.0), []
 
     def denoise(x, t, cond=None):
