@@ -7,6 +7,7 @@ from jaxgen.mcmc._langevin import (
     annealed_langevin,
     check_noise_scale,
     check_positive,
+    check_steps,
     langevin,
     snr_step_size,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "annealed_langevin",
     "check_noise_scale",
     "check_positive",
+    "check_steps",
     "langevin",
     "run",
     "snr_step_size",

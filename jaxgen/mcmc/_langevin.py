@@ -73,7 +73,8 @@ def annealed_langevin(
     Reference:
         Song & Ermon 2019, algorithm 1.
     """
-    check_positive(step_size=step_size, steps=steps)
+    check_positive(step_size=step_size)
+    check_steps(steps, least=1)
     sigmas = jnp.asarray(sigmas)
 
     def step(keys: Array, state: AnnealedState) -> AnnealedState:
@@ -118,6 +119,12 @@ def check_positive(**values: float) -> None:
     if not all(0 < value < math.inf for value in values.values()):
         given = ", ".join(f"{name}={value}" for name, value in values.items())
         raise ValueError(f"{', '.join(values)} must be positive and finite, got {given}")
+
+
+def check_steps(steps: int, least: int) -> None:
+    """Raise ValueError for fewer steps."""
+    if steps < least:
+        raise ValueError(f"steps must be at least {least}, got {steps}")
 
 
 def check_noise_scale(noise_scale: float) -> None:

@@ -30,7 +30,7 @@ def langevin(step_size: float, steps: int = 1, noise_scale: float = 1.0) -> Samp
     """
     mcmc.check_positive(step_size=step_size)
     mcmc.check_noise_scale(noise_scale)
-    _check_steps(steps, least=0)
+    mcmc.check_steps(steps, least=0)
 
     def step(key, process, denoise, t, s, x, carry):
         chain = mcmc.langevin(_score_at(process, denoise, t), step_size, noise_scale)
@@ -58,7 +58,7 @@ def annealed_langevin(step_size: float, sigma_last: float, steps: int, final_den
         Song & Ermon 2019, algorithm 1.
     """
     mcmc.check_positive(step_size=step_size, sigma_last=sigma_last)
-    _check_steps(steps, least=1)
+    mcmc.check_steps(steps, least=1)
 
     def step(key, process, denoise, t, s, x, carry):
         def at_level(key, time, x):
@@ -94,7 +94,7 @@ def langevin_corrector(snr: float = 0.16, steps: int = 1, norms: mcmc.Norms = "s
         Song et al. 2021, algorithms 4 and 5.
     """
     step_size = mcmc.snr_step_size(snr, norms)
-    _check_steps(steps, least=0)
+    mcmc.check_steps(steps, least=0)
 
     def step(key, process, denoise, t, s, x, carry):
         return mcmc.advance(key, mcmc.langevin(_score_at(process, denoise, t), step_size), x, steps), carry
@@ -104,8 +104,3 @@ def langevin_corrector(snr: float = 0.16, steps: int = 1, norms: mcmc.Norms = "s
 
 def _score_at(process, denoise, t):
     return lambda x: score(process, denoise(x, t), t)
-
-
-def _check_steps(steps, least):
-    if steps < least:
-        raise ValueError(f"steps must be at least {least}, got {steps}")

@@ -92,7 +92,7 @@ def test_refusals():
     for message, refused in {
         "step_size must be positive": lambda: mcmc.langevin(score, 0.0),
         "noise_scale must be finite": lambda: mcmc.langevin(score, 0.1, noise_scale=-1.0),
-        "step_size, steps must be positive": lambda: mcmc.annealed_langevin(score, [1.0], 0.1, 0),
+        "steps must be at least 1": lambda: mcmc.annealed_langevin(score, [1.0], 0.1, 0),
         "snr must be positive": lambda: mcmc.snr_step_size(-0.1),
         "choose sample or batch": lambda: mcmc.snr_step_size(norms="mean"),
         "one per sample": lambda: mcmc.run(jax.random.key(0), chain, jnp.zeros((2, 1)), frames=1),
