@@ -151,10 +151,10 @@ def test_integer_states_of_a_process_that_is_not_gaussian_have_their_exact_law()
         found = np.bincount(x.ravel(), minlength=3) / x.size
         assert np.all(np.abs(found - expected) < 5 * np.sqrt(expected * (1 - expected) / (2 * n)))
     start = jnp.ones((3, 2), jnp.int8)
-    x = sample(KEYS[:3], process, process.denoise, Sampler(ancestral), [0.5, 0.25], (2,), start=start)
+    x = sample(KEYS[:3], process, process.denoise, Sampler(ancestral), np.array([0.5, 0.25]), (2,), start=start)
     assert x.dtype == jnp.int8
     with pytest.raises(ValueError, match="use subset_grid"):
-        sample(KEYS[:3], process, process.denoise, Sampler(ancestral), [0.6, 0.0], (2,))
+        sample(KEYS[:3], process, process.denoise, Sampler(ancestral), np.array([0.6, 0.0]), (2,))
 
 
 def test_a_carry_passes_from_step_to_step():
