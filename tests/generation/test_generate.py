@@ -439,7 +439,7 @@ def program(*arguments):
 
 
 def ended(child):
-    out, err = child.communicate(timeout=240)
+    out, err = child.communicate(timeout=600)
     assert child.returncode == 0, err
     return json.loads(out.splitlines()[-1])
 
