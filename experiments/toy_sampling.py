@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.toy_training import ScoreNet
-from jaxgen.diffusion import denoiser, edm, noise_grid
+from jaxgen import mcmc
+from jaxgen.diffusion import denoiser, edm
 from jaxgen.distributions import GaussianMixture
 from jaxgen.metrics import rbf_kernel
-from jaxgen.samplers import annealed_langevin, langevin, sample
 
 Score = Callable[[jax.Array, jax.Array], jax.Array]  # x (n, 2) and sigma, () or (n,), to (n, 2)
 
@@ -34,26 +34,20 @@ def walk(
     frames: int = 1,
     noise_scale: float = 1.0,
 ) -> jax.Array:
-    """Langevin dynamics x ← x + ε/2 s(x) + √ε z in one score, from `start` (n, 2): `frames` + 1 states of each chain.
+    """Langevin dynamics in one score, x ← x + (ε/2) s(x) + √ε z: `frames` + 1 states of each chain from `start` (n, 2).
 
-    noise_scale = 0 is gradient ascent. Of `steps`, as many as frames divide are made.
+    noise_scale = 0 is gradient ascent. Of `steps`, as many are made as `frames` divides.
     """
-    process = edm(1.0)  # its time only counts here: the score does not know it
-    denoise = denoiser(process, lambda x, t, cond: score(x), predicts="score")
-    moves = langevin(step_size, steps // frames, noise_scale)
-    times = np.linspace(1.0, 0.5, frames + 1)
-    keys = jax.random.split(key, len(start))
-    return sample(keys, process, denoise, moves, times, start.shape[1:], start=start, trajectory=True)
+    keys, chain = jax.random.split(key, len(start)), mcmc.langevin(score, step_size, noise_scale)
+    return mcmc.run(keys, chain, start, frames=frames, thin=steps // frames)
 
 
 def anneal(
     score: Score, key: jax.Array, start: jax.Array, sigmas: np.ndarray, *, step_size: float, steps: int
 ) -> jax.Array:
     """Annealed Langevin dynamics down the levels: the states (levels + 1, n, 2) at the start and after each level."""
-    process, denoise = on_levels(score, sigmas[0])
-    moves, grid = annealed_langevin(step_size, float(sigmas[-1]), steps), noise_grid(process, sigmas)
-    keys = jax.random.split(key, len(start))
-    return sample(keys, process, denoise, moves, grid, start.shape[1:], start=start, trajectory=True)
+    chain = mcmc.annealed_langevin(score, jnp.asarray(sigmas, jnp.float32), step_size, steps)
+    return mcmc.run(jax.random.split(key, len(start)), chain, start, frames=len(sigmas), thin=steps).x
 
 
 def on_levels(score: Score, sigma_max: float):

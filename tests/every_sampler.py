@@ -1,5 +1,9 @@
 """Every step sampler by name, with options that serve a grid of many short steps."""
 
+from itertools import cycle
+
+import pytest
+
 from jaxgen.samplers import (
     ddim,
     ddpm,
@@ -35,3 +39,13 @@ CONTINUOUS_ONLY = {
     "euler_maruyama_half": euler_maruyama(0.5),
     "euler_maruyama_double": euler_maruyama(2.0),
 }
+
+
+def one_process_by_day(samplers, processes, kinds):
+    """Pairs (sampler, process): each sampler with one of the kinds by day, which take turns, and with all by night."""
+    by_day = dict(zip(samplers, cycle(kinds), strict=False))
+    return [
+        pytest.param(sampler, process, marks=[] if process == by_day[sampler] else pytest.mark.slow)
+        for sampler in samplers
+        for process in processes
+    ]

@@ -28,7 +28,7 @@ def weights():
 
 
 def rows(n):
-    """A cond that tells each image's number."""
+    """A cond that holds each image's number."""
     return np.arange(n, dtype=np.int32)
 
 
@@ -62,7 +62,7 @@ def generated(draw, n, batch_size, params=None, **options):
 def kill(directory, kills, n=240, batch_size=8):
     """Draws n images in processes that are killed at random moments, in one that is not, and once undisturbed."""
     rng, log = np.random.default_rng(int.from_bytes(os.urandom(4))), directory / "log"
-    told = []
+    attempts = []
 
     def child(where, seconds):
         # forked before JAX has started, so that a kill costs the start of JAX, not that of Python
@@ -91,9 +91,9 @@ def kill(directory, kills, n=240, batch_size=8):
             os.kill(number, signal.SIGKILL)
         _, status = os.waitpid(number, 0)
         leftovers = len(list((directory / "images").glob(".*.partial")))
-        told.append({"process": number, "before": before, "status": status, "leftovers": leftovers})
+        attempts.append({"process": number, "before": before, "status": status, "leftovers": leftovers})
     _, status = os.waitpid(child(None, 0.0), 0)
-    print(json.dumps({"attempts": told, "whole": status, "files": files()}))
+    print(json.dumps({"attempts": attempts, "whole": status, "files": files()}))
 
 
 def join(directory, index, port, n=100, batch_size=8):

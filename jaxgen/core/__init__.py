@@ -3,7 +3,7 @@
 from jaxgen.core.agreement import all_processes, check_batch_sharding
 from jaxgen.core.broadcast import per_example, safe_divide
 from jaxgen.core.divergence import Divergence, VectorField, exact_divergence, hutchinson
-from jaxgen.core.keys import check_keys, fold_in, noise
+from jaxgen.core.keys import fold_in, noise, per_sample_keys, threefry_key
 from jaxgen.core.ode import Solution, integrate, solve
 from jaxgen.core.progress import progress_bar
 from jaxgen.core.pytree import PytreeDataclass
@@ -15,14 +15,15 @@ __all__ = [
     "VectorField",
     "all_processes",
     "check_batch_sharding",
-    "check_keys",
     "exact_divergence",
     "fold_in",
     "hutchinson",
     "integrate",
     "noise",
     "per_example",
+    "per_sample_keys",
     "progress_bar",
     "safe_divide",
     "solve",
+    "threefry_key",
 ]

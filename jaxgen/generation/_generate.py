@@ -1,4 +1,4 @@
-"""generate(): any number of samples in batches of the device's size, kept on disk as they come."""
+"""`generate`: any number of samples in batches, kept on disk as they come."""
 
 import logging
 import os
@@ -14,8 +14,9 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
 from jaxtyping import Array, PyTree
 
-from jaxgen.core import all_processes, check_batch_sharding, progress_bar
-from jaxgen.generation.batch_files import BatchFiles
+from jaxgen.core import all_processes, check_batch_sharding, progress_bar, threefry_key
+from jaxgen.generation._fingerprint import fingerprint
+from jaxgen.generation._store import SampleStore
 
 _logger = logging.getLogger(__name__)
 
@@ -32,43 +33,59 @@ def generate(
     directory: str | os.PathLike[str] | None = None,
     progress: bool = True,
 ) -> PyTree:
-    """Images 0 … n − 1 as NumPy arrays (n, *event), image i from the key `fold_in(key, i)` whatever the batch size.
+    """Draws images 0 … n − 1, image i from the key `fold_in(key, i)` whatever the batch size.
 
-    draw(params, keys (B,), cond) -> an array (B, *event) or a pytree of them: a pure function in which a sample depends
-    on its own key and row of cond alone, as `sample` does. It is compiled once per batch size: give the network's
-    parameters as `params`, not in a closure, and the same function at every call. n: 1 … 2³². cond: None, or a pytree
-    of arrays with leading axis n. sharding: splits the leading axis of each batch over a mesh of this process's
-    devices; params that lie elsewhere are copied to each. The host holds all n images, the devices two batches.
+    Image i is always row i mod B of its batch. It is the same bit by bit at one batch size and sharding, whatever n and
+    however often the work was stopped (on GPUs, as far as two processes compile alike), and otherwise up to round-off.
+    The host holds all n images, the devices two batches.
 
-    Image i is always row i mod B of its batch: the same bit by bit at one batch size and sharding, whatever n and
-    however often the work was stopped (GPUs: as far as two processes compile alike), else up to round-off.
+    Under `jax.distributed`, process p of P draws every P-th batch on its own devices, from its own params (no global
+    arrays). The processes meet in `directory`, wait for each other at the end, and each returns all images.
 
-    directory: each batch is written there in the background and named by an atomic rename. A later call with the same
-    key, params and cond draws only what is missing, also at another batch size or for a larger n; `draw` itself is not
-    compared. Damaged files are drawn again, with a warning.
+    Args:
+        draw: Maps (params, keys (B,), cond) to an array (B, *event) or a pytree of them. It must be a pure function in
+            which a sample depends on its own key and row of cond alone, as in `samplers.sample`. It is compiled once
+            per batch size: pass the network's parameters as `params`, and the same function each time.
+        params: Parameters of draw, any pytree.
+        key: One typed key. If it is not threefry (rbg, unsafe_rbg) a threefry key derived from it takes its place,
+            because keys of other kinds do not draw independently of their batch.
+        n: Number of images, 1 … 2³².
+        batch_size: Images B of one call of draw.
+        cond: None, or a pytree of arrays with leading axis n.
+        sharding: Splits the leading axis of each batch over a mesh of this process's devices. Params that lie elsewhere
+            are copied to each device.
+        directory: Where each batch is written, in the background and atomically. A later call with the same key,
+            params, cond and draw draws only what is missing, also at another batch size or for a larger n. Damaged
+            files are drawn again, with a warning. draw is compared by its jaxpr, within one version of JAX; what a
+            Python callback does is not compared. Several processes need a directory on a disk that all share.
+        progress: Whether to show a progress bar.
 
-    Under `jax.distributed` the directory must be given, on a disk that all processes share. Process p of P draws every
-    P-th batch on its own devices, from params of its own (no global arrays); they wait for each other at the end, and
-    each returns the whole.
+    Returns:
+        NumPy arrays (n, *event), in the pytree that draw returns.
 
-    Raises ValueError for n or batch_size below 1, a key that is not one typed threefry key, a cond of another length, a
-    batch that does not divide between the shards, a draw with another leading axis, and a directory of other samples.
+    Raises:
+        ValueError: For n or batch_size below 1, a key that is not one typed key, a cond of another length, a batch that
+            does not divide between the shards, a draw with another leading axis, and a directory of other samples.
     """
     _check(key, n, batch_size, sharding, directory)
-    cond = jax.tree_util.tree_map_with_path(lambda path, leaf: _rows(path, leaf, n), cond)
+    cond = jax.tree_util.tree_map_with_path(lambda path, leaf: _checked_cond(path, leaf, n), cond)
     replicated = None if sharding is None else NamedSharding(sharding.mesh, PartitionSpec())
-    key, params = jax.tree.map(lambda leaf: _at_home(leaf, replicated), (key, params))
+    given, key = key, threefry_key(key)
+    key, params = jax.tree.map(lambda leaf: _on_devices(leaf, replicated), (key, params))
     images = jax.tree.map(
         lambda leaf: np.empty((n, *leaf.shape), leaf.dtype), _event(draw, params, key, cond, batch_size)
     )
-    files = None if directory is None else BatchFiles(directory, images, key=key, params=params, cond=cond)
+    store = None
+    if directory is not None:
+        drawn_by = _fingerprint(draw, params, key, cond)
+        store = SampleStore(directory, images, key=given, params=params, cond=cond, draw=drawn_by)
     have = np.zeros(n, bool)
-    there = _resume(files, have)
+    on_disk = _resume(store, have)
 
     run = jax.jit(draw)
 
     def dispatch(start: int) -> PyTree:
-        # The last batch is filled up with the keys of images to come, and the last row of cond.
+        # the last batch is filled up with keys of images beyond n, and the last row of cond
         rows = np.arange(start, start + batch_size)
         keys = jax.device_put(_fold_in(key, rows.astype(np.uint32)), sharding)
         filled = jax.tree.map(lambda leaf: jax.device_put(leaf[np.minimum(rows, n - 1)], sharding), cond)
@@ -77,17 +94,17 @@ def generate(
         return batch
 
     def fetch(start: int, batch: PyTree) -> None:
-        for lo, hi in _gaps(there, start, start + batch_size):
+        for lo, hi in _missing_runs(on_disk, start, start + batch_size):
             for into, leaf in zip(jax.tree.leaves(images), jax.tree.leaves(batch), strict=True):
                 into[lo:hi] = np.asarray(leaf)[lo - start : hi - start]
             have[lo:hi] = True
-            if files is not None:
-                writes.append(disk.submit(files.write, lo, hi))
+            if store is not None:
+                writes.append(disk.submit(store.write, lo, hi))
 
-    starts = [start for start in range(0, n, batch_size) if not there[start : start + batch_size].all()]
+    starts = [start for start in range(0, n, batch_size) if not on_disk[start : start + batch_size].all()]
     starts = starts[jax.process_index() :: jax.process_count()]
-    done = int(there.sum())
-    total = done + sum(int((~there[start : start + batch_size]).sum()) for start in starts)
+    done = int(on_disk.sum())
+    total = done + sum(int((~on_disk[start : start + batch_size]).sum()) for start in starts)
     in_flight: deque[tuple[int, PyTree]] = deque()
     writes: deque[Future[None]] = deque()
     with (
@@ -96,16 +113,16 @@ def generate(
             done, total, label="sampling", unit="images", visible=progress and jax.process_index() == 0
         ) as show,
     ):
-        # One batch is on its way while the one before is fetched, so that the device never waits for the host.
+        # draw one batch while the one before is fetched, so that the device never waits for the host
         for start in [*starts, None]:
             if start is not None:
                 in_flight.append((start, dispatch(start)))
             if len(in_flight) == 2 or (start is None and in_flight):
                 fetch(*in_flight.popleft())
-                show(int((have | there).sum()), "")
+                show(int((have | on_disk).sum()), "")
             while writes and (start is None or writes[0].done()):
-                writes.popleft().result()  # raises what the write did
-    _join(files, have)
+                writes.popleft().result()  # raises the error of the write, if any
+    _gather(store, have)
     return images
 
 
@@ -114,73 +131,83 @@ def _fold_in(key: Array, rows: ArrayLike) -> Array:
     return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, rows)
 
 
-def _resume(files: BatchFiles | None, have: np.ndarray) -> np.ndarray:
-    """Which images are on disk (n,), in the eyes of the first process, who reads them: all must share out one list."""
-    if files is None:
+def _resume(store: SampleStore | None, have: np.ndarray) -> np.ndarray:
+    """Read the images on disk, and return which they are (n,), as the first process sees it."""
+    if store is None:
         return have.copy()
     failure = None
     try:
-        files.check()
+        store.check()
         if jax.process_index() == 0:
-            files.begin()
-            files.read(have)
-    except Exception as error:  # raised once all know, for the others would wait for this process
+            store.begin()
+            store.read(have)
+    except Exception as error:  # raised only when all processes know, because the others would wait for this one
         failure = error
-    _agree(failure, "another process could not use the directory")
-    there = have.copy()
+    _raise_together(failure, "another process could not use the directory")
+    on_disk = have.copy()
     if jax.process_count() > 1:
-        there = np.asarray(multihost_utils.broadcast_one_to_all(have.astype(np.uint8)), bool)
-        unseen = f"{files.manifest} is not seen by every process: take a directory on a disk that all share"
-        _agree(None if files.manifest.exists() else ValueError(unseen), unseen)
-    if there.any():
-        _logger.info("%d of %d images are there already, beside %s", there.sum(), len(there), files.manifest)
-    return there
+        on_disk = np.asarray(multihost_utils.broadcast_one_to_all(have.astype(np.uint8)), bool)
+        unseen = f"{store.manifest} is not seen by every process: take a directory on a disk that all share"
+        _raise_together(None if store.manifest.exists() else ValueError(unseen), unseen)
+    if on_disk.any():
+        _logger.info("%d of %d images are there already, beside %s", on_disk.sum(), len(on_disk), store.manifest)
+    return on_disk
 
 
-def _agree(failure: Exception | None, elsewhere: str) -> None:
-    """Raise where any process failed."""
+def _raise_together(failure: Exception | None, elsewhere: str) -> None:
+    """Raise in every process where any failed."""
     if not all_processes(failure is None):
         raise failure or ValueError(elsewhere)
 
 
-def _join(files: BatchFiles | None, have: np.ndarray) -> None:
+def _gather(store: SampleStore | None, have: np.ndarray) -> None:
     """Wait for the other processes, and read what they have drawn."""
     if jax.process_count() == 1:
         return
     multihost_utils.sync_global_devices("jaxgen.generation.generate")
-    files.read(have)
+    store.read(have)
     if not have.all():
-        raise RuntimeError(f"image {int(have.argmin())} of another process is not to be found beside {files.manifest}")
+        raise RuntimeError(f"image {int(have.argmin())} of another process is not to be found beside {store.manifest}")
 
 
-def _gaps(there: np.ndarray, start: int, stop: int) -> list[tuple[int, int]]:
-    """The runs lo … hi − 1 of images within start … stop − 1 that are not there."""
-    missing = ~there[start:stop]
-    edges = start + np.flatnonzero(np.diff(missing, prepend=False, append=False))
+def _missing_runs(on_disk: np.ndarray, start: int, stop: int) -> list[tuple[int, int]]:
+    """The runs lo … hi − 1 of images within start … stop − 1 that are not on disk."""
+    edges = start + np.flatnonzero(np.diff(~on_disk[start:stop], prepend=False, append=False))
     return [(int(lo), int(hi)) for lo, hi in edges.reshape(-1, 2)]
 
 
-def _rows(path: tuple, leaf: PyTree, n: int) -> np.ndarray:
+def _checked_cond(path: tuple, leaf: PyTree, n: int) -> np.ndarray:
     leaf = np.asarray(leaf)
     if leaf.shape[:1] != (n,):
         where = "cond" + jax.tree_util.keystr(path)
         raise ValueError(f"{where} must have one row for each of n={n} images, got an array of shape {leaf.shape}")
-    return leaf.astype(jax.dtypes.canonicalize_dtype(leaf.dtype), copy=False)  # as JAX will have them
+    return leaf.astype(jax.dtypes.canonicalize_dtype(leaf.dtype), copy=False)
 
 
-def _at_home(leaf: PyTree, replicated: NamedSharding | None) -> Array:
-    """On the devices of the mesh, once and for all batches: what is split over them already stays as it is."""
+def _on_devices(leaf: PyTree, replicated: NamedSharding | None) -> Array:
+    """The leaf on the devices of the mesh; what is split over them already stays as it is."""
     if isinstance(leaf, Array) and not leaf.is_fully_addressable:
         raise ValueError("params must lie on this process's own devices: give its own copy of what is a global array")
     on_mesh = isinstance(leaf, Array) and replicated is not None and leaf.sharding.device_set == replicated.device_set
     return leaf if on_mesh else jax.device_put(leaf, replicated)
 
 
+def _abstract_batch(key: Array, cond: PyTree, size: int) -> tuple[jax.ShapeDtypeStruct, PyTree]:
+    batch = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((size, *leaf.shape[1:]), leaf.dtype), cond)
+    return jax.ShapeDtypeStruct((size,), key.dtype), batch
+
+
+def _fingerprint(draw: Callable, params: PyTree, key: Array, cond: PyTree) -> str | None:
+    """That of draw for a batch of one, so that it is the same at every batch size; None where draw wants more."""
+    try:
+        return fingerprint(draw, params, *_abstract_batch(key, cond, 1))
+    except Exception:  # draw has been traced already at its own batch size
+        return None
+
+
 def _event(draw: Callable, params: PyTree, key: Array, cond: PyTree, batch_size: int) -> PyTree:
     """The shape and dtype of one image."""
-    keys = jax.ShapeDtypeStruct((batch_size,), key.dtype)
-    batch = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((batch_size, *leaf.shape[1:]), leaf.dtype), cond)
-    drawn = jax.eval_shape(draw, params, keys, batch)
+    drawn = jax.eval_shape(draw, params, *_abstract_batch(key, cond, batch_size))
     for path, leaf in jax.tree_util.tree_leaves_with_path(drawn):
         if leaf.shape[:1] != (batch_size,):
             where = "the array" + jax.tree_util.keystr(path)
@@ -197,9 +224,6 @@ def _check(
 ) -> None:
     if not (isinstance(key, Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.ndim == 0):
         raise ValueError("key must be one typed key, jax.random.key(seed): image i is drawn by fold_in(key, i)")
-    if str(jax.random.key_impl(key)) != "threefry2x32":
-        # a vmap over other keys draws from the first of them, so an image would depend on its batch
-        raise ValueError(f"key must be a threefry key, jax.random.key(seed); got {jax.random.key_impl(key)}")
     if not 1 <= n <= 2**32:
         raise ValueError(f"n must be at least 1 image and at most 2**32, got {n}")
     if batch_size < 1:

@@ -1,1 +1,29 @@
 """Markov chain Monte Carlo for any score: Langevin dynamics."""
+
+from jaxgen.mcmc._langevin import (
+    AnnealedState,
+    Norms,
+    StepSize,
+    annealed_langevin,
+    check_noise_scale,
+    check_positive,
+    check_steps,
+    langevin,
+    snr_step_size,
+)
+from jaxgen.mcmc.chain import Chain, advance, run
+
+__all__ = [
+    "AnnealedState",
+    "Chain",
+    "Norms",
+    "StepSize",
+    "advance",
+    "annealed_langevin",
+    "check_noise_scale",
+    "check_positive",
+    "check_steps",
+    "langevin",
+    "run",
+    "snr_step_size",
+]

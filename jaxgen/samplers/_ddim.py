@@ -1,4 +1,4 @@
-"""Denoising diffusion implicit models (Song et al. 2021 (DDIM), eq. 12 and 16)."""
+"""Denoising diffusion implicit models (Song et al. 2021 (DDIM))."""
 
 import jax.numpy as jnp
 
@@ -8,21 +8,33 @@ from jaxgen.samplers.driver import Sampler
 
 
 def ddim(eta: float = 0.0) -> Sampler:
-    """x_s = alpha_s x̂0 + √(sigma_s² − η²β̃) ε̂ + η√β̃ z: deterministic at η = 0, DDPM with β̃ at η = 1.
+    """DDIM: deterministic at η = 0, ancestral sampling with the posterior's variance β̃ at η = 1.
 
-    β̃ is the posterior's variance, so any grid of any process is served. Raises ValueError unless 0 ≤ eta ≤ 1.
+        x_s = alpha_s x̂0 + √(sigma_s² − η² β̃) ε̂ + η √β̃ z,    β̃ = sigma_s² (1 − SNR_t/SNR_s)
+
+    It serves any grid of any process, at one call a step.
+
+    Args:
+        eta: η in [0, 1].
+
+    Raises:
+        ValueError: Unless 0 ≤ eta ≤ 1.
+
+    Reference:
+        Song et al. 2021 (DDIM), eq. 12 and 16.
     """
     if not 0 <= eta <= 1:
         raise ValueError(f"eta must lie in [0, 1] (0 deterministic, 1 DDPM), got {eta}")
 
     def step(key, process, denoise, t, s, x, carry):
         x0, eps, _ = denoise(x, t)
-        # β̃/sigma_s² = 1 − e^{λ_t−λ_s}
+        alpha_s, sigma_s = process.alpha(s), process.sigma(s)
+        # β̃/sigma_s² = 1 − SNR_t/SNR_s
         fresh = -jnp.expm1(log_snr_step(process, s, t))
-        sigma = process.sigma(s)
-        mean = process.alpha(s) * x0 + sigma * jnp.sqrt(1 - eta**2 * fresh) * eps
+        mean = alpha_s * x0 + sigma_s * jnp.sqrt(1 - eta**2 * fresh) * eps
         if eta == 0:
             return mean, carry
-        return mean + eta * sigma * jnp.sqrt(fresh) * noise(key, x.shape[1:], x.dtype), carry
+        z = noise(key, x.shape[1:], x.dtype)
+        return mean + eta * sigma_s * jnp.sqrt(fresh) * z, carry
 
     return Sampler(step)

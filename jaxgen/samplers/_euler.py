@@ -10,24 +10,40 @@ from jaxgen.samplers.driver import Sampler
 
 
 def euler() -> Sampler:
-    """x_s = x + (s − t) dx/dt on the probability-flow ODE (Song et al. 2021, eq. 13): order 1, one call a step.
+    """Euler's method on the probability-flow ODE: order 1, one call a step.
 
-    The same as DDIM where sigma and alpha are linear in t (`edm`, `rectified_flow`). Its steps live in t, in which vp
-    moves fastest near 0: `ddim` suits coarse grids better. A discrete process raises ValueError: it has no derivative.
+        x_s = x + (s − t) dx/dt
+
+    It equals DDIM where sigma and alpha are linear in t (`edm`, `rectified_flow`). Its steps live in t, in which vp
+    moves fastest near 0, so `ddim` suits coarse grids better. A step on a discrete process raises ValueError.
+
+    Reference:
+        Song et al. 2021, eq. 13.
     """
 
     def step(key, process, denoise, t, s, x, carry):
-        return x + (s - t) * probability_flow(process, denoise, x, t), carry
+        d_cur = probability_flow(process, denoise, x, t)
+        return x + (s - t) * d_cur, carry
 
     return Sampler(step)
 
 
 def euler_maruyama(eta: float = 1.0) -> Sampler:
-    """x_s = x + (s − t) [f x − ½(1 + η²) g² score] + η g √(t − s) z on the reverse SDE: one call a step.
+    """The Euler–Maruyama method on the reverse SDE: weak order 1, one call a step.
 
-    eta: η ≥ 0 of `dynamics.reverse_sde`, 1 for the reverse SDE of Song et al. 2021 (eq. 6), 0 for `euler`. Weak
-    order 1. The step to s = 0 adds no noise. Where alpha = 0 and g² is infinite (cosine, rectified flow at t = 1) the
-    step's variance is taken as sigma². Raises ValueError for a negative or infinite eta, or a discrete process.
+        x_s = x + (s − t) [f x − ½(1 + η²) g² score] + η g √(t − s) z
+
+    The step to s = 0 adds no noise. Where alpha = 0 and g² is infinite (cosine and rectified_flow at t = 1) the step's
+    variance is taken as sigma². A step on a discrete process raises ValueError.
+
+    Args:
+        eta: η ≥ 0: 1 is the reverse SDE, 0 the ODE (`euler`).
+
+    Raises:
+        ValueError: For a negative or infinite eta.
+
+    Reference:
+        Song et al. 2021, eq. 6.
     """
     if not 0 <= eta < math.inf:
         raise ValueError(f"eta must be finite and not negative (0 the ODE, 1 the reverse SDE), got {eta}")
@@ -36,9 +52,12 @@ def euler_maruyama(eta: float = 1.0) -> Sampler:
 
     def step(key, process, denoise, t, s, x, carry):
         prediction, sigma = denoise(x, t), process.sigma(t)
+        # η² g² (t − s)
         variance = (t - s) * sde_coefficients(process, t).diffusion_squared
         variance = eta**2 * jnp.where(jnp.isfinite(variance), variance, sigma**2)
+        # the ODE's step, and the part −½ η² g² score of the drift
         mean = x + (s - t) * velocity(process, prediction, t) - variance / (2 * sigma) * prediction.eps
-        return mean + jnp.where(s > 0, jnp.sqrt(variance), 0) * noise(key, x.shape[1:], x.dtype), carry
+        z = noise(key, x.shape[1:], x.dtype)
+        return mean + jnp.where(s > 0, jnp.sqrt(variance), 0) * z, carry
 
     return Sampler(step)

@@ -1,4 +1,4 @@
-"""Heun's second-order method with churn (Karras et al. 2022 (EDM), algorithm 2)."""
+"""Heun's second-order method with churn (Karras et al. 2022 (EDM))."""
 
 import math
 
@@ -11,14 +11,26 @@ from jaxgen.samplers.driver import Sampler
 
 
 def heun(churn: float = 0.0, churn_range: tuple[float, float] = (0.0, math.inf), noise_scale: float = 1.0) -> Sampler:
-    """Two calls a step: a DDIM step, then the same step along the mean of the slopes at both of its ends.
+    """EDM's sampler: an Euler step in σ̃ = sigma/alpha on x/alpha, corrected by the slope at its end.
 
-    Written in σ̃ = sigma/alpha on x/alpha, so any process and grid is served, discrete ones too; order 2 without churn.
-    A step to sigma = 0 is a DDIM step of one call, so N steps to clean data cost 2N − 1 calls; a step from alpha = 0 is
-    one too.
-    churn: γ ≥ 0, the share by which noise raises σ̃ before a step; EDM's S_churn over N steps is
-    γ = min(S_churn/N, √2 − 1). churn_range: the σ̃ where it does. noise_scale: EDM's S_noise.
-    Raises ValueError for a negative churn or noise_scale, or a range that does not ascend.
+    It serves any grid of any process, at two calls a step. Without churn it is of order 2. A step to sigma = 0 or from
+    alpha = 0 is an Euler step of one call, so N steps to clean data cost 2N − 1 calls.
+
+    The noise level is raised no further than the process goes, to σ̃(1), because the denoiser knows no later time. A
+    step from t = 1 gets no churn, whereas EDM's own sampler raises σ above its σ_max. To follow EDM, make the process
+    longer than the grid: `edm(80 * (1 + churn))` with a grid that begins at σ = 80.
+
+    Args:
+        churn: γ ≥ 0, the share by which fresh noise raises σ̃ before a step. EDM's S_churn over N steps is
+            γ = min(S_churn/N, √2 − 1).
+        churn_range: The lowest and highest σ̃ at which it does (EDM's S_tmin and S_tmax).
+        noise_scale: Standard deviation ≥ 0 of the fresh noise (EDM's S_noise).
+
+    Raises:
+        ValueError: For a negative churn or noise_scale, or a range that does not ascend.
+
+    Reference:
+        Karras et al. 2022, algorithm 2.
     """
     low, high = churn_range
     if not (0 <= churn < math.inf and 0 <= noise_scale < math.inf and 0 <= low < high):
@@ -27,27 +39,33 @@ def heun(churn: float = 0.0, churn_range: tuple[float, float] = (0.0, math.inf),
             f"got churn={churn}, noise_scale={noise_scale}, churn_range={churn_range}"
         )
 
-    def renoise(key, process, t, x):
+    def add_noise(key, process, t, x):
         log_snr = process.log_snr(t)
+        # γ within the range of σ̃ = e^(−λ/2), else 0
         gamma = jnp.where((log_snr <= -2 * math.log(low or 1e-30)) & (log_snr >= -2 * math.log(high)), churn, 0)
-        # a table answers with its nearest time, which may lie below t
-        higher = jnp.maximum(t, process.time_at_log_snr(log_snr - 2 * jnp.log1p(gamma)))
-        raised = jnp.where(gamma > 0, higher, t)
-        alpha, variance = transition(process, t, raised)
-        churned = alpha * x + noise_scale * jnp.sqrt(variance) * noise(key, x.shape[1:], x.dtype)
-        return raised, jnp.where(gamma > 0, churned, x)
+        # t_hat: σ̃(t_hat) = (1 + γ) σ̃(t); a table answers with its nearest time, which may lie below t
+        t_hat = jnp.maximum(t, process.time_at_log_snr(log_snr - 2 * jnp.log1p(gamma)))
+        t_hat = jnp.where(gamma > 0, t_hat, t)
+        # x_hat = x + noise of q(x_{t_hat} | x_t)
+        alpha, variance = transition(process, t, t_hat)
+        x_hat = alpha * x + noise_scale * jnp.sqrt(variance) * noise(key, x.shape[1:], x.dtype)
+        return t_hat, jnp.where(gamma > 0, x_hat, x)
 
     def step(key, process, denoise, t, s, x, carry):
+        # Raise the noise level
         if churn > 0:
-            t, x = renoise(key, process, t, x)
-        x0, eps, _ = denoise(x, t)
+            t, x = add_noise(key, process, t, x)
         alpha_t, alpha_s, sigma_t, sigma_s = process.alpha(t), process.alpha(s), process.sigma(t), process.sigma(s)
-        euler = alpha_s * x0 + sigma_s * eps
 
+        # Euler step: the slope d(x/alpha)/dσ̃ is ε̂
+        x0, d_cur, _ = denoise(x, t)
+        x_next = alpha_s * x0 + sigma_s * d_cur
+
+        # Second-order correction: half the change of slope, times alpha_s (σ̃_s − σ̃_t)
         def corrected():
-            # alpha_s (σ̃_s − σ̃_t) times half the change of slope
-            return euler + (sigma_s - sigma_t * alpha_s / alpha_t) / 2 * (denoise(euler, s).eps - eps)
+            d_prime = denoise(x_next, s).eps
+            return x_next + (sigma_s - sigma_t * alpha_s / alpha_t) / 2 * (d_prime - d_cur)
 
-        return jax.lax.cond((sigma_s > 0) & (alpha_t > 0), corrected, lambda: euler), carry
+        return jax.lax.cond((sigma_s > 0) & (alpha_t > 0), corrected, lambda: x_next), carry
 
     return Sampler(step)

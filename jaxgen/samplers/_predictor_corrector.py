@@ -1,44 +1,58 @@
-"""Predictor–corrector sampling (Song et al. 2021, algorithm 1)."""
+"""Predictor–corrector sampling (Song et al. 2021)."""
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import jax
 
 from jaxgen.core import fold_in
-from jaxgen.samplers.driver import Sampler
+from jaxgen.samplers.driver import Sampler, check_sampler
 
 
-class _Carries(NamedTuple):
+@partial(jax.tree_util.register_dataclass, data_fields=["predictor", "corrector"], meta_fields=["fold"])
+@dataclass(frozen=True)
+class _Carry:
     predictor: Any
     corrector: Any
-
-
-def _depth(carry: Any) -> int:
-    """How many pairs lie within each other along the predictors."""
-    return 1 + _depth(carry.predictor) if isinstance(carry, _Carries) else 0
+    fold: int  # index that the corrector's key is folded with: 1, and one more for each pair within the predictor
 
 
 def predictor_corrector(predictor: Sampler, corrector: Sampler) -> Sampler:
-    """A step of any predictor from t to s, then one of any corrector at s (Song et al. 2021, algorithm 1).
+    """A step of the predictor from t to s, then one of the corrector at s.
 
-    The corrector is a sampler that stays where it is, such as `langevin_corrector()`; it is left out where sigma_s = 0
-    and the score is infinite. Calls are the sum of both. With no corrector steps the predictor's samples come out. A
-    predictor may be such a pair itself: then its corrector and this one follow each other.
+    The corrector is left out where sigma_s = 0, because the score is infinite there. The number of calls is the sum of
+    both. With a corrector of no steps the predictor's samples come out.
+
+    Args:
+        predictor: Any sampler, another such pair included: then both correctors follow each other, each with its own
+            noise.
+        corrector: A sampler that stays at its time, such as `langevin_corrector()`.
+
+    Raises:
+        ValueError: For anything but two samplers.
+
+    Reference:
+        Song et al. 2021, algorithm 1.
     """
+    check_sampler(predictor)
+    check_sampler(corrector)
 
     def init(x):
-        return _Carries(predictor.init(x), corrector.init(x))
+        first = predictor.init(x)
+        return _Carry(first, corrector.init(x), 1 + getattr(first, "fold", 0))
 
     def step(key, process, denoise, t, s, x, carry):
-        depth, (first, second) = _depth(carry), carry  # a key of its own for every corrector of a nest
-        predicted, first = predictor.step(key, process, denoise, t, s, x, first)
-        predicted = predicted.astype(x.dtype)
+        # Predictor: x at t -> x at s
+        x_s, first = predictor.step(key, process, denoise, t, s, x, carry.predictor)
+        x_s = x_s.astype(x.dtype)
 
-        def correct():
-            x, carry = corrector.step(fold_in(key, depth), process, denoise, s, s, predicted, second)
-            return x.astype(predicted.dtype), carry
+        # Corrector: x at s -> x at s
+        def corrected():
+            x, second = corrector.step(fold_in(key, carry.fold), process, denoise, s, s, x_s, carry.corrector)
+            return x.astype(x_s.dtype), second
 
-        corrected, second = jax.lax.cond(process.sigma(s) > 0, correct, lambda: (predicted, second))
-        return corrected, _Carries(first, second)
+        x_s, second = jax.lax.cond(process.sigma(s) > 0, corrected, lambda: (x_s, carry.corrector))
+        return x_s, _Carry(first, second, carry.fold)
 
     return Sampler(step, init)

@@ -1,4 +1,4 @@
-"""Brownian motion for SDE solvers: noise of one size in every coordinate, and its increments over equal steps."""
+"""Brownian motion for SDE solvers: isotropic noise, and its increments over equal steps."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,13 +12,13 @@ from jaxtyping import Array
 
 
 class IsotropicNoise(diffrax.AbstractTerm):
-    """scale(τ) dw, the same in every coordinate: a number times the increment, where ControlTerm wants a matrix."""
+    """The term scale(τ) dw with a scalar scale, where diffrax's ControlTerm needs a matrix."""
 
     scale: Callable[[Array], Array]
     path: diffrax.AbstractBrownianPath
 
     def vf(self, t: Array, y: Any, args: Any) -> Array:
-        """The size of the noise at t."""
+        """The scale at t."""
         return self.scale(t)
 
     def contr(self, t0: Array, t1: Array, **kwargs: Any) -> Any:
@@ -26,14 +26,14 @@ class IsotropicNoise(diffrax.AbstractTerm):
         return self.path.evaluate(t0, t1, **kwargs)
 
     def prod(self, vf: Array, control: Any) -> Any:
-        """Their product."""
+        """The scale times the increment."""
         return vf * control
 
 
 class EqualStepNoise(diffrax.AbstractBrownianPath):
-    """Fresh normal increments for equal steps, each asked for as a whole: much cheaper than a Brownian tree.
+    """Independent increments over equal steps, each evaluated as a whole: much cheaper than a Brownian tree.
 
-    Keyed by the step's index, so that rounding of τ does not change them.
+    The key of an increment is folded with its step's index, so rounding of τ does not change it.
     """
 
     keys: Array
@@ -43,16 +43,16 @@ class EqualStepNoise(diffrax.AbstractBrownianPath):
 
     @property
     def t0(self) -> float:
-        """Where the path begins."""
+        """Start of the path."""
         return 0.0
 
     @property
     def t1(self) -> float:
-        """It has no end."""
+        """End of the path: none."""
         return np.inf
 
     def evaluate(self, t0: Array, t1: Any = None, left: bool = True, use_levy: bool = False) -> Any:
-        """The increment over the step from t0 to t1, with its Lévy areas if asked for."""
+        """The increment over the step from t0 to t1, with its Lévy areas if use_levy."""
         index, dt = jnp.round(t0 / self.length).astype(jnp.int32), t1 - t0
 
         def normal(key: Array) -> Array:
@@ -69,7 +69,7 @@ class EqualStepNoise(diffrax.AbstractBrownianPath):
 
 
 def levy_area(solver: diffrax.AbstractSolver) -> Any:
-    """The least that the solver must know of the Brownian path besides its increments."""
+    """The simplest kind of Brownian increment that the solver works with."""
     solver = solver.solver if isinstance(solver, diffrax.HalfSolver) else solver
     needed = solver.minimal_levy_area if isinstance(solver, diffrax.AbstractSRK) else diffrax.AbstractBrownianIncrement
     kinds = (diffrax.BrownianIncrement, diffrax.SpaceTimeLevyArea, diffrax.SpaceTimeTimeLevyArea)

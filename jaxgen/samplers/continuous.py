@@ -1,4 +1,4 @@
-"""Samples and codes by diffrax's solvers: the probability-flow ODE both ways, and the reverse SDE."""
+"""Samples and latents by diffrax's solvers: the probability-flow ODE both ways, and the reverse SDE."""
 
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
-from jaxgen.core import check_keys, fold_in, integrate, solve
+from jaxgen.core import fold_in, integrate, per_sample_keys, solve
 from jaxgen.diffusion import (
     Denoiser,
     GaussianProcess,
@@ -21,11 +21,10 @@ from jaxgen.diffusion import (
     sde_coefficients,
 )
 from jaxgen.samplers.brownian import EqualStepNoise, IsotropicNoise, levy_area
-from jaxgen.samplers.driver import prior_noise
 
 
 class ODESample(NamedTuple):
-    """States (B, *event) and their price: () where the batch shares its steps, (B,) where each sample has its own."""
+    """States (B, *event) and their cost: () where the batch shares its steps, (B,) where each sample has its own."""
 
     x: Float[Array, "b *event"]
     steps: Int[Array, "..."]  # rejected ones included
@@ -42,12 +41,28 @@ def ode_encode(
     t_max: ArrayLike = 1.0,
     **options: Any,
 ) -> ODESample:
-    """The code x_{t_max} of data x_{t_min} = x0 along the probability-flow ODE (Song et al. 2021, §4.3 and D.2).
+    """The latent x_{t_max} of data x_{t_min} = x0 along the probability-flow ODE.
 
-    `ode_decode` is its inverse, up to the tolerance. cond: replaces the denoiser's conditioning, needed where that has a
-    batch axis and per_sample is set. options: of `diffusion.ode.integrate`: solver, controller, per_sample, max_steps …
-    Raises ValueError for a discrete process, an interval outside [0, 1] or with an infinite velocity at its ends, and
-    as `integrate` does.
+    `ode_decode` is its inverse, up to the tolerance.
+
+    Args:
+        process: A continuous process.
+        denoise: The denoiser.
+        x0: Data (B, *event).
+        cond: Replaces the denoiser's conditioning. Conditioning with a batch axis must come here if per_sample is set.
+        t_min: Time of the data.
+        t_max: Time of the latent, 0 ≤ t_min < t_max ≤ 1.
+        **options: Those of `core.integrate`: solver, controller, per_sample, max_steps, …
+
+    Returns:
+        The latents and their cost.
+
+    Raises:
+        ValueError: For a discrete process, an interval outside [0, 1] or with an infinite velocity at its ends, and
+            as `core.integrate` does.
+
+    Reference:
+        Song et al. 2021, §4.3 and appendix D.2.
     """
     check_finite_velocity(process, t_min, t_max)
     return _flow(process, denoise, x0, t_min, t_max, cond, **options)
@@ -63,10 +78,7 @@ def ode_decode(
     t_max: ArrayLike = 1.0,
     **options: Any,
 ) -> ODESample:
-    """The x_{t_min} whose code is `latent` = x_{t_max}: the ODE from noise to data (Song et al. 2021, §4.3).
-
-    Arguments and errors as of `ode_encode`.
-    """
+    """The data x_{t_min} whose latent is x_{t_max} = `latent`; other arguments and errors as of `ode_encode`."""
     check_finite_velocity(process, t_min, t_max)
     return _flow(process, denoise, latent, t_max, t_min, cond, **options)
 
@@ -80,13 +92,29 @@ def sample_ode(
     t_max: ArrayLike = 1.0,
     **options: Any,
 ) -> ODESample:
-    """Samples (B, *shape): the prior's noise, as `sample` draws it from keys (B,), decoded (Song et al. 2021, §4.3).
+    """Draws samples (B, *shape) by the probability-flow ODE with adaptive steps.
 
-    Adaptive steps, some 50 to 200 network calls at the default tolerance, however many a grid would have had. The
-    batch shares its steps unless per_sample=True. Other arguments and errors as of `ode_decode`.
+    The start is drawn as `sample` draws it, and each sample's depends on its own key alone; keys that are not threefry
+    are replaced as there. The batch shares its steps unless per_sample=True.
+
+    Args:
+        keys: (B,) typed keys.
+        process: A continuous process.
+        denoise: The denoiser.
+        shape: Shape of one sample.
+        t_max: Time of the start, at most 1.
+        **options: Those of `ode_decode`.
+
+    Returns:
+        The samples and their cost.
+
+    Raises:
+        ValueError: For keys that are not typed and of shape (B,), and as `ode_decode` does.
+
+    Reference:
+        Song et al. 2021, §4.3.
     """
-    check_keys(keys)
-    latent = prior_noise(keys, process, shape, t_max)
+    latent = process.sample_prior(fold_in(per_sample_keys(keys), 0), shape, t_max)
     return ode_decode(process, denoise, latent, t_max=t_max, **options)
 
 
@@ -106,28 +134,49 @@ def sample_sde(
     t_max: ArrayLike = 1.0,
     max_steps: int = 4096,
 ) -> ODESample:
-    """Samples (B, *shape) at t_min of dx = [f x − ½(1 + η²) g² score] dt + η g dw̄ (Song et al. 2021, eq. 6).
+    """Draws samples (B, *shape) at t_min by the reverse SDE, dx = [f x − ½(1 + η²) g² score] dt + η g dw̄.
 
-    keys: (B,) typed keys; each sample has its own Brownian motion, a function of its own key. eta: η ≥ 0; 0 is
-    the ODE.
-    The noise is additive, so Itô's and Stratonovich's solutions are one and diffrax's solvers of both kinds are right:
-    Euler() (the default, weak and strong order 1), Heun(), SRA1(), ShARK() (strong order 1.5 for two calls a step).
+    Each sample has its own start and Brownian motion, functions of its own key alone; keys that are not threefry are
+    replaced as in `sample`. The noise is additive, so Itô's and Stratonovich's solutions agree and diffrax's solvers of
+    both kinds are right. The result still has the noise of t_min and of the last step.
 
-    controller=None: `steps` equal steps in t, one batched call each; a loop of the general solver, so several times
-    slower than a scan with `sample`. Otherwise a controller such as diffrax.PIDController(rtol=1e-2, atol=1e-2) with a
-    solver that estimates its error (ShARK or SRA1; Heun and HalfSolver(Euler()) do, poorly), in the time τ = t_max − t
-    that the solver runs in: each sample has its own steps and the cost is that of the slowest, plus a
-    Brownian tree, searched anew at each step. The denoiser then sees batches of one under `vmap`: conditioning with a
-    batch axis must come in `cond`. In other batches a sample is then the same to about 1e-3, for rounding moves τ by
-    1e-7 and a Brownian path by the square root of that. In few dimensions an error may be small by chance and a bad
-    step pass: choose tight tolerances. Equal steps are coarse where noise falls fast (edm): adapt them there.
+    Without a controller it takes equal steps in t of one batched call each. They are slower than the scan of `sample`,
+    and coarse where noise falls fast (edm): adapt the steps there.
 
-    The prior's noise starts it, scaled as in `sample` below t_max = 1. What arrives still has the noise of t_min and of
-    Euler's last step. Raises ValueError where the SDE is infinite at t_max (cosine, rectified flow at 1) or sigma is 0
-    at t_min, for a discrete process, a negative eta, steps < 1, and Euler with a controller; RuntimeError as
-    `integrate` does.
+    With a controller each sample has its own steps, and the cost is that of the slowest plus a Brownian tree. The
+    denoiser then sees batches of one under `vmap`, and in other batches a sample is the same only up to the effect of
+    rounding on its steps. In few dimensions an error may be small by chance and a bad step pass: choose tight
+    tolerances.
+
+    Args:
+        keys: (B,) typed keys.
+        process: A continuous process.
+        denoise: The denoiser.
+        shape: Shape of one sample.
+        eta: η ≥ 0; 1 is the reverse SDE, 0 the ODE.
+        solver: A diffrax solver: Euler() (the default, weak and strong order 1), Heun(), SRA1() or ShARK() (strong
+            order 1.5 for two calls a step).
+        steps: Number of equal steps, where there is no controller.
+        controller: Such as diffrax.PIDController(rtol=1e-2, atol=1e-2), in the solver's time τ = t_max − t. It needs a
+            solver that estimates its error: ShARK or SRA1, or with poor estimates Heun or HalfSolver(Euler()).
+        first_step: Length of the first adaptive step; chosen by the controller if None.
+        cond: Replaces the denoiser's conditioning. Conditioning with a batch axis must come here if steps adapt.
+        t_min: Time of the samples.
+        t_max: Time of the start, 0 ≤ t_min < t_max ≤ 1.
+        max_steps: Most adaptive steps.
+
+    Returns:
+        The samples and their cost.
+
+    Raises:
+        ValueError: Where the SDE is infinite at t_max (cosine and rectified_flow at 1) or sigma is 0 at t_min, for a
+            discrete process, a negative eta, steps < 1, and Euler with a controller.
+        RuntimeError: As `core.integrate` does.
+
+    Reference:
+        Song et al. 2021, eq. 6.
     """
-    check_keys(keys)
+    keys = per_sample_keys(keys)
     check_finite_velocity(process, t_min, t_max)
     _check_coefficients(process, t_min, t_max)
     if not isinstance(eta, jax.core.Tracer) and eta < 0:
@@ -140,7 +189,7 @@ def sample_sde(
             f"{type(solver).__name__} does not estimate its error, so its steps cannot adapt: take diffrax.ShARK(), "
             f"diffrax.Heun() or diffrax.HalfSolver(diffrax.Euler())"
         )
-    x = prior_noise(keys, process, shape, t_max)
+    x = process.sample_prior(fold_in(keys, 0), shape, t_max)
     brownian_keys = fold_in(keys, 1)
     start, end = jnp.zeros((), x.dtype), jnp.asarray(t_max, x.dtype) - jnp.asarray(t_min, x.dtype)
 
@@ -168,7 +217,7 @@ def sample_sde(
     hoisted = eqx.filter_closure_convert(drift_of_one, start, *one)
 
     def one_solve(key: Array, x: Array, cond: Any) -> Any:
-        # finer than any step that float32 can make near τ = 1
+        # finer than the spacing of float32 near τ = 1
         path = diffrax.VirtualBrownianTree(start, end, 2.0**-21, jax.ShapeDtypeStruct(shape, x.dtype), key, area)
         terms = diffrax.MultiTerm(diffrax.ODETerm(hoisted), IsotropicNoise(scale, path))
         return solve(terms, x, start, end, cond, solver, controller, first_step, max_steps)
@@ -192,7 +241,7 @@ def _flow(
 
 
 def _check_coefficients(process: GaussianProcess, t_min: ArrayLike, t_max: ArrayLike) -> None:
-    """Refuse an SDE that is infinite at either end, each as far as it is concrete."""
+    """Raise ValueError where the SDE is infinite at an end that is not traced."""
     with jax.ensure_compile_time_eval():
         ends = *sde_coefficients(process, t_max), process.sigma(t_min)
     *coefficients, sigma = (None if isinstance(value, jax.core.Tracer) else np.asarray(value) for value in ends)

@@ -1,5 +1,6 @@
-"""sample(): one `lax.scan` from the prior to data, for every step sampler."""
+"""`sample`: one `lax.scan` from the prior to data, for every sampler."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -7,25 +8,47 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Shaped
 
-from jaxgen.core import check_keys, fold_in, noise
-from jaxgen.diffusion import Denoiser, GaussianProcess, as_float, initial_std
+from jaxgen.core import fold_in, per_sample_keys
+from jaxgen.diffusion import Denoiser, GaussianProcess, Prediction, as_float
+
+
+@runtime_checkable
+class Process(Protocol):
+    """What `sample` needs of a process: it draws the start. The rest is between the process and the sampler's step.
+
+    A process in discrete time also has `steps`, the number T of its steps: its times are i/T.
+    """
+
+    def sample_prior(self, keys: Array, shape: tuple[int, ...], t: Array) -> Array:
+        """States (B, *shape) at time t, of any dtype, row b from keys[b] alone."""
+        ...
 
 
 @runtime_checkable
 class Step(Protocol):
-    """From x (B, *event) at time t () to the less noisy s (), with `key` (B,) for noise and a carry for history."""
+    """One step of a sampler, from time t to the less noisy s."""
 
     def __call__(
-        self, key: Array, process: GaussianProcess, denoise: Denoiser, t: Array, s: Array, x: Array, carry: Any
+        self, key: Array, process: Any, denoise: Any, t: Array, s: Array, x: Array, carry: Any
     ) -> tuple[Array, Any]:
-        """The state at s and the new carry."""
+        """The state at s and the new carry.
+
+        Args:
+            key: (B,) keys for the noise of this step.
+            process: The process given to `sample`.
+            denoise: The denoiser given to `sample`.
+            t: The time () of x.
+            s: The time () to go to.
+            x: The state (B, *event).
+            carry: History, as `Sampler.init` or the last step made it.
+        """
         ...
 
 
 class Sampler(NamedTuple):
-    """A pair of pure functions, as an optimiser is in optax; `init(x)` makes the first carry, none unless given."""
+    """A pair of pure functions, as an optimiser is in optax; `init(x)` makes the first carry, by default None."""
 
     step: Step
     init: Callable[[Array], Any] = lambda x: None
@@ -33,41 +56,64 @@ class Sampler(NamedTuple):
 
 def sample(
     keys: Array,
-    process: GaussianProcess,
-    denoise: Denoiser,
+    process: Process,
+    denoise: Denoiser | Callable[..., Any],
     sampler: Sampler,
     times: Float[ArrayLike, " n_plus_1"],
     shape: tuple[int, ...],
     *,
-    start: Float[Array, "b *event"] | None = None,
+    start: Shaped[Array, "b *event"] | None = None,
     trajectory: bool = False,
-) -> Float[Array, "..."]:
-    """Samples (B, *shape) at the last of `times`, each a function of its own key alone.
+) -> Shaped[Array, "..."]:
+    """Draws samples (B, *shape), each a function of its own key alone.
 
-    keys: (B,) typed keys; sample b is the same at any batch size and in any split over devices. times: (N+1,) strictly
-    descending in [0, 1], as the grids of `diffusion.times` make them. start: the state at times[0]; when not given it
-    is the prior's noise, of standard deviation prior_std at t = 1 and in proportion to sigma below, which holds no
-    signal: give a start to begin well below 1. trajectory: return all N+1 states, (N+1, B, *shape); otherwise memory
-    does not grow with N. An eager call compiles anew each time: inside `jax.jit`, with the network's parameters an
-    argument, it compiles once.
+    Sample b is the same at any batch size and in any split over devices. Keys that are not threefry (rbg, unsafe_rbg)
+    are replaced by a threefry key derived from each, because they do not draw independently of their batch.
 
-    Raises ValueError for keys that are not typed and one-dimensional, times that do not descend within [0, 1] or miss a
-    discrete process's steps (traced times cannot be checked), and a start of another shape.
+    Memory does not grow with the number of steps N. An eager call compiles each time: inside `jax.jit`, with the
+    network's parameters as an argument, it compiles once.
+
+    Args:
+        keys: (B,) typed keys.
+        process: Any object that draws the start, such as a `diffusion.GaussianProcess`; its states may be integers.
+        denoise: The denoiser, passed on to the sampler's step.
+        sampler: Such as `ddim()`.
+        times: (N + 1,) strictly descending in [0, 1], as the grids of `diffusion` make them. Samples are at the last.
+        shape: Shape of one sample.
+        start: The state (B, *shape) at times[0]. By default `process.sample_prior` draws it; for a `GaussianProcess`
+            that is noise without signal, so a grid that begins well below 1 needs a start.
+        trajectory: Whether to return all N + 1 states, (N + 1, B, *shape).
+
+    Returns:
+        Samples (B, *shape). Floats are float32 or wider; other dtypes are those of the start.
+
+    Raises:
+        ValueError: For keys that are not typed and of shape (B,), times that do not descend within [0, 1] or are no
+            steps of a discrete process (traced times are not checked), a start of another shape, a function such as
+            `ddim` in place of the sampler `ddim()`, and a bare network in place of a denoiser.
+
+    Example:
+        >>> keys = jax.random.split(jax.random.key(0), 16)
+        >>> denoise = diffusion.denoiser(process, network)
+        >>> images = sample(keys, process, denoise, ddim(), diffusion.uniform_grid(50), (32, 32, 3))
     """
-    check_keys(keys)
-    _check_grid(times, process.steps)
+    keys = per_sample_keys(keys)
+    check_sampler(sampler)
+    _check_grid(times, getattr(process, "steps", None))
+    if isinstance(process, GaussianProcess):
+        denoise = _refusing_networks(denoise)
     times = as_float(times)
-    if start is None:
-        x = prior_noise(keys, process, shape, times[0])
-    elif start.shape == (keys.shape[0], *shape):
-        x = start.astype(jnp.promote_types(start.dtype, jnp.float32))
-    else:
-        raise ValueError(f"start must have shape {(keys.shape[0], *shape)}, one state per key, got {start.shape}")
+    x = process.sample_prior(fold_in(keys, 0), shape, times[0]) if start is None else start
+    if x.shape != (keys.shape[0], *shape):
+        raise ValueError(f"start must have shape {(keys.shape[0], *shape)}, one state per key, got {x.shape}")
+    if jnp.issubdtype(x.dtype, jnp.floating):
+        x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
     def body(state: tuple[Array, Any], step: tuple[Array, Array, Array]) -> tuple[tuple[Array, Any], Array | None]:
         index, t, s = step
         x, carry = sampler.step(fold_in(keys, index), process, denoise, t, s, *state)
-        x = x.astype(state[0].dtype)
+        if jnp.issubdtype(x.dtype, jnp.floating):
+            x = x.astype(state[0].dtype)
         return (x, carry), x if trajectory else None
 
     steps = jnp.arange(1, times.shape[0]), times[:-1], times[1:]
@@ -75,12 +121,32 @@ def sample(
     return jnp.concatenate([x[None], path]) if trajectory else last
 
 
-def prior_noise(
-    keys: Array, process: GaussianProcess, shape: tuple[int, ...], t: ArrayLike
-) -> Float[Array, "b *event"]:
-    """The state (B, *shape) that sampling starts from at t, row b from keys[b] alone; see `initial_std`."""
-    t = as_float(t)
-    return (initial_std(process, t) * noise(fold_in(keys, 0), shape, t.dtype)).astype(t.dtype)
+def check_sampler(sampler: Any) -> None:
+    """Raise ValueError for what is not a sampler."""
+    if not (hasattr(sampler, "step") and hasattr(sampler, "init")):
+        name = getattr(sampler, "__name__", None)
+        hint = f"call the function {name}: {name}()" if callable(sampler) and name else f"got {sampler!r}"
+        raise ValueError(f"sampler must be a pair (step, init) of functions, such as samplers.ddim(); {hint}")
+
+
+def _refusing_networks(denoise: Callable[..., Any]) -> Callable[..., Any]:
+    def refuse(found: str) -> None:
+        raise ValueError(
+            f"denoise must map (x, t) to a Prediction, but {found}: make a denoiser of a bare network by "
+            "diffusion.denoiser(process, network, predicts=…)"
+        )
+
+    def checked(x: Array, t: ArrayLike, **options: Any) -> Prediction:
+        try:
+            inspect.signature(denoise).bind(x, t, **options)
+        except TypeError as error:
+            refuse(f"it cannot be called so ({error})")
+        prediction = denoise(x, t, **options)
+        if not isinstance(prediction, Prediction):
+            refuse(f"it returned {type(prediction).__name__}")
+        return prediction
+
+    return checked
 
 
 def _check_grid(times: ArrayLike, steps: int | None) -> None:
@@ -93,5 +159,5 @@ def _check_grid(times: ArrayLike, steps: int | None) -> None:
         raise ValueError(f"times must descend strictly within [0, 1], from noise to data; got {grid}")
     if steps is not None and np.any(np.abs(grid * steps - np.round(grid * steps)) > 1e-3):
         raise ValueError(
-            f"times must be steps i/{steps} of the discrete process: use grids.subset_grid({steps}, n), got {grid}"
+            f"times must be steps i/{steps} of the discrete process: use subset_grid({steps}, n), got {grid}"
         )

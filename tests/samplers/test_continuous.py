@@ -6,17 +6,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import CONTINUOUS, DISCRETE, Mixture, gaussian_denoiser, siblings_slow, slow
+from oracles import CONTINUOUS, DISCRETE, Mixture, gaussian_denoiser, slow
 from scipy.stats import norm
 
 from jaxgen.diffusion import denoiser, sde_coefficients
-from jaxgen.samplers import noise, ode_decode, ode_encode, sample_ode, sample_sde
+from jaxgen.samplers import fold_in, noise, ode_decode, ode_encode, sample_ode, sample_sde
 from jaxgen.samplers.brownian import EqualStepNoise
 
 MEAN, STD, T_MIN = 0.4, 0.5, 1e-5
 MIXTURE = Mixture()
 KEYS = jax.random.split(jax.random.key(0), 2000)
-every_process = pytest.mark.parametrize("name", siblings_slow(CONTINUOUS))
+
+
+def only_by_day(day):
+    return pytest.mark.parametrize("name", [name if name == day else slow(name) for name in CONTINUOUS])
+
+
+def prior_noise(shape, keys=KEYS):
+    return noise(fold_in(keys, 0), shape)
 
 
 def pid(tolerance):
@@ -58,7 +65,7 @@ def check_mixture(x, process, t, bias=0.0):
 # -- the ODE -------------------------------------------------------------------------------------------------------
 
 
-@every_process
+@only_by_day("vp")
 def test_encode_gives_the_exact_code_and_decode_undoes_it(name):
     """x_1 = m_1 + (s_1/s₀)(x₀ − m₀); and errors fall with the tolerance."""
     process = CONTINUOUS[name]
@@ -84,7 +91,7 @@ def test_encode_gives_the_exact_code_and_decode_undoes_it(name):
         assert code.x.dtype == back.x.dtype == jnp.float64
 
 
-@pytest.mark.parametrize("name", ["vp", "ve"])
+@pytest.mark.parametrize("name", ["ve", slow("vp")])
 def test_mixtures_come_back_in_float32(name):
     process, x = CONTINUOUS[name], jnp.linspace(-1.6, 1.3, 8)[:, None]
     code = ode_encode(process, MIXTURE.denoiser(process), x)
@@ -94,33 +101,32 @@ def test_mixtures_come_back_in_float32(name):
     assert back.x.dtype == jnp.float32
 
 
-@every_process
+@only_by_day("ve")
 def test_ode_samples_have_the_law_of_the_flow(name):
     """From the prior's own noise: x_t = m_t + (s_t/s_1)(x_1 − m_1), at t = t_min and on the way."""
     process = CONTINUOUS[name]
-    start = process.prior_std * noise(jax.vmap(jax.random.fold_in, (0, None))(KEYS, 0), (2,))
-    (m1, s1) = law(process, 1.0)
+    start = process.prior_std * prior_noise((2,))
+    m1, s1 = law(process, 1.0)
+    denoise = gaussian_denoiser(process, MEAN, STD)
+    run = jax.jit(lambda keys, t: sample_ode(keys, process, denoise, (2,), t_min=t))
     for t in (T_MIN, 0.3):
-        found = jax.jit(
-            lambda keys, t=t: sample_ode(keys, process, gaussian_denoiser(process, MEAN, STD), (2,), t_min=t)
-        )(KEYS)
-        m, s = law(process, t)
+        found, (m, s) = run(KEYS, t), law(process, t)
         np.testing.assert_allclose(found.x, m + s / s1 * (start - m1), atol=4e-4 * max(1, s), rtol=1e-3)
     assert found.steps.shape == found.evaluations.shape == ()
 
 
 def test_ode_samples_have_the_marginals_of_the_mixture():
     process = CONTINUOUS["cosine"]
+    run = jax.jit(lambda t: sample_ode(KEYS, process, MIXTURE.denoiser(process), (1,), t_min=t).x)
     for t in (1e-5, 0.2, 0.6):
-        check_mixture(sample_ode(KEYS, process, MIXTURE.denoiser(process), (1,), t_min=t).x, process, t, bias=1e-3)
+        check_mixture(run(t), process, t, bias=1e-3)
 
 
 def test_the_start_below_1():
     """At t_max the noise is prior_std sigma(t_max)/sigma(1), as `sample` has it."""
     process, t_max = CONTINUOUS["edm"], 0.25
     found = sample_ode(KEYS, process, gaussian_denoiser(process, MEAN, STD), (2,), t_min=0.2499, t_max=t_max)
-    start = 20.0 * noise(jax.vmap(jax.random.fold_in, (0, None))(KEYS, 0), (2,))
-    np.testing.assert_allclose(found.x, start, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(found.x, 20 * prior_noise((2,)), rtol=1e-3, atol=1e-3)
 
 
 def test_per_sample_steps_and_conditioning():
@@ -168,7 +174,9 @@ def euler_law(process, t_min, t_max, steps, eta):
     return mean, variance
 
 
-@pytest.mark.parametrize(("name", "eta"), siblings_slow([(name, 1.0) for name in CONTINUOUS] + [("vp", 0.5)]))
+@pytest.mark.parametrize(
+    ("name", "eta"), [slow(name, 1.0) for name in CONTINUOUS if name != "ve"] + [("ve", 1.0), ("vp", 0.5)]
+)
 def test_euler_maruyama_follows_its_exact_law(name, eta):
     process, t_max, steps = CONTINUOUS[name], below_1(name), 40
     found = jax.jit(
@@ -190,9 +198,9 @@ def test_a_thousand_equal_steps_reach_the_data():
 
 @pytest.mark.parametrize(
     ("name", "solver"),
-    [(name, diffrax.ShARK()) for name in ("sub_vp", "ve", "rectified_flow")]
-    + [("vp", diffrax.Heun()), ("vp", diffrax.SRA1())]
-    + [slow("vp", diffrax.HalfSolver(diffrax.Euler()))],
+    [("rectified_flow", diffrax.ShARK()), ("vp", diffrax.SRA1())]
+    + [slow(name, diffrax.ShARK()) for name in ("sub_vp", "ve")]
+    + [slow("vp", solver) for solver in (diffrax.Heun(), diffrax.HalfSolver(diffrax.Euler()))],
 )
 def test_fixed_steps_sample_the_data(name, solver):
     """Additive noise: solvers of Itô and Stratonovich kind converge to one law."""
@@ -208,10 +216,7 @@ def test_fixed_steps_sample_the_data(name, solver):
 
 @pytest.mark.parametrize(
     ("name", "solver"),
-    [
-        ("vp", diffrax.ShARK()),
-        *(slow(*case) for case in [("edm", diffrax.SRA1()), ("vp", diffrax.Heun())]),
-    ],
+    [("vp", diffrax.ShARK()), slow("edm", diffrax.SRA1()), slow("vp", diffrax.Heun())],
 )
 def test_adaptive_steps_sample_the_data(name, solver):
     process = CONTINUOUS[name]
@@ -259,10 +264,10 @@ def test_sde_and_ode_share_the_marginals_of_q():
     def solved(eta, t):
         return sample_sde(KEYS, process, denoise, (1,), eta=eta, steps=150, t_min=t, solver=diffrax.Heun()).x
 
+    flow = jax.jit(lambda t: sample_ode(KEYS, process, denoise, (1,), t_min=t).x)
     for t in (0.05, 0.3):
-        for eta in (1.0, 0.3):
-            check_mixture(solved(eta, t), process, t, bias=0.01)
-        check_mixture(sample_ode(KEYS, process, denoise, (1,), t_min=t).x, process, t, bias=0.01)
+        for x in (solved(1.0, t), solved(0.3, t), flow(t)):
+            check_mixture(x, process, t, bias=0.01)
 
 
 def test_without_noise_the_sde_is_the_ode():
@@ -301,7 +306,7 @@ def test_increments_are_independent_brownian_ones():
     # a datum of boundless variance has no score: x_{t} = x_1 + ∫ g dw, with ∫ g² = sigma(1)² − sigma(.5)²
     variance = 50.0**2 + 50.0**2 - float(process.variance(0.5))
     check_moments(np.float64(found.x), 0.0, variance, bias=1e-3)
-    start = 50.0 * noise(jax.vmap(jax.random.fold_in, (0, None))(KEYS, 0), (3,))
+    start = 50.0 * prior_noise((3,))
     moved = np.float64(found.x - start)
     assert abs(np.corrcoef(moved.ravel(), np.float64(start).ravel())[0, 1]) < 5 / np.sqrt(moved.size)
     assert np.max(np.abs(np.corrcoef(moved.T) - np.eye(3))) < 5 / np.sqrt(len(moved))
@@ -323,37 +328,37 @@ def test_levy_areas_have_the_law_of_their_definition():
 
 
 @pytest.mark.parametrize("sampler", ["ode", "sde"])
-def test_a_sweep_compiles_once(sampler):
+def test_a_sweep_compiles_once_and_gradients_reach_the_denoiser(sampler):
+    """x_{t_min} of data N(μ, s²) is linear in μ: its derivative is a difference."""
     chex.clear_trace_counter()
 
+    @chex.assert_max_traces(n=2)  # alone and with its derivative
+    def total(mean, std, process):
+        denoise, keys, options = gaussian_denoiser(process, mean, std), KEYS[:4], {"t_min": 1e-2}
+        if sampler == "sde":
+            return sample_sde(keys, process, denoise, (1,), steps=20, **options).x.sum()
+        return sample_ode(keys, process, denoise, (1,), **options).x.sum()
+
+    run, process = jax.jit(total), CONTINUOUS["vp"]
+    low, high = (run(mean, STD, process) for mean in (0.2, 0.6))
+    np.testing.assert_allclose(jax.jit(jax.grad(total))(0.4, STD, process), (high - low) / 0.4, rtol=5e-3)
+    assert abs(run(0.2, 0.8, process.replace(beta_max=10.0)) - low) > 1e-4
+
+
+@pytest.mark.parametrize("impl", ["rbg", slow("unsafe_rbg")])
+def test_keys_of_another_kind_are_each_their_sample_s_own(impl):
+    process, keys = CONTINUOUS["vp"], jax.random.split(jax.random.key(0, impl=impl), 4)
+    denoise = gaussian_denoiser(process, MEAN, STD)
+
     @jax.jit
-    @chex.assert_max_traces(n=1)
-    def found(process, std, keys):
-        denoise = gaussian_denoiser(process, MEAN, std)
-        if sampler == "ode":
-            return sample_ode(keys, process, denoise, (2,)).x
-        return sample_sde(keys, process, denoise, (2,), steps=10).x
+    def run(keys):
+        equal = {"controller": diffrax.ConstantStepSize(), "first_step": 0.1}
+        flow = sample_ode(keys, process, denoise, (2,), t_min=0.3, **equal)
+        return flow.x, sample_sde(keys, process, denoise, (2,), t_min=0.3, steps=10).x
 
-    process = CONTINUOUS["vp"]
-    values = [found(process.replace(beta_max=beta), std, KEYS[:3]) for beta, std in ((10.0, 0.3), (20.0, 0.8))]
-    assert np.all(np.isfinite(values))
-    assert np.all(np.abs(values[0] - values[1]) > 1e-4)
-
-
-@pytest.mark.parametrize("sampler", ["ode", "sde"])
-def test_gradients_reach_the_denoiser(sampler):
-    """x_{t_min} of data N(μ, s²) moves with μ; against finite differences."""
-    process = CONTINUOUS["vp"]
-
-    @jax.jit
-    def total(mean):
-        denoise = gaussian_denoiser(process, mean, STD)
-        if sampler == "ode":
-            return sample_ode(KEYS[:4], process, denoise, (1,), t_min=1e-2).x.sum()
-        return sample_sde(KEYS[:4], process, denoise, (1,), t_min=1e-2, steps=20).x.sum()
-
-    difference = (total(0.6) - total(0.2)) / 0.4  # both are linear in the mean
-    np.testing.assert_allclose(jax.grad(total)(0.4), difference, rtol=5e-3)
+    for whole, part in zip(run(keys), run(keys[2:]), strict=True):
+        np.testing.assert_allclose(whole[2:], part, atol=1e-5)
+        assert np.abs(np.diff(whole, axis=0)).min() > 1e-3
 
 
 # -- refusals ------------------------------------------------------------------------------------------------------

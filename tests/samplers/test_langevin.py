@@ -1,11 +1,11 @@
-"""Langevin dynamics: its law, its failure on separated modes, and what annealing and correcting mend."""
+"""Langevin samplers: their law, their failure on separated modes, and what annealing and correcting mend."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from affine_law import law
-from oracles import CONTINUOUS, Mixture, gaussian_denoiser, siblings_slow, slow
+from oracles import CONTINUOUS, Mixture, gaussian_denoiser, slow
 
 from experiments.calls import network_calls
 from experiments.toy_law import expected_shares
@@ -26,13 +26,20 @@ from jaxgen.samplers import (
 MEAN, STD = 0.4, 0.5
 
 
-@pytest.mark.parametrize("name", siblings_slow(CONTINUOUS))
+def only_by_day(day, names):
+    return pytest.mark.parametrize("name", [name if name == day else slow(name) for name in names])
+
+
+def marginal(process, t):
+    return process.alpha(t) * MEAN, process.alpha(t) ** 2 * STD**2 + process.variance(t)
+
+
+@only_by_day("vp", CONTINUOUS)
 def test_c3_3_langevin_leaves_q_t_invariant_as_its_step_vanishes(name):
     """x ← x + ε/2 score + √ε z has variance v/(1 − ε/4v) on N(m, v): an error of first order in ε, exactly."""
     process, t = CONTINUOUS[name], 0.4
     with jax.enable_x64(True):
-        mean = float(process.alpha(jnp.float64(t))) * MEAN
-        v = float(process.alpha(jnp.float64(t)) ** 2 * STD**2 + process.variance(jnp.float64(t)))
+        mean, v = (float(moment) for moment in marginal(process, jnp.float64(t)))
         denoise = gaussian_denoiser(process, MEAN, STD)
         for share in (0.2, 0.1, 0.05):
             # each step of the grid is one move; they end at one time, so all are at (nearly) the same t
@@ -44,8 +51,7 @@ def test_c3_3_langevin_leaves_q_t_invariant_as_its_step_vanishes(name):
 
 @pytest.mark.slow
 def test_c2_7a_without_noise_langevin_climbs_to_the_modes():
-    process, mixture = edm(10.0), Mixture()
-    t = 0.01  # sigma = .1
+    process, mixture, t = edm(10.0), Mixture(), 0.01  # sigma = .1
     start = jnp.linspace(-1.8, 1.6, 40)[:, None]
     keys = jax.random.split(jax.random.key(0), 40)
     climb = langevin(0.01, steps=400, noise_scale=0.0)
@@ -63,8 +69,7 @@ def test_c2_7a_without_noise_langevin_climbs_to_the_modes():
 
 def test_c2_7b_with_noise_langevin_samples_the_density():
     """One mode at a time, of the mixture at sigma = .6, where it mixes."""
-    process, mixture, n = edm(10.0), Mixture(), 4000
-    t = 0.06
+    process, mixture, n, t = edm(10.0), Mixture(), 4000, 0.06
     keys = jax.random.split(jax.random.key(0), n)
     start = jax.random.normal(jax.random.key(1), (n, 1))
     x = sample(keys, process, mixture.denoiser(process), langevin(0.05, 600), np.array([t, 0.0]), (1,), start=start)
@@ -114,7 +119,9 @@ def test_c0_4_c1_11_annealing_restores_mode_weights_where_langevin_loses_them():
     assert restored - hasty > 6 * error
 
 
-@pytest.mark.parametrize(("sigma_min", "last"), [(0.01, 0.1), (0.1, 0.1), (0.7, 0.7), (0.9, 0.9), (0.013, 0.013)])
+@pytest.mark.parametrize(
+    ("sigma_min", "last"), [(0.01, 0.1), (0.1, 0.1), *(slow(sigma, sigma) for sigma in (0.7, 0.9, 0.013))]
+)
 def test_annealed_langevin_visits_each_level_of_ves_ladder_once(sigma_min, last):
     """T calls at each of five levels and one to denoise, whether the last is sigma_min of ve or above it."""
     process = ve(sigma_min, 50.0)
@@ -123,7 +130,7 @@ def test_annealed_langevin_visits_each_level_of_ves_ladder_once(sigma_min, last)
     assert network_calls(sampler, process, grid) == 16
 
 
-@pytest.mark.parametrize("name", ["rectified_flow", *(slow(name) for name in ("ve", "vp", "sub_vp"))])
+@only_by_day("rectified_flow", ["rectified_flow", "ve", "vp", "sub_vp"])
 def test_annealed_langevin_samples_the_last_level_of_any_process(name):
     """Moments and mode weights of q at the noise σ/α = .1, by levels from far above the data; ve's ends at its own."""
     process, mixture, n = ve(0.1, 50.0) if name == "ve" else CONTINUOUS[name], Mixture(), 4000
@@ -135,10 +142,7 @@ def test_annealed_langevin_samples_the_last_level_of_any_process(name):
     alpha, sigma = float(process.alpha(last)), float(process.sigma(last))
     # the means move with alpha from level to level, and the chain must follow
     steps = annealed_langevin(0.1 * sigma**2, sigma, 150)
-    x = (
-        np.asarray(jax.jit(lambda: sample(keys, process, mixture.denoiser(process), steps, levels, (1,)))())[:, 0]
-        / alpha
-    )
+    x = np.asarray(sample(keys, process, mixture.denoiser(process), steps, levels, (1,)))[:, 0] / alpha
     right = x > -0.2
     assert abs(right.mean() - 0.7) < 0.02 + 5 * np.sqrt(0.21 / n)
     for component, mean, std in ((x[right], 0.8, 0.2), (x[~right], -1.0, 0.3)):
@@ -147,23 +151,20 @@ def test_annealed_langevin_samples_the_last_level_of_any_process(name):
         np.testing.assert_allclose(component.std(), spread, rtol=0.04 + 4 / np.sqrt(2 * len(component)))
 
 
-@pytest.mark.parametrize("name", siblings_slow(["vp", "ve", "sub_vp"]))
+@only_by_day("ve", ["vp", "ve", "sub_vp"])
 def test_the_papers_pair_keeps_the_law_of_wide_data(name):
     """Reverse diffusion and its corrector (Song et al. 2021, algorithms 2 and 3) on N(m, s² I) in 64 dimensions.
 
     Within the corrector's bias r² and the predictor's first-order error, which at 25 steps it more than halves.
     """
-    process, d, r, n = CONTINUOUS[name], 64, 0.1, 500
-    keys = jax.random.split(jax.random.key(0), n)
-    denoise = gaussian_denoiser(process, MEAN, STD)
-    t = 0.3
-    mean, v = process.alpha(t) * MEAN, process.alpha(t) ** 2 * STD**2 + process.variance(t)
+    process, d, r, n, t = CONTINUOUS[name], 64, 0.1, 500, 0.3
+    keys, denoise = jax.random.split(jax.random.key(0), n), gaussian_denoiser(process, MEAN, STD)
+    mean, v = marginal(process, t)
     noise_of_v = np.sqrt(2 / (n * d))
 
     def errors(steps, corrected):
         pair = predictor_corrector(reverse_diffusion(), langevin_corrector(r, steps=corrected, norms="batch"))
-        times = np.linspace(1, t, steps + 1)
-        x = jax.jit(lambda: sample(keys, process, denoise, pair, times, (d,)))()
+        x = sample(keys, process, denoise, pair, np.linspace(1, t, steps + 1), (d,))
         return abs(float(x.mean() - mean)) / np.sqrt(v), float(x.var() / v - 1)
 
     of_mean, of_variance = errors(400, 1)
@@ -178,27 +179,21 @@ def test_the_papers_pair_keeps_the_law_of_wide_data(name):
 def test_final_denoising_is_tweedies_step():
     """x + σ_L² score at the last level, and nothing before it."""
     process, mixture = edm(10.0), Mixture()
-    keys = jax.random.split(jax.random.key(0), 200)
-    levels = noise_grid(process, np.geomspace(10, 0.1, 8))
-    denoise = mixture.denoiser(process)
-    plain, final = (
-        sample(keys, process, denoise, annealed_langevin(1e-3, 0.1, 5, last), levels, (1,), trajectory=True)
-        for last in (False, True)
-    )
+    keys, levels = jax.random.split(jax.random.key(0), 200), noise_grid(process, np.geomspace(10, 0.1, 8))
+    draw = lambda moves: sample(keys, process, mixture.denoiser(process), moves, levels, (1,), trajectory=True)
+    plain, final = jax.jit(lambda: [draw(annealed_langevin(1e-3, 0.1, 5, last)) for last in (False, True)])()
     np.testing.assert_array_equal(plain[:-1], final[:-1])
-    x = plain[-1]
-    gradient = jax.vmap(jax.grad(lambda x: mixture.log_density(process, x, 0.01)))(x)
-    np.testing.assert_allclose(final[-1], x + 0.1**2 * gradient, atol=1e-5)
+    gradient = jax.vmap(jax.grad(lambda x: mixture.log_density(process, x, 0.01)))(plain[-1])
+    np.testing.assert_allclose(final[-1], plain[-1] + 0.1**2 * gradient, atol=1e-5)
 
 
 @pytest.mark.parametrize("norms", ["sample", "batch"])
 def test_corrector_steps_have_the_stated_signal_to_noise_ratio(norms):
     """ε/2 = 2 (r ‖z‖/‖score‖)², the step of Song et al. 2021, algorithms 4 and 5: the drift is r times the noise."""
-    process, d, r = vp(), 64, 0.16
+    process, d, r, t = vp(), 64, 0.16, jnp.asarray(0.5)
     keys = jax.random.split(jax.random.key(0), 5)
     x = jax.random.normal(jax.random.key(1), (5, d)) * jnp.arange(1.0, 6)[:, None]
     denoise = gaussian_denoiser(process, 0.0, STD)
-    t = jnp.asarray(0.5)
     after, _ = langevin_corrector(r, norms=norms).step(keys, process, denoise, t, t, x, None)
     gradient = -x / float(process.alpha(0.5) ** 2 * STD**2 + process.variance(0.5))
     z = noise(fold_in(keys, 0), (d,))
@@ -208,54 +203,46 @@ def test_corrector_steps_have_the_stated_signal_to_noise_ratio(norms):
     step = np.broadcast_to(2 * (r * z_norm / g_norm) ** 2, 5)[:, None]  # the paper's ε
     np.testing.assert_allclose(after, x + step * gradient + np.sqrt(2 * step) * z, rtol=1e-4, atol=1e-5)
     if norms == "sample":
-        drift = np.linalg.norm(step * gradient, axis=-1)
-        np.testing.assert_allclose(
-            drift / np.linalg.norm(np.asarray(after) - x - step * gradient, axis=-1), r, rtol=1e-3
-        )
+        drift, noise_added = (np.linalg.norm(v, axis=-1) for v in (step * gradient, after - x - step * gradient))
+        np.testing.assert_allclose(drift / noise_added, r, rtol=1e-3)
 
 
 def test_corrector_brings_back_what_a_coarse_predictor_lost():
     """C0.5: at ten steps the predictor's law is off; with Langevin at each level it is less so."""
     with jax.enable_x64(True):
-        process = vp()
+        process, times = vp(), uniform_grid(10)
         denoise = gaussian_denoiser(process, MEAN, STD)
-        times = uniform_grid(10)
-        errors = []
-        for predictor in (ddim(), predictor_corrector(ddim(), langevin(0.05))):
-            _, variance = law(predictor, process, denoise, times[:-1], 0.0, 1.0)
-            t = jnp.float64(times[-2])
-            exact = float(process.alpha(t) ** 2 * STD**2 + process.variance(t))
-            errors.append(abs(float(variance) - exact) / exact)
-        assert errors[1] < 0.8 * errors[0]
+        exact = float(marginal(process, jnp.float64(times[-2]))[1])
+        alone, corrected = (
+            abs(float(law(sampler, process, denoise, times[:-1], 0.0, 1.0)[1]) - exact)
+            for sampler in (ddim(), predictor_corrector(ddim(), langevin(0.05)))
+        )
+        assert corrected < 0.8 * alone
 
 
 @pytest.mark.parametrize(("norms", "bias"), [("sample", 4), ("batch", 0)])
 def test_corrector_settles_at_its_stated_bias(norms, bias):
     """u = ‖x − m‖²/dv and w = ‖z‖²/d: E Δu = 4r² (E[w²]/u − E[w]) + 4r⁴ = 0 at E u = 1 + r² + E w² − 1 + Var u."""
-    process, d, r, n, t = vp(), 64, 0.1, 2000, 0.5
+    process, d, r, n, t = vp(), 64, 0.1, 1000, 0.5
     keys = jax.random.split(jax.random.key(0), n)
     v = float(process.alpha(t) ** 2 * STD**2 + process.variance(t))
     start = np.sqrt(v) * jax.random.normal(jax.random.key(1), (n, d))
-    corrector = langevin_corrector(r, steps=150, norms=norms)
-    denoise = gaussian_denoiser(process, 0.0, STD)
-    x = jax.jit(lambda: sample(keys, process, denoise, corrector, np.array([t, t - 1e-3]), (d,), start=start))()
+    corrector, denoise = langevin_corrector(r, steps=150, norms=norms), gaussian_denoiser(process, 0.0, STD)
+    x = sample(keys, process, denoise, corrector, np.array([t, t - 1e-3]), (d,), start=start)
     # four standard errors and the next order of 1/d and r²
     np.testing.assert_allclose(x.var() / v, 1 + r**2 + bias / d, atol=4 * np.sqrt(2 / (n * d)) + (bias / d) ** 2)
 
 
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: langevin(0.0), "positive"),
-        (lambda: langevin(0.1, steps=-1), "steps"),
-        (lambda: langevin(0.1, noise_scale=-1.0), "noise_scale"),
-        (lambda: annealed_langevin(0.1, 0.0, 10), "positive"),
-        (lambda: annealed_langevin(0.1, 1.0, 0), "steps"),
-        (lambda: langevin_corrector(-0.1), "snr"),
-        (lambda: langevin_corrector(norms="mean"), "choose sample or batch"),
-    ],
-)
 @pytest.mark.usefixtures("unchecked")
-def test_refusals(make, message):
-    with pytest.raises(ValueError, match=message):
-        make()
+def test_refusals():
+    for message, refused in [
+        ("positive", lambda: langevin(0.0)),
+        ("steps must be at least 0, got -1", lambda: langevin(0.1, steps=-1)),
+        ("noise_scale", lambda: langevin(0.1, noise_scale=-1.0)),
+        ("positive", lambda: annealed_langevin(0.1, 0.0, 10)),
+        ("steps must be at least 1, got 0", lambda: annealed_langevin(0.1, 1.0, 0)),
+        ("snr", lambda: langevin_corrector(-0.1)),
+        ("choose sample or batch", lambda: langevin_corrector(norms="mean")),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            refused()

@@ -6,19 +6,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import PROCESSES, gaussian_denoiser, siblings_slow, snap
+from oracles import PROCESSES, gaussian_denoiser, slow, snap
 
 from jaxgen.diffusion import Prediction, denoiser, karras_grid, subset_grid, uniform_grid
 from jaxgen.samplers import ddim, ddpm, sample
 
 MEAN, STD = 0.4, 0.5
 KEYS = jax.random.split(jax.random.key(0), 40_000)
+BY_DAY = {"ve", "zero_snr"}  # one that ends in noise of its own, and a table that begins without signal
+every_process = pytest.mark.parametrize("name", [name if name in BY_DAY else slow(name) for name in PROCESSES])
 
 
 def grid_for(process, n):
     if process.steps is not None:
         return subset_grid(process.steps, n)
     return karras_grid(process, n) if process.alpha(1.0) == 1 else uniform_grid(n)
+
+
+def drawn(samplers, process, denoise, times, keys=KEYS):
+    """Samples of several samplers, by one compiled program."""
+    draw = lambda keys: {name: sample(keys, process, denoise, s, times, (1,)) for name, s in samplers.items()}
+    return jax.jit(draw)(keys)
 
 
 def law(process, times, kind, noise_scale=1.0):
@@ -54,70 +62,70 @@ def check_moments(x, mean, variance):
     assert abs(x.var() - variance) < 5 * variance * np.sqrt(2 / n)
 
 
-@pytest.mark.parametrize("name", siblings_slow(PROCESSES))
-@pytest.mark.parametrize("kind", ["small", "large", "ddim"])
-def test_chain_follows_its_exact_law(name, kind):
+@every_process
+def test_chain_follows_its_exact_law(name):
     process = PROCESSES[name]
     times = grid_for(process, 12)
-    sampler = ddim() if kind == "ddim" else ddpm(kind)
-    x = sample(KEYS, process, gaussian_denoiser(process, MEAN, STD), sampler, times, (1,))
-    check_moments(x, *law(process, times, kind))
+    samplers = {
+        "small": ddpm("fixed_small"),
+        "large": ddpm("fixed_large"),
+        "ddim": ddim(),
+        "half": ddpm(noise_scale=0.5),
+    }
+    found = drawn(samplers, process, gaussian_denoiser(process, MEAN, STD), times)
+    for kind in ("small", "large", "ddim"):
+        check_moments(found[kind], *law(process, times, kind))
+    check_moments(found["half"], *law(process, times, "small", 0.5))
 
 
-@pytest.mark.parametrize("name", siblings_slow(PROCESSES))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PROCESSES)
 def test_long_chains_sample_the_data(name):
     process = PROCESSES[name]
+    samplers = {"small": ddpm(), "large": ddpm("fixed_large"), "ddim": ddim(), "half": ddim(0.5)}
     times = grid_for(process, process.steps or 200)
-    for sampler in (ddpm(), ddpm("fixed_large"), ddim(), ddim(0.5)):
-        x = sample(KEYS[:20_000], process, gaussian_denoiser(process, MEAN, STD), sampler, times, (1,))
+    for x in drawn(samplers, process, gaussian_denoiser(process, MEAN, STD), times, KEYS[:20_000]).values():
         np.testing.assert_allclose(x.mean(), MEAN, atol=0.03)
         np.testing.assert_allclose(x.std(), STD, rtol=0.06)
 
 
-@pytest.mark.parametrize("name", siblings_slow(PROCESSES))
+@every_process
 def test_a_single_datum_is_reached_exactly(name):
     process, datum = PROCESSES[name], 0.7
 
     def denoise(x, t, cond=None):
         return Prediction(jnp.full_like(x, datum), (x - process.alpha(t) * datum) / process.sigma(t))
 
-    for sampler in (ddpm(), ddpm("fixed_large"), ddim(), ddim(1.0)):
-        x = sample(KEYS[:100], process, denoise, sampler, grid_for(process, 7), (1,))
+    samplers = {"small": ddpm(), "large": ddpm("fixed_large"), "ddim": ddim(), "ddim_1": ddim(1.0)}
+    for x in drawn(samplers, process, denoise, grid_for(process, 7), KEYS[:100]).values():
         np.testing.assert_allclose(x, datum, atol=0.06 if name == "ve" else 1e-5)  # VE ends at sigma_min = .01
 
 
-@pytest.mark.parametrize(("v", "kind"), [(-1.0, "small"), (0.0, "middle"), (1.0, "large")])
-def test_learned_variance_lies_between_in_logs(v, kind):
-    process = PROCESSES["linear"]
-    times = subset_grid(1000, 12)
+def test_learned_variance_lies_between_in_logs():
+    process, times = PROCESSES["linear"], subset_grid(1000, 12)
     exact = gaussian_denoiser(process, MEAN, STD)
 
-    def network(x, t, cond):
-        return jnp.concatenate([exact(x, t).eps, jnp.full_like(x, v)], -1)
+    @jax.jit
+    def run(keys, v):
+        network = lambda x, t, cond: jnp.concatenate([exact(x, t).eps, jnp.full_like(x, v)], -1)
+        return sample(keys, process, denoiser(process, network, learned_variance=True), ddpm("learned"), times, (1,))
 
-    denoise = denoiser(process, network, learned_variance=True)
-    x = sample(KEYS, process, denoise, ddpm("learned"), times, (1,))
-    check_moments(x, *law(process, times, kind))
-
-
-def test_noise_scale_multiplies_the_standard_deviation():
-    process = PROCESSES["linear"]
-    times = subset_grid(1000, 12)
-    x = sample(KEYS, process, gaussian_denoiser(process, MEAN, STD), ddpm(noise_scale=0.5), times, (1,))
-    check_moments(x, *law(process, times, "small", 0.5))
+    for v, kind in ((-1.0, "small"), (0.0, "middle"), (1.0, "large")):
+        check_moments(run(KEYS, v), *law(process, times, kind))
 
 
 def test_ddpm_without_noise_is_the_mean():
-    process = PROCESSES["linear"]
-    times = subset_grid(1000, 12)
-    mean_only = sample(KEYS[:50], process, gaussian_denoiser(process, MEAN, 0.0), ddpm(noise_scale=0.0), times, (1,))
-    np.testing.assert_allclose(mean_only, MEAN, atol=1e-6)
-    x = sample(KEYS, process, gaussian_denoiser(process, MEAN, STD), ddpm(noise_scale=0.0), times, (1,))
-    assert x.std() < 0.5 * STD  # without z the chain contracts towards the mean
+    process, still = PROCESSES["linear"], {"still": ddpm(noise_scale=0.0)}
+    for std, check in (
+        (0.0, lambda x: np.testing.assert_allclose(x, MEAN, atol=1e-6)),
+        (STD, lambda x: x.std() < 0.5 * STD or pytest.fail("without z the chain contracts towards the mean")),
+    ):
+        check(drawn(still, process, gaussian_denoiser(process, MEAN, std), subset_grid(1000, 12), KEYS[:2000])["still"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["vp", "sub_vp", "rectified_flow", "edm"])
-def test_ddim_is_of_first_order(name):
+def test_ddim_is_of_first_order_from_the_prior(name):
     """Against the exact probability flow x(t) = m(t) + (x(1) − m(1)) √(v(t)/v(1)) of Gaussian data."""
     with jax.enable_x64(True):
         process = PROCESSES[name]
@@ -134,8 +142,7 @@ def test_ddim_is_of_first_order(name):
 
 
 def test_any_time_of_a_table_can_be_the_first():
-    process = PROCESSES["linear"]
-    keys = KEYS[:20_000]
+    process, keys = PROCESSES["linear"], KEYS[:20_000]
     t = snap(process, 0.3)
     x0 = MEAN + STD * jax.random.normal(jax.random.key(5), (len(keys), 1))
     x_t = process.alpha(t) * x0 + process.sigma(t) * jax.random.normal(jax.random.key(6), x0.shape)

@@ -8,7 +8,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from jaxgen.core import PytreeDataclass
+from jaxgen.core import PytreeDataclass, noise
 
 
 def as_float(x: ArrayLike) -> Float[Array, "..."]:
@@ -55,6 +55,11 @@ class GaussianProcess(PytreeDataclass):
     def steps(self) -> int | None:
         """Number of steps T of a discrete process; None if time is continuous."""
         return None
+
+    def sample_prior(self, keys: Array, shape: tuple[int, ...], t: ArrayLike) -> Float[Array, "b *event"]:
+        """The noise (B, *shape) that sampling starts from at t, of std `initial_std`; row b from keys[b] alone."""
+        t = as_float(t)
+        return (initial_std(self, t) * noise(keys, shape, t.dtype)).astype(t.dtype)
 
     def log_alpha(self, t: ArrayLike) -> Array:
         """log alpha(t); −inf where alpha = 0."""
