@@ -48,7 +48,7 @@ def scipy_score(mixture, x, step=1e-5):
 
 @jax.jit
 def answers(mixture, x):
-    return mixture.log_prob(x), mixture.responsibilities(x), mixture.score(x)
+    return mixture.log_density(x), mixture.responsibilities(x), mixture.score(x)
 
 
 # -- densities ---------------------------------------------------------------------------------------------------
@@ -74,7 +74,7 @@ def test_any_shape_of_points(name):
     x = mixture.sample(jax.random.key(0), 6)
     d = x.shape[-1]
     close = lambda found, expected: chex.assert_trees_all_close(found, expected, rtol=1e-5, atol=1e-6)
-    whole = mixture.log_prob(x), mixture.responsibilities(x), mixture.score(x)
+    whole = mixture.log_density(x), mixture.responsibilities(x), mixture.score(x)
     close(answers(mixture, x), whole)
     close(jax.tree.map(lambda a: a.reshape(6, *a.shape[2:]), answers(mixture, x.reshape(2, 3, d))), whole)
     close(answers(mixture, x[4]), jax.tree.map(lambda a: a[4], whole))
@@ -87,7 +87,7 @@ def test_far_away_the_nearest_component_rules():
     x = jnp.array([[2000.0, 1000.0], [-1000.0, -3000.0]])
     np.testing.assert_allclose(mixture.score(x), [[-1995, -995], [995, 2995]], rtol=1e-6)
     np.testing.assert_array_equal(mixture.responsibilities(x), [[1, 0], [0, 1]])
-    assert np.isfinite(mixture.log_prob(x)).all()
+    assert np.isfinite(mixture.log_density(x)).all()
 
 
 def test_float32_arrays_give_float32_answers_also_under_x64():
@@ -155,7 +155,7 @@ def test_noised_density_score_and_posterior_mean_are_bayes(alpha, sigma):
         x = jnp.asarray([[0.2, -0.4], [1.5, 1.0], [-2.0, 0.3]])
         noised = mixture.perturbed(alpha, sigma)
         for point, log_p, gradient, mean in zip(
-            x, noised.log_prob(x), noised.score(x), mixture.posterior_mean(x, alpha, sigma), strict=True
+            x, noised.log_density(x), noised.score(x), mixture.posterior_mean(x, alpha, sigma), strict=True
         ):
             offset = np.asarray(point) - alpha * x0
             joint = prior * np.exp(-(offset**2).sum(-1) / (2 * sigma**2)) / (2 * np.pi * sigma**2)
@@ -172,7 +172,7 @@ def test_one_noise_per_example_is_the_loop_over_examples():
     alpha, sigma = jnp.linspace(0.2, 1.0, n), jnp.linspace(3.0, 0.1, n)
     for one, many in (
         (lambda x, a, s: mixture.perturbed(a, s).score(x), mixture.perturbed(alpha, sigma).score(x)),
-        (lambda x, a, s: mixture.perturbed(a, s).log_prob(x), mixture.perturbed(alpha, sigma).log_prob(x)),
+        (lambda x, a, s: mixture.perturbed(a, s).log_density(x), mixture.perturbed(alpha, sigma).log_density(x)),
         (lambda x, a, s: mixture.posterior_mean(x, a, s), mixture.posterior_mean(x, alpha, sigma)),
     ):
         single = jax.jit(one)
@@ -248,14 +248,14 @@ def test_the_posterior_mean_at_both_ends():
 
 
 def test_an_argument_of_jit_vmap_and_grad():
-    traces = chex.assert_max_traces(lambda mixture, x: mixture.log_prob(x).sum(), n=1)
+    traces = chex.assert_max_traces(lambda mixture, x: mixture.log_density(x).sum(), n=1)
     total = jax.jit(traces)
     x = song_ermon_mixture().sample(jax.random.key(0), 10)
     for mixture in (song_ermon_mixture(), random_mixture(1), random_mixture(2)):
-        np.testing.assert_allclose(total(mixture, x), mixture.log_prob(x).sum(), rtol=1e-5)
+        np.testing.assert_allclose(total(mixture, x), mixture.log_density(x).sum(), rtol=1e-5)
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), random_mixture(1), random_mixture(2))
-    each = jax.vmap(lambda mixture: mixture.log_prob(x))(stacked)
-    np.testing.assert_allclose(each[1], random_mixture(2).log_prob(x), rtol=1e-5)
+    each = jax.vmap(lambda mixture: mixture.log_density(x))(stacked)
+    np.testing.assert_allclose(each[1], random_mixture(2).log_density(x), rtol=1e-5)
     assert jax.vmap(lambda mixture, sigma: mixture.perturbed(1, sigma), (None, 0))(
         random_mixture(1), jnp.ones(3)
     ).means.shape == (3, 2, 2)
@@ -266,20 +266,20 @@ def test_gradients_of_the_parameters():
     with jax.enable_x64(True):
         mixture = three()
         x = mixture.sample(jax.random.key(2), 1)[0]
-        gradient = jax.jit(jax.grad(lambda mixture: mixture.log_prob(x)))(mixture)
+        gradient = jax.jit(jax.grad(lambda mixture: mixture.log_density(x)))(mixture)
         np.testing.assert_allclose(gradient.weights, mixture.responsibilities(x) / mixture.weights, rtol=1e-10)
         np.testing.assert_allclose(gradient.means.sum(0), -mixture.score(x), rtol=1e-10)
-        log_q = jax.jit(lambda sigma: mixture.perturbed(1.0, sigma).log_prob(x))
+        log_q = jax.jit(lambda sigma: mixture.perturbed(1.0, sigma).log_density(x))
         step = 1e-5
         slope = (log_q(0.7 + step) - log_q(0.7 - step)) / (2 * step)
         np.testing.assert_allclose(jax.grad(log_q)(0.7), slope, rtol=1e-7)
         # the score's own derivative, as sliced score matching and the corrector's analysis take it
-        jacobian, hessian = jax.jit(jax.jacfwd(mixture.score))(x), jax.jit(jax.hessian(mixture.log_prob))(x)
+        jacobian, hessian = jax.jit(jax.jacfwd(mixture.score))(x), jax.jit(jax.hessian(mixture.log_density))(x)
         np.testing.assert_allclose(jacobian, hessian, rtol=1e-8, atol=1e-10)
 
 
 def test_built_inside_a_transformation_nothing_is_looked_at():
-    build = lambda w: GaussianMixture(w, jnp.zeros((2, 2)), jnp.stack([jnp.eye(2)] * 2)).log_prob(jnp.zeros(2))
+    build = lambda w: GaussianMixture(w, jnp.zeros((2, 2)), jnp.stack([jnp.eye(2)] * 2)).log_density(jnp.zeros(2))
     # weights that sum to 3 would be refused, were they concrete
     np.testing.assert_allclose(jax.jit(build)(jnp.array([1.0, 2.0])), np.log(3) - np.log(2 * np.pi), rtol=1e-6)
 
