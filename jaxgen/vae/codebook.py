@@ -88,7 +88,7 @@ def reset_dead(
         ValueError: for another threshold.
     """
     if not 0 <= threshold < 1:
-        raise ValueError(f"threshold is a share of the mean count, in [0, 1), got {threshold}")
+        raise ValueError(f"threshold is a fraction of the mean count, in [0, 1), got {threshold}")
     size = len(book.codes)
     if axis_name is None:
         drawn = _draw(key, z, size)

@@ -6,14 +6,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.scipy.stats import multivariate_normal as jax_normal
-from oracles import CONTINUOUS, siblings_slow
+from oracles import CONTINUOUS, siblings_slow, slow
 from scipy.special import logsumexp
 from scipy.stats import chi2, chisquare, kstest, multivariate_normal
 
 from jaxgen.diffusion import Prediction, denoiser, score
 from jaxgen.distributions import GaussianMixture, random_mixture, song_ermon_mixture
 
-SEEDS = range(60)
+SEEDS = range(40)
 
 
 def three():
@@ -61,8 +61,8 @@ def test_density_score_and_responsibilities_are_scipys(name):
         x = mixture.sample(jax.random.key(0), 50)
         x = jnp.concatenate([x, (x + x[::-1]) / 2, 3 * x])
         joint = scipy_log_joint(mixture, x)
-        log_prob, responsibilities, score = answers(mixture, x)
-        np.testing.assert_allclose(log_prob, logsumexp(joint, -1), rtol=1e-11)
+        log_density, responsibilities, score = answers(mixture, x)
+        np.testing.assert_allclose(log_density, logsumexp(joint, -1), rtol=1e-11)
         shares = np.exp(joint - logsumexp(joint, -1, keepdims=True))
         np.testing.assert_allclose(responsibilities, shares, rtol=1e-8, atol=1e-12)
         np.testing.assert_allclose(score, scipy_score(mixture, np.asarray(x)), rtol=1e-5, atol=1e-6)
@@ -100,12 +100,6 @@ def test_float32_arrays_give_float32_answers_also_under_x64():
             assert {leaf.dtype for leaf in jax.tree.leaves(found)} == {jnp.dtype(dtype)}
 
 
-def test_integers_become_floats():
-    mixture = GaussianMixture(np.array([1.0]), np.array([[0.0, 0.0]]), np.eye(2)[None])
-    assert jax.tree.map(lambda leaf: leaf.dtype, jax.tree.leaves(mixture)) == [jnp.float32] * 3
-    assert mixture.means.shape == (1, 2)
-
-
 # -- draws -------------------------------------------------------------------------------------------------------
 
 
@@ -139,7 +133,7 @@ def test_draws_alone_are_the_labelled_ones():
 # -- noise -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("alpha", "sigma"), [(1.0, 1.0), (0.6, 0.8), (0.05, 0.9)])
+@pytest.mark.parametrize(("alpha", "sigma"), [slow(1.0, 1.0), (0.6, 0.8), slow(0.05, 0.9)])
 def test_noised_density_score_and_posterior_mean_are_bayes(alpha, sigma):
     """p(x) = ∫ N(x; αx0, σ²) p(x0) dx0 and E[x0 | x], by scipy's density on a fine grid."""
     mixture = GaussianMixture(
@@ -287,13 +281,6 @@ def test_built_inside_a_transformation_nothing_is_looked_at():
 # -- the two makers ----------------------------------------------------------------------------------------------
 
 
-def test_the_seminars_mixture():
-    weights, means, covariances = jax.tree.leaves(song_ermon_mixture())
-    np.testing.assert_allclose(weights, [0.8, 0.2])
-    np.testing.assert_array_equal(means, [[5, 5], [-5, -5]])
-    np.testing.assert_array_equal(covariances, [np.eye(2)] * 2)
-
-
 def test_students_mixtures_lie_in_their_ranges():
     drawn = [random_mixture(seed) for seed in SEEDS]
     first = np.array([mixture.weights[0] for mixture in drawn])
@@ -334,17 +321,17 @@ def modes(mixture, sigma):
     return 1 + np.sum((height[1:-1] < height[:-2]) & (height[1:-1] < height[2:]))
 
 
-@pytest.mark.parametrize("make", [song_ermon_mixture, *(lambda seed=seed: random_mixture(seed) for seed in SEEDS)])
-def test_two_modes_up_to_sigma_3_and_one_at_7(make):
-    assert [modes(make(), sigma) for sigma in (0, 1, 3, 7)] == [2, 2, 2, 1]
+def test_two_modes_up_to_sigma_3_and_one_at_7():
+    for mixture in (song_ermon_mixture(), *map(random_mixture, SEEDS)):
+        assert [modes(mixture, sigma) for sigma in (0, 1, 3, 7)] == [2, 2, 2, 1]
 
 
-@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
-def test_rounding_is_no_asymmetry(scale):
-    root = np.random.default_rng(0).normal(size=(2, 2, 2))
-    covariances = np.float32(scale * root @ np.swapaxes(root, -1, -2))
-    covariances[:, 0, 1] *= 1 + 1e-6
-    GaussianMixture(np.array([0.5, 0.5]), np.zeros((2, 2)), covariances)
+def test_rounding_is_no_asymmetry():
+    for scale in (1e-9, 1.0, 1e9):
+        root = np.random.default_rng(0).normal(size=(2, 2, 2))
+        covariances = np.float32(scale * root @ np.swapaxes(root, -1, -2))
+        covariances[:, 0, 1] *= 1 + 1e-6
+        assert GaussianMixture(np.array([1, 1]) / 2, np.zeros((2, 2), int), covariances).means.dtype == jnp.float32
 
 
 # -- refusals ----------------------------------------------------------------------------------------------------
@@ -352,28 +339,28 @@ def test_rounding_is_no_asymmetry(scale):
 W, M, C = np.array([0.5, 0.5]), np.zeros((2, 2)), np.stack([np.eye(2)] * 2)
 
 
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: GaussianMixture(np.array([0.5, 0.6]), M, C), "sum to 1"),
-        (lambda: GaussianMixture(np.array([1.5, -0.5]), M, C), "positive"),
-        (lambda: GaussianMixture(np.array([1.0, 0.0]), M, C), "positive"),
-        (lambda: GaussianMixture(np.array([np.nan, 1.0]), M, C), "positive"),
-        (lambda: GaussianMixture(W, M, np.array([[[1, 0.5], [0, 1]]] * 2)), "symmetric"),
-        (lambda: GaussianMixture(W, M, np.array([[[1e-9, -1e-9], [0, 1e-9]]] * 2)), "symmetric"),
-        (lambda: GaussianMixture(W, M, np.array([[[1e9, 1e-4], [-1e-4, 1e-9]]] * 2)), "symmetric"),
-        (lambda: GaussianMixture(W, M, -C), "positive definite"),
-        (lambda: GaussianMixture(W, M, np.array([[[1.0, 2.0], [2.0, 1.0]]] * 2)), "positive definite"),
-        (lambda: GaussianMixture(W, M, np.nan * C), "finite"),
-        (lambda: GaussianMixture(W, M, C[:, :1]), r"covariances \(K, d, d\)"),
-        (lambda: GaussianMixture(W, M[:1], C), r"weights \(K,\)"),
-        (lambda: GaussianMixture(W, M[0], C), r"means \(K, d\)"),
-        (lambda: GaussianMixture(W[:1], M, C), r"weights \(K,\)"),
-        (lambda: song_ermon_mixture().perturbed(1, jnp.ones(3)).sample(jax.random.key(0), 4), "vmap"),
-        (lambda: random_mixture(-1), "negative"),
-    ],
-)
+REFUSED = [
+    (lambda: GaussianMixture(np.array([0.5, 0.6]), M, C), "sum to 1"),
+    (lambda: GaussianMixture(np.array([1.5, -0.5]), M, C), "positive"),
+    (lambda: GaussianMixture(np.array([1.0, 0.0]), M, C), "positive"),
+    (lambda: GaussianMixture(np.array([np.nan, 1.0]), M, C), "positive"),
+    (lambda: GaussianMixture(W, M, np.array([[[1, 0.5], [0, 1]]] * 2)), "symmetric"),
+    (lambda: GaussianMixture(W, M, np.array([[[1e-9, -1e-9], [0, 1e-9]]] * 2)), "symmetric"),
+    (lambda: GaussianMixture(W, M, np.array([[[1e9, 1e-4], [-1e-4, 1e-9]]] * 2)), "symmetric"),
+    (lambda: GaussianMixture(W, M, -C), "positive definite"),
+    (lambda: GaussianMixture(W, M, np.array([[[1.0, 2.0], [2.0, 1.0]]] * 2)), "positive definite"),
+    (lambda: GaussianMixture(W, M, np.nan * C), "finite"),
+    (lambda: GaussianMixture(W, M, C[:, :1]), r"covariances \(K, d, d\)"),
+    (lambda: GaussianMixture(W, M[:1], C), r"weights \(K,\)"),
+    (lambda: GaussianMixture(W, M[0], C), r"means \(K, d\)"),
+    (lambda: GaussianMixture(W[:1], M, C), r"weights \(K,\)"),
+    (lambda: song_ermon_mixture().perturbed(1, jnp.ones(3)).sample(jax.random.key(0), 4), "vmap"),
+    (lambda: random_mixture(-1), "negative"),
+]
+
+
 @pytest.mark.usefixtures("unchecked")
-def test_refusals(make, message):
-    with pytest.raises(ValueError, match=message):
-        make()
+def test_refusals():
+    for make, message in REFUSED:
+        with pytest.raises(ValueError, match=message):
+            make()

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from oracles import slow
 from ppca import PPCA
 from scipy.special import logsumexp
 from scipy.stats import norm
@@ -73,6 +74,7 @@ def test_a_linear_vae_learns_probabilistic_pca():
     assert value < likelihood + 1e-3
 
 
+@pytest.mark.slow
 def test_more_samples_learn_a_model_whose_posterior_the_encoder_does_not_reach():
     """The importance-weighted bound trains through the same step; an encoder held wide costs it less than the ELBO."""
     x = jnp.asarray(PPCA(dims=2, latents=1).sample(200), jnp.float32)
@@ -91,7 +93,7 @@ def test_more_samples_learn_a_model_whose_posterior_the_encoder_does_not_reach()
     assert found[20] < found[1] - 0.01
 
 
-@pytest.mark.parametrize("kind", ["normal", "vamp"])
+@pytest.mark.parametrize("kind", [slow("normal"), "vamp"])
 def test_a_vamp_prior_learns_what_a_normal_one_cannot(kind):
     """Two far kinds of one number: a linear likelihood of N(0, 1) is a Gaussian, of two pseudo-inputs the mixture."""
     rng = np.random.default_rng(0)
@@ -113,7 +115,7 @@ def test_a_vamp_prior_learns_what_a_normal_one_cannot(kind):
     np.testing.assert_allclose(found, mixture if kind == "vamp" else gaussian, atol=0.05)
 
 
-@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("accumulate", [slow(1), 2])
 def test_a_vq_vae_whose_codebook_is_carried_tells_kinds_apart(accumulate):
     """Four kinds in the plane: each gets codes of its own, and is drawn by its mean."""
     rng = np.random.default_rng(0)
