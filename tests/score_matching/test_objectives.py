@@ -1,5 +1,7 @@
 """Score matching objectives against closed forms, each other and automatic differentiation."""
 
+from functools import partial
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -176,63 +178,6 @@ def test_projections_are_drawn_for_each_example_and_each_time():
     np.testing.assert_array_equal(one, sliced(jax.random.key(0), score, x, distribution="gaussian"))
 
 
-# -- gradients in the parameters: J = explicit + const ---------------------------------------------------------------
-
-MEANS, SPREADS, SHARES = np.array([[-1.0, 0.5], [1.2, -0.4]]), np.array([0.5, 0.8]), np.array([0.4, 0.6])
-
-
-def log_mixture(x, sigma=0.0):
-    """log density at x (2,) of two round Gaussians, noised by σ."""
-    variance = SPREADS**2 + sigma**2
-    return jax.nn.logsumexp(
-        jnp.log(SHARES) - 0.5 * ((x - MEANS) ** 2).sum(-1) / variance - jnp.log(2 * jnp.pi * variance)
-    )
-
-
-def draw_mixture(key, n):
-    which, noise = jax.random.split(key)
-    component = jax.random.choice(which, 2, (n,), p=SHARES)
-    return jnp.asarray(MEANS)[component] + jnp.asarray(SPREADS)[component, None] * jax.random.normal(noise, (n, 2))
-
-
-def model(theta, x):
-    """Two parameters, a nonlinear score with an asymmetric Jacobian."""
-    return theta[0] * jnp.tanh(x @ jnp.array([[1.0, 0.7], [-0.2, 0.5]])) - theta[1] * x
-
-
-OBJECTIVES = {
-    "implicit": lambda key, score, x: implicit(score, x),
-    "sliced": lambda key, score, x: sliced(key, score, x),
-    "sliced_gaussian_vr": lambda key, score, x: sliced(
-        key, score, x, projections=2, distribution="gaussian", variance_reduced=True
-    ),
-    "denoising": lambda key, score, x: denoising(key, score, x, 0.6),
-}
-
-
-@pytest.mark.parametrize("name", [name if name == "sliced_gaussian_vr" else slow(name) for name in OBJECTIVES])
-def test_gradients_are_those_of_the_explicit_objective(name):
-    """∇_θ of each objective has the mean of ∇_θ of the explicit one, at any θ: they differ by a constant."""
-    n, sigma = 100_000, 0.6 if name == "denoising" else 0.0
-    theta = jnp.array([0.8, 0.6])
-    data, noise, key = jax.random.split(jax.random.key(0), 3)
-    x = draw_mixture(data, n)
-
-    @jax.jit
-    def gradients(x):
-        found = jax.jacfwd(lambda theta: OBJECTIVES[name](key, lambda x: model(theta, x), x))(theta)
-        noised = x + sigma * jax.random.normal(noise, x.shape)
-        target = jax.vmap(jax.grad(lambda x: log_mixture(x, sigma)))
-        return found, jax.jacfwd(lambda theta: explicit(lambda x: model(theta, x), target, noised))(theta)
-
-    found, expected = gradients(x)
-    error = within(found - expected, 0.0)  # the same x in both: unequal only in noise
-    assert np.all(error < 0.05 * np.abs(expected.mean(0)))
-    # training takes the reverse mode
-    reverse = jax.grad(lambda theta: OBJECTIVES[name](key, lambda x: model(theta, x), x).mean())(theta)
-    np.testing.assert_allclose(reverse, found.mean(0), rtol=1e-9)
-
-
 def test_the_gradient_of_implicit_does_not_keep_every_derivative():
     """A wide network in 128 dimensions: memory of one block, not of all d derivatives."""
     dims, width, batch = 128, 256, 16
@@ -355,68 +300,43 @@ def test_no_examples_have_no_losses():
 
 @pytest.mark.usefixtures("unchecked")
 def test_refusals():
-    key, x, score = jax.random.key(0), jnp.ones((3, 2)), lambda x: -x
-    wrong = lambda x: x.sum(-1)
-    points = jnp.ones((5, 2))
-    cases = {
-        "return x's shape": [
-            lambda: explicit(wrong, score, x),
-            lambda: explicit(score, wrong, x),
-            lambda: implicit(wrong, x),
-            lambda: sliced(key, wrong, x),
-            lambda: denoising(key, wrong, x, 0.5),
-            lambda: jax.jit(lambda x: denoising(key, wrong, x, 0.5))(x),
-            lambda: noise_conditional(key, lambda x, sigma: sigma, x, [0.5]),
-        ],
-        "one value per example": [lambda: score_of_energy(lambda x: x)(x), lambda: score_of_energy(jnp.sum)(x)],
-        "choose one of rademacher, gaussian, sphere": [lambda: sliced(key, score, x, distribution="uniform")],
-        "at least one projection": [lambda: sliced(key, score, x, projections=0)],
-        "sigma must be positive": [
-            lambda: denoising(key, score, x, 0.0),
-            lambda: denoising(key, score, x, jnp.array([1.0, -1.0, 1.0])),
-            lambda: denoising(key, score, x, jnp.nan),
-            lambda: kernel_density(x, points, -1.0),
-            lambda: kernel_density(x, points, jnp.inf),
-        ],
-        "sigmas must be positive": [lambda: noise_conditional(key, lambda x, s: -x, x, [1.0, 0.0])],
-        "one per example": [
-            lambda: denoising(key, score, x, jnp.ones(2)),
-            lambda: denoising(key, score, x, jnp.ones((3, 1))),
-            lambda: kernel_density(x, points, jnp.ones(5)),
-        ],
-        r"shape \(L,\)": [
-            lambda: noise_conditional(key, lambda x, s: -x, x, 1.0),
-            lambda: noise_conditional(key, lambda x, s: -x, x, jnp.ones(0)),
-        ],
-        "points must have shape": [
-            lambda: kernel_density(x, jnp.ones((5, 3)), 1.0),
-            lambda: kernel_density(x, jnp.ones((0, 2)), 1.0),
-        ],
-        "block must be at least 1": [
-            lambda: kernel_density(x, points, 1.0, block=0),
-            lambda: implicit(score, x, block=0),
-        ],
-    }
-    for message, refused in cases.items():
-        for refuse in refused:
-            with pytest.raises(ValueError, match=message):
-                refuse()
-
-
-@pytest.mark.usefixtures("unchecked")
-@pytest.mark.parametrize("sigma", [1e-40, 1e39])
-def test_a_sigma_that_its_type_cannot_hold_is_refused(sigma):
-    """float32 would flush it to 0, or to infinity; at its smallest normal number a point's own density is right."""
-    key, x = jax.random.key(0), jnp.ones((3, 2), jnp.float32)
-    for refuse in (
-        lambda: denoising(key, lambda x: -x, x, sigma),
-        lambda: noise_conditional(key, lambda x, s: -x, x, [1.0, sigma]),
-        lambda: kernel_density(x, x, sigma),
-    ):
-        with pytest.raises(ValueError, match=r"from 1\.2e-38 to 3\.4e\+38 in float32"):
-            refuse()
+    key, x, points = jax.random.key(0), jnp.ones((3, 2)), jnp.ones((5, 2))
+    score, wrong = (lambda x: -x), (lambda x: x.sum(-1))
+    conditional = lambda sigmas: noise_conditional(key, lambda x, sigma: -x, x, sigmas)
+    dsm, kernel = partial(denoising, key, score, x), partial(kernel_density, x, points)
+    ssm = partial(sliced, key, score, x)
+    cases = [
+        (partial(explicit, wrong, score, x), "return x's shape"),
+        (partial(explicit, score, wrong, x), "return x's shape"),
+        (partial(implicit, wrong, x), "return x's shape"),
+        (partial(sliced, key, wrong, x), "return x's shape"),
+        (partial(jax.jit(lambda x: denoising(key, wrong, x, 0.5)), x), "return x's shape"),
+        (partial(noise_conditional, key, lambda x, sigma: sigma, x, [0.5]), "return x's shape"),
+        (partial(score_of_energy(lambda x: x), x), "one value per example"),
+        (partial(score_of_energy(jnp.sum), x), "one value per example"),
+        (partial(ssm, distribution="uniform"), "choose one of rademacher, gaussian, sphere"),
+        (partial(ssm, projections=0), "at least one projection"),
+        *((partial(dsm, sigma), "sigma must be positive") for sigma in (0.0, jnp.array([1.0, -1.0, 1.0]), jnp.nan)),
+        *((partial(kernel, sigma), "sigma must be positive") for sigma in (-1.0, jnp.inf)),
+        (partial(conditional, [1.0, 0.0]), "sigmas must be positive"),
+        *((partial(dsm, jnp.ones(shape)), "one per example") for shape in (2, (3, 1))),
+        (partial(kernel, jnp.ones(5)), "one per example"),
+        *((partial(conditional, sigmas), r"shape \(L,\)") for sigmas in (1.0, jnp.ones(0))),
+        *((partial(kernel_density, x, jnp.ones(shape), 1.0), "points must have") for shape in ((5, 3), (0, 2))),
+        (partial(kernel, 1.0, block=0), "block must be at least 1"),
+        (partial(implicit, score, x, block=0), "block must be at least 1"),
+    ]
+    narrow = jnp.ones((3, 2), jnp.float32)
+    for sigma in (1e-40, 1e39):  # float32 would flush the one to 0, the other to infinity; float64 holds both
+        cases += [
+            (partial(denoising, key, score, narrow, sigma), r"from 1\.2e-38 to 3\.4e\+38 in float32"),
+            (partial(kernel_density, narrow, narrow, sigma), r"from 1\.2e-38 to 3\.4e\+38 in float32"),
+        ]
+        assert np.isfinite(kernel_density(x, x, sigma).log_density).all()
+    for refused, message in cases:
+        with pytest.raises(ValueError, match=message):
+            refused()
     least = float(np.finfo(np.float32).tiny)
-    found = kernel_density(x, x, least)
+    found = kernel_density(narrow, narrow, least)
     np.testing.assert_allclose(found.log_density, -np.log(2 * np.pi) - 2 * np.log(least), rtol=1e-6)
     np.testing.assert_array_equal(found.score, 0)
-    assert np.isfinite(kernel_density(x.astype(jnp.float64), x.astype(jnp.float64), sigma).log_density).all()

@@ -91,12 +91,6 @@ def test_a_start_is_gone_on_from_and_a_larger_c_is_slower():
     assert np.all(objective(slow) > objective(five))
 
 
-def test_spatial_encodings_are_coded_one_by_one():
-    x = jnp.stack([X32, 2 * X32]).reshape(2, 5, 1, N)
-    found = sparse.ista(x, D32, PENALTY, steps=10)
-    np.testing.assert_allclose(found[1, 3, 0], sparse.ista(2 * X32[3], D32, PENALTY, steps=10), atol=1e-5)
-
-
 def test_unlearned_lista_is_ista():
     params = sparse.init_lista(D32, PENALTY)
     for steps in (0, 3):

@@ -15,9 +15,6 @@ from oracles import slow
 from jaxgen.distributions import (
     MeanFieldParams,
     categorical,
-    full_gaussian,
-    full_gaussian_covariance,
-    full_gaussian_params,
     mean_field_gaussian,
 )
 from jaxgen.variational import (
@@ -139,22 +136,6 @@ def test_every_step_of_an_ascent_has_a_key_of_its_own():
         jax.random.key(0), lambda key, p: jax.random.normal(key), jnp.zeros(()), lambda i: 1.0, 50
     ).followed
     assert len(np.unique(walk)) == 50
-
-
-def test_stochastic_ascent_ends_in_the_exact_posterior():
-    """A full Gaussian by STL: its noise vanishes at the posterior of the linear-Gaussian model."""
-    x = jnp.array([0.9, -1.4, 0.6])
-    posterior = linear_gaussian.posterior(MODEL, x[None])
-    joint = partial(linear_gaussian.log_joint, MODEL, x)
-
-    def bound(key, p):
-        return reparameterised(key, joint, full_gaussian(), p, samples=4, sticking_the_landing=True)
-
-    start = full_gaussian_params(jnp.zeros(2), jnp.eye(2))
-    found = jax.jit(lambda: maximise(jax.random.key(0), bound, start, optax.adam(0.03), 2000))()
-    np.testing.assert_allclose(found.params.mean, posterior.mean[0], atol=1e-4)
-    np.testing.assert_allclose(full_gaussian_covariance(found.params), posterior.covariance, atol=1e-4)
-    np.testing.assert_allclose(found.followed[-50:], linear_gaussian.log_evidence(MODEL, x[None])[0], atol=1e-3)
 
 
 def test_robbins_monros_steps():
