@@ -1,7 +1,5 @@
 """Each kind of autoencoder through the house's train step, on data of which the best that it can do is known."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,8 +18,6 @@ from jaxgen.vae import (
     codebook,
     elbo,
     negative_log_likelihood,
-    sc_vae_loss,
-    sparse,
     vae_loss,
     vq_vae_loss,
 )
@@ -125,34 +121,3 @@ def test_a_vq_vae_whose_codebook_is_carried_tells_kinds_apart(accumulate):
     indices = np.asarray(found.indices[:, 0])
     assert all(len({*labels[indices == k]}) == 1 for k in np.unique(indices))
     assert codebook.perplexity(codebook.count(found.indices, 8)) > 3.9
-
-
-def test_an_sc_vae_learns_a_dictionary_in_which_its_latents_are_sparse():
-    """Signals of one or two of 6 directions in 4 dimensions: coded by few atoms, and drawn."""
-    rng = np.random.default_rng(0)
-    atoms = rng.standard_normal((6, 4))
-    atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
-    active = (rng.random((512, 6)) < 0.25) * rng.uniform(1, 2, (512, 6))
-    x = jnp.asarray(active @ atoms, jnp.float32)
-
-    def loss(key, params, x):
-        dictionary = sparse.unit_atoms(params["dictionary"])
-        code = partial(sparse.ista, dictionary=dictionary, penalty=0.3, steps=15)
-        losses, metrics, _ = sc_vae_loss(
-            lambda x: x @ params["read"],
-            code,
-            dictionary,
-            lambda e: Gaussian(e @ params["write"], jnp.asarray(0.3)),
-            x,
-            likelihood=likelihoods.gaussian(),
-            sparsity=0.1,
-        )
-        return losses, metrics
-
-    params = {"read": jnp.eye(4), "write": jnp.eye(4), "dictionary": jax.random.normal(KEY, (4, 12))}
-    start = loss(KEY, params, x)[1]
-    _, metrics = train(loss, params, lambda n: x, 300, 0.01)
-    assert metrics.keys() == {"loss", "grad_norm", "reconstruction", "latent", "zero_fraction"}
-    assert metrics["latent"] < 0.5 * start["latent"].mean()
-    assert metrics["reconstruction"] < start["reconstruction"].mean() - 0.1
-    assert metrics["zero_fraction"] > 0.6
