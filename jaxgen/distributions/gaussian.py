@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from jaxgen.core import noise
+
 
 class Gaussian(NamedTuple):
     """A `Distribution` with independent Gaussian coordinates; `std` broadcasts against `mean`."""
@@ -24,10 +26,7 @@ class Gaussian(NamedTuple):
         """
         mean, std = at_least_float32(self)
         shape = jnp.broadcast_shapes(mean.shape, std.shape) if shape is None else shape
-        if key.ndim:
-            eps = jax.vmap(lambda key: jax.random.normal(key, shape[1:], mean.dtype))(key)
-        else:
-            eps = jax.random.normal(key, shape, mean.dtype)
+        eps = noise(key, shape[1:], mean.dtype) if key.ndim else jax.random.normal(key, shape, mean.dtype)
         return mean + std * eps
 
     def log_density(self, x: Float[Array, "b *event"]) -> Float[Array, " b"]:
