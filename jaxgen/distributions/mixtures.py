@@ -165,7 +165,7 @@ def _check_values(weights: np.ndarray, means: np.ndarray, covariances: np.ndarra
 
 
 def random_mixture(seed: int) -> GaussianMixture:
-    """Draw a mixture of two Gaussians in the plane from a seed, such as a student number: the homework's distribution.
+    """Draw a mixture of two Gaussians in the plane from a seed.
 
     All quantities are uniform: the weight of the first component in [.2, .8], the distance of the means in [11, 14],
     the direction between them, their centre in [−2, 2]², the eigenvalues of the covariances in [.5, 2] and their axes.

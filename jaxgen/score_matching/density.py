@@ -39,7 +39,7 @@ def kernel_density(
     if points.shape[1:] != x.shape[1:] or len(points) == 0:
         raise ValueError(f"points must have shape (M, {', '.join(map(str, x.shape[1:]))}), M >= 1, got {points.shape}")
     if block < 1:
-        raise ValueError(f"block must be at least 1, got {block}: it is how many points are seen at a time")
+        raise ValueError(f"block must be at least 1, got {block}: it is the number of points processed at a time")
     dtype = jnp.promote_types(jnp.promote_types(x.dtype, points.dtype), jnp.float32)
     count, dims, block = len(points), math.prod(x.shape[1:]), min(block, len(points))
     centre = x.reshape(len(x), 1, dims).astype(dtype)

@@ -50,7 +50,7 @@ def implicit(score: Score, x: Float[Array, "b *event"], *, block: int = 32) -> F
         ValueError: for block < 1.
     """
     if block < 1:
-        raise ValueError(f"block must be at least 1, got {block}: it is how many derivatives are taken at a time")
+        raise ValueError(f"block must be at least 1, got {block}: it is the number of derivatives taken at a time")
     s, along = jax.linearize(score, x)
     _checked(s, x)
     dims = math.prod(x.shape[1:])

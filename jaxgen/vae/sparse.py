@@ -40,7 +40,7 @@ def lipschitz(dictionary: Float[Array, "n m"]) -> Float[Array, ""]:
 def unit_atoms(dictionary: Float[Array, "n m"]) -> Float[Array, "n m"]:
     """Scale the atoms to length 1, without which a learned dictionary would evade the penalty by growing."""
     square = (dictionary**2).sum(0)
-    return dictionary / jnp.sqrt(jnp.where(square == 0, 1, square))  # an atom of zeros stays, and has a gradient
+    return dictionary / jnp.sqrt(jnp.where(square == 0, 1, square))  # an atom of zeros stays 0, with a finite gradient
 
 
 def ista(
@@ -128,7 +128,7 @@ def init_lista(dictionary: Float[Array, "n m"], penalty: ArrayLike, c: ArrayLike
     """
     _check_penalty(penalty)
     if not isinstance(penalty, jax.core.Tracer) and np.any(np.asarray(penalty) == 0):
-        raise ValueError("a learned threshold begins above 0: give a positive penalty")
+        raise ValueError("a learned threshold must start above 0: give a positive penalty")
     c = _checked_c(dictionary, c)
     log_threshold = jnp.broadcast_to(jnp.log(penalty / c), dictionary.shape[1:])
     return Lista(dictionary / c, _lateral(dictionary, c), log_threshold.astype(dictionary.dtype))
