@@ -2,7 +2,7 @@
 
 A score is any function (B, *event) -> (B, *event) that treats each example alone: a network, as in
 `lambda x: net.apply(params, x)`, or the gradient of an energy, `score_of_energy(partial(net.apply, params))`.
-Objectives are summed over the event, one value per example, and differentiable in everything that the score closes over.
+Objectives are summed over the event, one value per example, and differentiable in all that the score closes over.
 All raise ValueError for a score that does not return the shape of x.
 """
 
