@@ -12,12 +12,12 @@ import optax
 
 from experiments.config import TrainingConfig
 from experiments.training import initial_parameters, train_network
-from jaxgen.distributions import Gaussian, Prior, standard_normal
+from jaxgen.distributions import Distribution, Gaussian, standard_normal
 from jaxgen.distributions.likelihoods import Likelihood, discretised_logistic
 from jaxgen.training import History
 from jaxgen.vae import VAE, vae_loss
 
-Priors = Callable[[Any], Prior]
+Priors = Callable[[Any], Distribution]
 
 
 class Autoencoder(NamedTuple):

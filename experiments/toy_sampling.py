@@ -150,7 +150,7 @@ def learned_field(net: ScoreNet, params: Any, points: np.ndarray, sigma: float =
 
 @jax.jit
 def _log_density(mixture, points, sigma):
-    return mixture.perturbed(1.0, sigma).log_prob(points)
+    return mixture.perturbed(1.0, sigma).log_density(points)
 
 
 @jax.jit

@@ -1,6 +1,10 @@
-"""Distributions: Gaussians, mixtures with exact scores, variational families, priors over latents, likelihoods."""
+"""Distributions: Gaussians, mixtures with exact scores, priors over latents, variational families, likelihoods.
+
+Everything that can be sampled and has a density is a `Distribution`; a `Family` is the conditional form.
+"""
 
 from jaxgen.distributions import likelihoods
+from jaxgen.distributions.distribution import Distribution
 from jaxgen.distributions.families import (
     Family,
     FullGaussianParams,
@@ -18,7 +22,8 @@ from jaxgen.distributions.families import (
 from jaxgen.distributions.gaussian import Gaussian, at_least_float32, gaussian_kl, gaussian_kl_terms
 from jaxgen.distributions.mixtures import GaussianMixture, random_mixture, song_ermon_mixture
 from jaxgen.distributions.priors import (
-    Prior,
+    DiagonalMixture,
+    StandardNormal,
     diagonal_mixture,
     init_pseudo_inputs,
     pseudo_inputs,
@@ -27,13 +32,15 @@ from jaxgen.distributions.priors import (
 )
 
 __all__ = [
+    "DiagonalMixture",
+    "Distribution",
     "Family",
     "FullGaussianParams",
     "GammaParams",
     "Gaussian",
     "GaussianMixture",
     "MeanFieldParams",
-    "Prior",
+    "StandardNormal",
     "at_least_float32",
     "categorical",
     "diagonal_mixture",

@@ -1,4 +1,4 @@
-"""Variational families: how q draws, and the density of a draw, as pure functions of its parameters."""
+"""Variational families: distributions as pure functions of their parameters."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -10,10 +10,22 @@ from jaxtyping import Array, Float, Int, Key
 
 
 class Family(NamedTuple):
-    """q(z; params) of one latent variable z, any pytree of arrays; `jax.vmap` gives one to each of many data.
+    """A distribution q(z; params) of one latent variable z, as two functions of its parameters.
 
-    sample(key, params) -> z draws once, differentiably in params where q can be reparameterised; log_density(params, z)
-    -> () is in nats, summed over all of z. params are unconstrained, so that a gradient step cannot leave the family.
+    A family is conditional, and not a map from params to a `Distribution`, because estimators differentiate in params
+    and vmap over them: both need params as an argument. Use `jax.vmap` to give each example its own params.
+
+    Args:
+        sample: (key, params) -> z, one draw, any pytree of arrays; differentiable in params where q can be
+            reparameterised.
+        log_density: (params, z) -> () in nats, summed over all of z.
+
+    Params are unconstrained, so that every gradient step stays in the family.
+
+    Example:
+        A uniform distribution on [0, w]:
+
+            uniform = Family(lambda key, w: w * jax.random.uniform(key), lambda w, z: -jnp.log(w) + 0 * z)
     """
 
     sample: Callable[[Array, Any], Any]
@@ -21,16 +33,16 @@ class Family(NamedTuple):
 
 
 class MeanFieldParams(NamedTuple):
-    """Of `mean_field_gaussian`, both shaped as z."""
+    """Parameters of `mean_field_gaussian`, both shaped as z."""
 
     mean: Array
     log_std: Array
 
 
 def mean_field_gaussian() -> Family:
-    """Independent Gaussians N(mean, e^{2 log_std}), with z = mean + e^{log_std} ε (Kingma & Welling 2014, §2.4).
+    """Independent Gaussians N(mean, e^{2 log_std}) with params `MeanFieldParams` (Kingma & Welling 2014, §2.4).
 
-    Both functions raise ValueError for a mean and log_std of different shapes.
+    Both functions of the family raise ValueError if mean and log_std have different shapes.
     """
 
     def sample(key: Key[Array, ""], params: MeanFieldParams) -> Float[Array, "*event"]:
@@ -45,14 +57,14 @@ def mean_field_gaussian() -> Family:
 
 
 class FullGaussianParams(NamedTuple):
-    """Of `full_gaussian`: the mean (d,), and (d, d) of which L has the strict lower triangle and e to the diagonal."""
+    """Parameters of `full_gaussian`: the mean (d,), and a matrix (d, d) whose lower triangle is L with log diagonal."""
 
     mean: Array
     factor: Array
 
 
 def full_gaussian() -> Family:
-    """A Gaussian N(mean, L Lᵀ) of z (d,), with z = mean + L ε (Titsias & Lázaro-Gredilla 2014, §3)."""
+    """A Gaussian N(mean, L Lᵀ) of z (d,) with params `FullGaussianParams` (Titsias & Lázaro-Gredilla 2014, §3)."""
 
     def sample(key: Key[Array, ""], params: FullGaussianParams) -> Float[Array, " d"]:
         eps = jax.random.normal(key, params.mean.shape, params.mean.dtype)
@@ -66,28 +78,29 @@ def full_gaussian() -> Family:
 
 
 def full_gaussian_params(mean: Float[Array, " d"], covariance: Float[Array, "d d"]) -> FullGaussianParams:
-    """The parameters of N(mean, covariance); NaN where the covariance is not positive definite."""
+    """The parameters of N(mean, covariance); NaN if the covariance is not positive definite."""
     factor = jnp.linalg.cholesky(covariance)
     return FullGaussianParams(mean, jnp.tril(factor, -1) + jnp.diag(jnp.log(jnp.diagonal(factor))))
 
 
 def full_gaussian_covariance(params: FullGaussianParams) -> Float[Array, "d d"]:
-    """L Lᵀ of these parameters."""
+    """The covariance L Lᵀ of these parameters."""
     factor = _cholesky(params)
     return jnp.matmul(factor, factor.T, precision="highest")
 
 
 class GammaParams(NamedTuple):
-    """Of `gamma`, both shaped as z: density ∝ z^{e^{log_shape} − 1} e^{−z e^{log_rate}}."""
+    """Parameters of `gamma`, both shaped as z: log-shape and log-rate."""
 
     log_shape: Array
     log_rate: Array
 
 
 def gamma() -> Family:
-    """Independent Gamma laws, whose draws JAX differentiates implicitly in the shape (Figurnov et al. 2018, §4).
+    """Independent Gamma distributions with params `GammaParams`.
 
-    The density is 0 for z ≤ 0. Shapes below about .1 make draws that underflow to 0.
+    JAX differentiates the draws implicitly in the shape (Figurnov et al. 2018, §4). The density is 0 for z ≤ 0. At
+    shapes below about .1 draws underflow to 0.
     """
 
     def sample(key: Key[Array, ""], params: GammaParams) -> Float[Array, "*event"]:
@@ -104,9 +117,9 @@ def gamma() -> Family:
 
 
 def categorical() -> Family:
-    """Independent integers in 0…K−1 of probabilities softmax(params), params (*event, K), z (*event).
+    """Independent integers z (*event) in 0…K−1 with probabilities softmax(params), params (*event, K).
 
-    It cannot be reparameterised: its gradients are those of `score_function` and `vimco`.
+    It cannot be reparameterised: use the estimators `score_function` and `vimco`.
     """
 
     def sample(key: Key[Array, ""], params: Float[Array, "*event k"]) -> Int[Array, "*event"]:
@@ -119,9 +132,9 @@ def categorical() -> Family:
 
 
 def positive(family: Family) -> Family:
-    """z = e^u for u of another family, log q(z) = log q_u(log z) − Σ log z: log-normal if u is Gaussian.
+    """The family of z = e^u for u from another family, log-normal if u is Gaussian (Kucukelbir et al. 2017, eq. 7).
 
-    The change of variables of Kucukelbir et al. 2017, eq. 7. The density is 0 where any part of z is not positive.
+    log q(z) = log q_u(log z) − Σ log z, and the density is 0 where any part of z is not positive.
     """
 
     def sample(key: Key[Array, ""], params: Any) -> Any:
@@ -138,9 +151,9 @@ def positive(family: Family) -> Family:
 
 
 def product(families: Mapping[str, Family]) -> Family:
-    """Independent factors by name: params and z are dicts of the same names. A mean field of families.
+    """The product of independent families by name; params and z are dicts with the same names.
 
-    Both functions raise ValueError for params of other names.
+    Both functions of the family raise ValueError for params with other names.
     """
 
     def checked(params: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -171,6 +184,6 @@ def _cholesky(params: FullGaussianParams) -> Float[Array, "d d"]:
 
 
 def _log_of_positive(z: Float[Array, "*event"]) -> tuple[Array, Array]:
-    """Whether all of z is positive, and log z, where it is not of 1: a gradient must not meet log 0."""
+    """Whether all of z is positive, and log z with z ≤ 0 replaced by 1, so that gradients stay finite."""
     above = z > 0
     return jnp.all(above), jnp.log(jnp.where(above, z, 1))

@@ -1,4 +1,4 @@
-"""Diagonal Gaussians: draws, log-densities, and the Kullback–Leibler divergence of two."""
+"""Diagonal Gaussians and their Kullback–Leibler divergence."""
 
 import math
 from typing import NamedTuple
@@ -7,35 +7,37 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from jaxgen.core import noise
+
 
 class Gaussian(NamedTuple):
-    """A diagonal Gaussian; `std` broadcasts against `mean`."""
+    """A `Distribution` with independent Gaussian coordinates; `std` broadcasts against `mean`."""
 
     mean: Array
     std: Array
 
-    def sample(self, key: Key[Array, "..."]) -> Float[Array, "b *event"]:
-        """mean + std·eps, differentiable in both (Kingma & Welling 2014, §2.4).
+    def sample(self, key: Key[Array, "..."], shape: tuple[int, ...] | None = None) -> Float[Array, "b *event"]:
+        """Draw mean + std · eps, differentiable in both (Kingma & Welling 2014, §2.4).
 
-        key: () for the whole batch, or (B,), by which row b depends on key[b] alone.
+        Args:
+            key: one key for the whole batch, or keys (B,), in which case row b depends on key[b] alone.
+            shape: the shape (B, *event) of the result, to which mean and std broadcast. By default it is theirs: one
+                draw for each Gaussian of the batch.
         """
         mean, std = at_least_float32(self)
-        shape = jnp.broadcast_shapes(mean.shape, std.shape)
-        if key.ndim:
-            eps = jax.vmap(lambda key: jax.random.normal(key, shape[1:], mean.dtype))(key)
-        else:
-            eps = jax.random.normal(key, shape, mean.dtype)
+        shape = jnp.broadcast_shapes(mean.shape, std.shape) if shape is None else shape
+        eps = noise(key, shape[1:], mean.dtype) if key.ndim else jax.random.normal(key, shape, mean.dtype)
         return mean + std * eps
 
     def log_density(self, x: Float[Array, "b *event"]) -> Float[Array, " b"]:
-        """log N(x; mean, std²) in nats, summed over all but the first axis; the std must be positive."""
+        """Evaluate log N(x; mean, std²) in nats, summed over all but the first axis; std must be positive."""
         mean, std = at_least_float32(self)
         terms = -0.5 * ((x.astype(mean.dtype) - mean) / std) ** 2 - jnp.log(std) - 0.5 * math.log(2 * math.pi)
         return terms.reshape(len(terms), -1).sum(-1)
 
 
 def at_least_float32(gaussian: Gaussian) -> Gaussian:
-    """The Gaussian in its mean's dtype, float32 at least."""
+    """Convert mean and std to the dtype of the mean, or to float32 if that is narrower."""
     mean, std = gaussian
     mean = jnp.asarray(mean)
     dtype = jnp.promote_types(mean.dtype, jnp.float32)
@@ -43,9 +45,9 @@ def at_least_float32(gaussian: Gaussian) -> Gaussian:
 
 
 def gaussian_kl_terms(p: Gaussian, q: Gaussian) -> Float[Array, "b *event"]:
-    """KL(p ‖ q) in nats of every dimension of two diagonal Gaussians (Kingma & Welling 2014, §B).
+    """KL(p ‖ q) in nats of every coordinate of two diagonal Gaussians (Kingma & Welling 2014, appendix B).
 
-    A deterministic pair of equal means costs 0 only if both stds are positive: stds of 0 give NaN.
+    All stds must be positive: a std of 0 gives NaN.
     """
     mean_p, std_p, mean_q, std_q = jnp.broadcast_arrays(p.mean, p.std, q.mean, q.std)
     log_ratio = 2 * (jnp.log(std_p) - jnp.log(std_q))
@@ -53,6 +55,6 @@ def gaussian_kl_terms(p: Gaussian, q: Gaussian) -> Float[Array, "b *event"]:
 
 
 def gaussian_kl(p: Gaussian, q: Gaussian) -> Float[Array, " b"]:
-    """KL(p ‖ q) in nats of two diagonal Gaussians, `gaussian_kl_terms` summed over all but the first axis."""
+    """KL(p ‖ q) in nats of two diagonal Gaussians: `gaussian_kl_terms` summed over all but the first axis."""
     kl = gaussian_kl_terms(p, q)
     return kl.reshape(kl.shape[0], -1).sum(-1)

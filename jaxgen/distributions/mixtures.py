@@ -1,7 +1,6 @@
-"""Gaussian mixtures: samples, density and score in closed form, of clean data and of noised."""
+"""Gaussian mixtures whose density and score are known in closed form, also after noising."""
 
 import math
-from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -9,21 +8,29 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Key
 
+from jaxgen.core import PytreeDataclass
 
-@jax.tree_util.register_pytree_node_class
-@dataclass(frozen=True, eq=False)
-class GaussianMixture:
-    """p(x) = Σ_k w_k N(x; μ_k, Σ_k), a frozen pytree of weights (K,), means (K, d) and covariances (K, d, d).
 
-    Its dtype is its arrays' common one, float32 at least. Methods take x (..., d) and work under jit, vmap and grad.
-    Means and covariances may carry leading axes, as `perturbed` gives them, which broadcast against those of x. The
-    score is a closed form also of noised data, so that under any Gaussian process one line makes an exact network:
+class GaussianMixture(PytreeDataclass):
+    """The `Distribution` p(x) = Σ_k w_k N(x; μ_k, Σ_k) over vectors, a pytree that works under jit, vmap and grad.
 
-        network = lambda x, t, cond: mixture.perturbed(process.alpha(t), process.sigma(t)).score(x)
-        denoise = diffusion.denoiser(process, network, predicts="score")
+    Methods take x (..., d). Means and covariances may carry leading axes, as those of `perturbed` do, which broadcast
+    against the leading axes of x. All arrays have their common dtype, or float32 if that is narrower.
 
-    Raises ValueError for shapes that do not fit, and for concrete weights that are not positive or do not sum to 1 and
-    concrete covariances that are not symmetric and positive definite; traced values cannot be looked at.
+    Args:
+        weights: w (K,), positive numbers that sum to 1.
+        means: μ (K, d).
+        covariances: Σ (K, d, d), symmetric and positive definite.
+
+    Raises:
+        ValueError: for shapes that do not fit, and for concrete values outside these ranges (traced values are not
+            checked).
+
+    Example:
+        The exact score network of noised data, under any Gaussian process:
+
+            network = lambda x, t, cond: mixture.perturbed(process.alpha(t), process.sigma(t)).score(x)
+            denoise = diffusion.denoiser(process, network, predicts="score")
     """
 
     weights: Float[ArrayLike, " k"]
@@ -31,71 +38,72 @@ class GaussianMixture:
     covariances: Float[ArrayLike, "*b k d d"]
 
     def __post_init__(self):
-        leaves = [jnp.asarray(leaf) for leaf in (self.weights, self.means, self.covariances)]
-        dtype = jnp.promote_types(jnp.result_type(*leaves), jnp.float32)
-        _set_leaves(self, (leaf.astype(dtype) for leaf in leaves))
+        leaves = {name: jnp.asarray(leaf) for name, leaf in vars(self).items()}
+        dtype = jnp.promote_types(jnp.result_type(*leaves.values()), jnp.float32)
+        for name, leaf in leaves.items():
+            object.__setattr__(self, name, leaf.astype(dtype))
         _check_shapes(self)
-        if not any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+        if not any(isinstance(leaf, jax.core.Tracer) for leaf in leaves.values()):
             _check_values(*(np.asarray(a, np.float64) for a in (self.weights, self.means, self.covariances)))
 
-    def tree_flatten(self):
-        """The three arrays."""
-        return (self.weights, self.means, self.covariances), None
+    def sample(self, key: Key[Array, ""], shape: int | tuple[int, ...]) -> Float[Array, "n d"]:
+        """Draw samples (n, d), where shape is (n, d) or the number n alone; raises as `sample_labelled` does."""
+        return self.sample_labelled(key, shape)[0]
 
-    @classmethod
-    def tree_unflatten(cls, _, leaves):
-        """A mixture of these leaves, unchecked: JAX also rebuilds one of tracers, axes and placeholders."""
-        mixture = object.__new__(cls)
-        _set_leaves(mixture, leaves)
-        return mixture
+    def sample_labelled(
+        self, key: Key[Array, ""], shape: int | tuple[int, ...]
+    ) -> tuple[Float[Array, "n d"], Int[Array, " n"]]:
+        """Draw samples (n, d), and return with them the component in 0…K−1 that each came from, (n,).
 
-    def sample(self, key: Key[Array, ""], n: int) -> Float[Array, "n d"]:
-        """n draws, (n, d); raises as `sample_labelled` does."""
-        return self.sample_labelled(key, n)[0]
+        Args:
+            key: one key.
+            shape: (n, d), or the number n alone.
 
-    def sample_labelled(self, key: Key[Array, ""], n: int) -> tuple[Float[Array, "n d"], Int[Array, " n"]]:
-        """n draws (n, d) and the component in 0…K−1 that each came from, (n,).
-
-        Raises ValueError for a mixture with leading axes: draw from those under `jax.vmap`.
+        Raises:
+            ValueError: for another d, and for a mixture with leading axes: draw from those under `jax.vmap`.
         """
         if self.means.ndim != 2:
             raise ValueError(f"means of shape {self.means.shape} hold many mixtures: draw under jax.vmap")
+        n, *event = shape if isinstance(shape, tuple) else (shape, self.means.shape[-1])
+        if event != [self.means.shape[-1]]:
+            raise ValueError(f"this mixture draws samples of shape (n, {self.means.shape[-1]}), not {shape}")
         component_key, noise_key = jax.random.split(key)
         component = jax.random.categorical(component_key, jnp.log(self.weights), shape=(n,))
         eps = jax.random.normal(noise_key, (n, self.means.shape[-1]), self.means.dtype)
         factor = jnp.linalg.cholesky(self.covariances)[component]
         return self.means[component] + _product("nij,nj->ni", factor, eps), component
 
-    def log_prob(self, x: Float[Array, "... d"]) -> Float[Array, "..."]:
-        """log p(x) in nats, of x (..., d) -> (...)."""
+    def log_density(self, x: Float[Array, "... d"]) -> Float[Array, "..."]:
+        """Evaluate log p(x) in nats: (..., d) -> (...)."""
         return jax.nn.logsumexp(self._log_joint(self._whitened(x)), axis=-1)
 
     def responsibilities(self, x: Float[Array, "... d"]) -> Float[Array, "... k"]:
-        """p(k | x) = w_k N(x; μ_k, Σ_k)/p(x), of x (..., d) -> (..., K)."""
+        """The posterior of the component, p(k | x) = w_k N(x; μ_k, Σ_k)/p(x): (..., d) -> (..., K)."""
         return jax.nn.softmax(self._log_joint(self._whitened(x)), axis=-1)
 
     def score(self, x: Float[Array, "... d"]) -> Float[Array, "... d"]:
-        """∇ log p(x) = −Σ_k p(k | x) Σ_k⁻¹ (x − μ_k), of x (..., d) -> (..., d)."""
+        """∇ log p(x) = −Σ_k p(k | x) Σ_k⁻¹ (x − μ_k): (..., d) -> (..., d)."""
         inverse, whitened = self._whitened(x)
         return -self._average((inverse, whitened), _product("...kji,...kj->...ki", inverse, whitened))
 
     def perturbed(self, alpha: ArrayLike, sigma: ArrayLike) -> "GaussianMixture":
-        """The mixture of alpha x0 + sigma eps, with means alpha μ_k and covariances alpha² Σ_k + sigma² I.
+        """The distribution of alpha·x0 + sigma·eps, with means alpha μ_k and covariances alpha² Σ_k + sigma² I.
 
-        alpha, sigma: () for one mixture, or (B,) for one per example, whose `score` then takes x (B, d). Where both are
-        0 the covariances are singular and the density is undefined.
+        Args:
+            alpha: () for one mixture, or (B,) for one per example, whose `score` then takes x (B, d).
+            sigma: like alpha. Where both are 0 the covariances are singular and the density is undefined.
         """
         alpha, sigma = self._scales(alpha, sigma)
         noise = sigma[..., None, None, None] ** 2 * jnp.eye(self.means.shape[-1], dtype=self.means.dtype)
         covariances = alpha[..., None, None, None] ** 2 * self.covariances + noise
         leaves = self.weights, alpha[..., None, None] * self.means, covariances
-        return GaussianMixture.tree_unflatten(None, leaves)
+        return jax.tree.unflatten(jax.tree.structure(self), leaves)  # without the checks, which need concrete values
 
     def posterior_mean(self, x: Float[Array, "... d"], alpha: ArrayLike, sigma: ArrayLike) -> Float[Array, "... d"]:
-        """E[x0 | alpha x0 + sigma eps = x], of x (..., d) -> (..., d), with alpha and sigma as in `perturbed`.
+        """E[x0 | alpha·x0 + sigma·eps = x], the optimal prediction of x0: (..., d) -> (..., d).
 
-        What the best network predicts of x0. Equal to (x + sigma² score)/alpha (Tweedie's formula; Efron 2011), but
-        exact also where alpha = 0, and there the mean of the data.
+        It equals (x + sigma² score)/alpha (Tweedie's formula; Efron 2011), but is exact also where alpha = 0: there it
+        is the mean of the data. For alpha and sigma see `perturbed`.
         """
         noised = self.perturbed(alpha, sigma)
         alpha, _ = self._scales(alpha, sigma)
@@ -131,11 +139,6 @@ def _product(indices: str, matrix: Float[Array, "... d d"], vector: Float[Array,
     return jnp.einsum(indices, matrix, vector, precision=jax.lax.Precision.HIGHEST)
 
 
-def _set_leaves(mixture, leaves) -> None:
-    for name, leaf in zip(("weights", "means", "covariances"), leaves, strict=True):
-        object.__setattr__(mixture, name, leaf)
-
-
 def _check_shapes(mixture: GaussianMixture) -> None:
     weights, means, covariances = mixture.weights.shape, mixture.means.shape, mixture.covariances.shape
     fits = len(means) >= 2 and weights == means[-2:-1] and covariances == (*means, means[-1]) and 0 not in means
@@ -162,12 +165,15 @@ def _check_values(weights: np.ndarray, means: np.ndarray, covariances: np.ndarra
 
 
 def random_mixture(seed: int) -> GaussianMixture:
-    """Two Gaussians in the plane, drawn from a seed such as a student's number: the homework's distribution.
+    """Draw a mixture of two Gaussians in the plane from a seed.
 
-    Uniformly: the weight of the first in [.2, .8], the distance of the means in [11, 14], in any direction about a
-    centre in [−2, 2]², and full covariances of eigenvalues in [.5, 2] along any axes. So the density has two modes,
-    alone and under noise of σ = 1 and 3, and one at σ = 7. The same seed gives the same mixture on every machine.
-    Raises ValueError for a negative seed.
+    All quantities are uniform: the weight of the first component in [.2, .8], the distance of the means in [11, 14],
+    the direction between them, their centre in [−2, 2]², the eigenvalues of the covariances in [.5, 2] and their axes.
+    The density has two modes without noise and under noise of σ = 1 and 3, and one mode at σ = 7. A seed gives the same
+    mixture on every machine.
+
+    Raises:
+        ValueError: for a negative seed.
     """
     if seed < 0:
         raise ValueError(f"a seed must not be negative, got {seed}")
@@ -190,5 +196,8 @@ def random_mixture(seed: int) -> GaussianMixture:
 
 
 def song_ermon_mixture() -> GaussianMixture:
-    """0.8 N((5, 5), I) + 0.2 N((−5, −5), I), whose weights Langevin dynamics loses (Song & Ermon 2019, §3.2.2)."""
+    """The mixture 0.8 N((5, 5), I) + 0.2 N((−5, −5), I) of Song & Ermon 2019, §3.2.2.
+
+    Langevin dynamics from its exact score does not recover the weights.
+    """
     return GaussianMixture(np.array([0.8, 0.2]), np.array([[5.0, 5.0], [-5.0, -5.0]]), np.stack([np.eye(2)] * 2))

@@ -1,8 +1,8 @@
-"""Priors over latents: N(0, I), mixtures, and the mixture of the encoder's own posteriors (VampPrior)."""
+"""Distributions over the latents of autoencoders: N(0, I), mixtures of diagonal Gaussians, and the VampPrior."""
 
 import math
 from collections.abc import Callable
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -10,80 +10,108 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
+from jaxgen.core import PytreeDataclass
 from jaxgen.distributions.gaussian import Gaussian, at_least_float32, gaussian_kl_terms
 
 Squash = Literal["sigmoid", "hardtanh"]
 
 
-class Prior(NamedTuple):
-    """p(z): log_density(z (B, *d)) -> (B,), sample(key (), (B, *d)) -> z, and kl(q) -> (B, *d) where it is closed."""
+class StandardNormal(PytreeDataclass):
+    """N(0, I) over arrays of any shape; see `standard_normal`."""
 
-    log_density: Callable[[Array], Array]
-    sample: Callable[[Array, tuple[int, ...]], Array]
-    kl: Callable[[Gaussian], Array] | None = None
+    def sample(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
+        """Draw standard normal samples of this shape."""
+        return jax.random.normal(key, shape)
 
+    def log_density(self, z: Float[Array, "b *d"]) -> Float[Array, " b"]:
+        """Evaluate log N(z; 0, I) in nats."""
+        return _unit_gaussian(z).log_density(z)
 
-def standard_normal() -> Prior:
-    """N(0, I), with KL(q ‖ p) = ½ Σ (μ² + σ² − 1 − log σ²) in closed form (Kingma & Welling 2014, §B)."""
-
-    def unit(like: Array) -> Gaussian:
-        return Gaussian(jnp.zeros_like(like), jnp.ones((), like.dtype))
-
-    def kl(q: Gaussian) -> Float[Array, "b *d"]:
+    def kl(self, q: Gaussian) -> Float[Array, "b *d"]:
+        """½ (μ² + σ² − 1 − log σ²), KL(q ‖ N(0, I)) in nats of every coordinate (Kingma & Welling 2014, appendix B)."""
         q = at_least_float32(q)
-        return gaussian_kl_terms(q, unit(q.mean))
-
-    return Prior(
-        log_density=lambda z: unit(z).log_density(z),
-        sample=lambda key, shape: jax.random.normal(key, shape),
-        kl=kl,
-    )
+        return gaussian_kl_terms(q, _unit_gaussian(q.mean))
 
 
-def diagonal_mixture(components: Gaussian, weights: Float[ArrayLike, " k"] | None = None) -> Prior:
-    """Σ_k w_k N(μ_k, σ_k²), components of shape (K, *d), equally likely unless weights (K,) ≥ 0 are given.
+def standard_normal() -> StandardNormal:
+    """The `Distribution` N(0, I), whose KL from a `Gaussian` has a closed form."""
+    return StandardNormal()
 
-    The weights are scaled to sum to 1. Its KL is by Monte Carlo only. Time of K·B·d per density, in memory of K·B.
-    Raises ValueError for components without an axis K, weights of another shape, and concrete ones that are negative.
+
+class DiagonalMixture(PytreeDataclass):
+    """A mixture of K diagonal Gaussians, made by `diagonal_mixture`: mean and std (K, *d), log-weights (K,)."""
+
+    mean: Array
+    std: Array
+    log_weights: Array
+
+    def sample(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "b *d"]:
+        """Draw samples of shape (B, *d); raises ValueError for another event shape."""
+        event = self.mean.shape[1:]
+        if tuple(shape[1:]) != event:
+            raise ValueError(f"the components have shape {event}, so samples have (B, *{event}), not {tuple(shape)}")
+        component_key, noise_key = jax.random.split(key)
+        component = jax.random.categorical(component_key, self.log_weights, shape=shape[:1])
+        return Gaussian(self.mean[component], self.std[component]).sample(noise_key)
+
+    def log_density(self, z: Float[Array, "b *d"]) -> Float[Array, " b"]:
+        """Evaluate log p(z) in nats in time of K·B·d and memory of K·B; raises ValueError for another event shape."""
+        if z.shape[1:] != self.mean.shape[1:]:
+            raise ValueError(
+                f"the components have shape {self.mean.shape[1:]}, z {z.shape[1:]}: both are the encoder's"
+            )
+        count = len(self.mean)
+
+        @jax.checkpoint  # or a gradient would keep all B·K·d differences
+        def log_joint(z: Array, mean: Array, std: Array) -> Array:
+            square = (((z[:, None] - mean) / std) ** 2).sum(-1)
+            return -0.5 * square - jnp.log(std).sum(-1) - 0.5 * z.shape[-1] * math.log(2 * math.pi)
+
+        terms = log_joint(z.reshape(len(z), -1), self.mean.reshape(count, -1), self.std.reshape(count, -1))
+        return jax.nn.logsumexp(terms + self.log_weights.astype(terms.dtype), axis=-1)
+
+
+def diagonal_mixture(components: Gaussian, weights: Float[ArrayLike, " k"] | None = None) -> DiagonalMixture:
+    """The `Distribution` Σ_k w_k N(μ_k, diag σ_k²).
+
+    It has no KL in closed form, so `jaxgen.vae.elbo` estimates the KL by Monte Carlo.
+
+    Args:
+        components: means (K, *d), and stds that broadcast to them.
+        weights: K numbers ≥ 0, scaled to sum to 1; equal by default.
+
+    Raises:
+        ValueError: for components without an axis K, weights of another shape, or concrete weights that are negative
+            or all 0.
     """
     mean, std = at_least_float32(components)
     if mean.ndim < 2:
         raise ValueError(f"components must have shape (K, *d), got {mean.shape}")
-    count, event = mean.shape[0], mean.shape[1:]
-    std = jnp.broadcast_to(std, mean.shape)
-    log_weights = _log_weights(weights, count)
-    flat_mean, flat_std = mean.reshape(count, -1), std.reshape(count, -1)
-
-    @jax.checkpoint  # or a gradient would keep all B·K·d differences
-    def log_joint(z: Array, mean: Array, std: Array) -> Array:
-        square = (((z[:, None] - mean) / std) ** 2).sum(-1)
-        return -0.5 * square - jnp.log(std).sum(-1) - 0.5 * z.shape[-1] * math.log(2 * math.pi)
-
-    def log_density(z: Float[Array, "b *d"]) -> Float[Array, " b"]:
-        if z.shape[1:] != event:
-            raise ValueError(f"the components have shape {event}, z {z.shape[1:]}: both are the encoder's")
-        terms = log_joint(z.reshape(len(z), -1), flat_mean, flat_std)
-        return jax.nn.logsumexp(terms + log_weights.astype(terms.dtype), axis=-1)
-
-    def sample(key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "b *d"]:
-        if tuple(shape[1:]) != event:
-            raise ValueError(f"the components have shape {event}, so samples have (B, *{event}), not {tuple(shape)}")
-        which_key, noise_key = jax.random.split(key)
-        which = jax.random.categorical(which_key, log_weights, shape=shape[:1])
-        return Gaussian(mean[which], std[which]).sample(noise_key)
-
-    return Prior(log_density, sample)
+    return DiagonalMixture(mean, jnp.broadcast_to(std, mean.shape), _log_weights(weights, len(mean)))
 
 
 def vamp_prior(
     encode: Callable[[Array], Gaussian],
     pseudo_inputs: Float[Array, "k *event"],
     weights: Float[ArrayLike, " k"] | None = None,
-) -> Prior:
-    """The mixture (1/K) Σ_k q(z|u_k) of the encoder's posteriors of K pseudo-inputs (Tomczak & Welling 2018, §3).
+) -> DiagonalMixture:
+    """The VampPrior: the mixture (1/K) Σ_k q(z | u_k) of the encoder's posteriors of K pseudo-inputs.
 
-    pseudo_inputs: u (K, *event) in the data's range, learned with the rest (see `pseudo_inputs`), or K data points.
-    They are encoded once, when the prior is made. Raises as `diagonal_mixture` does.
+    Args:
+        encode: the encoder, u (K, *event) -> `Gaussian` of shape (K, *d). It is called once, when the prior is made.
+        pseudo_inputs: u (K, *event) in the range of the data, learned with the other parameters (see `pseudo_inputs`)
+            or K examples.
+        weights: as in `diagonal_mixture`.
+
+    Raises:
+        ValueError: as `diagonal_mixture` does.
+
+    Reference:
+        Tomczak & Welling 2018, §3.
+
+    Example:
+        prior = distributions.vamp_prior(encode, distributions.pseudo_inputs(params["pseudo"]))
+        model = vae.VAE(encode, decode, likelihoods.bernoulli(), prior)
     """
     return diagonal_mixture(Gaussian(*encode(pseudo_inputs)), weights)
 
@@ -91,10 +119,19 @@ def vamp_prior(
 def pseudo_inputs(
     free: Float[Array, "k *event"], low: float = 0.0, high: float = 1.0, squash: Squash = "sigmoid"
 ) -> Float[Array, "k *event"]:
-    """Free parameters (K, *event) brought to the data's range [low, high] as pseudo-inputs (Tomczak & Welling 2018).
+    """Map free parameters (K, *event) into the range [low, high] of the data, as pseudo-inputs of a `vamp_prior`.
 
-    squash: "sigmoid", or "hardtanh", a clip as in the authors' code, beyond which nothing is learned.
-    Raises ValueError unless low < high, or for another squash.
+    Args:
+        free: unconstrained parameters.
+        low: the smallest value of the data.
+        high: the largest value of the data.
+        squash: "sigmoid", or "hardtanh": a clip as in the authors' code, with no gradient outside the range.
+
+    Raises:
+        ValueError: unless low < high, or for another squash.
+
+    Reference:
+        Tomczak & Welling 2018, §3.
     """
     _check_squash(low, high, squash)
     return low + (high - low) * jax.nn.sigmoid(free) if squash == "sigmoid" else jnp.clip(free, low, high)
@@ -103,16 +140,27 @@ def pseudo_inputs(
 def init_pseudo_inputs(
     x: Float[Array, "k *event"], low: float = 0.0, high: float = 1.0, squash: Squash = "sigmoid", margin: float = 0.01
 ) -> Float[Array, "k *event"]:
-    """The free parameters whose `pseudo_inputs` are x, such as data to begin from.
+    """The free parameters at which `pseudo_inputs` equals x, for example K examples to start from.
 
-    x is first moved `margin` of the range inside it, where both squashes have a gradient.
-    Raises ValueError unless low < high and 0 < margin < ½, or for another squash.
+    Args:
+        x: pseudo-inputs (K, *event).
+        low: as in `pseudo_inputs`.
+        high: as in `pseudo_inputs`.
+        squash: as in `pseudo_inputs`.
+        margin: x is first clipped to this fraction of the range inside its ends, where both squashes have a gradient.
+
+    Raises:
+        ValueError: unless low < high and 0 < margin < ½, or for another squash.
     """
     _check_squash(low, high, squash)
     if not 0 < margin < 0.5:
         raise ValueError(f"margin must lie in (0, 1/2), got {margin}")
     share = jnp.clip((x - low) / (high - low), margin, 1 - margin)
     return jax.scipy.special.logit(share) if squash == "sigmoid" else low + (high - low) * share
+
+
+def _unit_gaussian(like: Array) -> Gaussian:
+    return Gaussian(jnp.zeros_like(like), jnp.ones((), like.dtype))
 
 
 def _log_weights(weights: ArrayLike | None, count: int) -> Array:

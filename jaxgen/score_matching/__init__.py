@@ -1,4 +1,4 @@
-"""Score matching: objectives for any score function, the kernel density, and the score of an energy."""
+"""Score matching: objectives for any score function, Gaussian kernel densities, and the score of an energy."""
 
 from jaxgen.score_matching.density import KernelDensity, kernel_density
 from jaxgen.score_matching.energy import score_of_energy

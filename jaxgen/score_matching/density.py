@@ -21,18 +21,25 @@ class KernelDensity(NamedTuple):
 def kernel_density(
     x: Float[Array, "b *event"], points: Float[Array, "m *event"], sigma: ArrayLike, *, block: int = 256
 ) -> KernelDensity:
-    """The density q_σ = (1/M) Σ_m N(x; x_m, σ²I) of M noised points, and its score Σ_m w_m (x_m − x)/σ².
+    """The Gaussian kernel density q_σ = (1/M) Σ_m N(x; x_m, σ²I), and its score Σ_m w_m (x_m − x)/σ².
 
-    w = softmax(−‖x − x_m‖²/2σ²). The score is what `denoising` on these points at σ is minimised by, among all
-    functions (Vincent 2011, §4). sigma: σ > 0, () or (B,). block: points seen at a time, so memory is that of
-    B · block · d numbers, whatever M. At distances of 1e4 σ float32 has few digits left for w; beyond 1e19 σ, where a
-    square overflows (1e154 σ in float64), the result is not finite.
-    Raises ValueError for points of another event shape or none, a sigma as `denoising` does, or unless block ≥ 1.
+    The weights are w = softmax(−‖x − x_m‖²/2σ²). The score minimises `denoising` on these points at σ among all
+    functions (Vincent 2011, §4). In float32 w is inaccurate at distances beyond 1e4 σ, and squares overflow beyond
+    1e19 σ (1e154 σ in float64), where the result is not finite.
+
+    Args:
+        x: where to evaluate, (B, *event).
+        points: x_m, (M, *event) with M ≥ 1.
+        sigma: σ > 0, () or (B,).
+        block: the number of points processed at a time; memory is that of B · block · d numbers for any M.
+
+    Raises:
+        ValueError: for points of another event shape or none, a sigma as in `denoising`, or block < 1.
     """
     if points.shape[1:] != x.shape[1:] or len(points) == 0:
         raise ValueError(f"points must have shape (M, {', '.join(map(str, x.shape[1:]))}), M >= 1, got {points.shape}")
     if block < 1:
-        raise ValueError(f"block must be at least 1, got {block}: it is how many points are seen at a time")
+        raise ValueError(f"block must be at least 1, got {block}: it is the number of points processed at a time")
     dtype = jnp.promote_types(jnp.promote_types(x.dtype, points.dtype), jnp.float32)
     count, dims, block = len(points), math.prod(x.shape[1:]), min(block, len(points))
     centre = x.reshape(len(x), 1, dims).astype(dtype)
@@ -42,19 +49,19 @@ def kernel_density(
 
     @jax.checkpoint  # or a gradient would keep every block
     def add(carry: tuple[Array, Array, Array], first: Array) -> tuple[tuple[Array, Array, Array], None]:
-        """A running softmax: the largest logit, Σ e^{logit − largest}, and the offsets x_m − x weighted by the same."""
+        """A running softmax: the largest logit, Σ e^{logit − largest}, and Σ e^{logit − largest} (x_m − x)."""
         largest, total, pull = carry
         offsets = jax.lax.dynamic_slice_in_dim(padded, first, block) - centre
         logits = -0.5 * jnp.sum((offsets / sigma[:, None, None]) ** 2, -1)
         logits = jnp.where(first + jnp.arange(block) < count, logits, -jnp.inf)
         new = jax.lax.stop_gradient(jnp.maximum(largest, logits.max(-1)))
         fade, weights = jnp.exp(largest - new), jnp.exp(logits - new[:, None])
-        # not a matrix product, whose precision an accelerator would cut
+        # a sum, since accelerators round the factors of matrix products
         pulled = jnp.sum(weights[..., None] * offsets, 1)
         return (new, fade * total + weights.sum(-1), fade[:, None] * pull + pulled), None
 
     start = jnp.full(len(x), -jnp.inf, dtype), jnp.zeros(len(x), dtype), jnp.zeros((len(x), dims), dtype)
     (largest, total, pull), _ = jax.lax.scan(add, start, block * jnp.arange(blocks))
     log_density = largest + jnp.log(total / count) - dims * (jnp.log(sigma) + 0.5 * math.log(2 * math.pi))
-    score = pull / total[:, None] / sigma[:, None] / sigma[:, None]  # σ² could be too small to hold
+    score = pull / total[:, None] / sigma[:, None] / sigma[:, None]  # σ² may underflow
     return KernelDensity(log_density, score.reshape(x.shape))

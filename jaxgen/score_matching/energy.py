@@ -9,9 +9,13 @@ Score = Callable[[Array], Array]
 
 
 def score_of_energy(energy: Callable[[Array], Array]) -> Score:
-    """The score −∇E of the density e^{−E(x)}/Z, whatever its Z (Hyvärinen 2005, §2).
+    """The score −∇E of the density e^{−E(x)}/Z, which does not depend on Z (Hyvärinen 2005, §2).
 
-    energy: (B, *event) -> (B,). Raises ValueError, when called, for an energy of another shape.
+    Args:
+        energy: (B, *event) -> (B,), each example alone.
+
+    Returns:
+        The score (B, *event) -> (B, *event), which raises ValueError for an energy of another shape.
     """
 
     def score(x: Float[Array, "b *event"]) -> Float[Array, "b *event"]:

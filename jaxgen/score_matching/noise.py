@@ -8,9 +8,9 @@ from jaxtyping import Array, Float
 
 
 def check_positive(name: str, value: ArrayLike, dtype: jnp.dtype) -> None:
-    """Refuse a concrete value that is not a positive, finite, normal number of dtype; a traced one cannot be looked at.
+    """Raise ValueError for a concrete value that is not a positive, finite, normal number of dtype.
 
-    Smaller ones are flushed to 0, by which is divided.
+    Subnormal numbers are flushed to 0, and the caller divides by the value.
     """
     if isinstance(value, jax.core.Tracer):
         return
@@ -24,7 +24,7 @@ def check_positive(name: str, value: ArrayLike, dtype: jnp.dtype) -> None:
 
 
 def noise_level(sigma: ArrayLike, x: Array, dtype: jnp.dtype) -> Float[Array, "..."]:
-    """sigma in `dtype`, of shape () or (B,); raises ValueError for another shape or a value that is not positive."""
+    """sigma in `dtype`, of shape () or (B,); raises ValueError for another shape or value."""
     check_positive("sigma", sigma, dtype)
     sigma = jnp.asarray(sigma, dtype)
     if sigma.shape not in ((), x.shape[:1]):

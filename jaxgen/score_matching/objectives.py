@@ -1,8 +1,9 @@
-"""Score matching: objectives for any score function, and the kernel-density score that denoising is minimised by.
+"""Score matching objectives for any score function.
 
-A score is any function (B, *event) -> (B, *event) that treats each example alone: a free network, as in
-`lambda x: net.apply(params, x)`, or the gradient of an energy, `score_of_energy(partial(net.apply, params))`. The
-objectives are summed over the event, one value per example, and differentiable in all that the score closes over.
+A score is any function (B, *event) -> (B, *event) that treats each example alone: a network, as in
+`lambda x: net.apply(params, x)`, or the gradient of an energy, `score_of_energy(partial(net.apply, params))`.
+Objectives are summed over the event, one value per example, and differentiable in all that the score closes over.
+All raise ValueError for a score that does not return the shape of x.
 """
 
 import math
@@ -19,38 +20,48 @@ from jaxgen.score_matching.energy import Score
 from jaxgen.score_matching.noise import check_positive, noise_level
 
 NoiseConditionalScore = Callable[[Array, Array], Array]
-Distribution = Literal["rademacher", "gaussian", "sphere"]
+ProjectionDistribution = Literal["rademacher", "gaussian", "sphere"]
 
 
 def explicit(score: Score, target_score: Score, x: Float[Array, "b *event"]) -> Float[Array, " b"]:
-    """½‖s(x) − ∇log q(x)‖², where the target's score is known (Hyvärinen 2005, eq. 2).
+    """Explicit score matching ½‖s(x) − ∇log q(x)‖², where the score of the target is known (Hyvärinen 2005, eq. 2).
 
-    x: samples of the density that the error is averaged under, q itself for the identities below. Raises ValueError for
-    a score of another shape.
+    Args:
+        score: the model.
+        target_score: ∇log q.
+        x: samples (B, *event) of the distribution under which the error is averaged, usually q.
     """
     error = _checked(score(x), x) - _checked(target_score(x), x)
     return 0.5 * _dot(error, error)
 
 
 def implicit(score: Score, x: Float[Array, "b *event"], *, block: int = 32) -> Float[Array, " b"]:
-    """½‖s‖² + tr ∇s with the exact trace: `explicit` + const in expectation over x ~ q (Hyvärinen 2005, theorem 1).
+    """Implicit score matching ½‖s‖² + tr ∇s with the exact trace (Hyvärinen 2005, theorem 1).
 
-    Time of d directional derivatives, `block` of them at a time, and memory of one block, also when differentiated.
-    Raises ValueError for a score of another shape, or unless block ≥ 1.
+    In expectation over x ~ q it equals `explicit` up to a constant. It takes the time of d directional derivatives,
+    `block` of them at once, and the memory of one block, also for a gradient.
+
+    Args:
+        score: the model.
+        x: samples of q, (B, *event).
+        block: the number of directional derivatives taken at once.
+
+    Raises:
+        ValueError: for block < 1.
     """
     if block < 1:
-        raise ValueError(f"block must be at least 1, got {block}: it is how many derivatives are taken at a time")
+        raise ValueError(f"block must be at least 1, got {block}: it is the number of derivatives taken at a time")
     s, along = jax.linearize(score, x)
     _checked(s, x)
     dims = math.prod(x.shape[1:])
 
-    @jax.checkpoint  # or a gradient would keep what all d derivatives computed
+    @jax.checkpoint  # or a gradient would keep all d derivatives
     def diagonal(i: Array) -> Array:
         axis = jnp.broadcast_to(jax.nn.one_hot(i, dims, dtype=x.dtype).reshape(x.shape[1:]), x.shape)
         return _dot(axis, along(axis))
 
-    together = min(block, dims) if len(x) else None  # jax cannot split an empty batch
-    trace = jax.lax.map(diagonal, jnp.arange(dims), batch_size=together).sum(0)
+    batch_size = min(block, dims) if len(x) else None  # jax cannot split an empty batch
+    trace = jax.lax.map(diagonal, jnp.arange(dims), batch_size=batch_size).sum(0)
     return 0.5 * _dot(s, s) + trace
 
 
@@ -60,16 +71,28 @@ def sliced(
     x: Float[Array, "b *event"],
     *,
     projections: int = 1,
-    distribution: Distribution = "rademacher",
+    distribution: ProjectionDistribution = "rademacher",
     variance_reduced: bool = False,
 ) -> Float[Array, " b"]:
-    """½(vᵀs)² + vᵀ∇s v, averaged over projections v: an unbiased estimate of `implicit` (Song et al. 2019, §3.1).
+    """Sliced score matching ½(vᵀs)² + vᵀ∇s v, averaged over projections v: an unbiased estimate of `implicit`.
 
-    variance_reduced: ½‖s‖² in place of ½(vᵀs)², SSM-VR. distribution: of v, each with E vvᵀ = I: signs,
-    N(0, I), or the sphere of radius √d. With H = S + ½ssᵀ (H = S if variance_reduced), S the symmetric part of ∇s, the
-    variance at x is 2 Σ_{i≠j} H_ij² for signs, 2‖H‖² for Gaussian v and 2d/(d+2) (‖H‖² − (tr H)²/d) on the sphere, over
-    `projections`. Time and memory of one directional derivative per projection, each example having its own.
-    Raises ValueError for an unknown distribution, a score of another shape, or unless projections ≥ 1.
+    It takes the time and memory of one directional derivative per projection. For H = S + ½ssᵀ (H = S with
+    variance_reduced), S the symmetric part of ∇s, the variance of one projection is 2 Σ_{i≠j} H_ij² for "rademacher",
+    2‖H‖² for "gaussian" and 2d/(d+2) (‖H‖² − (tr H)²/d) for "sphere".
+
+    Args:
+        key: one key.
+        score: the model.
+        x: samples of q, (B, *event).
+        projections: the number of projections per example ≥ 1; each example draws its own.
+        distribution: of v, with E vvᵀ = I: random signs, N(0, I), or the sphere of radius √d.
+        variance_reduced: use ½‖s‖² instead of ½(vᵀs)² (SSM-VR).
+
+    Raises:
+        ValueError: for an unknown distribution, or projections < 1.
+
+    Reference:
+        Song et al. 2019, §3.1.
     """
     if projections < 1:
         raise ValueError(f"need at least one projection, got {projections}")
@@ -82,23 +105,37 @@ def sliced(
 
 
 def _directions(key: Key[Array, ""], shape: tuple[int, ...], distribution: str) -> Float[Array, "m b *event"]:
-    if distribution not in get_args(Distribution):
-        raise ValueError(f"unknown distribution {distribution!r}: choose one of {', '.join(get_args(Distribution))}")
+    if distribution not in get_args(ProjectionDistribution):
+        raise ValueError(
+            f"unknown distribution {distribution!r}: choose one of {', '.join(get_args(ProjectionDistribution))}"
+        )
     if distribution == "rademacher":
         return jax.random.rademacher(key, shape, jnp.float32)
     v = jax.random.normal(key, shape)
     if distribution == "gaussian":
         return v
     mean_square = jnp.mean(v**2, axis=tuple(range(2, v.ndim)), keepdims=True)
-    return v / jnp.sqrt(mean_square)  # the radius √d makes E vvᵀ = I; on the unit sphere it would be I/d
+    return v / jnp.sqrt(mean_square)  # the radius √d gives E vvᵀ = I
 
 
 def denoising(key: Key[Array, ""], score: Score, x: Float[Array, "b *event"], sigma: ArrayLike) -> Float[Array, " b"]:
-    """½‖s(x̃) − ∇log N(x̃; x, σ²I)‖² = ½‖s(x + σε) + ε/σ‖² at one draw of ε (Vincent 2011, eq. 9–11).
+    """Denoising score matching ½‖s(x̃) − ∇log N(x̃; x, σ²I)‖² = ½‖s(x + σε) + ε/σ‖² at one draw of ε.
 
-    In expectation `explicit` + const for the score of the noised data's density q_σ = q * N(0, σ²I), under q_σ.
-    sigma: σ > 0, of shape () or (B,). Raises ValueError for a concrete sigma that is not positive, finite and normal in
-    the type computed in (at least 1.2e-38 in float32), one of another shape, or a score of another shape.
+    In expectation it equals `explicit` up to a constant, for the score of the density q_σ = q * N(0, σ²I) of
+    noised data and under q_σ.
+
+    Args:
+        key: one key.
+        score: the model.
+        x: samples of q, (B, *event).
+        sigma: σ > 0, () or (B,).
+
+    Raises:
+        ValueError: for a sigma of another shape, or a concrete one that is not positive, finite and normal in the dtype
+            of the computation (at least 1.2e-38 in float32).
+
+    Reference:
+        Vincent 2011, eq. 9–11.
     """
     eps = jax.random.normal(key, x.shape, jnp.promote_types(x.dtype, jnp.float32))
     sigma = per_example(noise_level(sigma, x, eps.dtype), x)
@@ -115,11 +152,20 @@ def noise_conditional(
     *,
     weighting: Callable[[Array], Array] = jnp.square,
 ) -> Float[Array, " b"]:
-    """λ(σ) times `denoising` at a σ drawn uniformly from the ladder for each example (Song & Ermon 2019, eq. 5–6).
+    """λ(σ) times `denoising` at a noise level σ drawn uniformly from sigmas for each example.
 
-    score: (x, σ) -> (B, *event) with x (B, *event) and σ (B,); sigmas: (L,), positive; weighting: λ, (B,) -> (B,), σ²
-    by default, which makes all levels count alike.
-    Raises ValueError as `denoising` does, and for sigmas that are not one-dimensional.
+    Args:
+        key: one key.
+        score: (x (B, *event), σ (B,)) -> (B, *event).
+        x: samples of q, (B, *event).
+        sigmas: the noise levels (L,), positive.
+        weighting: λ, (B,) -> (B,); σ² by default, which gives all levels about equal weight.
+
+    Raises:
+        ValueError: for sigmas that are not one-dimensional, and as `denoising` does.
+
+    Reference:
+        Song & Ermon 2019, eq. 5–6.
     """
     dtype = jnp.promote_types(x.dtype, jnp.float32)
     check_positive("sigmas", sigmas, dtype)

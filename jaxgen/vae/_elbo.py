@@ -8,60 +8,82 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from jaxgen.core import fold_in
-from jaxgen.distributions import Gaussian, Prior, standard_normal
+from jaxgen.distributions import Distribution, Gaussian, standard_normal
 from jaxgen.distributions.likelihoods import Likelihood
 
 KL = Literal["analytic", "monte_carlo"]
 
 
 class VAE(NamedTuple):
-    """A variational autoencoder as four functions; parameters are what they close over (Kingma & Welling 2014).
+    """A variational autoencoder as three functions and a prior; the functions close over their parameters.
 
-    encode: x (B, *event) -> the `Gaussian` q(z|x) (B, *d). decode: z (B, *d) -> what the decoder reads: logits, or a
-    `Gaussian`; for a fixed std, `lambda z: Gaussian(net(z), jnp.asarray(0.1))`. decoder: (x, that) -> log p(x|z) (B,),
-    one of `jaxgen.distributions.likelihoods`. prior: p(z), by default N(0, I).
+    Args:
+        encode: x (B, *event) -> the `Gaussian` q(z|x), of shape (B, *d).
+        decode: z (B, *d) -> the parameters of the likelihood, such as logits or a `Gaussian`.
+        likelihood: (x, decode(z)) -> log p(x|z), (B,): what the decoder's output says of the data. One of
+            `jaxgen.distributions.likelihoods`.
+        prior: the `Distribution` p(z), N(0, I) by default.
+
+    Reference:
+        Kingma & Welling 2014.
+
+    Example:
+        A decoder with a fixed standard deviation:
+
+            decode = lambda z: Gaussian(net.apply(params, z), jnp.asarray(0.1))
+            model = VAE(encode, decode, likelihoods.gaussian())
     """
 
     encode: Callable[[Array], Gaussian]
     decode: Callable[[Array], Any]
     likelihood: Likelihood
-    prior: Prior = standard_normal()
+    prior: Distribution = standard_normal()
 
 
 class Elbo(NamedTuple):
-    """An estimate of the bound, its two terms as costs in nats, and the posterior it was drawn from."""
+    """An estimate of the evidence lower bound: its two terms in nats, and the approximate posterior."""
 
     reconstruction: Float[Array, " b"]  # −E_q log p(x|z)
-    kl_terms: Float[Array, "b *d"]  # KL(q(z|x) ‖ p(z)) of every dimension, or of all together (B, 1)
+    kl_terms: Float[Array, "b *d"]  # KL(q(z|x) ‖ p(z)) of every latent, or (B, 1) for their sum
     q: Gaussian
 
     @property
     def kl(self) -> Float[Array, " b"]:
-        """KL(q(z|x) ‖ p(z))."""
+        """KL(q(z|x) ‖ p(z)) in nats."""
         return self.kl_terms.reshape(len(self.kl_terms), -1).sum(-1)
 
     @property
     def value(self) -> Float[Array, " b"]:
-        """The ELBO, E_q log p(x|z) − KL ≤ log p(x)."""
+        """The ELBO E_q log p(x|z) − KL, whose expectation is at most log p(x)."""
         return -self.reconstruction - self.kl
 
 
 def elbo(
     key: Key[Array, "..."], model: VAE, x: Float[Array, "b *event"], *, kl: KL | None = None, samples: int = 1
 ) -> Elbo:
-    """An unbiased, reparameterised estimate of E_q log p(x|z) − KL(q(z|x) ‖ p(z)) (Kingma & Welling 2014, eq. 3 and 7).
+    """An unbiased, reparameterised estimate of the ELBO E_q log p(x|z) − KL(q(z|x) ‖ p(z)).
 
-    key: (), or (B,), by which the result of sample b depends on key[b] alone. kl: "analytic" by the prior's closed
-    form, "monte_carlo" as log q(z|x) − log p(z) at the same z; by default whichever the prior has. samples: draws of z
-    for each x, all at once, over which both are averaged.
-    Raises ValueError for an unknown kl, an analytic one that the prior does not have, samples < 1, and for an encoder
-    or a decoder whose results are not one for each example.
+    Args:
+        key: one key, or keys (B,), in which case the result of example b depends on key[b] alone.
+        model: the autoencoder.
+        x: data (B, *event).
+        kl: "analytic", the closed form `model.prior.kl(q)`, or "monte_carlo", log q(z|x) − log p(z) at the drawn z. By
+            default the closed form if the prior has one.
+        samples: the number of draws of z per example, over which both terms are averaged. They are decoded at once.
+
+    Raises:
+        ValueError: for an unknown kl, for "analytic" if the prior has no closed form, for samples < 1, and for an
+            encoder or a likelihood that does not return one result per example.
+
+    Reference:
+        Kingma & Welling 2014, eq. 3 and 7.
     """
+    closed_form = getattr(model.prior, "kl", None)
     if kl is None:
-        kl = "monte_carlo" if model.prior.kl is None else "analytic"
+        kl = "monte_carlo" if closed_form is None else "analytic"
     if kl not in get_args(KL):
         raise ValueError(f"unknown kl {kl!r}: choose one of {', '.join(get_args(KL))}")
-    if kl == "analytic" and model.prior.kl is None:
+    if kl == "analytic" and closed_form is None:
         raise ValueError("this prior has no closed form of the KL: use kl='monte_carlo'")
     if samples < 1:
         raise ValueError(f"need at least one sample of z, got {samples}")
@@ -73,11 +95,11 @@ def elbo(
         return -log_likelihood(model, x, z), jnp.broadcast_to(log_ratio, x.shape[:1])
 
     reconstruction, log_ratio = jax.tree.map(lambda terms: terms.mean(0), jax.vmap(at)(jnp.arange(samples)))
-    return Elbo(reconstruction, model.prior.kl(q) if kl == "analytic" else log_ratio[:, None], q)
+    return Elbo(reconstruction, closed_form(q) if kl == "analytic" else log_ratio[:, None], q)
 
 
 def posterior(model: VAE, x: Float[Array, "b *event"]) -> Gaussian:
-    """q(z|x), raising ValueError unless it is one Gaussian for each example."""
+    """q(z|x); raises ValueError unless it is one Gaussian per example."""
     q = Gaussian(*model.encode(x))
     if q.mean.ndim < 2 or len(q.mean) != len(x):
         raise ValueError(f"encode must return a Gaussian of shape ({len(x)}, *d), got {q.mean.shape}")
@@ -85,8 +107,8 @@ def posterior(model: VAE, x: Float[Array, "b *event"]) -> Gaussian:
 
 
 def log_likelihood(model: VAE, x: Float[Array, "b *event"], z: Float[Array, "b *d"]) -> Float[Array, " b"]:
-    """log p(x|z), raising ValueError unless it is one value for each example."""
+    """log p(x|z); raises ValueError unless it is one value per example."""
     value = model.likelihood(x, model.decode(z))
     if value.shape != x.shape[:1]:
-        raise ValueError(f"the decoder must return one value per example, {x.shape[:1]}, got {value.shape}")
+        raise ValueError(f"the likelihood must return one value per example, {x.shape[:1]}, got {value.shape}")
     return value

@@ -1,4 +1,4 @@
-"""Codebooks that follow their encodings by moving averages, and how many of their codes are used."""
+"""Codebooks learned by moving averages of their encodings, and measures of their use."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int, Key
 
 
 class Codebook(NamedTuple):
-    """Codes e_k (K, d), and the averages N_k and m_k, per batch, of how many encodings chose each and of their sum."""
+    """Codes e_k, and moving averages of the number N_k of encodings per batch that chose each and of their sum m_k."""
 
     codes: Float[Array, "k d"]
     counts: Float[Array, " k"]
@@ -17,14 +17,14 @@ class Codebook(NamedTuple):
 
 
 def create(codes: Float[Array, "k d"]) -> Codebook:
-    """A codebook that begins at `codes` (K, d), each as if one encoding had chosen it, float32 at least."""
+    """A codebook that starts at `codes` (K, d), each with the count 1, in float32 at least."""
     codes = jnp.asarray(codes)
     codes = codes.astype(jnp.promote_types(codes.dtype, jnp.float32))
     return Codebook(codes, jnp.ones(len(codes), codes.dtype), codes)
 
 
 def from_encodings(key: Key[Array, ""], z: Float[Array, "*batch d"], size: int) -> Codebook:
-    """A codebook of `size` encodings drawn from z (…, d), distinct ones where there are so many."""
+    """A codebook of `size` encodings drawn from z (…, d), without replacement if there are enough."""
     return create(_draw(key, z, size))
 
 
@@ -37,11 +37,19 @@ def update(
     epsilon: float = 1e-5,
     axis_name: str | None = None,
 ) -> Codebook:
-    """N_k ← γN_k + (1−γ)n_k, m_k ← γm_k + (1−γ)Σz, e_k = m_k/N_k: online k-means (van den Oord et al. 2017, §A.1).
+    """Online k-means: N_k ← γN_k + (1−γ)n_k, m_k ← γm_k + (1−γ)Σz, e_k = m_k/N_k (van den Oord et al. 2017, §A.1).
 
-    The division takes (N_k + ε)/(N + Kε)·N with N = ΣN_k for N_k, which itself stays as it is: a code that is never
-    chosen ends at 0, not at infinity. z and indices are those of one batch; no gradient passes. Under `pmap` or
-    `shard_map` their sums are taken over axis_name, so that every device keeps the codebook of the whole batch.
+    The division uses the smoothed counts (N_k + ε)/(N + Kε)·N with N = ΣN_k, so that a code that is never chosen decays
+    to 0 and not to infinity. No gradient passes.
+
+    Args:
+        book: the codebook.
+        z: the encodings (…, d) of one batch.
+        indices: the code (…) that each encoding chose.
+        decay: γ.
+        epsilon: ε.
+        axis_name: under `pmap` or `shard_map`, the axis over which the sums are taken, so that every device keeps the
+            codebook of the whole batch.
     """
     size = len(book.codes)
     flat = jax.lax.stop_gradient(z).reshape(-1, z.shape[-1]).astype(book.sums.dtype)
@@ -64,14 +72,23 @@ def reset_dead(
     threshold: float = 0.1,
     axis_name: str | None = None,
 ) -> Codebook:
-    """Put every code whose N_k is below `threshold` times the mean on an encoding drawn from z.
+    """Replace every code whose count is below `threshold` times the mean count by an encoding drawn from z.
 
-    Random restarts (Dhariwal et al. 2020, §3). It begins with the mean N_k, so it has as long to be chosen as any
-    other: at decay γ about log(threshold)/log(γ) batches, 229 by default. Under `pmap` or `shard_map`, axis_name draws
-    from the whole batch, alike on every device if the key is. Raises ValueError unless 0 ≤ threshold < 1.
+    Random restarts (Dhariwal et al. 2020, §3). A replaced code gets the mean count: if it is never chosen, it is
+    replaced again after about log(threshold)/log(γ) updates with decay γ.
+
+    Args:
+        key: one key, the same on every device.
+        book: the codebook.
+        z: the encodings (…, d) of one batch.
+        threshold: a fraction of the mean count, in [0, 1).
+        axis_name: under `pmap` or `shard_map`, the axis over which to draw from the whole batch.
+
+    Raises:
+        ValueError: for another threshold.
     """
     if not 0 <= threshold < 1:
-        raise ValueError(f"threshold is a share of the mean count, in [0, 1), got {threshold}")
+        raise ValueError(f"threshold is a fraction of the mean count, in [0, 1), got {threshold}")
     size = len(book.codes)
     if axis_name is None:
         drawn = _draw(key, z, size)
@@ -87,12 +104,12 @@ def reset_dead(
 
 
 def count(indices: Int[Array, "*batch"], size: int) -> Float[Array, " k"]:
-    """How often each of `size` codes was chosen, (K,); the counts of batches add up to those of a data set."""
+    """How often each of `size` codes was chosen, (K,)."""
     return jnp.bincount(indices.reshape(-1), length=size).astype(jnp.float32)
 
 
 def perplexity(counts: Float[Array, " k"]) -> Float[Array, ""]:
-    """exp(−Σ p log p) of the shares p of counts (K,): 1 if one code does everything, K if all are used alike."""
+    """The perplexity exp(−Σ p log p) of p = counts/Σ counts: 1 if one code is used, K if all are used equally."""
     p = counts / counts.sum()
     return jnp.exp(jax.scipy.special.entr(p).sum())
 

@@ -1,4 +1,4 @@
-"""Bounds by many draws of the posterior: the importance-weighted bound, and the log-likelihood it tends to."""
+"""Importance-weighted bounds, and the log-likelihood that they converge to."""
 
 import math
 
@@ -13,12 +13,25 @@ from jaxgen.vae._elbo import VAE, log_likelihood, posterior
 def importance_weighted_bound(
     key: Key[Array, "..."], model: VAE, x: Float[Array, "b *event"], *, samples: int, block: int | None = None
 ) -> Float[Array, " b"]:
-    """log of the mean of `samples` weights p(x, z)/q(z|x), z ~ q(z|x), in nats (Burda et al. 2016, eq. 8).
+    """The importance-weighted bound: the log of the mean of K weights p(x, z_k)/q(z_k|x), z_k ~ q(z|x), in nats.
 
-    In expectation a lower bound on log p(x), at 1 the ELBO, that does not fall as the samples grow. Differentiable,
-    reparameterised. block: draws decoded at once, by default all; memory is that of one block, with a gradient too,
-    and the draws are the same whatever it is. key: (), or (B,), by which the result of sample b depends on key[b]
-    alone. Raises ValueError unless samples and block are at least 1, and as `elbo` does.
+    In expectation it is a lower bound on log p(x), the ELBO at K = 1, and does not decrease with K. It is
+    differentiable and reparameterised.
+
+    Args:
+        key: one key, or keys (B,), in which case the result of example b depends on key[b] alone.
+        model: the autoencoder.
+        x: data (B, *event).
+        samples: the number K of draws.
+        block: the number of draws decoded at once, all by default. Memory is that of one block, also for a gradient.
+            The draws do not depend on it.
+
+    Raises:
+        ValueError: unless samples and block are at least 1, and for an encoder or a likelihood that does not return one
+            result per example.
+
+    Reference:
+        Burda et al. 2016, eq. 8.
     """
     block = min(samples if block is None else block, samples)
     if block < 1:
@@ -44,10 +57,10 @@ def importance_weighted_bound(
 def negative_log_likelihood(
     key: Key[Array, "..."], model: VAE, x: Float[Array, "b *event"], *, samples: int = 5000, block: int = 50
 ) -> Float[Array, " b"]:
-    """−log p(x) in nats, `importance_weighted_bound` of many samples (Burda et al. 2016, §5).
+    """Estimate −log p(x) in nats by `importance_weighted_bound` with many samples (Burda et al. 2016, §5).
 
-    In expectation too high by about Var(w)/(2·samples·E[w]²), so it overstates what it measures. Time of `samples`
-    calls of the decoder per x, memory of `block`. Always the model's own, β = 1, whatever it was trained with.
-    Raises as `importance_weighted_bound` does.
+    In expectation the estimate is too high, by about Var(w)/(2·samples·E[w]²) for weights w. It takes the time of
+    `samples` calls of the decoder per example and the memory of `block`. Arguments and errors are those of
+    `importance_weighted_bound`.
     """
     return -importance_weighted_bound(key, model, x, samples=samples, block=block)

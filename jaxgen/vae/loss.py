@@ -1,4 +1,4 @@
-"""The training objective of a VAE and its variants: β, capacity, free bits."""
+"""The training objective of a VAE, with β, capacity or free bits."""
 
 import jax
 import jax.numpy as jnp
@@ -20,18 +20,29 @@ def vae_loss(
     kl: KL | None = None,
     samples: int = 1,
 ) -> tuple[Float[Array, " b"], dict[str, Float[Array, " b"]]]:
-    """−E_q log p(x|z) + β KL in nats, and {"reconstruction", "kl"}, the two terms without their weights.
+    """The loss −E_q log p(x|z) + β KL in nats, and its two terms without weights.
 
-    The pair is what a loss function hands to a train step. beta: β (Higgins et al. 2017, eq. 4); both terms are sums,
-    over the event and over latents, so β is theirs. capacity: C nats, for β |KL − C|, β the paper's γ (Burgess et al.
-    2018, eq. 8). free_bits: λ nats, for β Σ_j max(λ, KL_j) over the latent dimensions j (Kingma et al. 2016, appendix
-    C.8), or over all of them as one where the KL is by Monte Carlo. KL and KL_j within |·| and max are means over the
-    batch; the losses share the result out so that their mean and its gradient are the objective's. kl and samples: see
-    `elbo`.
+    All weights may be traced, so that a warm-up is any function of the step, such as `optax.linear_schedule(0, 1, n)`,
+    and does not recompile.
 
-    All three weights may be traced, so a warm-up is any function of the step, such as `optax.linear_schedule(0, 1, n)`,
-    and changes without recompiling. Raises ValueError for concrete negative ones, for capacity and free bits together,
-    and as `elbo` does.
+    Args:
+        key: one key, or keys (B,), one per example.
+        model: the autoencoder.
+        x: data (B, *event).
+        beta: β ≥ 0 (Higgins et al. 2017, eq. 4). Both terms are sums, over the event and over the latents.
+        capacity: C ≥ 0 nats, which makes the second term β |KL − C| (Burgess et al. 2018, eq. 8, where β is called γ).
+            Not together with free_bits.
+        free_bits: λ ≥ 0 nats, which makes the second term β Σ_j max(λ, KL_j) over the latents j (Kingma et al. 2016,
+            appendix C.8), or β max(λ, KL) where the KL is estimated by Monte Carlo.
+        kl: as in `elbo`.
+        samples: as in `elbo`.
+
+    Returns:
+        Losses (B,) and {"reconstruction", "kl"}, (B,) each. With capacity or free bits the KL inside |·| and max is the
+        mean over the batch; the losses are such that their mean and its gradient are those of the objective.
+
+    Raises:
+        ValueError: for concrete weights that are negative, for capacity and free bits together, and as `elbo` does.
     """
     weights = {"beta": beta, "capacity": 0.0 if capacity is None else capacity, "free_bits": free_bits}
     for name, value in weights.items():
@@ -46,6 +57,6 @@ def vae_loss(
         penalty = jnp.sign(found.kl.mean() - capacity) * (found.kl - capacity)
     else:
         terms = found.kl_terms.reshape(len(x), -1)
-        # Monte Carlo terms may be negative: without free bits they are not held at 0
+        # without free bits Monte Carlo terms, which may be negative, are not clipped at 0
         penalty = found.kl if no_free_bits else jnp.where(terms.mean(0) > free_bits, terms, free_bits).sum(-1)
     return found.reconstruction + beta * penalty, {"reconstruction": found.reconstruction, "kl": found.kl}

@@ -11,20 +11,22 @@ from jaxgen.distributions.likelihoods import Likelihood
 
 
 class Quantised(NamedTuple):
-    """Encodings z (B, *space, d), the codes that replace them, and what that costs."""
+    """Encodings, the codes e that replace them, and the losses of vector quantisation."""
 
-    codes: Float[Array, "b *space d"]  # e, whose gradient goes to z
+    codes: Float[Array, "b *space d"]  # e, whose gradient passes to z
     indices: Int[Array, "b *space"]
     encodings: Float[Array, "b *space d"]
     codebook_loss: Float[Array, " b"]  # mean over space and d of (e − sg[z])²
-    commitment_loss: Float[Array, " b"]  # the same number, of (sg[e] − z)²
+    commitment_loss: Float[Array, " b"]  # mean of (sg[e] − z)²: the same value with another gradient
 
 
 def nearest_code(z: Float[Array, "*batch d"], codes: Float[Array, "k d"]) -> Int[Array, "*batch"]:
-    """argmin_k ‖z − e_k‖², of equally near codes the first (van den Oord et al. 2017, eq. 1).
+    """The index argmin_k ‖z − e_k‖² of the nearest code, the first if several are (van den Oord et al. 2017, eq. 1).
 
-    By ‖e‖² − 2 z·e about the mean code, in memory of K per vector; distances are told apart to rounding.
-    Raises ValueError for codes of another dimension.
+    Memory is K numbers per encoding.
+
+    Raises:
+        ValueError: for codes of another dimension.
     """
     if codes.ndim != 2 or codes.shape[1] != z.shape[-1]:
         raise ValueError(
@@ -32,7 +34,7 @@ def nearest_code(z: Float[Array, "*batch d"], codes: Float[Array, "k d"]) -> Int
         )
     dtype = jnp.promote_types(jnp.promote_types(z.dtype, codes.dtype), jnp.float32)
     z, codes = z.astype(dtype), codes.astype(dtype)
-    # far from the origin both terms would be large, and their difference rounded
+    # far from the origin the difference below would cancel
     centre = codes.mean(0)
     codes, z = codes - centre, z - centre
     products = jnp.matmul(z, codes.T, precision=jax.lax.Precision.HIGHEST)
@@ -40,9 +42,10 @@ def nearest_code(z: Float[Array, "*batch d"], codes: Float[Array, "k d"]) -> Int
 
 
 def quantise(z: Float[Array, "b *space d"], codes: Float[Array, "k d"]) -> Quantised:
-    """Replace every encoding by its nearest code, which hands its gradient on to z (van den Oord et al. 2017, §3.2).
+    """Replace every encoding by its nearest code, with the straight-through gradient (van den Oord et al. 2017, §3.2).
 
-    sg[·] is `jax.lax.stop_gradient`. Raises as `nearest_code` does.
+    The losses of the result are ‖sg[z] − e‖² and ‖z − sg[e]‖², where sg[·] is `jax.lax.stop_gradient`. Raises
+    ValueError as `nearest_code` does.
     """
     indices = nearest_code(jax.lax.stop_gradient(z), jax.lax.stop_gradient(codes))
     chosen = codes[indices].astype(jnp.promote_types(z.dtype, codes.dtype))
@@ -51,7 +54,7 @@ def quantise(z: Float[Array, "b *space d"], codes: Float[Array, "k d"]) -> Quant
     def mean_square(difference: Array) -> Float[Array, " b"]:
         return (difference**2).reshape(len(z), -1).mean(-1)
 
-    # z − sg[z] is 0 exactly, so that the decoder sees the codes themselves
+    # z − sg[z] is exactly 0: the decoder sees the codes themselves
     return Quantised(frozen + (z - held), indices, z, mean_square(chosen - held), mean_square(frozen - z))
 
 
@@ -65,15 +68,30 @@ def vq_vae_loss(
     codebook_weight: float = 1.0,
     commitment: float = 0.25,
 ) -> tuple[Float[Array, " b"], dict[str, Float[Array, " b"]], Quantised]:
-    """−log p(x|e) + w ‖sg[z] − e‖² + β ‖z − sg[e]‖², the metrics, and what was quantised.
+    """The loss −log p(x|e) + w ‖sg[z] − e‖² + β ‖z − sg[e]‖² of a VQ-VAE.
 
-    van den Oord et al. 2017, eq. 3. encode: x -> z (B, *space, d). decode: e -> what the decoder reads. codes: (K, d).
-    Both errors are means over space and d, as in the authors' code, where the first term is a mean square error too: a
-    decoder that sums nats over the event outweighs them by as much. codebook_weight: w, 0 where `codebook.update`
-    moves the codes. commitment: β.
-    With a uniform prior over codes the KL is the constant log K per encoding, and is left out.
-    Metrics: {"reconstruction", "commitment"}, the first and the last term without weight.
-    Raises ValueError for negative weights, and as `nearest_code` does.
+    The two square errors are means over space and d, as in the authors' code, where the first term is a mean square
+    error too; a likelihood in nats is a sum over the event, and weighs that much more. The KL to a uniform prior over
+    codes is the constant log K per encoding and is left out.
+
+    Args:
+        encode: x (B, *event) -> z (B, *space, d).
+        decode: e (B, *space, d) -> the parameters of the likelihood.
+        codes: the codebook (K, d).
+        x: data (B, *event).
+        likelihood: (x, decode(e)) -> log p(x|e), (B,).
+        codebook_weight: w ≥ 0; use 0 where `codebook.update` moves the codes.
+        commitment: β ≥ 0.
+
+    Returns:
+        Losses (B,); {"reconstruction", "commitment"}, the first and the last term without weight; and the `Quantised`
+        encodings.
+
+    Raises:
+        ValueError: for negative weights, and as `nearest_code` does.
+
+    Reference:
+        van den Oord et al. 2017, eq. 3.
     """
     if not (codebook_weight >= 0 and commitment >= 0):
         raise ValueError(f"weights must not be negative, got {codebook_weight} and {commitment}")

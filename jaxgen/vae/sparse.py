@@ -1,4 +1,4 @@
-"""Sparse coding: ISTA, FISTA and learned ISTA, and how sparse a code is.
+"""Sparse coding by ISTA, FISTA and learned ISTA, and measures of sparsity.
 
 A dictionary D (n, m) has its m atoms as columns: x (…, n) ≈ z Dᵀ with the code z (…, m).
 """
@@ -13,24 +13,24 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-# a recursion adds up what every step rounds, which in the products of an accelerator's default is much
+# at the default precision accelerators round the factors, and a recursion accumulates the errors
 _matmul = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 
 
 def soft_threshold(x: Float[Array, "..."], threshold: ArrayLike) -> Float[Array, "..."]:
-    """sign(x) max(|x| − θ, 0), the proximal map of θ|x|; θ ≥ 0."""
+    """The proximal map sign(x) max(|x| − θ, 0) of θ|x|, for a threshold θ ≥ 0."""
     return jnp.sign(x) * jnp.maximum(jnp.abs(x) - threshold, 0)
 
 
 def lasso(
     x: Float[Array, "*batch n"], dictionary: Float[Array, "n m"], z: Float[Array, "*batch m"], penalty: ArrayLike
 ) -> Float[Array, "*batch"]:
-    """½‖x − Dz‖² + λ‖z‖₁, the objective of sparse coding; λ: the penalty, () or (m,)."""
+    """The objective ½‖x − Dz‖² + λ‖z‖₁ of sparse coding, with the penalty λ, () or (m,)."""
     return 0.5 * ((x - _matmul(z, dictionary.T)) ** 2).sum(-1) + (penalty * jnp.abs(z)).sum(-1)
 
 
 def lipschitz(dictionary: Float[Array, "n m"]) -> Float[Array, ""]:
-    """λ_max(DᵀD), the least c for which steps of 1/c are sure to descend; no gradient passes."""
+    """The Lipschitz constant λ_max(DᵀD), the smallest c for which steps of 1/c always descend; no gradient passes."""
     dictionary = jax.lax.stop_gradient(dictionary)
     rows, columns = dictionary.shape
     gram = _matmul(dictionary, dictionary.T) if rows < columns else _matmul(dictionary.T, dictionary)
@@ -38,9 +38,9 @@ def lipschitz(dictionary: Float[Array, "n m"]) -> Float[Array, ""]:
 
 
 def unit_atoms(dictionary: Float[Array, "n m"]) -> Float[Array, "n m"]:
-    """The dictionary with its atoms scaled to length 1: otherwise a learned one escapes the penalty by growing."""
+    """Scale the atoms to length 1, without which a learned dictionary would evade the penalty by growing."""
     square = (dictionary**2).sum(0)
-    return dictionary / jnp.sqrt(jnp.where(square == 0, 1, square))  # an atom of zeros stays, and has a gradient
+    return dictionary / jnp.sqrt(jnp.where(square == 0, 1, square))  # an atom of zeros stays 0, with a finite gradient
 
 
 def ista(
@@ -52,13 +52,24 @@ def ista(
     c: ArrayLike | None = None,
     start: Float[Array, "*batch m"] | None = None,
 ) -> Float[Array, "*batch m"]:
-    """`steps` of z ← soft(z + Dᵀ(x − Dz)/c, λ/c) from 0 or `start`, each of which lowers `lasso`.
+    """Iterative shrinkage-thresholding: steps z ← soft(z + Dᵀ(x − Dz)/c, λ/c), each of which lowers `lasso`.
 
-    Daubechies et al. 2004. penalty: λ ≥ 0, () or (m,). c: at least `lipschitz(dictionary)`, which is the default and
-    costs an eigenvalue problem. Differentiable; with a learned D and c it is the tied learned ISTA of SC-VAE (Xiao et
-    al. 2023).
-    Raises ValueError for negative steps, a concrete negative penalty, a concrete c that is too small, and a dictionary
-    of another dimension.
+    It is differentiable. With a learned D and c it is the tied learned ISTA of SC-VAE (Xiao et al. 2023).
+
+    Args:
+        x: signals (…, n).
+        dictionary: D (n, m).
+        penalty: λ ≥ 0, () or (m,).
+        steps: the number of steps ≥ 0.
+        c: the inverse step size, at least `lipschitz(dictionary)`, the default, which costs an eigenvalue problem.
+        start: the first z, 0 by default.
+
+    Raises:
+        ValueError: for negative steps, a concrete negative penalty, a concrete c that is too small, and a dictionary of
+            another dimension.
+
+    Reference:
+        Daubechies et al. 2004.
     """
     shrink, z = _iteration(x, dictionary, penalty, steps, c, start)
     return jax.lax.fori_loop(0, steps, lambda _, z: shrink(z), z)
@@ -73,9 +84,9 @@ def fista(
     c: ArrayLike | None = None,
     start: Float[Array, "*batch m"] | None = None,
 ) -> Float[Array, "*batch m"]:
-    """`ista` with momentum: an error of 1/steps² instead of 1/steps, without descent at every step.
+    """`ista` with momentum: the error falls as 1/steps² instead of 1/steps, though not at every step.
 
-    Beck & Teboulle 2009, eq. 4.1–4.3. Arguments and errors as `ista`.
+    Arguments and errors are those of `ista` (Beck & Teboulle 2009, eq. 4.1–4.3).
     """
     shrink, z = _iteration(x, dictionary, penalty, steps, c, start)
 
@@ -88,7 +99,7 @@ def fista(
 
 
 def _iteration(x, dictionary, penalty, steps, c, start):
-    """The map z -> soft(z S + x D/c, λ/c) with S = I − DᵀD/c, and where it begins."""
+    """The map z -> soft(z S + x D/c, λ/c) with S = I − DᵀD/c, and its start."""
     if dictionary.ndim != 2 or dictionary.shape[0] != x.shape[-1]:
         raise ValueError(f"a dictionary for x (…, {x.shape[-1]}) has shape ({x.shape[-1]}, m), got {dictionary.shape}")
     if steps < 0:
@@ -102,7 +113,7 @@ def _iteration(x, dictionary, penalty, steps, c, start):
 
 
 class Lista(NamedTuple):
-    """What learned ISTA learns: E (n, m), S (m, m), and log θ (m,), of which any threshold is positive."""
+    """The parameters of learned ISTA: E (n, m), S (m, m), and log θ (m,)."""
 
     encoder: Float[Array, "n m"]
     lateral: Float[Array, "m m"]
@@ -110,22 +121,27 @@ class Lista(NamedTuple):
 
 
 def init_lista(dictionary: Float[Array, "n m"], penalty: ArrayLike, c: ArrayLike | None = None) -> Lista:
-    """The parameters by which `lista` is `ista`: E = D/c, S = I − DᵀD/c, θ = λ/c (Gregor & LeCun 2010, §3.1).
+    """The parameters at which `lista` equals `ista`: E = D/c, S = I − DᵀD/c, θ = λ/c (Gregor & LeCun 2010, §3.1).
 
-    Raises ValueError unless a concrete penalty is positive, and for a concrete c that is too small.
+    Raises:
+        ValueError: for a concrete penalty that is not positive, and for a concrete c that is too small.
     """
     _check_penalty(penalty)
     if not isinstance(penalty, jax.core.Tracer) and np.any(np.asarray(penalty) == 0):
-        raise ValueError("a learned threshold begins above 0: give a positive penalty")
+        raise ValueError("a learned threshold must start above 0: give a positive penalty")
     c = _checked_c(dictionary, c)
     log_threshold = jnp.broadcast_to(jnp.log(penalty / c), dictionary.shape[1:])
     return Lista(dictionary / c, _lateral(dictionary, c), log_threshold.astype(dictionary.dtype))
 
 
 def lista(params: Lista, x: Float[Array, "*batch n"], *, steps: int) -> Float[Array, "*batch m"]:
-    """`steps` of z ← soft(z S + x E, θ) from 0 with learned parameters, shared by all steps.
+    """Learned ISTA: `steps` of z ← soft(z S + x E, θ) from 0, with parameters shared by all steps.
 
-    Gregor & LeCun 2010, eq. 4. The first step is soft(x E, θ). Raises ValueError for negative steps.
+    Raises:
+        ValueError: for negative steps.
+
+    Reference:
+        Gregor & LeCun 2010, eq. 4.
     """
     if steps < 0:
         raise ValueError(f"steps must not be negative, got {steps}")
@@ -135,14 +151,17 @@ def lista(params: Lista, x: Float[Array, "*batch n"], *, steps: int) -> Float[Ar
 
 
 def zero_fraction(z: Float[Array, "*batch m"]) -> Float[Array, "*batch"]:
-    """The share of each code's entries that are exactly 0."""
+    """The fraction of the entries of each code that are exactly 0."""
     return (z == 0).mean(-1)
 
 
 def hoyer(z: Float[Array, "*batch m"]) -> Float[Array, "*batch"]:
-    """(√m − ‖z‖₁/‖z‖₂)/(√m − 1): 0 if all |z_i| are equal, 1 if one alone is not 0 (Hoyer 2004, §3.1).
+    """Hoyer's sparsity (√m − ‖z‖₁/‖z‖₂)/(√m − 1): 0 if all |z_i| are equal, 1 if only one is not 0 (Hoyer 2004, §3.1).
 
-    A code of zeros, for which it has no value, counts as 1. Raises ValueError for codes of fewer than two entries.
+    It is undefined for a code of zeros, which counts as 1.
+
+    Raises:
+        ValueError: for codes of fewer than two entries.
     """
     size = z.shape[-1]
     if size < 2:

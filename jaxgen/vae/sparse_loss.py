@@ -22,14 +22,31 @@ def sc_vae_loss(
     latent_weight: ArrayLike = 1.0,
     sparsity: ArrayLike = 0.0,
 ) -> tuple[Float[Array, " b"], dict[str, Float[Array, " b"]], Float[Array, "b *space m"]]:
-    """−log p(x|Dz) + w ‖e − Dz‖² + s ‖z‖₁, the metrics, and the codes z (SC-VAE, Xiao et al. 2023).
+    """The loss −log p(x|Dz) + w ‖e − Dz‖² + s ‖z‖₁ of an SC-VAE.
 
-    encode: x -> e (B, *space, n). code: e -> z (B, *space, m), sparse, such as `partial(sparse.ista, dictionary=D,
-    penalty=λ, steps=k)` or `partial(sparse.lista, params, steps=k)`. decode: Dz -> what the decoder reads. The two
-    penalties are sums over n and m, and means over space. In the authors' code s = 0; an encoder can then grow e until
-    λ no longer bites: watch the share of zeros.
-    Metrics: {"reconstruction", "latent", "zero_fraction"}: the first two terms without weights, and the share of zeros.
-    Raises ValueError for codes that do not fit the dictionary.
+    The two penalties are sums over n and m, and means over space. In the authors' code s = 0; an encoder can then grow
+    e until λ has no effect, which the fraction of zeros shows.
+
+    Args:
+        encode: x (B, *event) -> e (B, *space, n).
+        code: e -> sparse codes z (B, *space, m), such as `partial(sparse.ista, dictionary=D, penalty=λ, steps=k)` or
+            `partial(sparse.lista, params, steps=k)`.
+        dictionary: D (n, m).
+        decode: Dz -> the parameters of the likelihood.
+        x: data (B, *event).
+        likelihood: (x, decode(Dz)) -> log p(x|Dz), (B,).
+        latent_weight: w.
+        sparsity: s.
+
+    Returns:
+        Losses (B,); {"reconstruction", "latent", "zero_fraction"}, the first two terms without weights and the fraction
+        of zeros; and the codes z.
+
+    Raises:
+        ValueError: for codes that do not fit the dictionary.
+
+    Reference:
+        Xiao et al. 2023.
     """
     e = encode(x)
     z = code(e)

@@ -1,6 +1,6 @@
-"""Variational inference: bounds of any model by any family, stochastic, amortised and coordinate ascent, and toys.
+"""Variational inference for any model and any family: bounds, stochastic and coordinate ascent, amortisation.
 
-`normal_gamma`, `bayesian_mixture`, `linear_gaussian` and `gamma_exponential` are models with exact answers.
+The modules `normal_gamma`, `bayesian_mixture`, `linear_gaussian` and `gamma_exponential` are models with exact answers.
 """
 
 from jaxgen.variational import bayesian_mixture, gamma_exponential, linear_gaussian, normal_gamma

@@ -1,4 +1,4 @@
-"""Amortised variational inference: one inference function for all data in place of an optimum for each."""
+"""Amortised variational inference: one inference function for all data instead of an optimum for each."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -20,10 +20,21 @@ def amortised(
     estimator: Callable[..., Array] = reparameterised,
     **options: Any,
 ) -> Float[Array, " b"]:
-    """Each datum's bound under q(z | x) = family(encode(x)) (Kingma & Welling 2014, §2.2; Gershman & Goodman 2014).
+    """The bound of each example under q(z | x) = family(encode(x)).
 
-    log_joint(x_b, z) -> (); encode(x) -> the family's params, leaves (B, ...); x: a pytree of leaves (B, ...);
-    estimator and options: of `elbo`. Differentiable in all that log_joint and encode close over: decoder and encoder.
+    It is differentiable in everything that log_joint and encode close over: decoder and encoder.
+
+    Args:
+        keys: keys (B,), one per example.
+        log_joint: (x_b, z) -> log p(x_b, z), ().
+        family: the variational family.
+        encode: x -> the params of the family, leaves (B, ...).
+        x: data, a pytree of leaves (B, ...).
+        estimator: one of the estimators of this room.
+        **options: keywords of the estimator.
+
+    Reference:
+        Kingma & Welling 2014, §2.2; Gershman & Goodman 2014.
     """
 
     def bound(key: Array, x: Any, params: Any) -> Array:
@@ -33,7 +44,7 @@ def amortised(
 
 
 class InferenceGaps(NamedTuple):
-    """What a bound leaves of log p(x), in nats, (B,) each; both are ≥ 0, their sum is KL(q(z | x) ‖ p(z | x))."""
+    """The two parts of log p(x) − ELBO = KL(q(z | x) ‖ p(z | x)) in nats, both ≥ 0, (B,) each."""
 
     approximation: Array
     amortisation: Array
@@ -42,9 +53,19 @@ class InferenceGaps(NamedTuple):
 def inference_gaps(
     log_evidence: Float[Array, " b"], best: Float[Array, " b"], encoded: Float[Array, " b"]
 ) -> InferenceGaps:
-    """log p(x) − max_q ELBO, the family's, and max_q ELBO − ELBO(encode(x)), the encoder's (Cremer et al. 2018, eq. 3).
+    """Split log p(x) − ELBO into the gap of the family and that of the encoder.
 
-    best: each datum's ELBO at its own optimum; encoded: at what the encoder gives. The best encoder's mean ELBO is at
-    most the mean of the optima, and equal only where one encoder reaches them all; the homework prints = for ≤.
+    The mean ELBO of the best encoder is at most the mean of the optima, and equal only if one encoder reaches them all.
+
+    Args:
+        log_evidence: log p(x), (B,).
+        best: the ELBO of each example at its own optimum, (B,).
+        encoded: the ELBO of each example at the params of the encoder, (B,).
+
+    Returns:
+        The approximation gap log p(x) − best and the amortisation gap best − encoded.
+
+    Reference:
+        Cremer et al. 2018, eq. 3.
     """
     return InferenceGaps(log_evidence - best, best - encoded)

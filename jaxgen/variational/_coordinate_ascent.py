@@ -1,4 +1,4 @@
-"""Mean-field coordinate ascent: each factor in turn becomes the best, the others being what they are."""
+"""Mean-field coordinate ascent: each factor in turn is optimised with the others fixed."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 
 class CoordinateAscent(NamedTuple):
-    """The factors at the end, the ELBO at the start (), and after every update, (sweeps, updates)."""
+    """The final factors, the ELBO at the start () and after every update (sweeps, updates)."""
 
     factors: Any
     start: Array
@@ -19,11 +19,22 @@ class CoordinateAscent(NamedTuple):
 def coordinate_ascent(
     updates: Sequence[Callable[[Any], Any]], elbo: Callable[[Any], Float[Array, ""]], factors: Any, sweeps: int
 ) -> CoordinateAscent:
-    """Applies the updates in turn, `sweeps` times, and keeps the ELBO after each (Blei et al. 2017, algorithm 1).
+    """Apply the updates in turn, `sweeps` times, and record the ELBO after each.
 
-    Where each update sets one factor to q_j ∝ exp E_{−j} log p(x, z), its optimum given the others, the ELBO never
-    falls; it ends in a local optimum, which depends on the start. factors: a pytree, as updates take and return it.
-    Raises ValueError for no updates, or unless sweeps ≥ 1.
+    If each update sets one factor to its optimum given the others, q_j ∝ exp E_{−j} log p(x, z), the ELBO never falls
+    and converges to a local optimum that depends on the start.
+
+    Args:
+        updates: functions factors -> factors.
+        elbo: factors -> ().
+        factors: the start, any pytree.
+        sweeps: the number of sweeps ≥ 1.
+
+    Raises:
+        ValueError: for no updates, or fewer than one sweep.
+
+    Reference:
+        Blei et al. 2017, algorithm 1.
     """
     if not updates or sweeps < 1:
         raise ValueError(f"need at least one update and one sweep, got {len(updates)} and {sweeps}")

@@ -1,8 +1,8 @@
-"""A Gaussian mixture with unknown means, known unit variances and equal weights: mean field q(μ) q(c).
+"""Mean-field inference q(μ) q(c) in a Gaussian mixture with unknown means, unit variances and equal weights.
 
-μ_k ~ N(0, prior_variance I), c_n uniform on 0…K−1, x_n | c_n ~ N(μ_{c_n}, I); data x (n, d). The model of Blei et al.
-2017, §2.3, in d dimensions. Permuting the components changes nothing, so the posterior has K! equal modes, of which a
-mean field takes one.
+The model is that of Blei et al. 2017, §2.3, in d dimensions: μ_k ~ N(0, prior_variance I), c_n uniform on 0…K−1 and
+x_n | c_n ~ N(μ_{c_n}, I), with data x (n, d). Permuting the components changes nothing, so the posterior has K! equal
+modes, of which a mean field fits one.
 """
 
 import math
@@ -23,24 +23,24 @@ class Factors(NamedTuple):
 
 
 class Natural(NamedTuple):
-    """The natural parameters of all q(μ_k): precisions 1/s² (K,), and 1/s² times the means (K, d)."""
+    """The natural parameters of all q(μ_k): precisions 1/s_k² (K,), and means times precisions (K, d)."""
 
     precisions: Array
     weighted_means: Array
 
 
 def log_prior(prior_variance: ArrayLike, means: Float[Array, "k d"]) -> Float[Array, ""]:
-    """log p(μ) in nats."""
+    """The log-prior log p(μ) in nats."""
     return jnp.sum(_log_normal(means, prior_variance))
 
 
 def log_likelihood(means: Float[Array, "k d"], x: Float[Array, " d"]) -> Float[Array, ""]:
-    """log p(x | μ) = log (1/K) Σ_k N(x; μ_k, I) of one datum: the assignment summed out."""
+    """log p(x | μ) = log (1/K) Σ_k N(x; μ_k, I) in nats, of one example, with its assignment summed out."""
     return jax.nn.logsumexp(_log_normal(x - means, 1.0).sum(-1)) - math.log(len(means))
 
 
 def elbo(prior_variance: ArrayLike, x: Float[Array, "n d"], q: Factors) -> Float[Array, ""]:
-    """E_q[log p(x, c, μ) − log q(c) − log q(μ)] in nats, closed form (Blei et al. 2017, eq. 21)."""
+    """E_q[log p(x, c, μ) − log q(c) − log q(μ)] in nats, in closed form (Blei et al. 2017, eq. 21)."""
     dims, components = x.shape[-1], len(q.means)
     squares = jnp.sum((x[:, None] - q.means) ** 2, -1) + dims * q.variances
     data = jnp.sum(q.responsibilities * -0.5 * (squares + dims * math.log(2 * math.pi)))
@@ -62,12 +62,12 @@ def update_means(prior_variance: ArrayLike, x: Float[Array, "n d"], q: Factors) 
 
 
 def natural(q: Factors) -> Natural:
-    """The natural parameters of q's means."""
+    """The natural parameters of q(μ)."""
     return Natural(1 / q.variances, q.means / q.variances[:, None])
 
 
 def from_natural(x: Float[Array, "n d"], parameters: Natural) -> Factors:
-    """The factors of these natural parameters, with the best assignments of the data x."""
+    """The factors with these natural parameters, and with the optimal assignments of the data x."""
     means, variances = _from_natural(parameters)
     return Factors(means, variances, _responsibilities(x, means, variances))
 
@@ -75,9 +75,10 @@ def from_natural(x: Float[Array, "n d"], parameters: Natural) -> Factors:
 def natural_target(
     prior_variance: ArrayLike, batch: Float[Array, "b d"], total: ArrayLike, parameters: Natural
 ) -> Natural:
-    """Where `update_assignments` and `update_means` would go if all `total` data were like the batch.
+    """The target λ̂ of `natural_ascent` for one batch, from natural parameters λ (Hoffman et al. 2013, §2.4).
 
-    The λ̂ of `natural_ascent` (Hoffman et al. 2013, §2.4): with all data as the batch, one sweep of coordinate ascent.
+    It is the result of `update_assignments` and `update_means` if all `total` examples were like the batch: with all
+    data as the batch, one sweep of coordinate ascent.
     """
     means, variances = _from_natural(parameters)
     return _conjugate(prior_variance, batch, _responsibilities(batch, means, variances), total / len(batch))
@@ -86,7 +87,7 @@ def natural_target(
 def _responsibilities(
     x: Float[Array, "n d"], means: Float[Array, "k d"], variances: Float[Array, " k"]
 ) -> Float[Array, "n k"]:
-    # −½‖x − m‖² in place of mᵀx − ½‖m‖²: the same up to ‖x‖², and no digits are lost far from the origin
+    # −½‖x − m‖² instead of mᵀx − ½‖m‖²: equal up to ‖x‖², and accurate far from the origin
     return jax.nn.softmax(-0.5 * (jnp.sum((x[:, None] - means) ** 2, -1) + x.shape[-1] * variances), -1)
 
 

@@ -1,8 +1,9 @@
 """Lower bounds of log p(x) and their stochastic gradients, for any log joint density and any variational family.
 
-Every estimator is `estimator(key, log_joint, family, params, *, samples)` -> () whose value estimates its bound and
-whose derivative (`jax.grad`, in params and in all that log_joint closes over) estimates the bound's gradient, without
-bias. log_joint(z) -> () is log p(x, z) in nats at the data; for one bound per example there is `amortised`.
+Every estimator is a function `estimator(key, log_joint, family, params, *, samples) -> ()`. Its value estimates the
+bound, and its derivative (`jax.grad`, in params and in everything that log_joint closes over) is an unbiased estimate
+of the gradient of the bound. log_joint: z -> log p(x, z) in nats at the data, (). For one bound per example use
+`amortised`. All raise ValueError for a log_joint that does not return one number, and for too few samples.
 """
 
 import math
@@ -27,11 +28,19 @@ def reparameterised(
     samples: int = 1,
     sticking_the_landing: bool = False,
 ) -> Float[Array, ""]:
-    """ELBO E_q[log p(x, z) − log q(z)], differentiated through the draws (Kingma & Welling 2014, eq. 6–7).
+    """The ELBO E_q[log p(x, z) − log q(z)], differentiated through the draws (Kingma & Welling 2014, eq. 6–7).
 
-    sticking_the_landing leaves out the derivative of log q in its own parameters, whose mean is 0: what is left has no
-    variance where q is the posterior (Roeder et al. 2017, §3). Raises ValueError for discrete z, a log_joint that is
-    not one number, or unless samples ≥ 1.
+    Args:
+        key: one key.
+        log_joint: z -> log p(x, z), ().
+        family: a family with differentiable draws.
+        params: its parameters.
+        samples: the number of draws ≥ 1.
+        sticking_the_landing: leave out the derivative of log q in its own parameters, which has mean 0. The remaining
+            gradient has no variance where q is the posterior (Roeder et al. 2017, §3).
+
+    Raises:
+        ValueError: for discrete z.
     """
     z = _continuous(_draws(key, family, params, samples, least=1))
     of_density = jax.lax.stop_gradient(params) if sticking_the_landing else params
@@ -48,11 +57,18 @@ def score_function(
     samples: int = 2,
     leave_one_out: bool = True,
 ) -> Float[Array, ""]:
-    """ELBO with the gradient E_q[(log p(x, z) − log q(z) − b) ∇log q(z)], for z of any kind (Williams 1992).
+    """The ELBO with the gradient E_q[(log p(x, z) − log q(z) − b) ∇log q(z)], for z of any kind (Williams 1992).
 
-    Also called REINFORCE or black-box VI (Ranganath et al. 2014, eq. 3). leave_one_out: the baseline b of a draw is the
-    mean over the other draws, which keeps the estimate unbiased and makes its variance 0 where q is the posterior;
-    else b = 0. Raises ValueError for a log_joint that is not one number, or unless samples ≥ 1, and 2 with a baseline.
+    It is also called REINFORCE or black-box variational inference (Ranganath et al. 2014, eq. 3).
+
+    Args:
+        key: one key.
+        log_joint: z -> log p(x, z), ().
+        family: any family.
+        params: its parameters.
+        samples: the number of draws, ≥ 2 with a baseline and ≥ 1 without.
+        leave_one_out: take as baseline b of a draw the mean over the other draws. This keeps the estimate unbiased and
+            makes its variance 0 where q is the posterior. Otherwise b = 0.
     """
     z = jax.lax.stop_gradient(_draws(key, family, params, samples, least=2 if leave_one_out else 1))
     log_p, log_q = _log_densities(log_joint, family, params, z)
@@ -64,10 +80,13 @@ def score_function(
 def importance_weighted(
     key: Key[Array, ""], log_joint: LogJoint, family: Family, params: Any, *, samples: int = 8
 ) -> Float[Array, ""]:
-    """E log (1/K) Σ_k p(x, z_k)/q(z_k), K = samples, differentiated through the draws (Burda et al. 2016, §3).
+    """The importance-weighted bound E log (1/K) Σ_k p(x, z_k)/q(z_k), differentiated through its K = samples draws.
 
-    Between the ELBO (K = 1) and log p(x), and tighter with every K; but in q's parameters the signal of its gradient
-    falls as 1/K and the noise only as 1/√K (Rainforth et al. 2018). Raises ValueError as `reparameterised` does.
+    It lies between the ELBO (K = 1) and log p(x), and rises with K. The gradient in params gets noisier: its signal
+    falls as 1/K, its noise only as 1/√K (Rainforth et al. 2018). Raises ValueError for discrete z.
+
+    Reference:
+        Burda et al. 2016, §3.
     """
     z = _continuous(_draws(key, family, params, samples, least=1))
     log_p, log_q = _log_densities(log_joint, family, params, z)
@@ -77,18 +96,21 @@ def importance_weighted(
 def doubly_reparameterised(
     key: Key[Array, ""], log_joint: LogJoint, family: Family, params: Any, *, samples: int = 8
 ) -> Float[Array, ""]:
-    """The bound of `importance_weighted` with the gradient E Σ_k w̃_k² ∂(log p − log q)/∂z_k ∂z_k/∂params in params.
+    """The bound of `importance_weighted` with the doubly reparameterised gradient (DReG) in params.
 
-    w̃ are the weights divided by their sum (Tucker et al. 2019, DReG). Its signal-to-noise ratio grows as √K, and it has
-    no noise where q is the posterior. In what log_joint closes over it is Σ_k w̃_k ∇log p, as for the plain gradient.
-    Raises ValueError as `reparameterised` does.
+    The gradient in params is E Σ_k w̃_k² ∂(log p − log q)/∂z_k ∂z_k/∂params with normalised weights w̃. Its
+    signal-to-noise ratio grows as √K, and it has no variance where q is the posterior. The gradient in what log_joint
+    closes over is Σ_k w̃_k ∇log p, as for `importance_weighted`. Raises ValueError for discrete z.
+
+    Reference:
+        Tucker et al. 2019.
     """
     z = _continuous(_draws(key, family, params, samples, least=1))
     params = jax.lax.stop_gradient(params)
     log_p, log_q = _log_densities(log_joint, family, params, z)
     log_w = log_p - log_q
     weights = jax.lax.stop_gradient(jax.nn.softmax(log_w))
-    # the draws carry one factor w̃, the terms another: what does not pass through the draws has w̃ only once
+    # gradients through the draws get w̃ twice, here and in the sum below; all others get it once
     z = jax.tree.map(lambda leaf: _scale_gradient(leaf, weights), z)
     log_p, log_q = _log_densities(log_joint, family, params, z)
     return _with_value(jax.nn.logsumexp(log_w) - math.log(samples), jnp.sum(weights * (log_p - log_q)))
@@ -97,11 +119,10 @@ def doubly_reparameterised(
 def vimco(
     key: Key[Array, ""], log_joint: LogJoint, family: Family, params: Any, *, samples: int = 8
 ) -> Float[Array, ""]:
-    """The bound L̂ of `importance_weighted` for z of any kind (Mnih & Rezende 2016).
+    """The bound L̂ of `importance_weighted` for z of any kind, with samples ≥ 2 (Mnih & Rezende 2016).
 
-    The gradient is E Σ_k (L̂ − L̂_{−k}) ∇log q(z_k) + w̃_k ∇(log p − log q)(z_k), where in L̂_{−k} the k-th weight is
-    replaced by the geometric mean of the others. Raises ValueError for a log_joint that is not one number, or unless
-    samples ≥ 2.
+    The gradient is E Σ_k (L̂ − L̂_{−k}) ∇log q(z_k) + w̃_k ∇(log p − log q)(z_k), where L̂_{−k} replaces the k-th weight
+    by the geometric mean of the others.
     """
     z = jax.lax.stop_gradient(_draws(key, family, params, samples, least=2))
     log_p, log_q = _log_densities(log_joint, family, params, z)

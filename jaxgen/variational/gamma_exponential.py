@@ -1,7 +1,7 @@
-"""The Gamma–exponential toy: z ~ Gamma(shape, rate), x | z ~ Exp(z), in which a Gamma family holds the posterior.
+"""The Gamma–exponential model z ~ Gamma(shape, rate), x | z ~ Exp(z), whose posterior is a Gamma distribution.
 
-With the prior Exp(1) = Gamma(1, 1) the posterior is Gamma(2, x + 1): of q = Gamma(2, θ) the best is θ* = x + 1, with
-which the bound is log p(x). All functions broadcast over arrays of x, shapes and rates.
+With the prior Exp(1) = Gamma(1, 1) the posterior is Gamma(2, x + 1): among q = Gamma(2, θ) the best is θ* = x + 1, at
+which the bound equals log p(x). All functions broadcast over arrays of x, shapes and rates.
 """
 
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 
 class Gamma(NamedTuple):
-    """Density rate^shape z^{shape−1} e^{−rate z}/Γ(shape), z > 0."""
+    """The density rate^shape z^{shape−1} e^{−rate z}/Γ(shape) on z > 0."""
 
     shape: ArrayLike
     rate: ArrayLike
@@ -23,41 +23,41 @@ PRIOR = Gamma(1.0, 1.0)
 
 
 def log_joint(x: ArrayLike, z: ArrayLike, prior: Gamma = PRIOR) -> Float[Array, "..."]:
-    """log p(x, z) = log prior(z) + log z − z x in nats, for x ≥ 0 and z > 0."""
+    """The log joint log p(x, z) = log prior(z) + log z − z x in nats, for x ≥ 0 and z > 0."""
     shape, rate = prior
     return shape * jnp.log(rate) - gammaln(shape) + shape * jnp.log(z) - z * (rate + x)
 
 
 def posterior(x: ArrayLike, prior: Gamma = PRIOR) -> Gamma:
-    """p(z | x) = Gamma(shape + 1, rate + x)."""
+    """The posterior p(z | x) = Gamma(shape + 1, rate + x)."""
     return Gamma(jnp.add(prior.shape, 1), jnp.add(prior.rate, x))
 
 
 def log_evidence(x: ArrayLike, prior: Gamma = PRIOR) -> Float[Array, "..."]:
-    """log p(x) = log shape + shape log rate − (shape + 1) log(rate + x) in nats: a Lomax density."""
+    """The Lomax log-density log p(x) = log shape + shape log rate − (shape + 1) log(rate + x) in nats."""
     shape, rate = prior
     return jnp.log(shape) + shape * jnp.log(rate) - (shape + 1) * jnp.log(jnp.add(rate, x))
 
 
 def elbo(x: ArrayLike, q: Gamma, prior: Gamma = PRIOR) -> Float[Array, "..."]:
-    """E_q[log p(x, z) − log q(z)] in nats, closed form."""
+    """The ELBO E_q[log p(x, z) − log q(z)] in nats, in closed form."""
     shape, rate = prior
     mean, mean_log = jnp.divide(q.shape, q.rate), digamma(q.shape) - jnp.log(q.rate)
     return shape * jnp.log(rate) - gammaln(shape) + shape * mean_log - mean * (rate + x) + entropy(q.shape, q.rate)
 
 
 def optimal_rate(x: ArrayLike, shape: ArrayLike = 2.0, prior: Gamma = PRIOR) -> Float[Array, "..."]:
-    """The θ that is best for q = Gamma(shape, θ): shape (prior.rate + x)/(prior.shape + 1), by default x + 1."""
+    """The rate of the best q = Gamma(shape, θ): shape (prior.rate + x)/(prior.shape + 1), by default x + 1."""
     return shape * jnp.add(prior.rate, x) / (prior.shape + 1)
 
 
 def entropy(shape: ArrayLike, rate: ArrayLike) -> Float[Array, "..."]:
-    """−E log q of a Gamma law in nats."""
+    """The entropy of a Gamma distribution in nats."""
     return shape - jnp.log(rate) + gammaln(shape) + (1 - jnp.asarray(shape)) * digamma(shape)
 
 
 def kl(q: Gamma, p: Gamma) -> Float[Array, "..."]:
-    """KL(q ‖ p) in nats of two Gamma laws, closed form."""
+    """KL(q ‖ p) in nats of two Gamma distributions, in closed form."""
     ratio = jnp.divide(p.rate, q.rate)
     return (
         (jnp.asarray(q.shape) - p.shape) * digamma(q.shape) - gammaln(q.shape) + gammaln(p.shape)

@@ -1,6 +1,6 @@
-"""The linear-Gaussian latent variable model (probabilistic PCA), in which all of variational inference is closed form.
+"""The linear-Gaussian latent variable model (probabilistic PCA), whose posterior, evidence and ELBO are closed forms.
 
-z ~ N(0, I) of d dimensions, x | z ~ N(weight z + offset, std² I) of D; data x (B, D). Tipping & Bishop 1999.
+z ~ N(0, I) in d dimensions and x | z ~ N(weight z + offset, std² I) in D; data x (B, D) (Tipping & Bishop 1999).
 """
 
 import math
@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 
 class LinearGaussian(NamedTuple):
-    """weight (D, d), offset (D,), and the standard deviation () of x about weight z + offset."""
+    """The model: weight (D, d), offset (D,), and the standard deviation () of x given z."""
 
     weight: ArrayLike
     offset: ArrayLike
@@ -20,44 +20,44 @@ class LinearGaussian(NamedTuple):
 
 
 class Posterior(NamedTuple):
-    """N(mean, covariance) for every datum: means (B, d), and one covariance (d, d), which does not depend on x."""
+    """N(mean, covariance) of every example: means (B, d), and the covariance (d, d), which does not depend on x."""
 
     mean: Array
     covariance: Array
 
 
 def log_joint(model: LinearGaussian, x: Float[Array, " D"], z: Float[Array, " d"]) -> Float[Array, ""]:
-    """log p(x, z) in nats of one datum."""
+    """The log joint log p(x, z) in nats of one example."""
     off = (x - model.offset - _times(model.weight, z)) / model.std
     constant = x.size * jnp.log(model.std) + 0.5 * (x.size + z.size) * math.log(2 * math.pi)
     return -0.5 * (jnp.sum(off**2) + jnp.sum(z**2)) - constant
 
 
 def precision(model: LinearGaussian) -> Float[Array, "d d"]:
-    """Λ = I + weightᵀ weight/std², of the posterior."""
+    """The precision Λ = I + weightᵀ weight/std² of the posterior."""
     gram = jnp.matmul(model.weight.T, model.weight, precision="highest")
     return jnp.eye(len(gram), dtype=gram.dtype) + gram / model.std**2
 
 
 def posterior(model: LinearGaussian, x: Float[Array, "b D"]) -> Posterior:
-    """p(z | x) = N(Λ⁻¹ weightᵀ (x − offset)/std², Λ⁻¹) (Tipping & Bishop 1999, eq. 7)."""
+    """The posterior p(z | x) = N(Λ⁻¹ weightᵀ (x − offset)/std², Λ⁻¹) (Tipping & Bishop 1999, eq. 7)."""
     covariance = jnp.linalg.inv(precision(model))
     return Posterior(_times(x - model.offset, _encoder(model).T), covariance)
 
 
 def mean_field(model: LinearGaussian, x: Float[Array, "b D"]) -> Posterior:
-    """The best q with independent parts: the posterior's mean, and variances 1/Λ_ii, none above the posterior's.
+    """The best q with independent coordinates: the mean of the posterior, and variances 1/Λ_ii.
 
-    Bishop 2006, eq. 10.12–15. Its ELBO is below log p(x) by ½(Σ log Λ_ii − log det Λ).
+    Its ELBO is ½(Σ log Λ_ii − log det Λ) below log p(x) (Bishop 2006, eq. 10.12–15).
     """
     return Posterior(posterior(model, x).mean, jnp.diag(1 / jnp.diagonal(precision(model))))
 
 
 def log_evidence(model: LinearGaussian, x: Float[Array, "b D"]) -> Float[Array, " b"]:
-    """log p(x) = log N(x; offset, weight weightᵀ + std² I) in nats, by matrices of d × d only."""
+    """The evidence log p(x) = log N(x; offset, weight weightᵀ + std² I) in nats, from matrices of d × d only."""
     mean, dims = posterior(model, x).mean, x.shape[-1]
     off = x - model.offset - _times(mean, model.weight.T)
-    # Woodbury's formula as a sum of squares, which a small std cannot cancel
+    # Woodbury's formula as a sum of squares, which does not cancel at a small std
     squares = jnp.sum(off**2, -1) / model.std**2 + jnp.sum(mean**2, -1)
     log_det = 2 * dims * jnp.log(model.std) + jnp.linalg.slogdet(precision(model))[1]
     return -0.5 * (squares + log_det + dims * math.log(2 * math.pi))
@@ -66,7 +66,7 @@ def log_evidence(model: LinearGaussian, x: Float[Array, "b D"]) -> Float[Array, 
 def elbo(
     model: LinearGaussian, x: Float[Array, "b D"], mean: Float[Array, "b d"], covariance: Float[Array, "*b d d"]
 ) -> Float[Array, " b"]:
-    """E_q[log p(x, z) − log q(z)] in nats of q = N(mean, covariance), closed form; the covariance may be shared."""
+    """The ELBO in nats of q = N(mean, covariance), in closed form; one covariance for all examples, or one each."""
     dims, latents = x.shape[-1], mean.shape[-1]
     off = x - model.offset - _times(mean, model.weight.T)
     spread = jnp.trace(jnp.matmul(precision(model), covariance, precision="highest"), axis1=-2, axis2=-1)
@@ -76,7 +76,7 @@ def elbo(
 
 
 def _encoder(model: LinearGaussian) -> Float[Array, "d D"]:
-    """Λ⁻¹ weightᵀ/std²: from x − offset to the posterior's mean."""
+    """The map Λ⁻¹ weightᵀ/std² from x − offset to the mean of the posterior."""
     return jnp.linalg.solve(precision(model), model.weight.T) / model.std**2
 
 

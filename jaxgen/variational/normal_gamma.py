@@ -1,6 +1,6 @@
-"""Unknown mean and precision of Gaussian data: the exact posterior, and the mean field q(μ) q(τ).
+"""Gaussian data with unknown mean and precision: the exact posterior, and the mean field q(μ) q(τ).
 
-x_n ~ N(μ, 1/τ), μ | τ ~ N(mean, 1/(strength τ)), τ ~ Gamma(shape, rate); data x (n,).
+x_n ~ N(μ, 1/τ), μ | τ ~ N(mean, 1/(strength τ)) and τ ~ Gamma(shape, rate), with data x (n,).
 """
 
 import math
@@ -15,7 +15,7 @@ from jaxgen.variational import gamma_exponential
 
 
 class NormalGamma(NamedTuple):
-    """p(μ, τ) = N(μ; mean, 1/(strength τ)) Gamma(τ; shape, rate), of numbers (); prior and exact posterior alike."""
+    """p(μ, τ) = N(μ; mean, 1/(strength τ)) Gamma(τ; shape, rate): the prior, and also the form of the posterior."""
 
     mean: ArrayLike
     strength: ArrayLike
@@ -24,7 +24,7 @@ class NormalGamma(NamedTuple):
 
 
 class Factors(NamedTuple):
-    """q(μ) = N(mean, 1/precision) and q(τ) = Gamma(shape, rate), all ()."""
+    """q(μ) = N(mean, 1/precision) and q(τ) = Gamma(shape, rate)."""
 
     mean: ArrayLike
     precision: ArrayLike
@@ -32,18 +32,19 @@ class Factors(NamedTuple):
     rate: ArrayLike
 
 
-def log_density(law: NormalGamma, mu: ArrayLike, tau: ArrayLike) -> Float[Array, "..."]:
-    """log p(μ, τ) in nats, for τ > 0."""
-    return _log_normal(mu, law.mean, law.strength * tau) + _log_gamma(tau, law.shape, law.rate)
+def log_density(distribution: NormalGamma, mu: ArrayLike, tau: ArrayLike) -> Float[Array, "..."]:
+    """Evaluate log p(μ, τ) in nats, for τ > 0."""
+    mean, strength, shape, rate = distribution
+    return _log_normal(mu, mean, strength * tau) + _log_gamma(tau, shape, rate)
 
 
 def log_likelihood(x: ArrayLike, mu: ArrayLike, tau: ArrayLike) -> Float[Array, "..."]:
-    """log N(x; μ, 1/τ) in nats, of one datum or of as many as broadcast."""
+    """Evaluate log N(x; μ, 1/τ) in nats; arguments broadcast."""
     return _log_normal(x, mu, tau)
 
 
 def posterior(prior: NormalGamma, x: Float[Array, " n"]) -> NormalGamma:
-    """p(μ, τ | x), of the prior's kind (Murphy 2007, eq. 86–89)."""
+    """The posterior p(μ, τ | x), a Normal-Gamma distribution like the prior (Murphy 2007, eq. 86–89)."""
     n, mean, scatter = _statistics(x)
     strength = prior.strength + n
     return NormalGamma(
@@ -55,16 +56,16 @@ def posterior(prior: NormalGamma, x: Float[Array, " n"]) -> NormalGamma:
 
 
 def log_evidence(prior: NormalGamma, x: Float[Array, " n"]) -> Float[Array, ""]:
-    """log p(x) in nats, closed form (Murphy 2007, eq. 95)."""
-    then = posterior(prior, x)
+    """The evidence log p(x) in nats, in closed form (Murphy 2007, eq. 95)."""
+    post = posterior(prior, x)
     return (
-        gammaln(then.shape) - gammaln(prior.shape) + prior.shape * jnp.log(prior.rate) - then.shape * jnp.log(then.rate)
-        + 0.5 * (jnp.log(prior.strength) - jnp.log(then.strength)) - x.size / 2 * math.log(2 * math.pi)
+        gammaln(post.shape) - gammaln(prior.shape) + prior.shape * jnp.log(prior.rate) - post.shape * jnp.log(post.rate)
+        + 0.5 * (jnp.log(prior.strength) - jnp.log(post.strength)) - x.size / 2 * math.log(2 * math.pi)
     )  # fmt: skip
 
 
 def elbo(prior: NormalGamma, x: Float[Array, " n"], q: Factors) -> Float[Array, ""]:
-    """E_q[log p(x, μ, τ) − log q(μ) − log q(τ)] in nats, closed form."""
+    """The ELBO E_q[log p(x, μ, τ) − log q(μ) − log q(τ)] in nats, in closed form."""
     n, _, _ = _statistics(x)
     tau, log_tau = q.shape / q.rate, digamma(q.shape) - jnp.log(q.rate)
     gaussians = (n + 1) * (log_tau - math.log(2 * math.pi)) + jnp.log(prior.strength) - tau * _squares(prior, x, q)
@@ -75,14 +76,14 @@ def elbo(prior: NormalGamma, x: Float[Array, " n"], q: Factors) -> Float[Array, 
 
 def update_mean(prior: NormalGamma, x: Float[Array, " n"], q: Factors) -> Factors:
     """q(μ) ∝ exp E_{q(τ)} log p(x, μ, τ): N((λ₀μ₀ + n x̄)/(λ₀ + n), 1/((λ₀ + n) E τ)) (Bishop 2006, eq. 10.26–27)."""
-    then = posterior(prior, x)
-    return q._replace(mean=then.mean, precision=then.strength * q.shape / q.rate)
+    post = posterior(prior, x)
+    return q._replace(mean=post.mean, precision=post.strength * q.shape / q.rate)
 
 
 def update_precision(prior: NormalGamma, x: Float[Array, " n"], q: Factors) -> Factors:
     """q(τ) ∝ exp E_{q(μ)} log p(x, μ, τ): Gamma(a₀ + (n + 1)/2, b₀ + ½ E[Σ(x − μ)² + λ₀(μ − μ₀)²]).
 
-    Bishop 2006, eq. 10.29–30; of the n + 1 halves in the shape one is that of μ's prior, whose precision is λ₀ τ.
+    One of the n + 1 halves in the shape comes from the prior of μ, whose precision is λ₀ τ (Bishop 2006, eq. 10.29–30).
     """
     n, _, _ = _statistics(x)
     return q._replace(shape=prior.shape + (n + 1) / 2, rate=prior.rate + 0.5 * _squares(prior, x, q))
@@ -96,7 +97,7 @@ def _squares(prior: NormalGamma, x: Float[Array, " n"], q: Factors) -> Float[Arr
 
 
 def _statistics(x: Float[Array, " n"]) -> tuple[Array, Array, Array]:
-    """n, x̄ and Σ(x − x̄)², all of x's type."""
+    """n, x̄ and Σ(x − x̄)² in the dtype of x."""
     mean = x.mean()
     return jnp.asarray(x.size, x.dtype), mean, jnp.sum((x - mean) ** 2)
 

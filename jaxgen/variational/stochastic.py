@@ -1,4 +1,4 @@
-"""Stochastic variational inference: bounds of mini-batches, and stochastic gradient ascent on them."""
+"""Stochastic variational inference: the log joint of a mini-batch, gradient ascent and natural-gradient ascent."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -16,17 +16,29 @@ from jaxgen.variational.estimators import LogJoint
 def minibatch(
     log_prior: LogJoint, log_likelihood: Callable[[Any, Any], Array], batch: Any, total: ArrayLike
 ) -> LogJoint:
-    """The log joint log p(z) + (N/B) Σ_b log p(x_b | z) of a batch of B of N = total data (Hoffman et al. 2013, §2.4).
+    """The log joint log p(z) + (N/B) Σ_b log p(x_b | z) of a mini-batch of B of N examples.
 
-    Its mean over batches drawn uniformly is that of all data, and so are the means of the bounds that are linear in it
-    and of their gradients: those of `reparameterised` and `score_function`, not of the importance-weighted ones.
-    log_likelihood(z, x_b) -> (); batch: a pytree of leaves (B, ...). Local variables have a bound of their own inside:
+    Its mean over uniformly drawn batches is the log joint of all data. So bounds that are linear in it, those of
+    `reparameterised` and `score_function`, and their gradients are unbiased; importance-weighted bounds are not.
 
-        def log_likelihood(z, datum):  # datum: x, a key, and the parameters of q(local)
-            x, key, of_local = datum
-            return reparameterised(key, lambda local: log_p(x, local, z), local_family, of_local)
+    Args:
+        log_prior: z -> log p(z), ().
+        log_likelihood: (z, x_b) -> log p(x_b | z), ().
+        batch: a pytree of leaves (B, ...).
+        total: N, the number of all examples.
 
-    Raises ValueError for leaves of different lengths, none, or more than total.
+    Raises:
+        ValueError: for leaves of different lengths, an empty batch, or a batch larger than total.
+
+    Reference:
+        Hoffman et al. 2013, §2.4.
+
+    Example:
+        Local variables have a bound of their own inside the likelihood:
+
+            def log_likelihood(z, example):  # x, a key, and the params of q(local)
+                x, key, local_params = example
+                return reparameterised(key, lambda local: log_p(x, local, z), local_family, local_params)
     """
     lengths = {leaf.shape[0] if leaf.shape else None for leaf in jax.tree.leaves(batch)}
     if len(lengths) != 1 or None in lengths or 0 in lengths:
@@ -44,7 +56,7 @@ def minibatch(
 
 
 class Ascent(NamedTuple):
-    """Where an ascent ended, and what it followed in every step: leaves (steps, ...)."""
+    """The final parameters of an ascent, and what was recorded at every step: leaves (steps, ...)."""
 
     params: Any
     followed: Any
@@ -59,10 +71,18 @@ def maximise(
     *,
     follow: Callable[[Any], Any] | None = None,
 ) -> Ascent:
-    """Stochastic gradient ascent on bound(key, params) -> () by an optax optimiser, as one `lax.scan`.
+    """Stochastic gradient ascent on a bound with an optax optimiser, as one `lax.scan`.
 
-    bound draws all it needs, its batch too, from the key of its step. follow(params) -> a pytree is kept at the start
-    of every step; by default the bound's own estimate is. Raises ValueError unless steps ≥ 1.
+    Args:
+        key: one key; each step gets its own, from which the bound draws everything, its batch too.
+        bound: (key, params) -> (), an estimate of the bound.
+        params: the start.
+        optimizer: an optax optimiser, which minimises −bound.
+        steps: the number of steps ≥ 1.
+        follow: params -> a pytree to record at the start of every step; by default the estimate of the bound.
+
+    Raises:
+        ValueError: for fewer than one step.
     """
     if steps < 1:
         raise ValueError(f"need at least one step, got {steps}")
@@ -78,10 +98,20 @@ def maximise(
 
 
 def robbins_monro(delay: float = 1.0, forgetting: float = 0.7) -> Callable[[ArrayLike], Float[Array, ""]]:
-    """Steps ρ_t = (t + delay)^{−forgetting}, t = i + 1 for the i-th from 0, with Σρ = ∞ and Σρ² < ∞.
+    """The step sizes ρ_t = (t + delay)^{−forgetting} at t = i + 1, for which Σρ = ∞ and Σρ² < ∞.
 
-    Hoffman et al. 2013, eq. 26. Raises ValueError unless delay ≥ 0 and .5 < forgetting ≤ 1, outside which one of the
-    two sums fails (Robbins & Monro 1951).
+    Args:
+        delay: ≥ 0; a larger one makes the first steps smaller.
+        forgetting: in (.5, 1]; outside one of the two sums fails (Robbins & Monro 1951).
+
+    Returns:
+        The function i -> ρ, for steps i = 0, 1, ….
+
+    Raises:
+        ValueError: for values outside these ranges.
+
+    Reference:
+        Hoffman et al. 2013, eq. 26.
     """
     if not (0 <= delay < np.inf and 0.5 < forgetting <= 1):
         raise ValueError(f"need delay >= 0 and forgetting in (.5, 1], got {delay} and {forgetting}")
@@ -99,17 +129,24 @@ def natural_ascent(
 ) -> Ascent:
     """Natural-gradient ascent λ ← (1 − ρ) λ + ρ λ̂ in a conjugate model (Hoffman et al. 2013, §2.4).
 
-    natural: the natural parameters λ of the global factors. target(key, λ) -> λ̂ draws a batch, and returns what a
-    coordinate update would make of λ if all data were like it; λ̂ − λ is a natural gradient of the ELBO, unbiased if the
-    batch is uniform. rate(i) -> ρ in (0, 1] for the steps i = 0, 1, …: `robbins_monro`, or a constant. follow(λ) -> a
-    pytree, λ itself by default, is kept at the start of every step. Raises ValueError unless steps ≥ 1.
+    Args:
+        key: one key; each step gets its own.
+        target: (key, λ) -> λ̂ draws a batch and returns the coordinate update of λ if all data were like it. λ̂ − λ is a
+            natural gradient of the ELBO, unbiased if the batch is drawn uniformly.
+        natural: the natural parameters λ of the global factors at the start.
+        rate: i -> ρ in (0, 1] for steps i = 0, 1, …: `robbins_monro`, or a constant.
+        steps: the number of steps ≥ 1.
+        follow: λ -> a pytree to record at the start of every step; by default λ.
+
+    Raises:
+        ValueError: for fewer than one step.
     """
     if steps < 1:
         raise ValueError(f"need at least one step, got {steps}")
 
     def step(natural: Any, i: Array) -> tuple[Any, Any]:
-        aim, rho = target(jax.random.fold_in(key, i), natural), rate(i)
-        moved = jax.tree.map(lambda now, then: (now + rho * (then - now)).astype(now.dtype), natural, aim)
+        goal, rho = target(jax.random.fold_in(key, i), natural), rate(i)
+        moved = jax.tree.map(lambda now, then: (now + rho * (then - now)).astype(now.dtype), natural, goal)
         return moved, natural if follow is None else follow(natural)
 
     natural, followed = jax.lax.scan(step, natural, jnp.arange(steps))

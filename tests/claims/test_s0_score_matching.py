@@ -48,7 +48,7 @@ def fisher_divergence(p, q, n=400_001):
     """½E_p‖∇log p − ∇log q‖² on the line, by quadrature."""
     x = jnp.linspace(-60, 60, n)[:, None]
     error = np.asarray(explicit(q.score, p.score, x))
-    return float(np.sum(np.exp(np.asarray(p.log_prob(x))) * error) * 120 / (n - 1))
+    return float(np.sum(np.exp(np.asarray(p.log_density(x))) * error) * 120 / (n - 1))
 
 
 def test_c0_4_where_data_are_rare_a_wrong_score_costs_nothing():

@@ -81,7 +81,7 @@ def test_c1_14_without_noise_all_chains_end_in_the_modes():
 
     still, moving = chains(0.0), chains(1.0)
     np.testing.assert_allclose(mixture.score(still), 0, atol=1e-3)
-    curvature = jax.vmap(jax.hessian(lambda x: mixture.log_prob(x[None])[0]))(still)
+    curvature = jax.vmap(jax.hessian(lambda x: mixture.log_density(x[None])[0]))(still)
     assert np.all(np.linalg.eigvalsh(curvature) < 0)
     modes = np.unique(np.round(np.asarray(still), 2), axis=0)
     assert len(modes) <= 8  # two, up to rounding at the second decimal

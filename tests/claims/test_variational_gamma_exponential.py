@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from oracles import slow
 from scipy import optimize, stats
 
 from jaxgen.distributions import Family, GammaParams, gamma
@@ -17,7 +18,7 @@ from jaxgen.variational import (
     score_function,
 )
 
-X = [0.2, 1.0, 4.5]
+X = [slow(0.2), 1.0, slow(4.5)]
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +54,7 @@ def test_c4_6_theta_star_is_x_plus_1_and_exact(x):
         assert gamma_exponential.kl(gamma_exponential.Gamma(2.0, theta), gamma_exponential.posterior(x)) > 1e-4
 
 
-@pytest.mark.parametrize("shape", [1.0, 3.5])
+@pytest.mark.parametrize("shape", [slow(1.0), 3.5])
 def test_c4_6_another_shape_is_not_exact(shape):
     """Of q = Gamma(shape, θ) with shape ≠ 2 the best θ is shape (x + 1)/2, by scipy, and its KL is above 0."""
     x = 1.7
@@ -103,7 +104,7 @@ def test_c4_6_every_estimators_gradient_is_that_of_the_closed_form(name):
         assert abs(found.mean() - wanted) < 4.5 * found.std() / np.sqrt(len(found))
 
 
-@pytest.mark.parametrize("name", ["leave one out", "sticking the landing"])
+@pytest.mark.parametrize("name", [slow("leave one out"), "sticking the landing"])
 def test_c4_6_stochastic_ascent_finds_the_posterior(name):
     """Shape and rate from (1, 1) to (2, x + 1), exactly: both gradients lose their noise there."""
     estimator, options = ESTIMATORS[name]

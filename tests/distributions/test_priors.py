@@ -71,25 +71,10 @@ def test_vamp_prior_is_the_mean_of_the_posteriors_of_its_pseudo_inputs():
     z = Z[:, :2]
     exact = logsumexp(norm.logpdf(np.float64(z)[:, None], mean, std).sum(-1), axis=-1) - np.log(5)
     np.testing.assert_allclose(prior.log_density(z), exact, rtol=2e-5)
-    assert prior.kl is None
+    assert not hasattr(prior, "kl")
     x = jnp.asarray(law.sample(4), jnp.float32)
     found = elbo(KEY, law.model()._replace(prior=prior), x)
     assert found.kl_terms.shape == (4, 1)
-
-
-def test_gradients_reach_pseudo_inputs_and_encoder():
-    law, u = PPCA(), jnp.asarray(PPCA().sample(5), jnp.float32)
-
-    @jax.jit
-    def log_density(u, shift):
-        return vamp_prior(lambda x: law.encode(x, shift=shift), u).log_density(Z[:, :2]).sum()
-
-    by_u, by_shift = jax.grad(log_density, (0, 1))(u, 0.3)
-    along, step = jax.random.normal(KEY, u.shape), 1e-2
-    rise = log_density(u, 0.3 + step) - log_density(u, 0.3 - step)
-    np.testing.assert_allclose(by_shift, rise / (2 * step), rtol=1e-2)
-    rise = log_density(u + step * along, 0.3) - log_density(u - step * along, 0.3)
-    np.testing.assert_allclose(jnp.vdot(by_u, along), rise / (2 * step), rtol=1e-2)
 
 
 @pytest.mark.parametrize("squash", ["sigmoid", "hardtanh"])
@@ -122,23 +107,26 @@ def test_float64_is_kept():
 
 @pytest.mark.usefixtures("unchecked")
 def test_refusals():
-    with pytest.raises(ValueError, match=r"components must have shape \(K, \*d\)"):
-        diagonal_mixture(Gaussian(jnp.zeros(3), jnp.ones(3)))
-    for bad in (np.ones(4), np.ones((5, 1))):
-        with pytest.raises(ValueError, match="one entry for each of 5 components"):
-            diagonal_mixture(COMPONENTS, bad)
-    for bad in (np.array([1.0, -0.1, 1, 1, 1]), np.zeros(5), np.full(5, np.nan)):
-        with pytest.raises(ValueError, match="not be negative, nor all 0"):
-            diagonal_mixture(COMPONENTS, bad)
     prior = diagonal_mixture(COMPONENTS)
-    with pytest.raises(ValueError, match=r"the components have shape \(3,\)"):
-        prior.log_density(jnp.zeros((4, 2)))
-    with pytest.raises(ValueError, match=r"the components have shape \(3,\)"):
-        prior.sample(KEY, (4, 2))
-    for call in (pseudo_inputs, init_pseudo_inputs):
-        with pytest.raises(ValueError, match="low < high"):
-            call(Z, 1.0, 1.0)
-        with pytest.raises(ValueError, match="unknown squash 'tanh'"):
-            call(Z, squash="tanh")
-    with pytest.raises(ValueError, match=r"margin must lie in \(0, 1/2\)"):
-        init_pseudo_inputs(Z, margin=0.0)
+    negative = np.array([1.0, -0.1, 1, 1, 1])
+    cases = {
+        r"components must have shape \(K, \*d\)": [lambda: diagonal_mixture(Gaussian(jnp.zeros(3), jnp.ones(3)))],
+        "one entry for each of 5 components": [
+            lambda bad=bad: diagonal_mixture(COMPONENTS, bad) for bad in (np.ones(4), np.ones((5, 1)))
+        ],
+        "not be negative, nor all 0": [
+            lambda bad=bad: diagonal_mixture(COMPONENTS, bad) for bad in (negative, np.zeros(5), np.full(5, np.nan))
+        ],
+        r"the components have shape \(3,\)": [
+            lambda: prior.log_density(jnp.zeros((4, 2))), lambda: prior.sample(KEY, (4, 2))
+        ],
+        "low < high": [lambda: pseudo_inputs(Z, 1.0, 1.0), lambda: init_pseudo_inputs(Z, 1.0, 1.0)],
+        "unknown squash 'tanh'": [
+            lambda: pseudo_inputs(Z, squash="tanh"), lambda: init_pseudo_inputs(Z, squash="tanh")
+        ],
+        r"margin must lie in \(0, 1/2\)": [lambda: init_pseudo_inputs(Z, margin=0.0)],
+    }  # fmt: skip
+    for message, refused in cases.items():
+        for refuse in refused:
+            with pytest.raises(ValueError, match=message):
+                refuse()

@@ -217,7 +217,7 @@ def test_the_emptier_half_of_the_square_is_the_emptier():
 
     def score(params, x, sigma):
         law = mixture.perturbed(1.0, sigma)
-        size = jnp.where(params > 0, 1.0, -law.log_prob(x))[:, None]
+        size = jnp.where(params > 0, 1.0, -law.log_density(x))[:, None]
         return law.score(x) + size * jnp.array([0.6, 0.8])
 
     growing, even = Shown(), Shown()

@@ -106,7 +106,7 @@ def test_exact_scores_are_those_of_the_noised_mixture():
     sigmas = jnp.array([0.5, 3.0, 20.0])
     found = sampling.exact_score(mixture)(x, sigmas)
     for i, sigma in enumerate(sigmas):
-        gradient = jax.grad(lambda x, sigma=sigma: mixture.perturbed(1.0, sigma).log_prob(x))(x[i])
+        gradient = jax.grad(lambda x, sigma=sigma: mixture.perturbed(1.0, sigma).log_density(x))(x[i])
         np.testing.assert_allclose(found[i], gradient, rtol=1e-4, atol=1e-6)
 
 

@@ -1,10 +1,13 @@
 """ISTA and its kin against scikit-learn's Lasso, and measures of sparsity."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from oracles import slow
 from sklearn.linear_model import Lasso
 
 from jaxgen.distributions import Gaussian, likelihoods
@@ -49,8 +52,8 @@ def test_objective_and_step_size_are_numpys():
         np.testing.assert_allclose(sparse.lipschitz(jnp.asarray(dictionary, jnp.float32)), exact, rtol=1e-5)
 
 
-@pytest.mark.parametrize("solve", [sparse.ista, sparse.fista])
-@pytest.mark.parametrize("penalty", [0.05, 0.3, 1.0])
+@pytest.mark.parametrize("solve", [slow(sparse.ista), sparse.fista])  # ISTA by day is C4.12
+@pytest.mark.parametrize("penalty", [slow(0.05), 0.3, slow(1.0)])
 def test_it_converges_to_the_lasso_of_scikit_learn(solve, penalty):
     with jax.enable_x64(True):
         found = jax.jit(lambda x, d: solve(x, d, penalty, steps=20_000))(X, DICTIONARY)
@@ -88,15 +91,9 @@ def test_a_start_is_gone_on_from_and_a_larger_c_is_slower():
     assert np.all(objective(slow) > objective(five))
 
 
-def test_spatial_encodings_are_coded_one_by_one():
-    x = jnp.stack([X32, 2 * X32]).reshape(2, 5, 1, N)
-    found = sparse.ista(x, D32, PENALTY, steps=10)
-    np.testing.assert_allclose(found[1, 3, 0], sparse.ista(2 * X32[3], D32, PENALTY, steps=10), atol=1e-5)
-
-
 def test_unlearned_lista_is_ista():
     params = sparse.init_lista(D32, PENALTY)
-    for steps in (0, 1, 3, 50):
+    for steps in (0, 3):
         found = sparse.lista(params, X32, steps=steps)
         np.testing.assert_allclose(found, sparse.ista(X32, D32, PENALTY, steps=steps), atol=2e-5)
     with jax.enable_x64(True):
@@ -104,6 +101,7 @@ def test_unlearned_lista_is_ista():
         np.testing.assert_allclose(sparse.lista(params, jnp.asarray(X), steps=20_000), lasso_of_sklearn(), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_learned_lista_is_better_than_ista_of_as_many_steps():
     """Trained on the objective of fresh data of the same kind, 3 steps come closer to the Lasso than 3 of ISTA."""
     steps, optimiser = 3, optax.adam(2e-3)
@@ -196,22 +194,22 @@ def test_the_sc_vae_loss_is_its_three_terms():
 
 @pytest.mark.usefixtures("unchecked")
 def test_refusals():
+    misfit = partial(sc_vae_loss, lambda x: x, lambda e: e, likelihood=lambda x, y: x.sum(-1))
+    cases = {
+        "steps must not be negative": [lambda: sparse.lista(sparse.init_lista(D32, PENALTY), X32, steps=-1)],
+        "positive penalty": [lambda: sparse.init_lista(D32, 0.0)],
+        "descend for c >=": [lambda: sparse.init_lista(D32, PENALTY, c=0.9 * C)],
+        "at least two entries": [lambda: sparse.hoyer(jnp.ones((3, 1)))],
+        r"one entry for each atom, \(5, 20\), got \(5, 8\)": [lambda: misfit(D32, lambda e: e, X32)],
+        r"a dictionary for x \(…, 8\) has shape \(8, m\)": [],
+        "penalty must not be negative": [],
+    }
     for solve in (sparse.ista, sparse.fista):
-        with pytest.raises(ValueError, match=r"a dictionary for x \(…, 8\) has shape \(8, m\)"):
-            solve(X32, D32.T, PENALTY, steps=1)
-        with pytest.raises(ValueError, match="steps must not be negative"):
-            solve(X32, D32, PENALTY, steps=-1)
-        with pytest.raises(ValueError, match="penalty must not be negative"):
-            solve(X32, D32, -0.1, steps=1)
-        with pytest.raises(ValueError, match="descend for c >="):
-            solve(X32, D32, PENALTY, steps=1, c=0.9 * C)
-    with pytest.raises(ValueError, match="positive penalty"):
-        sparse.init_lista(D32, 0.0)
-    with pytest.raises(ValueError, match="descend for c >="):
-        sparse.init_lista(D32, PENALTY, c=0.9 * C)
-    with pytest.raises(ValueError, match="steps must not be negative"):
-        sparse.lista(sparse.init_lista(D32, PENALTY), X32, steps=-1)
-    with pytest.raises(ValueError, match="at least two entries"):
-        sparse.hoyer(jnp.ones((3, 1)))
-    with pytest.raises(ValueError, match=r"one entry for each atom, \(5, 20\), got \(5, 8\)"):
-        sc_vae_loss(lambda x: x, lambda e: e, D32, lambda e: e, X32, likelihood=lambda x, y: x.sum(-1))
+        cases[r"a dictionary for x \(…, 8\) has shape \(8, m\)"].append(partial(solve, X32, D32.T, PENALTY, steps=1))
+        cases["steps must not be negative"].append(partial(solve, X32, D32, PENALTY, steps=-1))
+        cases["penalty must not be negative"].append(partial(solve, X32, D32, -0.1, steps=1))
+        cases["descend for c >="].append(partial(solve, X32, D32, PENALTY, steps=1, c=0.9 * C))
+    for message, refused in cases.items():
+        for refuse in refused:
+            with pytest.raises(ValueError, match=message):
+                refuse()

@@ -5,8 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from absl.testing import parameterized
-from scipy import integrate, stats
+from scipy import stats
 
 from jaxgen.variational import bayesian_mixture, gamma_exponential, linear_gaussian, normal_gamma
 
@@ -19,9 +18,8 @@ Q = normal_gamma.Factors(0.4, 3.0, 2.5, 1.2)
 
 
 @pytest.fixture(autouse=True)
-def x64(request):
-    """Float64 but for the variants, which are about what users run."""
-    with jax.enable_x64(request.cls is None):
+def x64():
+    with jax.enable_x64(True):
         yield
 
 
@@ -32,41 +30,16 @@ def normal_gamma_log(law, mu, tau):
     ).logpdf(tau)
 
 
-def test_normal_gamma_densities_are_scipys():
-    mu, tau = RNG.normal(size=7), RNG.gamma(2, size=7)
-    np.testing.assert_allclose(normal_gamma.log_density(PRIOR, mu, tau), normal_gamma_log(PRIOR, mu, tau), rtol=1e-12)
-    np.testing.assert_allclose(
-        normal_gamma.log_likelihood(mu, 0.3, tau), stats.norm(0.3, 1 / np.sqrt(tau)).logpdf(mu), rtol=1e-12
-    )
-
-
 def test_normal_gamma_posterior_and_evidence_are_bayes_rule():
-    """prior × likelihood = posterior × evidence, at any (μ, τ); the evidence is a multivariate Student density."""
+    """prior × likelihood = posterior × evidence, at any (μ, τ); evidence and ELBO themselves are C2.1."""
     x = jnp.asarray(NUMBERS)
     posterior, evidence = normal_gamma.posterior(PRIOR, x), normal_gamma.log_evidence(PRIOR, x)
     for mu, tau in ((0.2, 0.5), (-1.0, 2.0), (1.3, 4.0)):
         joint = normal_gamma_log(PRIOR, mu, tau) + stats.norm(mu, 1 / np.sqrt(tau)).logpdf(NUMBERS).sum()
         np.testing.assert_allclose(normal_gamma_log(posterior, mu, tau) + evidence, joint, rtol=1e-10)
-    n = len(NUMBERS)
-    student = stats.multivariate_t(
-        np.full(n, PRIOR.mean), PRIOR.rate / PRIOR.shape * (np.eye(n) + 1 / PRIOR.strength), df=2 * PRIOR.shape
-    )
-    np.testing.assert_allclose(evidence, student.logpdf(NUMBERS), rtol=1e-10)
-
-
-def test_normal_gamma_elbo_is_the_expectation_of_its_parts():
-    """E_q of log prior + log likelihood − log q by quadrature in μ and τ."""
-    nodes, weights = np.polynomial.hermite_e.hermegauss(20)
-    mu, weights = Q.mean + nodes / np.sqrt(Q.precision), weights / np.sqrt(2 * np.pi)
-    of_tau, of_mu = stats.gamma(Q.shape, scale=1 / Q.rate), stats.norm(Q.mean, 1 / np.sqrt(Q.precision))
-
-    def integrand(tau):
-        log_p = normal_gamma_log(PRIOR, mu, tau)
-        log_p += stats.norm(mu[:, None], 1 / np.sqrt(tau)).logpdf(NUMBERS).sum(-1)
-        return of_tau.pdf(tau) * (weights @ (log_p - of_mu.logpdf(mu)) - of_tau.logpdf(tau))
-
-    exact, _ = integrate.quad(integrand, 0, 40, limit=400)
-    np.testing.assert_allclose(normal_gamma.elbo(PRIOR, jnp.asarray(NUMBERS), Q), exact, rtol=1e-7)
+        np.testing.assert_allclose(
+            normal_gamma.log_density(PRIOR, mu, tau) + normal_gamma.log_likelihood(x, mu, tau).sum(), joint, rtol=1e-12
+        )
 
 
 def test_linear_gaussian_densities_are_scipys():
@@ -93,26 +66,6 @@ def test_the_evidence_keeps_its_digits_in_float32_with_little_noise():
     np.testing.assert_allclose(found, exact, atol=0.05)
 
 
-def test_linear_gaussian_elbo_is_the_expectation_of_its_parts():
-    """By the product rule of Gauss–Hermite, exact for a quadratic; one covariance for all data, or one each."""
-    factors = np.linalg.cholesky(np.array([[[0.5, 0.2], [0.2, 0.4]], [[1.0, -0.3], [-0.3, 0.2]], [[0.1, 0], [0, 2.0]]]))
-    means = RNG.normal(size=(3, 2))
-    nodes, weights = np.polynomial.hermite_e.hermegauss(3)
-    grid = np.stack(np.meshgrid(nodes, nodes), -1).reshape(-1, 2)
-    weights = np.outer(weights, weights).ravel() / (2 * np.pi)
-    exact = []
-    for x, mean, factor in zip(ROWS, means, factors, strict=True):
-        z = mean + grid @ factor.T
-        log_p = stats.norm().logpdf(z).sum(-1)
-        log_p += stats.norm(MODEL.offset + z @ MODEL.weight.T, MODEL.std).logpdf(x).sum(-1)
-        exact.append(weights @ (log_p - stats.multivariate_normal(mean, factor @ factor.T).logpdf(z)))
-    covariances = factors @ np.swapaxes(factors, -1, -2)
-    found = linear_gaussian.elbo(MODEL, jnp.asarray(ROWS), jnp.asarray(means), jnp.asarray(covariances))
-    np.testing.assert_allclose(found, exact, rtol=1e-10)
-    shared = linear_gaussian.elbo(MODEL, jnp.asarray(ROWS), jnp.asarray(means), jnp.asarray(covariances[0]))
-    np.testing.assert_allclose(shared[0], exact[0], rtol=1e-10)
-
-
 def test_the_mean_field_of_a_gaussian_keeps_means_and_loses_variance():
     """Its variances are 1/Λ_ii, below the posterior's where that correlates; nothing else of its kind is better."""
     x = jnp.asarray(ROWS)
@@ -121,6 +74,11 @@ def test_the_mean_field_of_a_gaussian_keeps_means_and_loses_variance():
     inverse = np.linalg.inv(exact.covariance)
     np.testing.assert_allclose(best.covariance, np.diag(1 / np.diag(inverse)), rtol=1e-10)
     assert np.all(np.diag(best.covariance) < np.diag(exact.covariance) - 1e-4)
+    each = jnp.stack([best.covariance, 2 * best.covariance, exact.covariance])  # one for all data, or one each
+    np.testing.assert_allclose(
+        linear_gaussian.elbo(MODEL, x, exact.mean, each),
+        [linear_gaussian.elbo(MODEL, x, exact.mean, one)[i] for i, one in enumerate(each)], rtol=1e-12,
+    )  # fmt: skip
     value = linear_gaussian.elbo(MODEL, x, best.mean, best.covariance)
     gap = 0.5 * (np.log(np.diag(inverse)).sum() - np.linalg.slogdet(inverse)[1])
     np.testing.assert_allclose(linear_gaussian.log_evidence(MODEL, x) - value, gap, rtol=1e-8)
@@ -163,22 +121,14 @@ CASES = {
 }  # fmt: skip
 
 
-class VariantsTest(chex.TestCase):
-    @chex.variants(with_jit=True, without_jit=True, with_device=True, with_pmap=True)
-    @parameterized.named_parameters([(f"_{name}", *case) for name, case in CASES.items()])
-    def test_same_numbers(self, function, x, q):
-        x, q = jax.tree.map(jnp.float32, (x, q))
-        found = self.variant(function)(x, q)
-        assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(found))
-        chex.assert_trees_all_close(found, function(x, q), rtol=2e-5, atol=1e-5)
-
-
 @pytest.mark.parametrize("name", CASES)
-def test_vmap_is_the_loop(name):
+def test_vmap_is_the_loop_and_float32_stays(name):
     """Over models and factors alike."""
     function, x, q = CASES[name]
     many = jax.tree.map(lambda leaf: jnp.stack([jnp.asarray(leaf), 1.1 * jnp.asarray(leaf)]), q)
-    together = jax.vmap(function, (None, 0))(jnp.asarray(x), many)
-    for i in range(2):
-        alone = function(jnp.asarray(x), jax.tree.map(lambda leaf, i=i: leaf[i], many))
-        chex.assert_trees_all_close(jax.tree.map(lambda leaf, i=i: leaf[i], together), alone, rtol=1e-9)
+    together = jax.jit(jax.vmap(function, (None, 0)))(jnp.asarray(x), many)
+    alone = function(jnp.asarray(x), jax.tree.map(lambda leaf: leaf[1], many))
+    chex.assert_trees_all_close(jax.tree.map(lambda leaf: leaf[1], together), alone, rtol=1e-9)
+    with jax.enable_x64(False):
+        narrow = jax.eval_shape(function, *jax.tree.map(jnp.float32, (x, q)))
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(narrow))

@@ -1,4 +1,4 @@
-"""Likelihoods (x, params) -> log p(x | params): what a decoder's output says of the data."""
+"""Likelihoods, functions (x, params) -> log p(x | params): what the decoder's output says of the data."""
 
 from jaxgen.distributions.likelihoods._bernoulli import bernoulli
 from jaxgen.distributions.likelihoods._gaussian import discretised_gaussian, gaussian, gaussian_softmax

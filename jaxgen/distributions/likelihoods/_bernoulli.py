@@ -1,4 +1,4 @@
-"""Binary data."""
+"""The likelihood of binary data."""
 
 import jax
 import jax.numpy as jnp
@@ -9,11 +9,14 @@ from jaxgen.distributions.likelihoods.levels import Likelihood, check_shape, eve
 
 
 def bernoulli() -> Likelihood:
-    """(x in [0, 1], logits) -> Σ x log p + (1 − x) log(1 − p) with p = sigmoid(logits), in nats, (B,).
+    """The likelihood (x, logits) -> Σ x log p + (1 − x) log(1 − p) in nats, with p = sigmoid(logits).
 
-    For x in {0, 1} a log-probability; in between, the cross-entropy to a pixel that is on with probability x, which is
-    no normalised density of grey values. Logits of any size keep value and gradient, which is x − p.
-    Raises ValueError, when called, for logits of another shape and for concrete x outside [0, 1].
+    For x in {0, 1} this is a log-probability. In between it is a cross-entropy, which is not a normalised density of
+    grey values. Value and gradient are accurate for logits of any size.
+
+    Returns:
+        A function of x (B, *event) in [0, 1] and logits of that shape. It raises ValueError for logits of another shape
+        and for concrete x outside [0, 1].
     """
 
     def log_probability(x: Float[Array, "b *event"], logits: Float[Array, "b *event"]) -> Float[Array, " b"]:

@@ -1,4 +1,4 @@
-"""Values and integer levels under a Gaussian."""
+"""Likelihoods of real values and of integer levels under a Gaussian."""
 
 import math
 
@@ -6,27 +6,40 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxgen.distributions.gaussian import Gaussian, at_least_float32
+from jaxgen.distributions.gaussian import Gaussian
 from jaxgen.distributions.likelihoods.levels import Likelihood, check_levels, check_shape, event_sum, level_index
 
 
 def discretised_gaussian(levels: int = 256, low: float = -1.0, high: float = 1.0) -> Likelihood:
-    """(x0, N) -> log of N's mass in the bin about the level of x0 (B, *event), in nats, (B,) (Ho et al. 2020, eq. 13).
+    """The likelihood (x0, Gaussian) -> log-mass of the Gaussian in the bin around the level of x0, in nats.
 
-    The levels lie evenly from low to high, each in the middle of its bin; the first and the last bin reach to infinity.
-    x0 is read as the level nearest to it. Value and gradient are right at thousands of std from the mean, with no
-    floor; the std must be positive.
-    Raises ValueError unless levels ≥ 2 and low < high and, when called, for a mean of another shape than x0's.
+    The levels are evenly spaced from low to high, each in the middle of its bin; the first and the last bin extend to
+    infinity. x0 is rounded to the nearest level. Value and gradient are accurate thousands of stds from the mean.
+
+    Args:
+        levels: the number of levels, ≥ 2.
+        low: the lowest level.
+        high: the highest level.
+
+    Returns:
+        A function of x0 (B, *event) and a `Gaussian` whose mean has that shape and whose std is positive. It raises
+        ValueError for a mean of another shape.
+
+    Raises:
+        ValueError: unless levels ≥ 2 and low < high.
+
+    Reference:
+        Ho et al. 2020, eq. 13.
     """
     check_levels(levels, low, high)
 
     def log_probability(x0: Float[Array, "b *event"], gaussian: Gaussian) -> Float[Array, " b"]:
-        index, mean, std = _read(x0, gaussian, levels, low, high)
+        index, mean, std = level_index(x0, gaussian, levels, low, high)
         step = (high - low) / (levels - 1)
-        # the edge of two bins is the same number in both, so that the bins lose nothing
+        # neighbouring bins compute their common edge alike, so that the masses sum to 1
         left, right = ((low + (index + side) * step - mean) / std for side in (-0.5, 0.5))
         first, last = index == 0, index == levels - 1
-        # the mass is taken from the tail that the bin lies in, on the right by symmetry
+        # the mass is computed in the right tail; a bin left of the mean is mirrored
         mirrored = first | (~last & (left + right < 0))
         near = jnp.where(mirrored, -right, left)
         share = jnp.log(-jnp.expm1(jnp.where(first | last, -1, _log_tail_change(near, step / std))))
@@ -36,11 +49,13 @@ def discretised_gaussian(levels: int = 256, low: float = -1.0, high: float = 1.0
 
 
 def gaussian_softmax(levels: int = 256, low: float = -1.0, high: float = 1.0) -> Likelihood:
-    """(x0, N) -> log of N's density at the level of x0 over its sum at all levels, (B,) (Kingma et al. 2021, §3.3).
+    """The likelihood (x0, Gaussian) -> log of its density at the level of x0 over the sum at all levels, in nats.
 
-    Levels as in `discretised_gaussian`; x0 is read as the level nearest to it. The sum costs levels × event operations, and as
-    much memory where the compiler does not fuse it (it keeps none of it for the gradient); the std must be positive.
-    Raises ValueError unless levels ≥ 2 and low < high and, when called, for a mean of another shape than x0's.
+    Levels, arguments and errors are those of `discretised_gaussian`. The sum costs levels × event operations, and as
+    much memory where the compiler does not fuse it; none of it is kept for the gradient.
+
+    Reference:
+        Kingma et al. 2021, §3.3.
     """
     check_levels(levels, low, high)
 
@@ -51,7 +66,7 @@ def gaussian_softmax(levels: int = 256, low: float = -1.0, high: float = 1.0) ->
         level = low + nearest * step
 
         def logit(index: Array) -> Array:
-            """log-density less that at the level nearest to the mean, as a product: a wide N loses no digits."""
+            """Log-density minus that at the level nearest to the mean, as a product: accurate for a wide Gaussian."""
             distance = (index - nearest) * step
             return distance * (2 * (mean - level) - distance) / (2 * std**2)
 
@@ -59,15 +74,17 @@ def gaussian_softmax(levels: int = 256, low: float = -1.0, high: float = 1.0) ->
         return logit(index) - jax.nn.logsumexp(logit(indices), axis=0)
 
     def log_probability(x0: Float[Array, "b *event"], gaussian: Gaussian) -> Float[Array, " b"]:
-        return event_sum(log_softmax(*_read(x0, gaussian, levels, low, high)))
+        return event_sum(log_softmax(*level_index(x0, gaussian, levels, low, high)))
 
     return log_probability
 
 
 def gaussian() -> Likelihood:
-    """(x0, N) -> log-density of N at x0 (B, *event), in nats, (B,): for continuous data; the std must be positive.
+    """The likelihood (x0, Gaussian) -> log-density at x0 in nats, for continuous data.
 
-    Raises ValueError, when called, for a mean of another shape than x0's.
+    Returns:
+        A function of x0 (B, *event) and a `Gaussian` whose mean has that shape and whose std is positive. It raises
+        ValueError for a mean of another shape.
     """
 
     def log_density(x0: Float[Array, "b *event"], params: Gaussian) -> Float[Array, " b"]:
@@ -78,24 +95,14 @@ def gaussian() -> Likelihood:
     return log_density
 
 
-def _read(x0: Array, gaussian: Gaussian, levels: int, low: float, high: float) -> tuple[Array, Array, Array]:
-    """The index of x0's level, a whole number as a float, and the Gaussian."""
-    mean, std = at_least_float32(gaussian)
-    check_shape(x0, mean)
-    return level_index(x0.astype(mean.dtype), levels, low, high), mean, std
-
-
 def _log_tail(x: Array) -> Array:
-    """log P(Z > x), with a gradient that keeps its digits in the tail, where that of `log_ndtr` has an error of x² ulp.
-
-    Beyond 10 it is φ(x) over `_fraction`.
-    """
+    """log P(Z > x); beyond x = 10 log φ(x) − log `_fraction`, as the gradient of `log_ndtr` is inaccurate there."""
     beyond = -0.5 * jnp.maximum(x, 10) ** 2 - 0.5 * math.log(2 * math.pi) - jnp.log(_fraction(x))
     return jnp.where(x < 10, jax.scipy.special.log_ndtr(-jnp.minimum(x, 10)), beyond)
 
 
 def _log_tail_change(x: Array, width: Array) -> Array:
-    """log P(Z > x + width) − log P(Z > x): in the far tail their difference as numbers would have no digits left."""
+    """log P(Z > x + width) − log P(Z > x), without cancellation in the far tail."""
     far = jnp.maximum(x, 10)
     beyond = -width * (far + 0.5 * width) + jnp.log(_fraction(far) / _fraction(far + width))
     near = jnp.minimum(x, 10)
@@ -103,7 +110,7 @@ def _log_tail_change(x: Array, width: Array) -> Array:
 
 
 def _fraction(x: Array) -> Array:
-    """x + 1/(x + 2/(x + …)), x held above 10 (Laplace)."""
+    """Laplace's continued fraction x + 1/(x + 2/(x + …)), with x clipped to at least 10."""
     x = fraction = jnp.maximum(x, 10)
     for k in range(12, 0, -1):
         fraction = x + k / fraction

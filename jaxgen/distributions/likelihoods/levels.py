@@ -1,4 +1,4 @@
-"""What a likelihood is, and how values are read as levels."""
+"""The type of likelihoods, and the bins of discretised data."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,8 +6,10 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from jaxgen.distributions.gaussian import Gaussian, at_least_float32
+
 Likelihood = Callable[[Array, Any], Array]
-"""(x (B, *event), params) -> log p(x | params) in nats, summed over the event, (B,)."""
+"""A function (x (B, *event), params) -> log p(x | params) in nats, summed over the event: (B,)."""
 
 
 def check_levels(levels: int, low: float, high: float) -> None:
@@ -17,14 +19,19 @@ def check_levels(levels: int, low: float, high: float) -> None:
 
 
 def check_shape(x: Array, params: Array) -> None:
-    """Raise ValueError unless the model says one thing of every value: broadcasting would mix examples."""
+    """Raise ValueError unless x and its parameters have one shape: broadcasting would mix examples."""
     if x.shape != params.shape:
-        raise ValueError(f"x and what is said of it must have one shape, got {x.shape} and {params.shape}")
+        raise ValueError(f"x and its parameters must have one shape, got {x.shape} and {params.shape}")
 
 
-def level_index(x: Array, levels: int, low: float, high: float) -> Array:
-    """The index of the level nearest to x, a whole number as a float."""
-    return jnp.clip(jnp.round((x - low) * ((levels - 1) / (high - low))), 0, levels - 1)
+def level_index(
+    x: Array, params: tuple[Array, Array], levels: int, low: float, high: float
+) -> tuple[Array, Array, Array]:
+    """The index of the level nearest to x (a whole number as a float), and location and scale in float32 at least."""
+    location, scale = at_least_float32(Gaussian(*params))
+    check_shape(x, location)
+    x = x.astype(location.dtype)
+    return jnp.clip(jnp.round((x - low) * ((levels - 1) / (high - low))), 0, levels - 1), location, scale
 
 
 def event_sum(terms: Array) -> Array:

@@ -1,29 +1,40 @@
-"""Integer levels under a logistic distribution."""
+"""The likelihood of integer levels under a logistic distribution."""
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxgen.distributions.gaussian import Gaussian, at_least_float32
-from jaxgen.distributions.likelihoods.levels import Likelihood, check_levels, check_shape, event_sum, level_index
+from jaxgen.distributions.likelihoods.levels import Likelihood, check_levels, event_sum, level_index
 
 
 def discretised_logistic(levels: int = 256, low: float = -1.0, high: float = 1.0) -> Likelihood:
-    """(x, (mean, scale)) -> log of a logistic's mass in the bin about the level of x, in nats, (B,).
+    """The likelihood (x, (mean, scale)) -> log-mass of a logistic in the bin around the level of x, in nats.
 
-    Kingma et al. 2016, §5; Salimans et al. 2017 (PixelCNN++), eq. 2. Levels and open ends as in `discretised`; the pair
-    may be a `Gaussian`, whose std is then the scale s > 0 (a logistic's deviation is sπ/√3). The mass is σ(b) σ(−a)
-    (1 − e^{a−b}) of the edges a < b in units of s: right in both tails, without a floor or a case for them.
-    Raises ValueError unless levels ≥ 2 and low < high and, when called, for a mean of another shape than x's.
+    Levels and bins are those of `discretised_gaussian`. The mass of the bin between edges a < b, in units of the scale,
+    is computed as σ(b) σ(−a) (1 − e^{a−b}), which is accurate in both tails.
+
+    Args:
+        levels: the number of levels, ≥ 2.
+        low: the lowest level.
+        high: the highest level.
+
+    Returns:
+        A function of x (B, *event) and a pair of means and scales s > 0 of that shape (the standard deviation is
+        sπ/√3). The pair may be a `Gaussian`, whose std is then read as s. It raises ValueError for means of another
+        shape.
+
+    Raises:
+        ValueError: unless levels ≥ 2 and low < high.
+
+    Reference:
+        Kingma et al. 2016, §5; Salimans et al. 2017 (PixelCNN++), eq. 2.
     """
     check_levels(levels, low, high)
 
     def log_probability(x: Float[Array, "b *event"], params: tuple[Array, Array]) -> Float[Array, " b"]:
-        mean, scale = at_least_float32(Gaussian(*params))
-        check_shape(x, mean)
-        index = level_index(x.astype(mean.dtype), levels, low, high)
+        index, mean, scale = level_index(x, params, levels, low, high)
         step = (high - low) / (levels - 1)
-        # the edge of two bins is the same number in both, so that the bins lose nothing
+        # neighbouring bins compute their common edge alike, so that the masses sum to 1
         left, right = ((low + (index + side) * step - mean) / scale for side in (-0.5, 0.5))
         first, last = index == 0, index == levels - 1
         width = jnp.where(first | last, 1, step / scale)
