@@ -121,5 +121,5 @@ def test_refusals(monkeypatch):
         with pytest.raises(ValueError, match=message):
             disentanglement_completeness(importance)
     monkeypatch.setitem(sys.modules, "sklearn.ensemble", None)
-    with pytest.raises(ImportError, match=r"dci needs scikit-learn: pip install jaxgen\[experiments\]"):
+    with pytest.raises(ImportError, match=r'dci needs scikit-learn: pip install "jaxgen\[experiments\]"'):
         dci(codes, factors)

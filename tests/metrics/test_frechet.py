@@ -9,7 +9,7 @@ import scipy.linalg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxgen.metrics import Statistics, frechet_distance, merge, statistics
+from jaxgen.metrics import FrechetStatistics, frechet_distance, merge_statistics, frechet_statistics
 
 
 def rng(seed=0):
@@ -22,12 +22,12 @@ def random_spd(generator, d, rank=None):
 
 
 def gaussian(mean, cov, n=10**6):
-    return Statistics(np.asarray(mean, float), np.asarray(cov, float), n)
+    return FrechetStatistics(np.asarray(mean, float), np.asarray(cov, float), n)
 
 
 def test_statistics_are_numpys_mean_and_unbiased_covariance():
     x = rng().normal(size=(40, 5)) + 7
-    fit = statistics(x)
+    fit = frechet_statistics(x)
     np.testing.assert_allclose(fit.mean, x.mean(0), rtol=1e-14)
     np.testing.assert_allclose(fit.cov, np.cov(x, rowvar=False, ddof=1), rtol=1e-12)
     assert fit.n == 40
@@ -37,13 +37,13 @@ def test_statistics_are_numpys_mean_and_unbiased_covariance():
 def test_float32_features_far_from_the_origin_keep_their_covariance():
     """Without float64 the covariance of unit noise around 1000 would be lost to cancellation."""
     x = (rng().normal(size=(5000, 3)) + 1000).astype(np.float32)
-    np.testing.assert_allclose(statistics(jnp.asarray(x)).cov, np.cov(x.astype(np.float64), rowvar=False), rtol=1e-10)
+    np.testing.assert_allclose(frechet_statistics(jnp.asarray(x)).cov, np.cov(x.astype(np.float64), rowvar=False), rtol=1e-10)
 
 
 def test_merged_chunks_equal_one_pass():
     x = rng().normal(size=(100, 4)) * [1, 2, 3, 4] + 10
-    merged = merge(merge(statistics(x[:2]), statistics(x[2:60])), statistics(x[60:]))
-    whole = statistics(x)
+    merged = merge_statistics(merge_statistics(frechet_statistics(x[:2]), frechet_statistics(x[2:60])), frechet_statistics(x[60:]))
+    whole = frechet_statistics(x)
     np.testing.assert_allclose(merged.mean, whole.mean, rtol=1e-13)
     np.testing.assert_allclose(merged.cov, whole.cov, rtol=1e-11, atol=1e-13)
     assert merged.n == 100
@@ -61,7 +61,7 @@ def test_diagonal_gaussians_have_the_closed_form():
 def test_scaled_data_have_the_closed_form():
     """Y = cX with mean μ: (c−1)²(‖μ‖² + Tr Σ)."""
     x = rng().normal(size=(200, 6)) @ rng(1).normal(size=(6, 6)) + 3
-    fit = statistics(x)
+    fit = frechet_statistics(x)
     expected = 0.7**2 * (fit.mean @ fit.mean + np.trace(fit.cov))
     assert frechet_distance(x, 1.7 * x) == pytest.approx(expected, rel=1e-12)
 
@@ -148,13 +148,13 @@ def test_refuses_what_has_no_distance():
     with pytest.raises(ValueError, match="dimension 3 and 4"):
         frechet_distance(x, rng().normal(size=(20, 4)))
     with pytest.raises(ValueError, match="dimension 3 and 4"):
-        merge(statistics(x), statistics(rng().normal(size=(20, 4))))
+        merge_statistics(frechet_statistics(x), frechet_statistics(rng().normal(size=(20, 4))))
     with pytest.raises(ValueError, match="NaN or infinity in 1 of 20 rows"):
         frechet_distance(x, np.where(np.arange(20)[:, None] == 3, np.nan, x))
     with pytest.raises(ValueError, match="at least 2 samples"):
         frechet_distance(x, x[:1])
     with pytest.raises(ValueError, match="shape"):
-        statistics(x[0])
+        frechet_statistics(x[0])
 
 
 @pytest.mark.parametrize(
@@ -168,4 +168,4 @@ def test_refuses_what_has_no_distance():
 )
 def test_statistics_given_by_hand_are_checked(mean, cov, n, message):
     with pytest.raises(ValueError, match=message):
-        Statistics(mean, cov, n)
+        FrechetStatistics(mean, cov, n)

@@ -128,7 +128,7 @@ def test_blocks_and_arrays_change_nothing(samples, monkeypatch):
     whole = posterior_mig(means, stds, factors, samples=samples)
     again = posterior_mig(jnp.asarray(means), jnp.asarray(stds), jnp.asarray(factors), samples=samples)
     np.testing.assert_allclose(again.mutual_information, whole.mutual_information, atol=1e-5)
-    module = sys.modules["jaxgen.metrics.posterior_mig"]
+    module = sys.modules["jaxgen.metrics._posterior_mig"]
     monkeypatch.setattr(module, "_SAMPLES", 32)
     monkeypatch.setattr(module, "_BLOCK_ENTRIES", 32 * 4 * 17)
     blocks = posterior_mig(means, stds, factors, samples=samples)
@@ -138,7 +138,7 @@ def test_blocks_and_arrays_change_nothing(samples, monkeypatch):
 
 
 def test_sums_of_densities_are_scipys():
-    module = sys.modules["jaxgen.metrics.posterior_mig"]
+    module = sys.modules["jaxgen.metrics._posterior_mig"]
     classes = np.pad(rng(0).integers(0, 3, (40, 2)), ((0, 0), (0, 1)))
     means, stds, z = rng(1).normal(size=(40, 3)), rng(2).uniform(0.1, 2, (40, 3)), rng(3).normal(size=(11, 3))
     found = module._sums_of_densities(z, classes[:11], means, stds, np.log(stds / stds.min(0)), classes)

@@ -103,5 +103,5 @@ def test_refusals(monkeypatch):
             sap(*arguments, **options)
     monkeypatch.setitem(sys.modules, "sklearn.tree", None)
     sap(codes, factors)
-    with pytest.raises(ImportError, match=r"categorical factors needs scikit-learn: pip install jaxgen\[experiments\]"):
+    with pytest.raises(ImportError, match=r'categorical factors needs scikit-learn: pip install "jaxgen\[experiments\]"'):
         sap(codes, factors, categorical=(1,))
