@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen.nets.attention import CrossAttention, SelfAttention, pixel_places
+from jaxgen.nets.attention import CrossAttention, SelfAttention, position_features
 from jaxgen.nets.normalization import GroupNorm
 
 
@@ -71,7 +71,7 @@ class TestCrossAttention:
         width = channels // heads
         normed = jax.jit(GroupNorm().apply)({"params": params["params"]["norm"]}, x)
         asking = np.asarray(normed, np.float64).reshape(2, 15, channels)
-        asking = asking + np.asarray(pixel_places(3, 5)) @ p["place"]["kernel"]
+        asking = asking + np.asarray(position_features(3, 5)) @ p["place"]["kernel"]
         expected = np.asarray(x, np.float64).reshape(2, 15, channels).copy()
         for b in range(2):
             for head in range(heads):
@@ -111,7 +111,7 @@ class TestCrossAttention:
 
 
 def test_pixel_places_are_waves_over_rows_and_columns():
-    got = np.asarray(pixel_places(3, 5, octaves=2)).reshape(3, 5, 8)
+    got = np.asarray(position_features(3, 5, octaves=2)).reshape(3, 5, 8)
     for i in range(3):
         for j in range(5):
             waves = []

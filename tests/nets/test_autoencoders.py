@@ -10,8 +10,8 @@ import pytest
 
 from jaxgen.distributions import Gaussian, gaussian_kl
 from jaxgen.nets import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder, SpatialDecoder, SpatialEncoder
-from jaxgen.nets.gaussian_head import scale_of
-from jaxgen.nets.up_conv import UpConv
+from jaxgen.nets.gaussian_head import bounded_exp
+from jaxgen.nets.resampling import UpConv
 
 KEY = jax.random.key(0)
 ENCODERS = {
@@ -170,9 +170,9 @@ def test_a_std_stays_finite_and_finds_its_way_back(shift, random_params):
 
 def test_scales_between_the_ends_are_plain_exponentials():
     logs = jnp.linspace(-6.9, 6.9, 21)
-    np.testing.assert_allclose(scale_of(logs, -7.0, 7.0), np.exp(logs), rtol=1e-6)
-    np.testing.assert_allclose(jax.vmap(jax.grad(lambda s: scale_of(s, -7.0, 7.0)))(logs), np.exp(logs), rtol=1e-6)
-    np.testing.assert_allclose(scale_of(jnp.array([-90.0, 90.0]), -7.0, 7.0), np.exp([-7.0, 7.0]), rtol=1e-5)
+    np.testing.assert_allclose(bounded_exp(logs, -7.0, 7.0), np.exp(logs), rtol=1e-6)
+    np.testing.assert_allclose(jax.vmap(jax.grad(lambda s: bounded_exp(s, -7.0, 7.0)))(logs), np.exp(logs), rtol=1e-6)
+    np.testing.assert_allclose(bounded_exp(jnp.array([-90.0, 90.0]), -7.0, 7.0), np.exp([-7.0, 7.0]), rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ENCODERS)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxgen.nets import condition_vector, sinusoidal_embedding
-from jaxgen.nets.embedding import EmbeddingMLP, TimeConditionEmbedding, time_vector
+from jaxgen.nets.embedding import EmbeddingMLP, TimeConditionEmbedding, broadcast_times
 
 
 @pytest.mark.parametrize("features", [2, 10, 128])
@@ -41,14 +41,14 @@ def test_sinusoidal_embedding_refuses_odd_features(features):
 
 
 def test_time_vector_broadcasts_one_level():
-    np.testing.assert_array_equal(time_vector(jnp.array(0.25), 3), [0.25] * 3)
-    np.testing.assert_array_equal(time_vector(jnp.array([0.0, 1.0]), 2), [0.0, 1.0])
+    np.testing.assert_array_equal(broadcast_times(jnp.array(0.25), 3), [0.25] * 3)
+    np.testing.assert_array_equal(broadcast_times(jnp.array([0.0, 1.0]), 2), [0.0, 1.0])
 
 
 @pytest.mark.parametrize("shape", [(1,), (3, 1)])
 def test_time_vector_refuses_other_shapes(shape):
     with pytest.raises(ValueError, match=r"expected shape \(3,\) or \(\)"):
-        time_vector(jnp.zeros(shape), 3)
+        broadcast_times(jnp.zeros(shape), 3)
 
 
 def test_labels_become_scaled_one_hot_and_null_is_zero():
