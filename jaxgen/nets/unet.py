@@ -42,8 +42,8 @@ class UNet(nn.Module):
     """U-Net with residual blocks, adaptive GroupNorm and attention.
 
     `network(x, t, cond)` maps images (b, h, w, c) to float32 (b, h, w, out_channels or c). t is (b,) or (), in [0, 1]
-    or EDM's c_noise. The output is zero at initialisation. Every image size from 2^(levels-1) works: a level has half the
-    size of the one before, rounded up. `cond` is one of:
+    or EDM's c_noise. The output is zero at initialisation. Every image size from 2^(levels-1) works: a level has half
+    the size of the one before, rounded up. `cond` is one of:
 
     * labels (b,) with `num_classes`, or vectors (b, cond_dim) with `cond_dim`, as in `condition_vector`;
     * texts (b, sequence_length) with `num_tokens` and `sequence_length`, as in `sequence_tokens`. The text reaches the

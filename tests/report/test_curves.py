@@ -6,7 +6,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from jaxgen.report import curves, panels
-from jaxgen.report.curves import smoothed
+from jaxgen.report.line_plots import smoothed
 
 LABELS = {"x_label": "step", "y_label": "loss"}
 STEPS = np.arange(100)

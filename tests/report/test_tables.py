@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxgen.report.tables import table
+from jaxgen.report import table
 
 ROWS = [
     {"sampler": "ddpm", "fd": (4.61, 0.21), "seconds": 12.4},
