@@ -47,6 +47,7 @@ def test_a_perfect_code_scores_one_beside_noise():
     assert found[:3] == pytest.approx((1, 1, 1))
 
 
+@pytest.mark.slow
 def test_latents_that_know_nothing_stay_of_no_importance_beside_blurred_ones():
     """Blurred beyond its classes a latent is no less the only one: trees that split noise on would deny it."""
     factors = np.stack([rng(0).integers(0, 12, 3000), rng(1).integers(0, 12, 3000)], 1)
@@ -62,6 +63,7 @@ def test_codes_of_no_use_score_nothing():
     assert dci(np.zeros((30, 2)), factors)[:2] == (0, 0)
 
 
+@pytest.mark.slow
 def test_noise_tells_nothing():
     factors = np.stack([rng(0).integers(0, 4, 3000), rng(1).integers(0, 10, 3000)], 1)
     found = dci(rng(2).normal(size=(3000, 3)), factors)
@@ -73,7 +75,7 @@ def test_noise_tells_nothing():
 
 
 def test_a_turned_code_is_informative_and_entangled():
-    places = rng(0).uniform(0, 4, (2000, 2))
+    places = rng(0).uniform(0, 4, (1000, 2))
     factors = places.astype(int)
     scores = []
     for angle in (0.0, 0.2, np.pi / 4):
@@ -85,6 +87,7 @@ def test_a_turned_code_is_informative_and_entangled():
     assert max(scores[-1]) < 0.1
 
 
+@pytest.mark.slow
 def test_informativeness_is_of_codes_that_were_not_trained_on():
     """Trees that may remember every code still guess those they have not seen."""
     factors = rng(0).integers(0, 2, (600, 2))

@@ -37,12 +37,16 @@ def test_statistics_are_numpys_mean_and_unbiased_covariance():
 def test_float32_features_far_from_the_origin_keep_their_covariance():
     """Without float64 the covariance of unit noise around 1000 would be lost to cancellation."""
     x = (rng().normal(size=(5000, 3)) + 1000).astype(np.float32)
-    np.testing.assert_allclose(frechet_statistics(jnp.asarray(x)).cov, np.cov(x.astype(np.float64), rowvar=False), rtol=1e-10)
+    np.testing.assert_allclose(
+        frechet_statistics(jnp.asarray(x)).cov, np.cov(x.astype(np.float64), rowvar=False), rtol=1e-10
+    )
 
 
 def test_merged_chunks_equal_one_pass():
     x = rng().normal(size=(100, 4)) * [1, 2, 3, 4] + 10
-    merged = merge_statistics(merge_statistics(frechet_statistics(x[:2]), frechet_statistics(x[2:60])), frechet_statistics(x[60:]))
+    merged = merge_statistics(
+        merge_statistics(frechet_statistics(x[:2]), frechet_statistics(x[2:60])), frechet_statistics(x[60:])
+    )
     whole = frechet_statistics(x)
     np.testing.assert_allclose(merged.mean, whole.mean, rtol=1e-13)
     np.testing.assert_allclose(merged.cov, whole.cov, rtol=1e-11, atol=1e-13)
@@ -66,7 +70,7 @@ def test_scaled_data_have_the_closed_form():
     assert frechet_distance(x, 1.7 * x) == pytest.approx(expected, rel=1e-12)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 def test_general_covariances_agree_with_scipys_square_root(seed):
     generator = rng(seed)
     c1, c2 = random_spd(generator, 12), random_spd(generator, 12)
@@ -116,7 +120,7 @@ def test_bias_of_samples_from_one_gaussian_falls_as_one_over_n():
     """In one dimension E = E(m̂₁−m̂₂)² + E(ŝ₁−ŝ₂)² → 2/n + 1/n = 3/n, both terms to leading order."""
     generator = rng(3)
     for n in (50, 200):
-        draws = [frechet_distance(*generator.normal(size=(2, n, 1))) for _ in range(2000)]
+        draws = [frechet_distance(*generator.normal(size=(2, n, 1))) for _ in range(400)]
         error = np.std(draws) / np.sqrt(len(draws))
         # The next order of the expansion is O(1/n²).
         assert abs(np.mean(draws) - 3 / n) < 4 * error + 5 / n**2
@@ -143,29 +147,19 @@ def test_warns_when_samples_do_not_outnumber_dimensions():
         frechet_distance(rng(0).normal(size=(9, 8)), y)
 
 
-def test_refuses_what_has_no_distance():
+def test_refusals():
     x = rng().normal(size=(20, 3))
-    with pytest.raises(ValueError, match="dimension 3 and 4"):
-        frechet_distance(x, rng().normal(size=(20, 4)))
-    with pytest.raises(ValueError, match="dimension 3 and 4"):
-        merge_statistics(frechet_statistics(x), frechet_statistics(rng().normal(size=(20, 4))))
-    with pytest.raises(ValueError, match="NaN or infinity in 1 of 20 rows"):
-        frechet_distance(x, np.where(np.arange(20)[:, None] == 3, np.nan, x))
-    with pytest.raises(ValueError, match="at least 2 samples"):
-        frechet_distance(x, x[:1])
-    with pytest.raises(ValueError, match="shape"):
-        frechet_statistics(x[0])
-
-
-@pytest.mark.parametrize(
-    ("mean", "cov", "n", "message"),
-    [
-        (np.zeros(3), np.eye(2), 10, "covariance \\(d, d\\)"),
-        (np.zeros((3, 1)), np.eye(3), 10, "mean \\(d,\\)"),
-        (np.zeros(2), np.full((2, 2), np.nan), 10, "NaN"),
-        (np.zeros(2), np.eye(2), 1, "n=1"),
-    ],
-)
-def test_statistics_given_by_hand_are_checked(mean, cov, n, message):
-    with pytest.raises(ValueError, match=message):
-        FrechetStatistics(mean, cov, n)
+    y = rng().normal(size=(20, 4))
+    for message, refused in [
+        ("dimension 3 and 4", lambda: frechet_distance(x, y)),
+        ("dimension 3 and 4", lambda: merge_statistics(frechet_statistics(x), frechet_statistics(y))),
+        ("NaN or infinity in 1 of 20 rows", lambda: frechet_distance(x, np.where(np.eye(20, 1) == 1, np.nan, x))),
+        ("at least 2 samples", lambda: frechet_distance(x, x[:1])),
+        ("shape", lambda: frechet_statistics(x[0])),
+        ("covariance \\(d, d\\)", lambda: FrechetStatistics(np.zeros(3), np.eye(2), 10)),
+        ("mean \\(d,\\)", lambda: FrechetStatistics(np.zeros((3, 1)), np.eye(3), 10)),
+        ("NaN", lambda: FrechetStatistics(np.zeros(2), np.full((2, 2), np.nan), 10)),
+        ("n=1", lambda: FrechetStatistics(np.zeros(2), np.eye(2), 1)),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            refused()

@@ -47,7 +47,7 @@ def turned(angle, spread=0.35):
     return means, stds, factors
 
 
-@pytest.mark.parametrize("degrees", [0, 20, 45])
+@pytest.mark.parametrize("degrees", [20, *(pytest.param(degrees, marks=pytest.mark.slow) for degrees in (0, 45))])
 def test_a_linear_gaussian_code_has_the_information_of_quadrature(degrees):
     means, stds, factors = turned(np.deg2rad(degrees))
     truth = exact(means, stds, factors)
@@ -63,6 +63,7 @@ def test_a_linear_gaussian_code_has_the_information_of_quadrature(degrees):
         assert 0.1 < expected < 0.9
 
 
+@pytest.mark.slow
 def test_the_error_is_that_of_repetition():
     means, stds, factors = turned(0.3)
     found = [posterior_mig(means, stds, factors, samples=500, seed=seed) for seed in range(60)]
@@ -101,6 +102,7 @@ def test_perfect_and_ignorant_codes():
     assert posterior_mig(np.ones((72, 3)), np.ones((72, 3)), factors, samples=200).score == pytest.approx(0, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_unbalanced_factors_count_as_often_as_they_occur():
     factor = np.repeat([0, 1, 2], [5, 15, 60])[:, None]
     means = np.concatenate([factor + rng(0).normal(size=(80, 1)), rng(1).normal(size=(80, 1)), factor % 2], 1)
@@ -121,7 +123,7 @@ def test_negative_information_counts_as_none():
     assert found.score == pytest.approx(1, abs=1e-6)
 
 
-@pytest.mark.parametrize("samples", [50, 300])
+@pytest.mark.parametrize("samples", [50, pytest.param(300, marks=pytest.mark.slow)])
 def test_blocks_and_arrays_change_nothing(samples, monkeypatch):
     factors = rng(0).integers(0, 4, (130, 3))
     means, stds = rng(1).normal(size=(130, 4)), rng(2).uniform(0.1, 2, (130, 4))

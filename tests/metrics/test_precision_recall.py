@@ -21,7 +21,7 @@ def oracle(real, generated, k):
     return in_real.any(0).mean(), in_generated.any(1).mean(), in_real.sum(0).mean() / k, in_real.any(1).mean()
 
 
-@pytest.mark.parametrize("k", [1, 3, 5])
+@pytest.mark.parametrize("k", [1, 3])
 def test_agrees_with_scikit_learns_neighbours(k):
     real, generated = rng(0).normal(size=(120, 4)), 1.7 * rng(1).normal(size=(90, 4)) + 1
     expected = oracle(real, generated, k)
