@@ -9,7 +9,7 @@ import scipy.linalg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxgen.metrics import FrechetStatistics, frechet_distance, merge_statistics, frechet_statistics
+from jaxgen.metrics import FrechetStatistics, frechet_distance, frechet_statistics, merge_statistics
 
 
 def rng(seed=0):

@@ -33,7 +33,9 @@ def test_a_lattice_is_the_centres_of_equal_cells_row_by_row_from_below():
 
 def test_arrows_stand_where_given_point_right_and_tell_their_length_by_colour():
     short, long = PLACES / 100, PLACES * 100
-    figure = panels_2d([[Panel2D("a", arrows=(PLACES, short)), Panel2D("b", arrows=(PLACES, long))]], LIMITS, color_label="m")
+    figure = panels_2d(
+        [[Panel2D("a", arrows=(PLACES, short)), Panel2D("b", arrows=(PLACES, long))]], LIMITS, color_label="m"
+    )
     first, second = map(quiver, panels_of(figure))
     np.testing.assert_allclose(first.XY, PLACES)
     directions = np.stack([second.U, second.V], -1)

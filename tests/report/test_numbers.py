@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen.report.numbers import is_number, format_value
+from jaxgen.report.numbers import format_value, is_number
 
 
 @pytest.mark.parametrize(
