@@ -8,9 +8,7 @@ from scipy.stats import entropy
 
 from jaxgen.metrics import dci, disentanglement_completeness
 
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
+rng = np.random.default_rng
 
 
 def test_perfect_even_and_empty_latents():
@@ -104,7 +102,7 @@ def test_the_seed_decides():
 
 
 def test_refusals(monkeypatch):
-    codes, factors = rng().normal(size=(20, 2)), rng().integers(0, 3, (20, 2))
+    codes, factors = rng(0).normal(size=(20, 2)), rng(0).integers(0, 3, (20, 2))
     for arguments, options, message in [
         ((codes[:, :1], factors), {}, "one latent has no second"),
         ((codes, factors[:10]), {}, "factors must be of shape"),

@@ -11,9 +11,7 @@ from hypothesis import strategies as st
 
 from jaxgen.metrics import FrechetStatistics, frechet_distance, frechet_statistics, merge_statistics
 
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
+rng = np.random.default_rng
 
 
 def random_spd(generator, d, rank=None):
@@ -26,7 +24,7 @@ def gaussian(mean, cov, n=10**6):
 
 
 def test_statistics_are_numpys_mean_and_unbiased_covariance():
-    x = rng().normal(size=(40, 5)) + 7
+    x = rng(0).normal(size=(40, 5)) + 7
     fit = frechet_statistics(x)
     np.testing.assert_allclose(fit.mean, x.mean(0), rtol=1e-14)
     np.testing.assert_allclose(fit.cov, np.cov(x, rowvar=False, ddof=1), rtol=1e-12)
@@ -36,14 +34,14 @@ def test_statistics_are_numpys_mean_and_unbiased_covariance():
 
 def test_float32_features_far_from_the_origin_keep_their_covariance():
     """Without float64 the covariance of unit noise around 1000 would be lost to cancellation."""
-    x = (rng().normal(size=(5000, 3)) + 1000).astype(np.float32)
+    x = (rng(0).normal(size=(5000, 3)) + 1000).astype(np.float32)
     np.testing.assert_allclose(
         frechet_statistics(jnp.asarray(x)).cov, np.cov(x.astype(np.float64), rowvar=False), rtol=1e-10
     )
 
 
 def test_merged_chunks_equal_one_pass():
-    x = rng().normal(size=(100, 4)) * [1, 2, 3, 4] + 10
+    x = rng(0).normal(size=(100, 4)) * [1, 2, 3, 4] + 10
     merged = merge_statistics(
         merge_statistics(frechet_statistics(x[:2]), frechet_statistics(x[2:60])), frechet_statistics(x[60:])
     )
@@ -64,7 +62,7 @@ def test_diagonal_gaussians_have_the_closed_form():
 
 def test_scaled_data_have_the_closed_form():
     """Y = cX with mean μ: (c−1)²(‖μ‖² + Tr Σ)."""
-    x = rng().normal(size=(200, 6)) @ rng(1).normal(size=(6, 6)) + 3
+    x = rng(0).normal(size=(200, 6)) @ rng(1).normal(size=(6, 6)) + 3
     fit = frechet_statistics(x)
     expected = 0.7**2 * (fit.mean @ fit.mean + np.trace(fit.cov))
     assert frechet_distance(x, 1.7 * x) == pytest.approx(expected, rel=1e-12)
@@ -89,17 +87,17 @@ def test_singular_covariances_keep_their_digits(rank):
 
 
 def test_a_point_mass_is_at_the_second_moment():
-    cov = random_spd(rng(), 4)
+    cov = random_spd(rng(0), 4)
     point = gaussian(np.ones(4), np.zeros((4, 4)))
     assert frechet_distance(point, gaussian(np.zeros(4), cov)) == pytest.approx(4 + np.trace(cov), rel=1e-13)
 
 
 def test_equal_covariances_give_the_squared_shift_exactly():
-    cov = random_spd(rng(), 30)
+    cov = random_spd(rng(0), 30)
     shift = np.zeros(30)
     shift[3] = 0.25
     assert frechet_distance(gaussian(np.zeros(30), cov), gaussian(shift, cov)) == 0.0625
-    x = rng().normal(size=(100, 3))
+    x = rng(0).normal(size=(100, 3))
     assert frechet_distance(x, x) == 0.0
 
 
@@ -148,8 +146,8 @@ def test_warns_when_samples_do_not_outnumber_dimensions():
 
 
 def test_refusals():
-    x = rng().normal(size=(20, 3))
-    y = rng().normal(size=(20, 4))
+    x = rng(0).normal(size=(20, 3))
+    y = rng(0).normal(size=(20, 4))
     for message, refused in [
         ("dimension 3 and 4", lambda: frechet_distance(x, y)),
         ("dimension 3 and 4", lambda: merge_statistics(frechet_statistics(x), frechet_statistics(y))),

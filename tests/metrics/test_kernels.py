@@ -10,9 +10,7 @@ from sklearn.metrics import pairwise
 
 from jaxgen.metrics import distances, kernel_distance, median_distance, mmd_squared, polynomial_kernel, rbf_kernel
 
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
+rng = np.random.default_rng
 
 
 def test_kernels_are_scikit_learns():
@@ -143,7 +141,7 @@ def test_subsets_are_cut_to_half_of_the_smaller_set_with_a_warning():
 
 
 def test_refusals():
-    x = rng().normal(size=(20, 2))
+    x = rng(0).normal(size=(20, 2))
     rbf = lambda *bandwidths: lambda: mmd_squared(x, x, partial(rbf_kernel, bandwidths=bandwidths))
     for message, refused in [
         *(("positive", rbf(*bandwidths)) for bandwidths in [(), (0.0,), (1.0, -1.0), (float("nan"),)]),

@@ -10,9 +10,7 @@ from scipy.stats import entropy, norm
 
 from jaxgen.metrics import posterior_mig
 
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
+rng = np.random.default_rng
 
 
 def lattice(*sizes):
@@ -152,7 +150,7 @@ def test_sums_of_densities_are_scipys():
 
 
 def test_refusals():
-    means, stds, factors = rng().normal(size=(20, 3)), np.ones((20, 3)), rng().integers(0, 3, (20, 2))
+    means, stds, factors = rng(0).normal(size=(20, 3)), np.ones((20, 3)), rng(0).integers(0, 3, (20, 2))
     for arguments, options, message in [
         ((means * np.nan, stds, factors), {}, "means has NaN"),
         ((means, stds * np.inf, factors), {}, "stds has NaN"),

@@ -9,9 +9,7 @@ from sklearn.linear_model import LinearRegression
 
 from jaxgen.metrics import sap
 
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
+rng = np.random.default_rng
 
 
 def lattice(*sizes):
@@ -90,7 +88,7 @@ def test_classes_have_one_threshold_fewer_than_they_are():
 
 
 def test_refusals(monkeypatch):
-    codes, factors = rng().normal(size=(20, 2)), rng().integers(0, 3, (20, 2))
+    codes, factors = rng(0).normal(size=(20, 2)), rng(0).integers(0, 3, (20, 2))
     for arguments, options, message in [
         ((codes[:, :1], factors), {}, "one latent has no second"),
         ((codes, factors[:10]), {}, "factors must be of shape"),
