@@ -73,7 +73,7 @@ def test_noise_tells_nothing():
 
 
 def test_a_turned_code_is_informative_and_entangled():
-    places = rng(0).uniform(0, 4, (1000, 2))
+    places = rng(0).uniform(0, 4, (2000, 2))
     factors = places.astype(int)
     scores = []
     for angle in (0.0, 0.2, np.pi / 4):
