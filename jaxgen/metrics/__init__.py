@@ -1,41 +1,47 @@
-"""Distances between two sets of images or points, over the features of any function, and bits per dimension.
+"""Metrics over arrays of features, log-likelihoods or latent codes.
 
-And what latent codes know of the factors behind the data: `binned_mig`, `posterior_mig`, `dci`, `sap`, `modularity`.
+Sample quality: Fréchet and kernel distances, precision and recall, maximum mean discrepancy. Likelihood: bits per
+dimension. Disentanglement of latent codes: mutual information gaps, DCI, SAP and modularity.
 """
 
-from jaxgen.metrics.bits import Estimate, bits_per_dim, dequantisation_offset, estimate
-from jaxgen.metrics.dci import DCI, dci, disentanglement_completeness
-from jaxgen.metrics.features import extract
-from jaxgen.metrics.frechet import Statistics, frechet_distance, merge, statistics
-from jaxgen.metrics.kernel_distance import KernelDistance, kernel_distance
-from jaxgen.metrics.mig import BinnedMIG, binned_mig
-from jaxgen.metrics.mmd import median_distance, mmd_squared, polynomial_kernel, rbf_kernel
-from jaxgen.metrics.modularity import modularity
-from jaxgen.metrics.mutual_information import mutual_information
-from jaxgen.metrics.posterior_mig import PosteriorMIG, posterior_mig
-from jaxgen.metrics.precision_recall import PrecisionRecall, precision_recall
-from jaxgen.metrics.sap import SAP, sap
+from jaxgen.metrics._dci import DCI, dci, disentanglement_completeness
+from jaxgen.metrics._posterior_mig import PosteriorMIG, posterior_mig
+from jaxgen.metrics._sap import SAP, sap
+from jaxgen.metrics.bits import MeanAndError, bits_per_dim, dequantisation_offset, mean_and_error
+from jaxgen.metrics.features import apply_in_batches
+from jaxgen.metrics.frechet import FrechetStatistics, frechet_distance, frechet_statistics, merge_statistics
+from jaxgen.metrics.information import BinnedMIG, binned_mig, modularity, mutual_information
+from jaxgen.metrics.kernels import (
+    KernelDistance,
+    kernel_distance,
+    median_distance,
+    mmd_squared,
+    polynomial_kernel,
+    rbf_kernel,
+)
+from jaxgen.metrics.neighbors import PrecisionRecall, precision_recall
 
 __all__ = [
     "DCI",
     "SAP",
     "BinnedMIG",
-    "Estimate",
+    "FrechetStatistics",
     "KernelDistance",
+    "MeanAndError",
     "PosteriorMIG",
     "PrecisionRecall",
-    "Statistics",
+    "apply_in_batches",
     "binned_mig",
     "bits_per_dim",
     "dci",
     "dequantisation_offset",
     "disentanglement_completeness",
-    "estimate",
-    "extract",
     "frechet_distance",
+    "frechet_statistics",
     "kernel_distance",
+    "mean_and_error",
     "median_distance",
-    "merge",
+    "merge_statistics",
     "mmd_squared",
     "modularity",
     "mutual_information",
@@ -44,5 +50,4 @@ __all__ = [
     "precision_recall",
     "rbf_kernel",
     "sap",
-    "statistics",
 ]

@@ -1,4 +1,4 @@
-"""Likelihoods as bits per dimension, on one footing whatever model and density they come from, and their errors."""
+"""Log-likelihoods as bits per dimension, and means with their standard errors."""
 
 import math
 from typing import NamedTuple
@@ -8,32 +8,43 @@ from jax.typing import ArrayLike
 from jaxtyping import Float, Float64
 
 
-class Estimate(NamedTuple):
+class MeanAndError(NamedTuple):
     """A mean and its standard error."""
 
     mean: float
     error: float
 
 
-def estimate(values: Float[ArrayLike, " n"]) -> Estimate:
-    """The mean of independent values (n,) and its standard error, std/√n; of differences, for a paired comparison.
+def mean_and_error(values: Float[ArrayLike, " n"]) -> MeanAndError:
+    """Compute the mean of independent values and its standard error, std/√n.
 
-    Raises ValueError for fewer than two values.
+    For a paired comparison, pass the differences of the pairs.
+
+    Args:
+        values: independent values, shape (n,).
+
+    Raises:
+        ValueError: if there are fewer than two values, or they are not of shape (n,).
     """
     values = np.asarray(values, np.float64)
     if values.ndim != 1 or len(values) < 2:
         raise ValueError(f"a standard error takes two or more values of shape (n,), got {values.shape}")
-    return Estimate(float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values))))
+    return MeanAndError(float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values))))
 
 
 def bits_per_dim(
     log_likelihood: Float[ArrayLike, "..."], dims: int, offset: float | int = 0
 ) -> Float64[np.ndarray, "..."]:
-    """−log₂ p / dims + offset, of log p in nats, with offset in bits.
+    """Convert log-likelihoods in nats to bits per dimension: −log₂ p / dims + offset.
 
-    The offset is 0 for a probability of integers, such as a bound with a discretised decoder, and for a density of data
-    as they are; for a density of dequantised integers it is `dequantisation_offset`, which makes it a bound on the same
-    bits. Raises ValueError unless dims ≥ 1.
+    Args:
+        log_likelihood: log p of each example in nats, any shape.
+        dims: number of values in one example.
+        offset: 0 for the probability of integers (a discretised decoder) or for a density of continuous data;
+            `dequantisation_offset(...)` for a density of dequantised integers.
+
+    Raises:
+        ValueError: unless dims >= 1.
     """
     if dims < 1:
         raise ValueError(f"need dims >= 1, got {dims}: the number of values in one example")
@@ -41,10 +52,21 @@ def bits_per_dim(
 
 
 def dequantisation_offset(levels: int = 256, low: float = -1.0, high: float = 1.0) -> float:
-    """log₂(levels / (high − low)), the bits by which a level is finer than a unit: 8 on [0, 1], 7 on [−1, 1].
+    """Compute log₂(levels / (high − low)): 8 bits for 256 levels on [0, 1], 7 bits on [−1, 1].
 
-    With it, bits per dimension bound those of the integers from above (Theis et al. 2016, eq. 4) and do not depend on
-    the scaling. Raises ValueError unless levels ≥ 2 and low < high.
+    With this offset, the bits per dimension of dequantised data are an upper bound on those of the integers, and they
+    do not depend on how the data were scaled.
+
+    Args:
+        levels: number of integer levels.
+        low: where the range of the scaled data begins.
+        high: where it ends.
+
+    Raises:
+        ValueError: unless levels >= 2 and low < high.
+
+    Reference:
+        Theis et al. 2016, "A note on the evaluation of generative models", eq. 4.
     """
     if levels < 2 or not low < high:
         raise ValueError(f"need levels >= 2 and low < high, got {levels}, {low} and {high}")

@@ -1,24 +1,29 @@
-"""Codes and the factors of variation behind them: what every measure of disentanglement compares."""
+"""Checks and statistics of latent codes and factors of variation that the disentanglement metrics share."""
 
 import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Float64, Int64
 
-from jaxgen.metrics.features import as_features
+from jaxgen.metrics.features import check_features
 
 
-def as_codes(codes: ArrayLike) -> Float64[np.ndarray, "n d"]:
-    """Returns codes as float64; raises ValueError unless they are finite, of shape (n, d), with n >= 2, d >= 2."""
-    codes = as_features("codes", codes)
+def check_codes(codes: ArrayLike, factors: ArrayLike) -> tuple[Float64[np.ndarray, "n d"], Int64[np.ndarray, "n k"]]:
+    """Return codes as float64 and factors as class indices.
+
+    Raises:
+        ValueError: unless codes are finite and of shape (n, d), n >= 2, d >= 2; or as `class_indices` does.
+    """
+    codes = check_features("codes", codes)
     if codes.shape[1] < 2:
         raise ValueError("one latent has no second to compare with: codes must be of shape (n, d) with d >= 2")
-    return codes
+    return codes, class_indices(factors, len(codes))
 
 
-def as_factors(factors: ArrayLike, n: int) -> Int64[np.ndarray, "n k"]:
-    """Returns each factor's classes numbered 0, 1, … in their order.
+def class_indices(factors: ArrayLike, n: int) -> Int64[np.ndarray, "n k"]:
+    """Number the classes of each factor 0, 1, … in their order.
 
-    Raises ValueError unless they are integers of shape (n, k), each column of two classes or more.
+    Raises:
+        ValueError: unless factors are integers of shape (n, k) and each column has two classes or more.
     """
     array = np.asarray(factors)
     if array.ndim != 2 or len(array) != n or array.shape[1] == 0:
@@ -34,18 +39,18 @@ def as_factors(factors: ArrayLike, n: int) -> Int64[np.ndarray, "n k"]:
 
 
 def entropies(classes: Int64[np.ndarray, "n k"]) -> Float64[np.ndarray, " k"]:
-    """Returns the entropy in nats of each factor as it occurs: of balanced ones, the log of their number of classes."""
+    """Compute the empirical entropy of each factor in nats."""
     shares = [np.bincount(column) / len(column) for column in classes.T]
     return np.array([-np.sum(share * np.log(share)) for share in shares])
 
 
-def gaps(scores: Float64[np.ndarray, "d k"]) -> Float64[np.ndarray, " k"]:
-    """Returns by how much the latent of the highest score leads the second, for each factor."""
+def top_two_gaps(scores: Float64[np.ndarray, "d k"]) -> Float64[np.ndarray, " k"]:
+    """Subtract the second highest score from the highest, for each factor."""
     ordered = np.sort(scores, axis=0)
     return ordered[-1] - ordered[-2]
 
 
-def train_and_test(n: int, seed: int) -> tuple[Int64[np.ndarray, " train"], Int64[np.ndarray, " test"]]:
-    """Returns a random two thirds of n rows, and the other third."""
+def train_test_split(n: int, seed: int) -> tuple[Int64[np.ndarray, " train"], Int64[np.ndarray, " test"]]:
+    """Split n rows at random into two thirds for training and one third for testing."""
     order = np.random.default_rng(seed).permutation(n)
     return order[n // 3 :], order[: n // 3]

@@ -1,4 +1,4 @@
-"""Features of images: the arrays that every metric of this room compares."""
+"""Features of images: how to compute them, and the checks that all metrics share."""
 
 from collections.abc import Callable
 
@@ -9,19 +9,28 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float32, Float64, Num
 
 
-def extract(
+def apply_in_batches(
     feature_fn: Callable[[Array], Array], images: Num[Array | np.ndarray, "n *event"], batch_size: int = 256
 ) -> Float32[np.ndarray, "n d"]:
-    """Applies `feature_fn`, `(b, *event) -> (b, d)`, to all images in jitted batches of one size.
+    """Apply `feature_fn` to all images, in jitted batches of one size.
 
-    It is compiled once per function object and batch size: the last batch is filled up with copies of the last image,
-    whose features are dropped. So `feature_fn` must treat each image on its own (no batch statistics).
+    The function is compiled once per function object and batch size. The last batch is filled up with copies of the
+    last image, whose features are dropped.
 
-    Raises ValueError for no images, a batch size below 1, or features that are not of shape (b, d).
+    Args:
+        feature_fn: maps images (b, *event) to features (b, d). It must not use batch statistics.
+        images: shape (n, *event).
+        batch_size: number of images in a batch.
+
+    Returns:
+        The features, float32 of shape (n, d).
+
+    Raises:
+        ValueError: if there are no images, `batch_size` is below 1, or the features are not of shape (b, d).
     """
     n = len(images)
     if n == 0:
-        raise ValueError("extract got no images: expected an array of shape (n, *event) with n >= 1")
+        raise ValueError("apply_in_batches got no images: expected an array of shape (n, *event) with n >= 1")
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     apply = jax.jit(feature_fn)
@@ -34,7 +43,7 @@ def extract(
                 f"feature_fn must map {batch_size} images to features of shape ({batch_size}, d), got {ahead.shape}: "
                 "flatten or pool them to one vector per image"
             )
-        # Fetch a batch only when the next one is running: the device never waits for the host.
+        # Fetch a batch only when the next one is running, so that the device never waits for the host.
         if in_flight is not None:
             features.append(np.asarray(in_flight, np.float32))
         in_flight = ahead
@@ -42,8 +51,8 @@ def extract(
     return np.concatenate(features)[:n]
 
 
-def as_features(name: str, features: ArrayLike) -> Float64[np.ndarray, "n d"]:
-    """Returns features as float64; raises ValueError unless they are finite, of shape (n, d), with n >= 2, d >= 1."""
+def check_features(name: str, features: ArrayLike) -> Float64[np.ndarray, "n d"]:
+    """Return features as float64; raise ValueError unless they are finite and of shape (n, d), n >= 2, d >= 1."""
     array = np.asarray(features, np.float64)
     if array.ndim != 2 or array.shape[1] == 0:
         raise ValueError(f"{name} must be an array of shape (n, d), one feature vector per row, got {array.shape}")
@@ -54,7 +63,16 @@ def as_features(name: str, features: ArrayLike) -> Float64[np.ndarray, "n d"]:
     return array
 
 
-def same_dimension(d: int, e: int) -> None:
-    """Raises ValueError unless two sets have features of one dimension."""
+def check_pair(
+    names: tuple[str, str], x: ArrayLike, y: ArrayLike
+) -> tuple[Float64[np.ndarray, "n d"], Float64[np.ndarray, "m d"]]:
+    """Check two sets of features as `check_features` does; raise ValueError if their dimensions differ."""
+    x, y = check_features(names[0], x), check_features(names[1], y)
+    check_same_dimension(x.shape[1], y.shape[1])
+    return x, y
+
+
+def check_same_dimension(d: int, e: int) -> None:
+    """Raise ValueError unless two sets have features of one dimension."""
     if d != e:
         raise ValueError(f"the two sets have features of dimension {d} and {e}: use one feature function for both")

@@ -1,4 +1,4 @@
-"""Fréchet distance between the Gaussian fits of two feature sets, FID (Heusel et al. 2017, arXiv:1706.08500, eq. 6)."""
+"""Fréchet distance between the Gaussian fits of two feature sets (FID)."""
 
 import warnings
 from dataclasses import dataclass
@@ -7,14 +7,15 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Float64
 
-from jaxgen.metrics.features import as_features, same_dimension
+from jaxgen.metrics.features import check_features, check_same_dimension
 
 
 @dataclass(frozen=True, eq=False)
-class Statistics:
-    """Mean (d,) and covariance (d, d), with divisor n-1, of n feature vectors.
+class FrechetStatistics:
+    """The mean (d,) and the covariance (d, d), with divisor n − 1, of n feature vectors.
 
-    Raises ValueError for shapes that do not match, values that are not finite, or n < 2.
+    Raises:
+        ValueError: if the shapes do not match, values are not finite, or n < 2.
     """
 
     mean: np.ndarray
@@ -30,39 +31,55 @@ class Statistics:
             raise ValueError(f"a covariance needs at least 2 samples, got n={self.n}")
 
 
-def statistics(features: ArrayLike) -> Statistics:
-    """Returns the float64 mean and unbiased covariance of features (n, d).
+def frechet_statistics(features: ArrayLike) -> FrechetStatistics:
+    """Compute the float64 mean and unbiased covariance of features.
 
-    Raises ValueError unless the features are finite, of shape (n, d), with n >= 2.
+    Args:
+        features: shape (n, d), n >= 2.
+
+    Raises:
+        ValueError: unless the features are finite and of shape (n, d), n >= 2.
     """
-    features = as_features("features", features)
+    features = check_features("features", features)
     mean = features.mean(0)
     centred = features - mean
-    return Statistics(mean, centred.T @ centred / (len(features) - 1), len(features))
+    return FrechetStatistics(mean, centred.T @ centred / (len(features) - 1), len(features))
 
 
-def merge(a: Statistics, b: Statistics) -> Statistics:
-    """Returns the statistics of both sets together, so that a stream needs one chunk in memory (Chan et al. 1979).
+def merge_statistics(a: FrechetStatistics, b: FrechetStatistics) -> FrechetStatistics:
+    """Combine the statistics of two sets into those of their union, so that a stream needs one chunk in memory.
 
-    Raises ValueError for sets of different dimension.
+    Raises:
+        ValueError: if the dimensions differ.
+
+    Reference:
+        Chan et al. 1979, "Updating formulae and a pairwise algorithm for computing sample variances".
     """
-    same_dimension(len(a.mean), len(b.mean))
+    check_same_dimension(len(a.mean), len(b.mean))
     n, shift = a.n + b.n, b.mean - a.mean
     scatter = (a.n - 1) * a.cov + (b.n - 1) * b.cov + np.outer(shift, shift) * (a.n * b.n / n)
-    return Statistics(a.mean + shift * (b.n / n), scatter / (n - 1), n)
+    return FrechetStatistics(a.mean + shift * (b.n / n), scatter / (n - 1), n)
 
 
-def frechet_distance(a: ArrayLike | Statistics, b: ArrayLike | Statistics) -> float:
-    """Returns ‖μ₁−μ₂‖² + Tr(Σ₁ + Σ₂ − 2(Σ₁^½ Σ₂ Σ₁^½)^½) between two sets of features (n, d), or their statistics.
+def frechet_distance(a: ArrayLike | FrechetStatistics, b: ArrayLike | FrechetStatistics) -> float:
+    """Compute ‖μ₁ − μ₂‖² + Tr(Σ₁ + Σ₂ − 2(Σ₁^½ Σ₂ Σ₁^½)^½).
 
-    Equal covariances give ‖μ₁−μ₂‖² exactly. The estimate is biased upwards by O(1/n), so compare sets of one size.
-    Warns when a set has no more samples than dimensions: its covariance is then singular.
+    The estimate from samples is biased upwards by O(1/n): compare sets of one size. Equal covariances give ‖μ₁ − μ₂‖²
+    exactly. Warns if a set has no more samples than dimensions, because its covariance is then singular.
 
-    Raises ValueError for features that are not finite, of different dimension, or fewer than 2.
+    Args:
+        a: features (n, d), or their `FrechetStatistics`.
+        b: features (m, d), or their `FrechetStatistics`.
+
+    Raises:
+        ValueError: if features are not finite, differ in dimension, or are fewer than 2.
+
+    Reference:
+        Heusel et al. 2017, arXiv:1706.08500, eq. 6.
     """
-    a = a if isinstance(a, Statistics) else statistics(a)
-    b = b if isinstance(b, Statistics) else statistics(b)
-    same_dimension(len(a.mean), len(b.mean))
+    a = a if isinstance(a, FrechetStatistics) else frechet_statistics(a)
+    b = b if isinstance(b, FrechetStatistics) else frechet_statistics(b)
+    check_same_dimension(len(a.mean), len(b.mean))
     if min(a.n, b.n) <= len(a.mean):
         warnings.warn(
             f"Fréchet distance of {len(a.mean)}-dimensional features from {min(a.n, b.n)} samples: fewer than the "
@@ -72,14 +89,14 @@ def frechet_distance(a: ArrayLike | Statistics, b: ArrayLike | Statistics) -> fl
     distance = float(np.sum((a.mean - b.mean) ** 2))
     if np.array_equal(a.cov, b.cov):
         return distance
-    # Tr(Σ₁^½ Σ₂ Σ₁^½)^½ is the nuclear norm of F₁ᵀF₂ for any factors FFᵀ = Σ. Taken so, no small eigenvalue is squared
-    # and rooted again, which would turn round-off of 1e-16 into 1e-8.
+    # Tr(Σ₁^½ Σ₂ Σ₁^½)^½ is the nuclear norm of F₁ᵀF₂ for any factors FFᵀ = Σ. A square root of small eigenvalues would
+    # turn round-off of 1e-16 into 1e-8.
     cross = np.linalg.svd(_factor(a.cov).T @ _factor(b.cov), compute_uv=False).sum()
     return distance + max(float(np.trace(a.cov) + np.trace(b.cov) - 2 * cross), 0.0)
 
 
 def _factor(cov: Float64[np.ndarray, "d d"]) -> Float64[np.ndarray, "d r"]:
-    """Returns F with FFᵀ = cov, through symmetric eigenvalues; r is the numerical rank."""
+    """Factorise cov = FFᵀ by its eigenvalues; r is the numerical rank."""
     values, vectors = np.linalg.eigh(cov)
     kept = values > len(values) * np.finfo(np.float64).eps * values[-1]
     return vectors[:, kept] * np.sqrt(values[kept])

@@ -1,4 +1,4 @@
-"""Attention of the pixels of a feature map, to each other or to a sequence."""
+"""Attention from the pixels of a feature map to each other or to a sequence."""
 
 import flax.linen as nn
 import jax
@@ -10,9 +10,15 @@ from jaxgen.nets.normalization import GroupNorm, largest_divisor
 
 
 class SelfAttention(nn.Module):
-    """Residual multi-head attention among all pixels, starting as the identity (Dhariwal & Nichol 2021, §3).
+    """Residual multi-head attention among all pixels; it is the identity at initialisation.
 
-    Each head has the largest width up to `head_channels` that divides the channels. The softmax is float32.
+    Args:
+        head_channels: each head has the largest width up to this that divides the channels.
+        max_groups: largest number of groups of the GroupNorm.
+        dtype: type that the projections compute in. The softmax is float32.
+
+    Reference:
+        Dhariwal & Nichol 2021, §3.
     """
 
     head_channels: int = 64
@@ -21,7 +27,7 @@ class SelfAttention(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-        """Attend within each image of x (b, h, w, c); costs (h·w)² per image."""
+        """Attend within each image of x (b, h, w, c), at a cost of (h·w)² per image."""
         batch, height, width, channels = x.shape
         per_head = largest_divisor(channels, self.head_channels)
         hidden = GroupNorm(self.max_groups, dtype=self.dtype, name="norm")(x).reshape(batch, height * width, channels)
@@ -32,10 +38,12 @@ class SelfAttention(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Residual multi-head attention of every pixel to the vectors of a sequence, starting as the identity.
+    """Residual multi-head attention from pixels to a sequence; it is the identity at initialisation.
 
-    Pixels ask with their features and their place, tokens answer (Rombach et al. 2022, §3.3). Heads and softmax are as
-    in `SelfAttention`.
+    The queries come from the features and the position of a pixel. Arguments are those of `SelfAttention`.
+
+    Reference:
+        Rombach et al. 2022, §3.3.
     """
 
     head_channels: int = 64
@@ -44,22 +52,22 @@ class CrossAttention(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], sequence: Float[Array, "b length d"]) -> Float[Array, "b h w c"]:
-        """Attend from x (b, h, w, c) to sequence (b, length, d); costs h·w·length per image."""
+        """Attend from x (b, h, w, c) to sequence (b, length, d), at a cost of h·w·length per image."""
         batch, height, width, channels = x.shape
         per_head = largest_divisor(channels, self.head_channels)
         heads = channels // per_head
         hidden = GroupNorm(self.max_groups, dtype=self.dtype, name="norm")(x).reshape(batch, height * width, channels)
-        # A convolution hardly knows where it is, but which character to draw depends on that before all else.
-        place = nn.Dense(channels, use_bias=False, dtype=self.dtype, name="place")(pixel_places(height, width))
-        queries = nn.DenseGeneral((heads, per_head), dtype=self.dtype, name="queries")(hidden + place)
-        answers = nn.DenseGeneral((2, heads, per_head), dtype=self.dtype, name="keys_values")(sequence)
-        hidden = jax.nn.dot_product_attention(queries, answers[:, :, 0], answers[:, :, 1]).reshape(x.shape)
+        # Which character to draw depends on the position of a pixel, which convolutions hardly see.
+        position = nn.Dense(channels, use_bias=False, dtype=self.dtype, name="place")(position_features(height, width))
+        queries = nn.DenseGeneral((heads, per_head), dtype=self.dtype, name="queries")(hidden + position)
+        keys_values = nn.DenseGeneral((2, heads, per_head), dtype=self.dtype, name="keys_values")(sequence)
+        hidden = jax.nn.dot_product_attention(queries, keys_values[:, :, 0], keys_values[:, :, 1]).reshape(x.shape)
         out = nn.Dense(channels, kernel_init=nn.initializers.zeros, dtype=self.dtype, name="out")
         return x + out(hidden)
 
 
-def pixel_places(height: int, width: int, octaves: int = 4) -> Float[Array, "places waves"]:
-    """Sines and cosines of each pixel's row and column, as fractions of the sides, over octaves from half a period."""
+def position_features(height: int, width: int, octaves: int = 4) -> Float[Array, "pixels features"]:
+    """Compute sines and cosines of each pixel's relative row and column, at frequencies π·2^k, k < octaves."""
     frequencies = jnp.pi * 2.0 ** jnp.arange(octaves)
 
     def waves(n):

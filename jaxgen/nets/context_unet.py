@@ -1,4 +1,4 @@
-"""The small context U-Net of the sprites course."""
+"""The small U-Net with context of the sprites course."""
 
 import flax.linen as nn
 import jax
@@ -6,18 +6,18 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Float, Shaped
 
-from jaxgen.nets.embedding import EmbeddingMLP, condition_vector, time_vector
+from jaxgen.nets.embedding import EmbeddingMLP, broadcast_times, condition_vector
 from jaxgen.nets.normalization import GroupNorm
 from jaxgen.nets.resampling import TransposedConv, average_pool, image_size
 
 
 def symmetric_uniform(key, shape, dtype=jnp.float32):
-    """Uniform on [-1, 1]: spreads the kinks of the hidden units over the range of t instead of stacking them at 0."""
+    """Draw uniformly from [-1, 1], which spreads the kinks of the hidden units over the range of t."""
     return jax.random.uniform(key, shape, dtype, -1.0, 1.0)
 
 
 class ConvBlock(nn.Module):
-    """Two 3×3 convolutions, each normalised and passed through GELU."""
+    """Two 3×3 convolutions, each followed by GroupNorm and GELU."""
 
     features: int
     dtype: DTypeLike | None = None
@@ -32,14 +32,24 @@ class ConvBlock(nn.Module):
 
 
 class ContextUNet(nn.Module):
-    """U-Net squeezed to one vector; on the way up, context c and time τ enter as c·u + τ (the sprites course).
+    """U-Net whose bottleneck is one vector per image; time and context enter on the way up as context·u + time.
 
-    `network(x, t, cond)` maps images x (b, h, w, c), sides divisible by 4, to float32 (b, h, w, out_channels or c).
-    t is (b,) or (), in [0, 1] or EDM's c_noise. `cond` follows `condition_vector`. It has 1.48 million parameters for
-    64 features at 16×16; the transposed convolution of the bottleneck ties them to the image size.
-    Four things differ from the course: GroupNorm stands for BatchNorm (no running statistics, and no example sees its
-    neighbours), pooling takes the mean, the first block's shortcut is learned, and the output starts at zero.
-    Raises ValueError for images of other sizes or not (b, h, w, c) floats, and t or cond of the wrong form.
+    `network(x, t, cond)` maps images (b, h, w, c), with sides divisible by 4, to float32 (b, h, w, out_channels or c).
+    t is (b,) or (), in [0, 1] or EDM's c_noise. `cond` follows `condition_vector`. The bottleneck ties the parameters
+    to the image size.
+
+    There are four differences to the course "How diffusion models work" (DeepLearning.AI): GroupNorm replaces
+    BatchNorm, pooling takes the mean, the shortcut of the first block is learned, and the output starts at zero.
+
+    Args:
+        features: channels of the first level; the second has twice as many.
+        num_classes: number of classes, if `cond` holds labels.
+        cond_dim: dimension of `cond`, if it holds vectors.
+        out_channels: channels of the output; None means those of x.
+        dtype: type that convolutions compute in; parameters, norms and the output are float32.
+
+    Raises:
+        ValueError: for images of other sizes or not (b, h, w, c) floating point, or t or cond of a wrong form.
     """
 
     features: int = 64
@@ -57,7 +67,7 @@ class ContextUNet(nn.Module):
         *,
         train: bool = False,
     ) -> Float[Array, "b h w out"]:
-        """Evaluate the network; `train` changes nothing, as there is neither dropout nor batch statistics."""
+        """Evaluate the network; `train` has no effect, as there is neither dropout nor batch statistics."""
         x = jnp.asarray(x)
         height, width = image_size(x)
         if height % 4 or width % 4 or 0 in (height, width):
@@ -65,7 +75,7 @@ class ContextUNet(nn.Module):
                 f"two poolings need sides divisible by 4, got {height}×{width}; pad the images or use UNet"
             )
         n, batch = self.features, x.shape[0]
-        time = time_vector(t, batch)[:, None]
+        time = broadcast_times(t, batch)[:, None]
         context = condition_vector(cond, batch, num_classes=self.num_classes, cond_dim=self.cond_dim)
 
         def block(h, features, name):
@@ -73,7 +83,7 @@ class ContextUNet(nn.Module):
 
         def modulate(u, name):
             features = u.shape[-1]
-            # Gains start at one: a null context must not begin by multiplying the features with zero.
+            # Gains start at one, so that a null context does not multiply the features by zero.
             if context is not None:
                 gain = EmbeddingMLP(features, nn.gelu, bias_init=nn.initializers.ones, name=f"context_{name}")(context)
                 u = gain[:, None, None].astype(u.dtype) * u

@@ -1,4 +1,4 @@
-"""How the noise level and the condition enter a network, and what "no condition" means to all of them."""
+"""Embeddings of times and conditions."""
 
 from collections.abc import Callable
 
@@ -12,11 +12,19 @@ from jaxtyping import Array, Float, Shaped
 def sinusoidal_embedding(
     t: Float[Array, " b"], features: int, *, scale: float = 1000.0, max_period: float = 10_000.0
 ) -> Float[Array, "b features"]:
-    """Cosines, then sines, of `scale`·t at features/2 frequencies falling geometrically from 1 towards 1/max_period.
+    """Embed times as cosines and sines of `scale`·t at geometric frequencies, computed in float32.
 
-    `scale` maps t in [0, 1] to DDPM's steps 0…1000; EDM's c_noise, about [-2, 2], is as welcome. Computed in float32.
-    The positions of Vaswani et al. 2017 (§3.5), used for diffusion time by Ho et al. 2020 (appendix B).
-    Raises ValueError unless `features` is even and positive.
+    Args:
+        t: times (b,): in [0, 1], which `scale` maps to DDPM's steps 0…1000, or EDM's c_noise, about [-2, 2].
+        features: number of features, even: features/2 cosines, then as many sines.
+        scale: factor of the times.
+        max_period: the frequencies fall from 1 towards 1/max_period.
+
+    Raises:
+        ValueError: unless `features` is even and positive.
+
+    Reference:
+        Vaswani et al. 2017, §3.5; Ho et al. 2020, appendix B.
     """
     if features < 2 or features % 2:
         raise ValueError(f"a sinusoidal embedding pairs cosines with sines: features must be even, got {features}")
@@ -26,11 +34,8 @@ def sinusoidal_embedding(
     return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], axis=-1)
 
 
-def time_vector(t: Shaped[ArrayLike, "..."], batch: int) -> Float[Array, " b"]:
-    """Noise levels as float32 of shape (batch,); one level () serves the whole batch.
-
-    Raises ValueError for any other shape.
-    """
+def broadcast_times(t: Shaped[ArrayLike, "..."], batch: int) -> Float[Array, " b"]:
+    """Broadcast times () or (batch,) to float32 (batch,); raise ValueError for other shapes."""
     t = jnp.asarray(t, jnp.float32)
     if t.shape not in ((), (batch,)):
         raise ValueError(f"t holds one noise level per example: expected shape ({batch},) or (), got {t.shape}")
@@ -40,14 +45,26 @@ def time_vector(t: Shaped[ArrayLike, "..."], batch: int) -> Float[Array, " b"]:
 def condition_vector(
     cond: Shaped[ArrayLike, "..."] | None, batch: int, *, num_classes: int | None, cond_dim: int | None
 ) -> Float[Array, "b k"] | None:
-    """One float32 vector per example, in which **zeros mean "no condition"**; None for an unconditional network.
+    """Convert a condition to one float32 vector per example, in which **zeros mean "no condition"**.
 
-    With `num_classes`, `cond` holds integer labels (b,): 0 … num_classes-1 become one-hot rows times √num_classes (unit
-    mean square, as in Karras et al. 2022); num_classes itself and negative labels are null; a larger label gives NaN,
-    so that a mislabelled batch shows at the first loss. With `cond_dim`, `cond` (b, cond_dim) is passed on in float32.
-    `cond=None` is null for the whole batch. The bias of the layer that reads the vector is the learned null token of
-    classifier-free guidance (Ho & Salimans 2022).
-    Raises ValueError for a condition the network was not built for, of another shape, or labels that are not integers.
+    The bias of the layer that reads the vector is the learned null token of classifier-free guidance (Ho & Salimans
+    2022).
+
+    Args:
+        cond: with `num_classes`, integer labels (b,). 0 … num_classes-1 become one-hot rows times √num_classes, which
+            have unit mean square as in Karras et al. 2022. num_classes and negative labels are null. Larger labels give
+            NaN, so that wrong labels show in the first loss. With `cond_dim`, vectors (b, cond_dim). None is null for
+            the whole batch.
+        batch: batch size b.
+        num_classes: number of classes, if `cond` holds labels.
+        cond_dim: dimension of `cond`, if it holds vectors.
+
+    Returns:
+        Vectors (b, num_classes or cond_dim), or None for an unconditional network.
+
+    Raises:
+        ValueError: for a condition of another shape, labels that are not integers, a condition for an unconditional
+            network, or both `num_classes` and `cond_dim`.
     """
     if num_classes is not None and cond_dim is not None:
         raise ValueError(f"set num_classes={num_classes} for labels or cond_dim={cond_dim} for vectors, not both")
@@ -76,7 +93,7 @@ def condition_vector(
 
 
 class EmbeddingMLP(nn.Module):
-    """Linear, activation, linear: the usual reader of a time or condition vector, in float32."""
+    """Linear layer, activation and linear layer, in float32."""
 
     features: int
     activation: Callable[[Array], Array] = nn.silu
@@ -85,16 +102,13 @@ class EmbeddingMLP(nn.Module):
 
     @nn.compact
     def __call__(self, vector: Float[Array, "b k"]) -> Float[Array, "b features"]:
-        """Read a vector (b, k) into (b, features)."""
+        """Map a vector (b, k) to (b, features)."""
         hidden = self.activation(nn.Dense(self.features, bias_init=self.hidden_bias_init)(vector))
         return nn.Dense(self.features, bias_init=self.bias_init)(hidden)
 
 
 class TimeConditionEmbedding(nn.Module):
-    """One vector per example that says how noisy it is and, if the network is conditional, what is asked for.
-
-    The sum of both embeddings, as in Dhariwal & Nichol 2021; conditions are read by `condition_vector`.
-    """
+    """The sum of a time embedding and a condition embedding (Dhariwal & Nichol 2021)."""
 
     features: int
     num_classes: int | None = None
@@ -104,9 +118,9 @@ class TimeConditionEmbedding(nn.Module):
     def __call__(
         self, t: Shaped[ArrayLike, "..."], cond: Shaped[ArrayLike, "..."] | None, batch: int
     ) -> Float[Array, "b features"]:
-        """Embed t (b,) or () and cond; raises ValueError as `time_vector` and `condition_vector` do."""
+        """Embed t (b,) or () and cond; raise ValueError as `broadcast_times` and `condition_vector` do."""
         vector = condition_vector(cond, batch, num_classes=self.num_classes, cond_dim=self.cond_dim)
-        waves = sinusoidal_embedding(time_vector(t, batch), self.features + self.features % 2)
+        waves = sinusoidal_embedding(broadcast_times(t, batch), self.features + self.features % 2)
         embedding = EmbeddingMLP(self.features, name="time")(waves)
         if vector is not None:
             embedding += EmbeddingMLP(self.features, name="condition")(vector)

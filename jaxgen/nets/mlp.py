@@ -1,4 +1,4 @@
-"""The network for vectors: two-dimensional toys, latent codes, tabular data."""
+"""A time-conditioned MLP for points, latent codes and tabular data."""
 
 import math
 
@@ -11,12 +11,22 @@ from jaxgen.nets.embedding import TimeConditionEmbedding
 
 
 class MLP(nn.Module):
-    """Residual MLP over the flattened event, scaled and shifted in every block by noise level and condition.
+    """Residual MLP over the flattened event; time and condition scale and shift each block.
 
-    `network(x, t, cond)` maps x (b, *event), of any event shape, to float32 of the same shape, or to (b, *event[:-1],
-    out_channels). t is (b,) or (), in [0, 1] or EDM's c_noise. `cond` follows `condition_vector`. The output is zero at
-    initialisation. Dropout needs `train=True` and an rng named "dropout".
-    Raises ValueError for x that is not floating point and for t or cond of the wrong shape or dtype.
+    `network(x, t, cond)` maps x (b, *event) to float32 of the same shape, or to (b, *event[:-1], out_channels). t is
+    (b,) or (), in [0, 1] or EDM's c_noise. `cond` follows `condition_vector`. The output is zero at initialisation.
+
+    Args:
+        width: width of the hidden layers.
+        depth: number of residual blocks.
+        num_classes: number of classes, if `cond` holds labels.
+        cond_dim: dimension of `cond`, if it holds vectors.
+        out_channels: size of the last axis of the output; None means that of x.
+        dropout: dropout rate, applied with `train=True` and an rng named "dropout".
+        dtype: type that the hidden layers compute in.
+
+    Raises:
+        ValueError: if x is not floating point, or t or cond has a wrong shape or dtype.
     """
 
     width: int = 128

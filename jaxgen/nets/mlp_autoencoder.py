@@ -1,4 +1,4 @@
-"""A fully connected encoder and decoder, plain or gated."""
+"""A fully connected encoder and decoder with plain or gated layers."""
 
 import math
 from collections.abc import Sequence
@@ -10,18 +10,26 @@ from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Float, Shaped
 
 from jaxgen.distributions import Gaussian
-from jaxgen.nets.gaussian_head import GaussianHead, latent_vectors, mean_and_scale
+from jaxgen.nets.gaussian_head import GaussianHead, flatten_latents, promote_to_float32, split_mean_and_scale
 
 Layer = Literal["relu", "tanh", "gated"]
 
 
 class MLPEncoder(nn.Module):
-    """Hidden layers over the flattened event, then the mean and std of a Gaussian (b, latent_dim).
+    """Hidden layers over the flattened event, then a `Gaussian` over latents.
 
-    `net.apply(params, x)` maps x (b, *event), of any event shape, to a `Gaussian`, float32 at least. The defaults are
-    those of Higgins et al. 2017 (table 1, dSprites). layer: "relu", "tanh", or "gated", (W x + b)·σ(V x + c): with
-    hidden (300, 300) the encoder of Tomczak & Welling 2018.
-    Raises ValueError for another layer, and for x that is not floating point or has no event axis.
+    `net.apply(params, x)` maps x (b, *event) to a `Gaussian` (b, latent_dim), in float32 or higher. The defaults are
+    those of Higgins et al. 2017 (table 1, dSprites). With hidden (300, 300) and "gated" it is the encoder of Tomczak &
+    Welling 2018.
+
+    Args:
+        latent_dim: number of latents.
+        hidden: widths of the hidden layers.
+        layer: "relu", "tanh", or "gated", which is (W x + b)·sigmoid(V x + c).
+        dtype: type that the hidden layers compute in.
+
+    Raises:
+        ValueError: for another layer, or if x is not floating point or has no event axis.
     """
 
     latent_dim: int = 10
@@ -31,21 +39,29 @@ class MLPEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, x: Shaped[ArrayLike, "b *event"]) -> Gaussian:
-        """The Gaussian of every example."""
+        """Encode x (b, *event)."""
         x = jnp.asarray(x)
         if x.ndim < 2 or not jnp.issubdtype(x.dtype, jnp.floating):
             raise ValueError(f"expected floating-point x (batch, *event), got {x.dtype} of shape {x.shape}")
-        x = _Layers(self.hidden, self.layer, self.dtype, name="layers")(x.reshape(x.shape[0], -1))
+        x = _HiddenLayers(self.hidden, self.layer, self.dtype, name="layers")(x.reshape(x.shape[0], -1))
         return GaussianHead(self.latent_dim, name="posterior")(x)
 
 
 class MLPDecoder(nn.Module):
-    """Hidden layers over the flattened latent, then one number for each value of the event.
+    """Hidden layers over the flattened latent, then one output for each value of the event.
 
-    `net.apply(params, z)` maps z (b, *d) to logits or means (b, *event), unbounded, float32 at least; with
-    learned_scale to a `Gaussian` of mean and scale, each (b, *event), the scale in [e⁻⁷, e⁷]. The defaults are those of
-    Higgins et al. 2017 (table 1, dSprites); layer as in `MLPEncoder`.
-    Raises ValueError for another layer, and for z that is not floating point or has no axis beyond the batch.
+    `net.apply(params, z)` maps latents (b, *d) to unbounded logits or means (b, *event), in float32 or higher. The
+    defaults are those of Higgins et al. 2017 (table 1, dSprites).
+
+    Args:
+        event: shape of one example.
+        hidden: widths of the hidden layers.
+        layer: as in `MLPEncoder`.
+        learned_scale: return a `Gaussian` with a learned scale in [e⁻⁷, e⁷] instead of an array.
+        dtype: type that the hidden layers compute in.
+
+    Raises:
+        ValueError: for another layer, or if z is not floating point or has no axis beyond the batch.
     """
 
     event: Sequence[int]
@@ -56,18 +72,18 @@ class MLPDecoder(nn.Module):
 
     @nn.compact
     def __call__(self, z: Float[Array, "b *d"]) -> Float[Array, "b *event"] | Gaussian:
-        """What is said of every event."""
-        x = _Layers(self.hidden, self.layer, self.dtype, name="layers")(latent_vectors(z))
+        """Decode z (b, *d)."""
+        x = _HiddenLayers(self.hidden, self.layer, self.dtype, name="layers")(flatten_latents(z))
         size = math.prod(self.event) * (2 if self.learned_scale else 1)
-        out = nn.Dense(size, name="out")(x.astype(jnp.promote_types(x.dtype, jnp.float32)))
+        out = nn.Dense(size, name="out")(promote_to_float32(x))
         shape = (len(z), *self.event)
         if not self.learned_scale:
             return out.reshape(shape)
-        mean, scale = mean_and_scale(out)
+        mean, scale = split_mean_and_scale(out)
         return Gaussian(mean.reshape(shape), scale.reshape(shape))
 
 
-class _Layers(nn.Module):
+class _HiddenLayers(nn.Module):
     widths: Sequence[int]
     layer: str
     dtype: DTypeLike | None

@@ -1,4 +1,4 @@
-"""Group normalisation whose scale and shift can depend on the example."""
+"""Group normalisation with an optional scale and shift per example."""
 
 import flax.linen as nn
 import jax
@@ -8,15 +8,23 @@ from jaxtyping import Array, Float
 
 
 def largest_divisor(n: int, at_most: int) -> int:
-    """The largest divisor of n that is no larger than `at_most` (at least 1)."""
+    """Find the largest divisor of n that is at most `at_most`; it is at least 1."""
     return max(d for d in range(1, max(1, min(n, at_most)) + 1) if n % d == 0)
 
 
 class GroupNorm(nn.Module):
-    """Group normalisation (Wu & He 2018), if asked adaptive: GN(x)·(1 + scale) + shift (Dhariwal & Nichol 2021, eq. 3).
+    """Group normalisation, optionally adaptive: GN(x)·(1 + scale) + shift.
 
-    Any number of channels: the groups are the most that divide it, at most `max_groups`, of at least four channels.
-    Statistics and arithmetic are float32; the result has `dtype` (default: that of x).
+    Any number of channels works: the number of groups is the largest up to `max_groups` that divides it and leaves at
+    least four channels in a group. Statistics and arithmetic are float32.
+
+    Args:
+        max_groups: largest number of groups.
+        epsilon: added to the variance.
+        dtype: type of the result; None means that of x.
+
+    Reference:
+        Wu & He 2018; adaptive: Dhariwal & Nichol 2021, eq. 3.
     """
 
     max_groups: int = 32
@@ -30,14 +38,14 @@ class GroupNorm(nn.Module):
         scale: Float[Array, "b c"] | None = None,
         shift: Float[Array, "b c"] | None = None,
     ) -> Float[Array, "b *space c"]:
-        """Normalise x (b, …, c); scale and shift (b, c) modulate it per example."""
+        """Normalise x (b, …, c); scale and shift (b, c) are per example."""
         batch, channels = x.shape[0], x.shape[-1]
         groups = largest_divisor(channels, min(self.max_groups, channels // 4))
         gain = self.param("scale", nn.initializers.ones, (channels,))
         bias = self.param("bias", nn.initializers.zeros, (channels,))
 
-        # Moments per channel, then merged per group on (b, c) arrays: the long sums stay contiguous, which XLA's CPU
-        # backend runs twice as fast as sums over (space, c/groups), and nothing cancels as in E[x²] − E[x]².
+        # Moments per channel, then merged per group: these sums are contiguous, which is faster on a CPU, and there is
+        # no cancellation as in E[x²] − E[x]².
         out_dtype = self.dtype or x.dtype
         x = x.astype(jnp.float32)
         space = tuple(range(1, x.ndim - 1))

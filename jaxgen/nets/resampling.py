@@ -1,4 +1,4 @@
-"""Image sizes: what a network accepts, and going down and up by factors."""
+"""Pooling, upsampling and transposed convolutions, and the check of image inputs."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -7,10 +7,7 @@ from jaxtyping import Array, Float, Shaped
 
 
 def image_size(x: Shaped[ArrayLike, "..."]) -> tuple[int, int]:
-    """Height and width of a batch of images (b, h, w, c).
-
-    Raises ValueError if x is not four-dimensional or not floating point.
-    """
+    """Return the height and width of images (b, h, w, c); raise ValueError unless they are 4-D and floating point."""
     if x.ndim != 4:
         raise ValueError(f"expected a batch of images (batch, height, width, channels), got shape {x.shape}")
     if not jnp.issubdtype(x.dtype, jnp.floating):
@@ -19,10 +16,10 @@ def image_size(x: Shaped[ArrayLike, "..."]) -> tuple[int, int]:
 
 
 def average_pool(x: Float[Array, "b h w c"], factor: int = 2) -> Float[Array, "b h2 w2 c"]:
-    """Mean over factor×factor blocks; a side that the factor does not divide is first extended by its edge pixels."""
+    """Average factor×factor blocks; a side that the factor does not divide is first extended by its edge pixels."""
     height, width = -(-x.shape[1] // factor), -(-x.shape[2] // factor)
     x = jnp.pad(x, ((0, 0), (0, height * factor - x.shape[1]), (0, width * factor - x.shape[2]), (0, 0)), mode="edge")
-    # A reshape and a mean: differentiates into a broadcast, where reduce_window would scatter.
+    # The gradient of a reshape and a mean is a broadcast; that of reduce_window would be a scatter.
     return x.reshape(x.shape[0], height, factor, width, factor, x.shape[3]).mean((2, 4))
 
 
@@ -34,9 +31,10 @@ def upsample_nearest(x: Float[Array, "b h w c"], factor: int = 2) -> Float[Array
 
 
 def space_to_depth(x: Float[Array, "b h w c"], factor: int) -> Float[Array, "b h2 w2 c2"]:
-    """Make factor×factor blocks of pixels the channels of one, row by row; the inverse of `depth_to_space`.
+    """Move factor×factor blocks of pixels, row by row, into channels; the inverse of `depth_to_space`.
 
-    Raises ValueError unless `factor` divides both sides.
+    Raises:
+        ValueError: unless `factor` divides both sides.
     """
     batch, height, width, channels = x.shape
     if factor < 1 or height % factor or width % factor:
@@ -46,17 +44,14 @@ def space_to_depth(x: Float[Array, "b h w c"], factor: int) -> Float[Array, "b h
 
 
 def depth_to_space(x: Float[Array, "b h w c"], factor: int) -> Float[Array, "b h2 w2 c2"]:
-    """Spread the channels of every pixel over factor×factor pixels (Shi et al. 2016)."""
+    """Move the channels of every pixel into a block of factor×factor pixels (Shi et al. 2016)."""
     batch, height, width, channels = x.shape
     x = x.reshape(batch, height, width, factor, factor, channels // factor**2).transpose(0, 1, 3, 2, 4, 5)
     return x.reshape(batch, height * factor, width * factor, channels // factor**2)
 
 
 class TransposedConv(nn.Module):
-    """Transposed convolution whose kernel and stride are both `factor`, so every pixel becomes its own block.
-
-    Without overlaps it is one matrix product and a reshape: no dilated input, no wasted multiplications.
-    """
+    """Transposed convolution whose kernel and stride are both `factor`: one matrix product and a reshape."""
 
     features: int
     factor: tuple[int, int] = (2, 2)
@@ -71,3 +66,29 @@ class TransposedConv(nn.Module):
         x = nn.DenseGeneral((rows, columns, self.features), use_bias=False, dtype=self.dtype, name="blocks")(x)
         x = x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, height * rows, width * columns, self.features)
         return x + bias.astype(x.dtype)
+
+
+class UpConv(nn.Module):
+    """Transposed 4×4 convolution of stride 2 with "same" padding: (b, h, w, c) to (b, 2h, 2w, features).
+
+    Every output pixel depends on 2×2 inputs, so the four pixels of an output block are four groups of channels of one
+    2×2 convolution. This avoids a dilated input, whose gradient is slow on a CPU. A kernel K (4, 4, c, features) of
+    `nn.ConvTranspose` is a kernel (2, 2, c, 2, 2, features) here, with K[2r + a, 2s + b] at [r, s, :, a, b].
+    """
+
+    features: int
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 features"]:
+        """Map (b, h, w, c) to (b, 2h, 2w, features)."""
+        batch, height, width, _ = x.shape
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        phases = nn.Conv(4 * self.features, (2, 2), use_bias=False, dtype=self.dtype, name="phases")
+        # One side is padded here and the other by the layer: padding both in the layer is much slower on a CPU.
+        x = jnp.pad(x, ((0, 0), (1, 0), (1, 0), (0, 0)))
+        y = phases(x).reshape(batch, height + 1, width + 1, 2, 2, self.features)
+        # (b, h, w, 2, features) for the upper and the lower row of every block
+        rows = [jnp.stack([y[:, a : a + height, b : b + width, a, b] for b in (0, 1)], axis=3) for a in (0, 1)]
+        y = jnp.stack(rows, axis=2).reshape(batch, 2 * height, 2 * width, self.features)
+        return y + bias.astype(y.dtype)

@@ -1,4 +1,4 @@
-"""How a text, a sequence of tokens of fixed length, enters a network, and what "no text" means."""
+"""Texts as conditions: sequences of tokens of fixed length and their embedding."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -9,13 +9,23 @@ from jaxtyping import Array, Float, Int, Shaped
 def sequence_tokens(
     cond: Shaped[ArrayLike, "..."] | None, batch: int, *, num_tokens: int, length: int
 ) -> Int[Array, "b length"]:
-    """Tokens (batch, length) in 0 … num_tokens, in which **num_tokens means "no condition"**.
+    """Convert a text condition to tokens in 0 … num_tokens, in which **num_tokens means "no condition"**.
 
-    `cond` holds integers (b, length): 0 … num_tokens-1 are characters; num_tokens itself and negative ones are null; a
-    larger one stays, for `SequenceEmbedding` to answer with NaN. `cond=None` is null for the whole batch. Where all
-    tokens of an example are null its text is dropped, as classifier-free guidance does (Ho & Salimans 2022); where some
-    are, those characters are left open.
-    Raises ValueError for tokens of another shape or not integers, and for no tokens or no length.
+    An example whose tokens are all null has no text, as in classifier-free guidance (Ho & Salimans 2022). Where only
+    some are null, those characters are unspecified.
+
+    Args:
+        cond: integers (b, length). 0 … num_tokens-1 are characters; num_tokens and negative tokens are null; larger
+            tokens stay, and `SequenceEmbedding` turns them into NaN. None is null for the whole batch.
+        batch: batch size b.
+        num_tokens: number of different characters.
+        length: number of characters of a text.
+
+    Returns:
+        Tokens (batch, length), int32.
+
+    Raises:
+        ValueError: if tokens have another shape or are not integers, or `num_tokens` or `length` is below 1.
     """
     if num_tokens < 1 or length < 1:
         raise ValueError(f"a text has at least one character of at least one kind, got {length} of {num_tokens}")
@@ -31,9 +41,9 @@ def sequence_tokens(
 
 
 class SequenceEmbedding(nn.Module):
-    """One vector per token: an embedding of the character, one of them learned for null, plus one of its position.
+    """One float32 vector per token: an embedding of the character or of null, plus one of its position.
 
-    Computed in float32. A token beyond null gives NaN, so that a mislabelled batch shows at the first loss.
+    A token beyond null gives NaN, so that wrong texts show in the first loss.
     """
 
     features: int
@@ -42,7 +52,7 @@ class SequenceEmbedding(nn.Module):
 
     @nn.compact
     def __call__(self, cond: Shaped[ArrayLike, "..."] | None, batch: int) -> Float[Array, "b length features"]:
-        """Embed cond (b, length); raises ValueError as `sequence_tokens` does."""
+        """Embed cond (b, length); raise ValueError as `sequence_tokens` does."""
         tokens = sequence_tokens(cond, batch, num_tokens=self.num_tokens, length=self.length)
         init = nn.initializers.normal(1.0)
         characters = self.param("characters", init, (self.num_tokens + 1, self.features))

@@ -1,4 +1,4 @@
-"""A convolutional encoder and decoder whose latent keeps its places, to be quantised or coded sparsely."""
+"""A convolutional encoder and decoder whose latents form an image, for quantised or sparse codes."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -6,17 +6,27 @@ from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Float, Shaped
 
 from jaxgen.distributions import Gaussian
-from jaxgen.nets.gaussian_head import mean_and_scale
-from jaxgen.nets.resampling import image_size
-from jaxgen.nets.up_conv import UpConv
+from jaxgen.nets.gaussian_head import promote_to_float32, split_mean_and_scale
+from jaxgen.nets.resampling import UpConv, image_size
 
 
 class SpatialEncoder(nn.Module):
-    """Convolutions of 4×4 and stride 2, one of 3×3, and residual blocks (van den Oord et al. 2017, §4.1).
+    """4×4 convolutions of stride 2, a 3×3 convolution, and residual blocks.
 
-    `net.apply(params, x)` maps images x (b, h, w, c) to (b, h/2^stages, w/2^stages, channels), float32 at least:
-    16×16 images to 4×4 vectors by default. Raises ValueError unless stages ≥ 1 and 2^stages divides both sides, and
-    if x is not (b, h, w, c) floating point.
+    `net.apply(params, x)` maps images (b, h, w, c) to (b, h/2^stages, w/2^stages, channels), in float32 or higher.
+
+    Args:
+        channels: channels of the latent image.
+        stages: number of times both sides are halved, at least 1.
+        width: channels of the convolutions.
+        blocks: number of residual blocks.
+        dtype: type that all but the last layer compute in.
+
+    Raises:
+        ValueError: unless stages >= 1, 2^stages divides both sides, and x is (b, h, w, c) floating point.
+
+    Reference:
+        van den Oord et al. 2017, "Neural discrete representation learning", §4.1.
     """
 
     channels: int = 64
@@ -27,7 +37,7 @@ class SpatialEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, x: Shaped[ArrayLike, "b *event"]) -> Float[Array, "b h w channels"]:
-        """A vector for every place."""
+        """Encode x (b, h, w, c)."""
         x = jnp.asarray(x)
         height, width = image_size(x)
         if self.stages < 1 or height % 2**self.stages or width % 2**self.stages:
@@ -35,16 +45,26 @@ class SpatialEncoder(nn.Module):
         for i in range(self.stages):
             x = nn.relu(nn.Conv(self.width, (4, 4), strides=2, dtype=self.dtype, name=f"down_{i}")(x))
         x = nn.Conv(self.width, (3, 3), dtype=self.dtype, name="conv")(x)
-        x = _Residuals(self.blocks, self.dtype, name="residuals")(x)
-        return nn.Dense(self.channels, name="out")(x.astype(jnp.promote_types(x.dtype, jnp.float32)))
+        x = _ResidualBlocks(self.blocks, self.dtype, name="residuals")(x)
+        return nn.Dense(self.channels, name="out")(promote_to_float32(x))
 
 
 class SpatialDecoder(nn.Module):
-    """`SpatialEncoder` backwards, by transposed convolutions of 4×4 and stride 2.
+    """The reverse of `SpatialEncoder`, with transposed 4×4 convolutions of stride 2.
 
-    `net.apply(params, z)` maps z (b, h, w, d) to logits or means (b, h·2^stages, w·2^stages, channels), unbounded,
-    float32 at least; with learned_scale to a `Gaussian` of mean and scale, of that shape each, the scale in [e⁻⁷, e⁷].
-    Raises ValueError unless stages ≥ 1, and if z is not (b, h, w, d) floating point.
+    `net.apply(params, z)` maps latents (b, h, w, d) to unbounded logits or means (b, h·2^stages, w·2^stages, channels),
+    in float32 or higher.
+
+    Args:
+        channels: channels of the image.
+        stages: number of times both sides are doubled, at least 1.
+        width: channels of the convolutions.
+        blocks: number of residual blocks.
+        learned_scale: return a `Gaussian` with a learned scale in [e⁻⁷, e⁷] instead of an array.
+        dtype: type that all but the last layer compute in.
+
+    Raises:
+        ValueError: unless stages >= 1 and z is (b, h, w, d) floating point.
     """
 
     channels: int = 1
@@ -56,21 +76,20 @@ class SpatialDecoder(nn.Module):
 
     @nn.compact
     def __call__(self, z: Float[Array, "b *event"]) -> Float[Array, "b h w channels"] | Gaussian:
-        """What is said of every image."""
+        """Decode z (b, h, w, d)."""
         image_size(z)
         if self.stages < 1:
             raise ValueError(f"need at least one stage, got {self.stages}")
         x = nn.Conv(self.width, (3, 3), dtype=self.dtype, name="conv")(z)
-        x = _Residuals(self.blocks, self.dtype, name="residuals")(x)
+        x = _ResidualBlocks(self.blocks, self.dtype, name="residuals")(x)
         for i in range(self.stages - 1):
             x = nn.relu(UpConv(self.width, dtype=self.dtype, name=f"up_{i}")(x))
-        out = UpConv(self.channels * (2 if self.learned_scale else 1), name="out")
-        x = out(x.astype(jnp.promote_types(x.dtype, jnp.float32)))
-        return mean_and_scale(x) if self.learned_scale else x
+        x = UpConv(self.channels * (2 if self.learned_scale else 1), name="out")(promote_to_float32(x))
+        return split_mean_and_scale(x) if self.learned_scale else x
 
 
-class _Residuals(nn.Module):
-    """x + 1×1(relu(3×3(relu(x)))), `blocks` times over, then relu; the hidden width is a quarter of x's."""
+class _ResidualBlocks(nn.Module):
+    """Blocks x + conv1×1(relu(conv3×3(relu(x)))), then relu; the hidden width is a quarter of x's."""
 
     blocks: int
     dtype: DTypeLike | None

@@ -15,7 +15,7 @@ from jaxgen.nets.sequence import SequenceEmbedding
 
 
 class ResidualBlock(nn.Module):
-    """Two norm-SiLU-convolutions around which x passes; the embedding scales and shifts the second norm."""
+    """Residual block of two convolutions; the embedding scales and shifts the second norm."""
 
     channels: int
     dropout: float = 0.0
@@ -26,7 +26,7 @@ class ResidualBlock(nn.Module):
     def __call__(
         self, x: Float[Array, "b h w c"], embedding: Float[Array, "b e"], train: bool = False
     ) -> Float[Array, "b h w channels"]:
-        """Map (b, h, w, c) to (b, h, w, channels); at initialisation only the shortcut passes."""
+        """Map (b, h, w, c) to (b, h, w, channels); only the shortcut contributes at initialisation."""
         scale, shift = jnp.split(nn.Dense(2 * self.channels, name="modulate")(embedding), 2, axis=-1)
         hidden = nn.silu(GroupNorm(self.max_groups, dtype=self.dtype, name="norm_1")(x))
         hidden = nn.Conv(self.channels, (3, 3), dtype=self.dtype, name="conv_1")(hidden)
@@ -39,27 +39,44 @@ class ResidualBlock(nn.Module):
 
 
 class UNet(nn.Module):
-    """U-Net with residual blocks, adaptive GroupNorm and self-attention (Ho et al. 2020; Dhariwal & Nichol 2021).
+    """U-Net with residual blocks, adaptive GroupNorm and attention.
 
-    `network(x, t, cond)` maps images x (b, h, w, c) to float32 (b, h, w, out_channels or c). t is (b,) or (), in [0, 1]
-    or EDM's c_noise. `cond` follows `condition_vector`: labels with `num_classes`, vectors with `cond_dim`. The output
-    is zero at initialisation. Level i has `channels`·`multipliers`[i] channels, `blocks` residual blocks (one more on
-    the way up) and half the size of level i-1, rounded up: every size from 2^(levels-1) works, square or not. Blocks at
-    `attention_levels` attend, which costs the square of a level's pixels; negative levels count from the coarsest, to
-    which the middle block belongs. Dropout needs `train=True` and an rng named "dropout". With `dtype=jnp.bfloat16`
-    convolutions and attention compute in bfloat16; parameters, norms, embeddings and the output layer stay float32.
+    `network(x, t, cond)` maps images (b, h, w, c) to float32 (b, h, w, out_channels or c). t is (b,) or (), in [0, 1]
+    or EDM's c_noise. The output is zero at initialisation. Every image size from 2^(levels-1) works: a level has half
+    the size of the one before, rounded up. `cond` is one of:
 
-    With `num_tokens` and `sequence_length`, `cond` is a text per example, integers (b, sequence_length) that follow
-    `sequence_tokens`. Its embeddings join the time embedding, concatenated and projected, if `sequence_vector`; blocks
-    at `cross_attention_levels` attend to them, at little cost on any level.
+    * labels (b,) with `num_classes`, or vectors (b, cond_dim) with `cond_dim`, as in `condition_vector`;
+    * texts (b, sequence_length) with `num_tokens` and `sequence_length`, as in `sequence_tokens`. The text reaches the
+      network through the time embedding (`sequence_vector`), by cross-attention (`cross_attention_levels`), or both.
 
-    With `remat` the backward pass computes the insides of blocks anew, about a third more work, and keeps their inputs
-    alone (Chen et al. 2016); on a CPU, where XLA undoes it, that saves nothing.
+    Args:
+        channels: base number of channels.
+        multipliers: level i has `channels`·`multipliers`[i] channels.
+        blocks: residual blocks per level on the way down; the way up has one more.
+        attention_levels: levels with self-attention, which costs the square of the pixels. Negative levels count from
+            the coarsest, to which the middle block belongs.
+        head_channels: largest width of an attention head.
+        num_classes: number of classes, if `cond` holds labels.
+        cond_dim: dimension of `cond`, if it holds vectors.
+        out_channels: channels of the output; None means those of x.
+        dropout: dropout rate, applied with `train=True` and an rng named "dropout".
+        max_groups: largest number of groups of the GroupNorms.
+        dtype: type that convolutions and attention compute in; parameters, norms, embeddings and the output layer are
+            float32.
+        num_tokens: number of different characters, if `cond` holds texts.
+        sequence_length: number of characters of a text.
+        sequence_vector: add the projected text to the time embedding.
+        cross_attention_levels: levels whose blocks attend to the text.
+        patch: side of the pixel blocks that become the channels of one position. The network then works on an image
+            patch² times smaller, at about that fraction of the cost. It must divide both sides.
+        remat: recompute the blocks in the backward pass, which saves memory on a GPU for about a third more work.
 
-    With `patch`, blocks of patch×patch pixels are the channels of one position, and sides must be divisible by it: the
-    network works on an image patch² times smaller, at about that fraction of the cost.
-    Raises ValueError for a level out of range, images too small, not divisible by `patch` or not (b, h, w, c) floats, t
-    or cond of a wrong shape or dtype, and settings of texts that contradict each other.
+    Raises:
+        ValueError: for a level out of range, images that are too small, not divisible by `patch` or not (b, h, w, c)
+            floating point, t or cond of a wrong shape or dtype, or contradictory settings.
+
+    Reference:
+        Ho et al. 2020; Dhariwal & Nichol 2021. `remat`: Chen et al. 2016.
     """
 
     channels: int = 64
@@ -149,18 +166,18 @@ class UNet(nn.Module):
                 h = jnp.concatenate([h, skips.pop()], axis=-1)
                 h = block(h, level, f"up_{level}_{i}", attends[level], reads[level])
             if level > 0:
-                # A level of odd size was halved to the next larger integer: cut the surplus row and column.
+                # A level of odd size was halved to the next larger integer: cut the extra row and column.
                 h = upsample_nearest(h)[:, : skips[-1].shape[1], : skips[-1].shape[2]]
                 h = conv(h, widths[level], f"upsample_{level}")
 
-        # The output layer is float32 whatever `dtype`: bfloat16's 8 bits would show in every sampling step.
+        # The output layer is always float32: the 8 bits of bfloat16 would add error to every sampling step.
         h = nn.silu(GroupNorm(self.max_groups, dtype=jnp.float32, name="out_norm")(h))
         out_channels = self.patch**2 * (channels if self.out_channels is None else self.out_channels)
         out = nn.Conv(out_channels, (3, 3), kernel_init=nn.initializers.zeros, name="out")
         return depth_to_space(out(h), self.patch)
 
     def _levels(self, name: str) -> list[bool]:
-        """For each level, whether it is among those that the setting `name` lists."""
+        """Return for each level whether the setting `name` lists it."""
         levels, listed = len(self.multipliers), getattr(self, name)
         if levels == 0:
             raise ValueError("multipliers must name at least one level, got none")
@@ -170,7 +187,7 @@ class UNet(nn.Module):
         return [level in chosen for level in range(levels)]
 
     def _check_sequence(self) -> None:
-        """Refuse settings of texts that contradict each other."""
+        """Raise ValueError if the settings of texts contradict each other."""
         if (self.num_tokens is None) != (self.sequence_length is None):
             raise ValueError(
                 f"a text needs both num_tokens and sequence_length, got {self.num_tokens} and {self.sequence_length}"

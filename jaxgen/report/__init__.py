@@ -1,27 +1,42 @@
-"""Figures, tables and the self-contained HTML report of a run."""
+"""Figures, tables and the self-contained HTML report of a run. Needs the extra `report`."""
 
+try:
+    import jinja2  # noqa: F401
+    import matplotlib  # noqa: F401
+    import PIL  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        f'jaxgen.report needs {error.name}, which is not installed: pip install "jaxgen[report]"'
+    ) from error
+
+from jaxgen.report._dot_plot import dot_plot
+from jaxgen.report._tradeoff import tradeoff
 from jaxgen.report.animation import animate
-from jaxgen.report.curves import curves, panels
-from jaxgen.report.dots import dots
-from jaxgen.report.fields import Plane, lattice, planes
+from jaxgen.report.fields import Panel2D, lattice, panels_2d
 from jaxgen.report.grids import image_grid, strip
 from jaxgen.report.html import Report
+from jaxgen.report.line_plots import curves, panels
+from jaxgen.report.numbers import format_value
 from jaxgen.report.records import write_json
 from jaxgen.report.runs import run_directory
-from jaxgen.report.tradeoff import tradeoff
+from jaxgen.report.tables import Cell, Table, table
 
 __all__ = [
-    "Plane",
+    "Cell",
+    "Panel2D",
     "Report",
+    "Table",
     "animate",
     "curves",
-    "dots",
+    "dot_plot",
+    "format_value",
     "image_grid",
     "lattice",
     "panels",
-    "planes",
+    "panels_2d",
     "run_directory",
     "strip",
+    "table",
     "tradeoff",
     "write_json",
 ]

@@ -1,4 +1,4 @@
-"""Animated GIFs of samples as they form."""
+"""Animated GIFs of samples over the steps of a sampler."""
 
 import io
 
@@ -18,12 +18,21 @@ def animate(
     frame_ms: int = 100,
     hold_ms: int = 2000,
 ) -> bytes:
-    """Returns an endless GIF of a trajectory (steps, b, h, w, c), uint8 or floats in [-1, 1], as a grid of b images.
+    """Encode a trajectory as an endless GIF of image grids.
 
-    At most `frames` steps are shown, evenly spaced, the first and the last among them, each for `frame_ms` and the last
-    for `hold_ms`, both multiples of 10. `scale` is as in `image_grid`. A frame has at most 256 colours.
+    Args:
+        trajectory: shape (steps, b, h, w, c), uint8 or floats in [-1, 1].
+        columns: columns of the grid; by default it is about twice as wide as high.
+        scale: side of an image pixel in CSS pixels, as in `image_grid`.
+        frames: largest number of steps shown, evenly spaced from the first to the last, at least 2.
+        frame_ms: duration of each frame in milliseconds, a multiple of 10 from 20.
+        hold_ms: duration of the last frame.
 
-    Raises ValueError for another shape, fewer than 2 frames, columns or scale below 1, or durations a GIF cannot keep.
+    Returns:
+        The bytes of the GIF; a frame has at most 256 colours.
+
+    Raises:
+        ValueError: for another shape, fewer than 2 frames, columns or scale below 1, or other durations.
     """
     trajectory = np.asarray(trajectory)
     if trajectory.ndim != 5:

@@ -1,4 +1,4 @@
-"""Panels of the plane: vector fields, maps, samples and paths on equal axes, under one scale of colour."""
+"""Two-dimensional panels: vector fields, heat maps, samples and paths on equal axes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ from matplotlib.colors import Colormap, ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from jaxgen.report.numbers import readable
+from jaxgen.report.numbers import format_value
 from jaxgen.report.style import INK, PALETTE, WIDTH, house_style, inches
 
-_DEVIATIONS = (1, 2, 3)  # contours stand where a Gaussian's density is so many standard deviations out
-_DECADES = 4  # a logarithmic scale reaches no deeper below its highest value
+_DEVIATIONS = (1, 2, 3)  # contours, in standard deviations of a Gaussian
+_DECADES = 4  # largest range of a logarithmic colour scale
 _TITLE, _TICKS, _GAP, _LEGEND, _BAR, _LABEL = 20, 24, 12, 26, 76, 18  # CSS pixels beside the panels
 
 _ARROWS = {"angles": "xy", "scale_units": "xy", "scale": 1, "pivot": "mid", "units": "width", "width": 0.006}
@@ -25,13 +25,17 @@ _ARROWS |= {"headwidth": 3.6, "headlength": 3.8, "headaxislength": 3.4}
 
 
 @dataclass(frozen=True)
-class Plane:
-    """One panel; what is not given is not drawn.
+class Panel2D:
+    """The layers of one two-dimensional panel; None is not drawn.
 
-    arrows: places (n, 2) and vectors (n, 2), drawn in one length, the colour telling theirs.
-    heat: values (h, w) on equal cells of the whole panel, the first row the lowest, as `lattice` lays them.
-    density: (h, w) on such cells, of which contours are drawn at 1, 2 and 3 standard deviations of a Gaussian.
-    points: (n, 2); groups: (n,) of 0, 1, …, the points' colours. paths: (steps, n, 2), from a ring to a dot.
+    Args:
+        title: title of the panel.
+        arrows: positions (n, 2) and vectors (n, 2). All arrows have one length; their colour shows the vector's length.
+        heat: values (h, w) on equal cells of the whole panel, the first row at the bottom, as in `lattice`.
+        density: a density (h, w) on such cells, drawn as contours at 1, 2 and 3 standard deviations of a Gaussian.
+        points: (n, 2).
+        groups: (n,) of 0, 1, …, which sets the colours of the points.
+        paths: (steps, n, 2), from a ring to a dot.
     """
 
     title: str = ""
@@ -44,9 +48,10 @@ class Plane:
 
 
 def lattice(limits: tuple[float, float], n: int) -> Float64[np.ndarray, "n n 2"]:
-    """Returns the centres of n × n equal cells of the square limits × limits, row by row from below.
+    """Return the centres of n × n equal cells of the square limits × limits, row by row from below.
 
-    Raises ValueError unless n ≥ 1 and the limits ascend.
+    Raises:
+        ValueError: unless n >= 1 and the limits ascend.
     """
     low, high = limits
     if n < 1 or not low < high:
@@ -56,8 +61,8 @@ def lattice(limits: tuple[float, float], n: int) -> Float64[np.ndarray, "n n 2"]
 
 
 @house_style
-def planes(
-    rows: Sequence[Sequence[Plane]],
+def panels_2d(
+    rows: Sequence[Sequence[Panel2D]],
     limits: tuple[float, float],
     *,
     color_label: str = "",
@@ -66,13 +71,22 @@ def planes(
     log_color: bool = True,
     color_limits: tuple[float, float] | None = None,
 ) -> Figure:
-    """Draws rows of square panels that show limits × limits; a shorter row leaves its last places empty.
+    """Draw rows of square panels with one colour scale.
 
-    All heat, and else all arrows, share one scale of colour, named `color_label`: logarithmic, over at most four
-    decades, or from 0. `color_limits` sets its ends. Beside heat, arrows are drawn in ink: the colours are the heat's.
+    The colour scale covers all heat maps, or without any, the lengths of all arrows. Beside heat maps, arrows are dark.
 
-    Raises ValueError for no panels, arrays of another shape or with values that are not finite, limits that do not
-    ascend, labels that do not match, densities without a positive value, or values below zero on a scale of colour.
+    Args:
+        rows: the panels of each row; a shorter row is filled up with empty space.
+        limits: (low, high) of both axes.
+        color_label: label of the colour scale.
+        row_labels: one label per row.
+        group_labels: names of the groups of points.
+        log_color: make the colour scale logarithmic, over at most four decades; otherwise it starts at 0.
+        color_limits: ends of the colour scale.
+
+    Raises:
+        ValueError: for no panels, arrays of another shape or not finite, limits that do not ascend,
+            labels that do not match, densities without a positive value, or negative values on the colour scale.
     """
     rows = [list(row) for row in rows]
     _check(rows, limits, row_labels, group_labels, color_limits, log_color)
@@ -87,7 +101,7 @@ def planes(
     grid = figure.subplots(len(rows), columns, squeeze=False, sharex=True, sharey=True)
     norm = _norm(values, log_color, color_limits) if values.size else None
     heat = any(panel.heat is not None for row in rows for panel in row)
-    colors = _scale(heat)
+    colors = _colormap(heat)
     for i, row in enumerate(rows):
         for j, axes in enumerate(grid[i]):
             if j < len(row):
@@ -102,10 +116,10 @@ def planes(
         bar.outline.set_visible(False)
         bar.ax.tick_params(length=0)
         if log_color:
-            # few decades need names between their powers
+            # A scale of few decades needs labels between the powers of ten.
             wide = norm.vmax > 300 * norm.vmin
             bar.ax.yaxis.set_major_locator(LogLocator(subs=(1,) if wide else (1, 3)))
-            bar.ax.yaxis.set_major_formatter(lambda x, _: readable(float(x), 1).removeprefix("1×"))
+            bar.ax.yaxis.set_major_formatter(lambda x, _: format_value(float(x), 1).removeprefix("1×"))
         bar.ax.minorticks_off()
     if group_labels:
         handles = [
@@ -118,14 +132,14 @@ def planes(
 
 def _draw(
     axes: Axes,
-    panel: Plane,
+    panel: Panel2D,
     limits: tuple[float, float],
     norm: Normalize | None,
     colors: Colormap,
     *,
     colored_arrows: bool,
 ) -> None:
-    """The layers, from the map at the bottom to the paths on top."""
+    """Draw the layers, from the heat map at the bottom to the paths on top."""
     extent = (*limits, *limits)
     if panel.heat is not None:
         heat = np.asarray(panel.heat)
@@ -134,20 +148,20 @@ def _draw(
     if panel.points is not None:
         points = np.asarray(panel.points)
         tint = PALETTE[5] if panel.groups is None else [PALETTE[i % len(PALETTE)] for i in np.asarray(panel.groups)]
-        # many points fade, so that their crowd shows
+        # Many points are transparent, so that their density shows.
         alpha = float(np.clip(12 / np.sqrt(len(points)), 0.15, 0.9))
         axes.scatter(*points.T, s=7, c=tint, alpha=alpha, linewidths=0)
     if panel.density is not None:
         density = np.asarray(panel.density)
         x, y = (lattice(limits, n)[0, :, 0] for n in (density.shape[1], density.shape[0]))
         levels = sorted(density.max() * np.exp(-0.5 * np.square(_DEVIATIONS)))
-        if panel.heat is not None:  # a light edge, so that they are seen on the dark
+        if panel.heat is not None:  # a light edge makes contours visible on dark colours
             axes.contour(x, y, density, levels=levels, colors="white", linewidths=2.2, alpha=0.75)
         axes.contour(x, y, density, levels=levels, colors=INK, linewidths=0.7, alpha=0.7)
     if panel.arrows is not None:
-        places, vectors, lengths = _arrows(panel, limits)
+        positions, vectors, lengths = _arrows(panel, limits)
         color = colors(norm(np.maximum(lengths, norm.vmin))) if colored_arrows else INK
-        axes.quiver(*places.T, *vectors.T, color=color, **_ARROWS)
+        axes.quiver(*positions.T, *vectors.T, color=color, **_ARROWS)
     if panel.paths is not None:
         paths = np.asarray(panel.paths)
         style = {"linewidth": 1.2, "alpha": 0.9} if len(paths) < 40 else {"linewidth": 0.7, "alpha": 0.75}
@@ -163,18 +177,18 @@ def _draw(
     axes.spines[:].set_visible(True)
 
 
-def _arrows(panel: Plane, limits: tuple[float, float]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Places, vectors of one length, and the lengths they have."""
-    places, vectors = (np.asarray(part, np.float64) for part in panel.arrows)
+def _arrows(panel: Panel2D, limits: tuple[float, float]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the positions, the vectors scaled to one length, and their own lengths."""
+    positions, vectors = (np.asarray(part, np.float64) for part in panel.arrows)
     lengths = np.linalg.norm(vectors, axis=-1)
     unit = np.divide(vectors, lengths[:, None], out=np.zeros_like(vectors), where=lengths[:, None] > 0)
-    # nearly as long as the distance between places, if those are spread evenly
-    reach = 0.85 * (limits[1] - limits[0]) / max(1, round(np.sqrt(len(places))))
-    return places, reach * unit, lengths
+    # slightly shorter than the distance between evenly spread positions
+    length = 0.85 * (limits[1] - limits[0]) / max(1, round(np.sqrt(len(positions))))
+    return positions, length * unit, lengths
 
 
-def _colored(rows: Sequence[Sequence[Plane]]) -> Float64[np.ndarray, " n"]:
-    """All values that colour tells: those of the maps, or else the lengths of the arrows."""
+def _colored(rows: Sequence[Sequence[Panel2D]]) -> Float64[np.ndarray, " n"]:
+    """Return all values that colour shows: those of the heat maps, or else the lengths of the arrows."""
     panels = [panel for row in rows for panel in row]
     heats = [np.ravel(np.asarray(panel.heat, np.float64)) for panel in panels if panel.heat is not None]
     arrows = [np.linalg.norm(panel.arrows[1], axis=-1) for panel in panels if panel.arrows is not None]
@@ -194,14 +208,14 @@ def _norm(values: Float64[np.ndarray, " n"], log: bool, limits: tuple[float, flo
     return LogNorm(low, high, clip=True)
 
 
-def _scale(heat: bool) -> Colormap:
-    """Light to dark; arrows leave out the lightest third, which could not be seen on white."""
+def _colormap(heat: bool) -> Colormap:
+    """Return a colour map from light to dark; arrows leave out the lightest colours, invisible on white."""
     source = matplotlib.colormaps["magma_r" if heat else "viridis_r"]
     return ListedColormap(source(np.linspace(0.0, 0.92, 256) if heat else np.linspace(0.12, 1, 256)))
 
 
 def _check(
-    rows: Sequence[Sequence[Plane]],
+    rows: Sequence[Sequence[Panel2D]],
     limits: tuple[float, float],
     row_labels: Sequence[str],
     group_labels: Sequence[str],
@@ -209,7 +223,7 @@ def _check(
     log_color: bool,
 ) -> None:
     if not rows or not any(rows):
-        raise ValueError("there are no panels to draw: expected rows of Plane")
+        raise ValueError("there are no panels to draw: expected rows of Panel2D")
     if row_labels and len(row_labels) != len(rows):
         raise ValueError(f"row_labels must name the {len(rows)} rows, got {len(row_labels)}")
     for name, ends in (("limits", limits), ("color_limits", color_limits)):
@@ -220,9 +234,9 @@ def _check(
     for panel in (panel for row in rows for panel in row):
         name = f"panel {panel.title!r}"
         if panel.arrows is not None:
-            places, vectors = map(np.asarray, panel.arrows)
-            if places.ndim != 2 or places.shape[1] != 2 or places.shape != vectors.shape or not len(places):
-                raise ValueError(f"{name}: arrows are (n, 2) and (n, 2), got {places.shape} and {vectors.shape}")
+            positions, vectors = map(np.asarray, panel.arrows)
+            if positions.ndim != 2 or positions.shape[1] != 2 or positions.shape != vectors.shape or not len(positions):
+                raise ValueError(f"{name}: arrows are (n, 2) and (n, 2), got {positions.shape} and {vectors.shape}")
         for what, expected in (("heat", "(h, w)"), ("density", "(h, w)"), ("points", "(n, 2)"), ("paths", "(t, n, 2)")):
             layer = getattr(panel, what)
             if layer is None:

@@ -1,4 +1,4 @@
-"""Grids of images, every pixel an exact square of the screen."""
+"""Grids of images in which every image pixel is an exact square of screen pixels."""
 
 import math
 from collections.abc import Sequence
@@ -28,12 +28,19 @@ def image_grid(
     row_labels: Sequence[str] = (),
     scale: int | None = None,
 ) -> Figure:
-    """Draws images (n, h, w, c), uint8 or floats in [-1, 1] with one or three channels, row by row with thin frames.
+    """Draw a grid of images with thin frames, row by row.
 
-    `titles` names either the columns or every single image, and `row_labels` the rows. `scale` is the side of one image
-    pixel in CSS pixels; by default the largest of 1..8 that fits the page. The PNG has two device pixels per CSS pixel.
+    The PNG of the figure has two device pixels per CSS pixel.
 
-    Raises ValueError for images `to_uint8` refuses, columns or scale below 1, or labels that do not match the grid.
+    Args:
+        images: shape (n, h, w, c), uint8 or floats in [-1, 1], with one or three channels.
+        columns: columns of the grid; by default it is about twice as wide as high.
+        titles: titles of the columns or of every image.
+        row_labels: labels of the rows.
+        scale: side of an image pixel in CSS pixels; by default the largest of 1..8 that fits the page.
+
+    Raises:
+        ValueError: for images of another shape, type or range, columns or scale below 1, or labels that do not match.
     """
     images = pixels.to_uint8(images)
     if images.ndim != 4:
@@ -50,7 +57,7 @@ def image_grid(
         raise ValueError(f"row_labels must name the {rows} rows, got {len(row_labels)}")
 
     labels_width = max((_text_width(label, _FONT_SIZE) for label in row_labels), default=0)
-    # Whole CSS pixels, or a browser would have to resample the picture.
+    # Whole CSS pixels, so that a browser does not resample the picture.
     left = math.ceil(labels_width / _PER_CSS_PIXEL + 12) * _PER_CSS_PIXEL if row_labels else 0
     scale = scale or pixels.default_scale(width, columns, room=pixels.WIDTH - left // _PER_CSS_PIXEL)
     cell = scale * _PER_CSS_PIXEL
@@ -70,7 +77,7 @@ def image_grid(
         middle = tops[row] + cell * height / 2
         figure.text((left - _MARGIN) / size[0], 1 - middle / size[1], label, ha="right", va="center", **style)
     widest = max((_text_width(title, _FONT_SIZE) for title in titles), default=0)
-    style["fontsize"] *= min(1, 0.95 * step / widest) if widest else 1  # long titles shrink rather than overlap
+    style["fontsize"] *= min(1, 0.95 * step / widest) if widest else 1  # shrink long titles
     for i, title in enumerate(titles):
         middle = left + i % columns * step + _FRAME + cell * width / 2
         baseline = tops[i // columns] - _FRAME - _HEADER * 0.3
@@ -81,9 +88,16 @@ def image_grid(
 def strip(
     images_over_time: ArrayLike, labels: Sequence[str], *, row_labels: Sequence[str] = (), scale: int | None = None
 ) -> Figure:
-    """Draws a batch through time (steps, b, h, w, c): a row per image, a column per step, `labels` above the columns.
+    """Draw a batch over time: one row per image, one column per step.
 
-    Raises ValueError for another shape, or unless there is one label per step.
+    Args:
+        images_over_time: shape (steps, b, h, w, c), as in `image_grid`.
+        labels: one label per step.
+        row_labels: labels of the rows.
+        scale: as in `image_grid`.
+
+    Raises:
+        ValueError: for another shape, or unless there is one label per step.
     """
     images = np.asarray(images_over_time)
     if images.ndim != 5:
@@ -95,6 +109,6 @@ def strip(
 
 
 def _text_width(text: str, font_size: float) -> float:
-    """Returns the width of a text in device pixels."""
+    """Return the width of a text in device pixels."""
     font = FontProperties(family="DejaVu Sans", size=font_size)
     return TextPath((0, 0), text, prop=font).get_extents().width * DPI / 72 if text.strip() else 0.0

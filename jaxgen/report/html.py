@@ -1,4 +1,4 @@
-"""The report of a run: one HTML file that holds everything, and beside it the same results as files."""
+"""The report of a run: one HTML file with everything in it, and the same results as files."""
 
 import base64
 import io
@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from PIL import Image, UnidentifiedImageError
 
 from jaxgen.report import markup
-from jaxgen.report.environment import environment
-from jaxgen.report.records import plain, write_json, write_whole
+from jaxgen.report.records import to_jsonable, write_atomically, write_json
+from jaxgen.report.runs import describe_environment
 from jaxgen.report.tables import Format, table
 
 _TEMPLATES = jinja2.Environment(
@@ -30,17 +30,33 @@ _TEMPLATES.filters.update(inline=markup.inline, paragraphs=markup.paragraphs)
 
 
 class Report:
-    """Collects what a run shows and says, in order, and saves it.
+    """Collects the figures, tables and texts of a run in order, and saves them as one HTML page.
 
-    `question` is what the run asks, `command` what reproduces it, `config` its settings (a dataclass or mapping).
-    Results that other programs will read go into `metrics`, a dict. Texts may use **strong**, *emphasis* and `code`;
-    everything else in them is shown as written.
+    Put results that other programs read into the dict `metrics`. Texts may contain **strong**, *emphasis* and `code`;
+    everything else is shown as written.
+
+    Args:
+        title: title of the page.
+        question: what the run asks.
+        command: the command that reproduces it.
+        config: its settings, a dataclass or mapping.
+
+    Raises:
+        TypeError: if JSON cannot hold the settings.
+
+    Example:
+        ```python
+        report = Report("Sprites", "Is DDIM as good as DDPM?", "python -m experiments.sprites", config)
+        report.figure(image_grid(samples), "samples", "Samples of DDIM.")
+        report.metrics["frechet"] = 4.6
+        report.save("runs/sprites")
+        ```
     """
 
     def __init__(self, title: str, question: str, command: str, config: Any = None):
         self.metrics: dict[str, Any] = {}
         self._title, self._question, self._command = title, question, command
-        self._config = plain(config, "config")
+        self._config = to_jsonable(config, "config")
         self._blocks: list[dict[str, Any]] = []
         self._findings: list[str] = []
         self._files: dict[str, bytes] = {}
@@ -48,21 +64,27 @@ class Report:
         self._started = time.perf_counter()
 
     def section(self, title: str) -> None:
-        """Begins a section."""
+        """Begin a section."""
         self._blocks.append({"kind": "section", "title": title})
 
     def text(self, text: str) -> None:
-        """Adds paragraphs, separated by empty lines."""
+        """Add paragraphs, separated by empty lines."""
         self._blocks.append({"kind": "text", "text": text})
 
     def finding(self, text: str) -> None:
-        """Adds a sentence to the box "What was found", which stands right below the question."""
+        """Add a sentence to the box "What was found" below the question."""
         self._findings.append(text)
 
     def figure(self, image: Figure | bytes, name: str, caption: str) -> str:
-        """Adds a matplotlib figure or the bytes of a PNG or GIF, to be saved as figures/name, and returns "Figure 3".
+        """Add a figure and return its label, such as "Figure 3".
 
-        Raises ValueError for a name that is taken or not plain, or bytes that are no PNG or GIF.
+        Args:
+            image: a matplotlib figure, or the bytes of a PNG or GIF.
+            name: file name without suffix: letters, digits, '_' and '-'. The file is saved in figures/.
+            caption: text below the figure.
+
+        Raises:
+            ValueError: for a name that is taken or not plain, or bytes that are no PNG or GIF.
         """
         if not re.fullmatch(r"\w[\w-]*", name):
             raise ValueError(f"a figure's name is letters, digits, '_' and '-', got {name!r}")
@@ -87,9 +109,18 @@ class Report:
         best: Mapping[str, str] | None = None,
         digits: int = 3,
     ) -> str:
-        """Adds a table of rows {column: value}, laid out as `tables.table` describes, and returns "Table 2".
+        """Add a table and return its label, such as "Table 2".
 
-        Raises ValueError for no rows, unknown columns, or a `best` that is neither "min" nor "max" of numbers.
+        Args:
+            rows: rows {column: value}; the remaining arguments are those of `jaxgen.report.table`.
+            caption: text above the table.
+            columns: columns to show, in order, or {column: title}.
+            formats: formats by column.
+            best: {column: "min" or "max"}, set in bold.
+            digits: significant digits.
+
+        Raises:
+            ValueError: for no rows, unknown columns, or a `best` that is neither "min" nor "max" of numbers.
         """
         laid_out = table(rows, columns, formats=formats, best=best, digits=digits)
         self._tables += 1
@@ -98,16 +129,21 @@ class Report:
         return label
 
     def save(self, directory: Path | str) -> Path:
-        """Writes report.html, metrics.json, config.json and figures/ into a directory and returns the report's path.
+        """Write report.html, metrics.json, config.json and figures/ into a directory.
 
-        Every file is written whole or not at all, and the report last; of several processes the first alone writes.
-        Raises TypeError for metrics JSON cannot hold.
+        Each file is written atomically, and the report last. Of several processes only the first writes.
+
+        Returns:
+            The path of the report.
+
+        Raises:
+            TypeError: if JSON cannot hold the metrics.
         """
         directory = Path(directory)
         if jax.process_index():
             return directory / "report.html"
         facts = {
-            **environment(),
+            **describe_environment(),
             "duration": _duration(time.perf_counter() - self._started),
             "finished": datetime.now().strftime("%Y-%m-%d %H:%M"),
         }
@@ -123,13 +159,13 @@ class Report:
         write_json(directory / "metrics.json", self.metrics)
         write_json(directory / "config.json", self._config)
         for name, content in self._files.items():
-            write_whole(directory / "figures" / name, content)
-        write_whole(directory / "report.html", page.encode())
+            write_atomically(directory / "figures" / name, content)
+        write_atomically(directory / "report.html", page.encode())
         return directory / "report.html"
 
 
 def _encode(image: Figure | bytes) -> tuple[bytes, str, tuple[int, int], str]:
-    """Returns the file's bytes, its kind, the size in CSS pixels at which to show it, and the look it is to keep."""
+    """Return the file's bytes, its kind, the size in CSS pixels at which to show it, and its CSS class."""
     if isinstance(image, Figure):
         buffer = io.BytesIO()
         image.savefig(buffer, format="png", dpi=image.dpi)
@@ -143,7 +179,7 @@ def _encode(image: Figure | bytes) -> tuple[bytes, str, tuple[int, int], str]:
 
 
 def _flat(config: Any, prefix: str = "") -> dict[str, Any]:
-    """Returns nested settings as one level, "optimizer.learning_rate"."""
+    """Flatten nested settings to names such as "optimizer.learning_rate"."""
     if not isinstance(config, Mapping):
         return {prefix: config} if prefix else {}
     return {

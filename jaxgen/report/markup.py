@@ -1,4 +1,4 @@
-"""The little mark-up of a report's texts: paragraphs, **strong**, *emphasis* and `code`, all else as written."""
+"""The markup of a report's texts: paragraphs, **strong**, *emphasis* and `code`."""
 
 import re
 
@@ -8,16 +8,16 @@ _SPAN = re.compile(r"`([^`]+)`|\*\*(\S(?:.*?\S)?)\*\*|(?<![\w*])\*(\S(?:.*?\S)?)
 
 
 def inline(text: str) -> Markup:
-    """Returns one line of text as safe HTML."""
+    """Convert one line of text to safe HTML."""
     pieces, end = [], 0
     for span in _SPAN.finditer(text):
         tag = ("code", "strong", "em")[span.lastindex - 1]
         content = escape(span[1]) if tag == "code" else inline(span[span.lastindex])
         pieces += [text[end : span.start()], Markup(f"<{tag}>{content}</{tag}>")]
         end = span.end()
-    return Markup().join([*pieces, text[end:]])  # which escapes whatever is no Markup
+    return Markup().join([*pieces, text[end:]])  # join escapes what is not Markup
 
 
 def paragraphs(text: str) -> list[Markup]:
-    """Returns the paragraphs of a text, which empty lines separate, as safe HTML."""
+    """Convert a text to paragraphs of safe HTML, separated by empty lines."""
     return [inline(" ".join(block.split())) for block in re.split(r"\n\s*\n", text.strip()) if block.strip()]

@@ -1,4 +1,4 @@
-"""Numbers as a reader wants them in a table."""
+"""Numbers as text."""
 
 import math
 from typing import Any
@@ -9,21 +9,24 @@ _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def scalar(value: Any) -> Any:
-    """Returns NumPy and JAX scalars as Python's, and anything else as it is."""
+    """Convert NumPy and JAX scalars to Python's; return anything else unchanged."""
     return value.item() if np.ndim(value) == 0 and hasattr(value, "item") else value
 
 
 def is_number(value: Any) -> bool:
-    """Says whether value is a number, or a (number, error) pair."""
+    """Return whether value is a number or a (number, error) pair."""
     if isinstance(value, tuple):
         return len(value) == 2 and all(is_number(part) and not isinstance(part, tuple) for part in value)
     return isinstance(scalar(value), int | float) and not isinstance(scalar(value), bool)
 
 
-def readable(value: Any, digits: int = 3) -> str:
-    """Returns a value as text: floats to `digits` significant digits, (value, error) pairs as value ± error.
+def format_value(value: Any, digits: int = 3) -> str:
+    """Format a value for a table.
 
-    Integers keep all digits, in groups of three; NaN and None become a dash.
+    Args:
+        value: floats show `digits` significant digits, (value, error) pairs become value ± error, integers keep all
+            digits in groups of three, booleans become yes or no, NaN and None become a dash.
+        digits: number of significant digits.
     """
     if isinstance(value, tuple) and is_number(value):
         return _with_error(float(value[0]), float(value[1]), digits)
@@ -42,7 +45,7 @@ def readable(value: Any, digits: int = 3) -> str:
 def _significant(value: float, digits: int) -> str:
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")  # rounds first, so 9.996 counts as 10.0
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")  # rounds first: 9.996 becomes 10.0
     if value == 0:
         text = "0"
     elif -4 <= int(exponent) < 6:
@@ -53,8 +56,8 @@ def _significant(value: float, digits: int) -> str:
 
 
 def _with_error(value: float, error: float, digits: int) -> str:
-    """Returns value ± error with both cut at the error's second digit."""
+    """Format value ± error, both rounded to the second digit of the error."""
     if not (math.isfinite(value) and math.isfinite(error) and error > 0):
-        return readable(value, digits)
+        return format_value(value, digits)
     decimals = max(0, 1 - int(f"{error:.1e}".split("e")[1]))
     return f"{value:,.{decimals}f} ± {error:,.{decimals}f}".replace("-", "−")

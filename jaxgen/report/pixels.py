@@ -1,4 +1,4 @@
-"""Images to exact screen pixels: 8-bit colours, nearest-neighbour enlargement, and tiling with thin frames."""
+"""Images as exact screen pixels: 8-bit colours, enlargement and tiling."""
 
 import math
 
@@ -10,17 +10,21 @@ from jaxtyping import UInt8
 from jaxgen.report.style import WIDTH
 
 FRAME_COLOR = (233, 235, 240)
-FRAME = 3  # CSS pixels between images, enough to part even images of pure noise
+FRAME = 3  # CSS pixels between images
 NOT_FINITE_COLOR = (255, 0, 255)
 
 
 def to_uint8(images: ArrayLike) -> UInt8[np.ndarray, "*b h w 3"]:
-    """Returns images (*b, h, w, c) with one or three channels, uint8 or floats in [-1, 1], as 8-bit RGB.
+    """Convert images to 8-bit RGB.
 
-    A float x is clipped and becomes round(127.5 (x + 1)); one that is not finite makes its pixel magenta, because a
-    sample that diverged should be seen in the report, not stop it.
+    A float x becomes round(127.5 (x + 1)) after clipping. Pixels that are not finite become magenta, so that samples
+    that diverged show in the report.
 
-    Raises ValueError for another shape or type, or for floats that look like 0..255.
+    Args:
+        images: shape (*b, h, w, c), uint8 or floats in [-1, 1], with one or three channels.
+
+    Raises:
+        ValueError: for another shape or type, or floats that look like 0..255.
     """
     images = np.asarray(images)
     if images.ndim < 3 or images.shape[-1] not in (1, 3) or 0 in images.shape:
@@ -44,21 +48,22 @@ def to_uint8(images: ArrayLike) -> UInt8[np.ndarray, "*b h w 3"]:
 
 
 def default_columns(n: int) -> int:
-    """Returns the number of columns that makes n square images a block about twice as wide as high."""
+    """Choose the number of columns for n square images: a grid about twice as wide as high."""
     return min(n, math.ceil(math.sqrt(2 * n)))
 
 
 def default_scale(image_width: int, columns: int, room: int = WIDTH) -> int:
-    """Returns the largest whole enlargement, from 1 to 8, at which a row of images fits `room` CSS pixels."""
+    """Choose the largest integer scale, from 1 to 8, at which a row of images fits `room` CSS pixels."""
     return int(np.clip((room - FRAME * (columns + 1)) // (columns * image_width), 1, 8))
 
 
 def tile(
     images: UInt8[np.ndarray, "n h w 3"], columns: int, *, scale: int, frame: int, headers: tuple[int, ...] = ()
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Returns one picture of n framed images in rows of `columns`, every pixel a square of side `scale`.
+    """Tile n images with frames into one picture, in rows of `columns`.
 
-    Neighbours share a frame `frame` wide. `headers[row]` is the height of white room left above a row, 0 by default.
+    Every image pixel becomes a square of side `scale`; neighbours share a frame of width `frame`. `headers[row]` is the
+    height of the white space above a row, 0 by default.
     """
     n, h, w, _ = images.shape
     tops = row_tops(math.ceil(n / columns), scale * h, frame, headers)
@@ -71,6 +76,6 @@ def tile(
 
 
 def row_tops(rows: int, height: int, frame: int, headers: tuple[int, ...] = ()) -> list[int]:
-    """Returns the first pixel line of the images of each row."""
+    """Return the first pixel line of the images of each row."""
     headers = headers or (0,) * rows
     return [sum(headers[: row + 1]) + row * (height + frame) + frame for row in range(rows)]

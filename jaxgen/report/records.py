@@ -1,4 +1,4 @@
-"""Results and configurations as JSON, written whole or not at all."""
+"""JSON files of results and settings, written atomically."""
 
 import dataclasses
 import json
@@ -12,10 +12,14 @@ import jax
 import numpy as np
 
 
-def plain(value: Any, where: str = "value") -> Any:
-    """Returns value as what JSON can hold: arrays and NumPy or JAX scalars as numbers, NaN and infinity as None.
+def to_jsonable(value: Any, where: str = "value") -> Any:
+    """Convert a value to what JSON can hold.
 
-    Dataclasses, named tuples and mappings become objects. Raises TypeError, with the path to it, for anything else.
+    Arrays and scalars of NumPy and JAX become numbers, NaN and infinity become None, dataclasses, named tuples and
+    mappings become objects, and paths become strings.
+
+    Raises:
+        TypeError: for anything else, with the path to it, which begins with `where`.
     """
     if isinstance(value, np.ndarray | np.generic | jax.Array):
         value = np.asarray(value).tolist()
@@ -30,22 +34,30 @@ def plain(value: Any, where: str = "value") -> Any:
     if hasattr(value, "_asdict"):
         value = value._asdict()
     if isinstance(value, Mapping):
-        return {str(key): plain(item, f"{where}[{key!r}]") for key, item in value.items()}
+        return {str(key): to_jsonable(item, f"{where}[{key!r}]") for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
+        return [to_jsonable(item, f"{where}[{i}]") for i, item in enumerate(value)]
     raise TypeError(
         f"{where} is a {type(value).__name__}, which JSON cannot hold: give numbers, text, lists or mappings"
     )
 
 
 def write_json(path: Path | str, value: Any) -> None:
-    """Writes value to a JSON file, whole or not at all, NaN and infinity as null; raises TypeError as `plain` does."""
-    text = json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False)
-    write_whole(path, (text + "\n").encode())
+    """Write a value to a JSON file atomically.
+
+    Args:
+        path: the file; its directory is created.
+        value: numbers, strings, arrays, lists, mappings, dataclasses or named tuples. NaN and infinity become null.
+
+    Raises:
+        TypeError: if JSON cannot hold the value.
+    """
+    text = json.dumps(to_jsonable(value), indent=2, ensure_ascii=False, allow_nan=False)
+    write_atomically(path, (text + "\n").encode())
 
 
-def write_whole(path: Path | str, content: bytes) -> None:
-    """Writes a file through a temporary neighbour, so that a reader or a crash never meets half of it."""
+def write_atomically(path: Path | str, content: bytes) -> None:
+    """Write a file by replacing it with a temporary neighbour, so that no reader sees half of it."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -1,14 +1,24 @@
-"""Where a run writes: one fresh directory each."""
+"""The directory that a run writes to, and the environment it ran in."""
 
+import os
+import platform
 import re
 from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+import jax
 
 
 def run_directory(root: Path | str, name: str) -> Path:
-    """Makes and returns root/name/<local time>/, with _2, _3, … added where that exists: no run overwrites another.
+    """Create the directory root/name/<local time>/; append _2, _3, … if it exists, so that no run overwrites another.
 
-    Raises ValueError for a name that is not one plain path component.
+    Args:
+        root: directory of all runs.
+        name: the run's name: letters, digits, '_', '-' and '.', beginning with a letter or digit.
+
+    Raises:
+        ValueError: for another name.
     """
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise ValueError(
@@ -24,3 +34,21 @@ def run_directory(root: Path | str, name: str) -> Path:
             directory = directory.with_name(f"{time}_{i}")
         else:
             return directory
+
+
+def describe_environment() -> dict[str, str]:
+    """Return the versions of Python, jax and jaxgen, the devices and the operating system."""
+    devices = jax.devices()
+    try:
+        own_version = version("jaxgen")
+    except PackageNotFoundError:  # run from a source tree
+        own_version = "not installed"
+    return {
+        "jaxgen": own_version,
+        "jax": jax.__version__,
+        "Python": platform.python_version(),
+        "device": f"{os.cpu_count()} CPU cores"
+        if devices[0].platform == "cpu"
+        else f"{len(devices)} × {devices[0].device_kind}",
+        "system": f"{platform.system()} {platform.machine()}",
+    }

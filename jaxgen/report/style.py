@@ -1,4 +1,4 @@
-"""The house style of every figure: quiet axes, a palette safe for colour-blind readers, one width."""
+"""The style that all figures share: colours, fonts and one width."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -10,14 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
-from jaxgen.report.numbers import readable
+from jaxgen.report.numbers import format_value
 
-WIDTH = 732  # CSS pixels: what a report's column and a README show without shrinking
-DPI = 192  # two device pixels per CSS pixel, so that text is sharp on dense screens
+WIDTH = 732  # CSS pixels; fits the column of a report and of a README
+DPI = 192  # two device pixels per CSS pixel
 
 INK, SOFT_INK, RULE = "#1f2430", "#5b6270", "#c9cdd6"
 LEVEL_LINE = {"color": SOFT_INK, "linewidth": 1, "linestyle": (0, (4, 3))}
-# Okabe & Ito 2008, ordered so that the first ones differ most in lightness too.
+# The colour-blind-safe palette of Okabe & Ito 2008; the first colours differ most in lightness.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5b6270")
 
 _STYLE = {
@@ -59,7 +59,7 @@ _STYLE = {
 
 
 def house_style(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Makes `draw` draw its figure in the house style, whatever matplotlib is set to outside."""
+    """Make `draw` use the house style, whatever the settings of matplotlib."""
 
     @wraps(draw)
     def styled(*args: Any, **kwargs: Any) -> Figure:
@@ -70,14 +70,14 @@ def house_style(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 
 
 class _PlainNumbers(LogFormatter):
-    """Labels the ticks matplotlib would label on a log axis, as 0.02 instead of 2×10⁻²."""
+    """Formats the ticks of a log axis as 0.02 instead of 2×10⁻²."""
 
     def __call__(self, x: float, pos: int | None = None) -> str:
-        return super().__call__(x, pos) and readable(float(x), 1).removeprefix("1×")
+        return super().__call__(x, pos) and format_value(float(x), 1).removeprefix("1×")
 
 
 def set_scales(axes: Axes, log_x: bool, log_y: bool) -> None:
-    """Makes the wanted axes logarithmic, with plain numbers at their ticks."""
+    """Make the chosen axes logarithmic, with plain numbers at their ticks."""
     for axis, log in (("x", log_x), ("y", log_y)):
         if log:
             axes.set(**{f"{axis}scale": "log"})
@@ -87,5 +87,5 @@ def set_scales(axes: Axes, log_x: bool, log_y: bool) -> None:
 
 
 def inches(css_pixels: int) -> float:
-    """Converts CSS pixels, 96 to the inch, to a figure's inches."""
+    """Convert CSS pixels, 96 to the inch, to inches."""
     return css_pixels / 96

@@ -1,17 +1,17 @@
-"""Tables of results, ready to be laid out."""
+"""Tables of results."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jaxgen.report.numbers import is_number, readable, scalar
+from jaxgen.report.numbers import format_value, is_number, scalar
 
 Format = str | Callable[[Any], str]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One entry as text; `number` aligns it to the right, `best` sets it in bold."""
+    """One entry as text; `number` aligns it to the right, `best` makes it bold."""
 
     text: str
     number: bool = False
@@ -20,7 +20,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Headings and rows of cells."""
+    """The header and the rows of a table."""
 
     header: list[Cell]
     rows: list[list[Cell]]
@@ -34,13 +34,17 @@ def table(
     best: Mapping[str, str] | None = None,
     digits: int = 3,
 ) -> Table:
-    """Lays out rows {column: value}, in which a missing value is a dash and a (value, error) pair is value ± error.
+    """Lay out rows of values as a table of text.
 
-    `columns` chooses, orders and, as a mapping, titles the columns; by default all, as they first appear. Numbers show
-    `digits` significant digits unless `formats` has a format such as ".2f", or a function, for their column. `best`
-    names the columns whose "min" or "max" is set in bold.
+    Args:
+        rows: rows {column: value}. A missing value is a dash; a (value, error) pair becomes value ± error.
+        columns: columns to show, in order, or {column: title}; by default all, as they first appear.
+        formats: a format such as ".2f", or a function, by column.
+        best: {column: "min" or "max"}: which value is set in bold.
+        digits: significant digits of numbers without a format.
 
-    Raises ValueError for no rows, unknown columns, or a `best` that is neither "min" nor "max" of numbers.
+    Raises:
+        ValueError: for no rows, unknown columns, or a `best` that is neither "min" nor "max" of numbers.
     """
     if not rows:
         raise ValueError("a table needs at least one row")
@@ -65,7 +69,7 @@ def table(
 
 def _text(value: Any, how: Format | None, digits: int) -> str:
     if how is None or value is None:
-        return readable(value, digits)
+        return format_value(value, digits)
     return how(value) if callable(how) else format(value, how).replace("-", "−")
 
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from jaxgen.metrics import bits_per_dim, dequantisation_offset, estimate
+from jaxgen.metrics import bits_per_dim, dequantisation_offset, mean_and_error
 
 
 def test_offsets():
@@ -26,17 +26,17 @@ def test_noise_images_cost_their_entropy(low, high):
 def test_the_standard_error_is_the_spread_of_the_mean():
     """Over 4,000 sets of 25 values the means scatter by the error that each set tells."""
     values = np.random.default_rng(0).exponential(3.0, (4000, 25))
-    found = [estimate(row) for row in values]
+    found = [mean_and_error(row) for row in values]
     assert np.std([e.mean for e in found]) == pytest.approx(3 / 5, rel=0.05)
     assert np.mean([e.error**2 for e in found]) == pytest.approx((3 / 5) ** 2, rel=0.05)
-    assert estimate(np.array([1.0, 3.0])) == (2.0, 1.0)
+    assert mean_and_error(np.array([1.0, 3.0])) == (2.0, 1.0)
 
 
 def test_refusals():
     for message, refused in {
         "levels >= 2 and low < high": lambda: dequantisation_offset(256, 1.0, 1.0),
         "dims >= 1": lambda: bits_per_dim(np.ones(3), 0),
-        "two or more values": lambda: estimate(np.ones(1)),
+        "two or more values": lambda: mean_and_error(np.ones(1)),
     }.items():
         with pytest.raises(ValueError, match=message):
             refused()

@@ -8,9 +8,7 @@ from scipy.stats import entropy
 
 from jaxgen.metrics import dci, disentanglement_completeness
 
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
+rng = np.random.default_rng
 
 
 def test_perfect_even_and_empty_latents():
@@ -47,6 +45,7 @@ def test_a_perfect_code_scores_one_beside_noise():
     assert found[:3] == pytest.approx((1, 1, 1))
 
 
+@pytest.mark.slow
 def test_latents_that_know_nothing_stay_of_no_importance_beside_blurred_ones():
     """Blurred beyond its classes a latent is no less the only one: trees that split noise on would deny it."""
     factors = np.stack([rng(0).integers(0, 12, 3000), rng(1).integers(0, 12, 3000)], 1)
@@ -62,6 +61,7 @@ def test_codes_of_no_use_score_nothing():
     assert dci(np.zeros((30, 2)), factors)[:2] == (0, 0)
 
 
+@pytest.mark.slow
 def test_noise_tells_nothing():
     factors = np.stack([rng(0).integers(0, 4, 3000), rng(1).integers(0, 10, 3000)], 1)
     found = dci(rng(2).normal(size=(3000, 3)), factors)
@@ -85,6 +85,7 @@ def test_a_turned_code_is_informative_and_entangled():
     assert max(scores[-1]) < 0.1
 
 
+@pytest.mark.slow
 def test_informativeness_is_of_codes_that_were_not_trained_on():
     """Trees that may remember every code still guess those they have not seen."""
     factors = rng(0).integers(0, 2, (600, 2))
@@ -101,7 +102,7 @@ def test_the_seed_decides():
 
 
 def test_refusals(monkeypatch):
-    codes, factors = rng().normal(size=(20, 2)), rng().integers(0, 3, (20, 2))
+    codes, factors = rng(0).normal(size=(20, 2)), rng(0).integers(0, 3, (20, 2))
     for arguments, options, message in [
         ((codes[:, :1], factors), {}, "one latent has no second"),
         ((codes, factors[:10]), {}, "factors must be of shape"),
@@ -121,5 +122,5 @@ def test_refusals(monkeypatch):
         with pytest.raises(ValueError, match=message):
             disentanglement_completeness(importance)
     monkeypatch.setitem(sys.modules, "sklearn.ensemble", None)
-    with pytest.raises(ImportError, match=r"dci needs scikit-learn: pip install jaxgen\[experiments\]"):
+    with pytest.raises(ImportError, match=r'dci needs scikit-learn: pip install "jaxgen\[experiments\]"'):
         dci(codes, factors)

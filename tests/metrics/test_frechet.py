@@ -9,11 +9,9 @@ import scipy.linalg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxgen.metrics import Statistics, frechet_distance, merge, statistics
+from jaxgen.metrics import FrechetStatistics, frechet_distance, frechet_statistics, merge_statistics
 
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
+rng = np.random.default_rng
 
 
 def random_spd(generator, d, rank=None):
@@ -22,12 +20,12 @@ def random_spd(generator, d, rank=None):
 
 
 def gaussian(mean, cov, n=10**6):
-    return Statistics(np.asarray(mean, float), np.asarray(cov, float), n)
+    return FrechetStatistics(np.asarray(mean, float), np.asarray(cov, float), n)
 
 
 def test_statistics_are_numpys_mean_and_unbiased_covariance():
-    x = rng().normal(size=(40, 5)) + 7
-    fit = statistics(x)
+    x = rng(0).normal(size=(40, 5)) + 7
+    fit = frechet_statistics(x)
     np.testing.assert_allclose(fit.mean, x.mean(0), rtol=1e-14)
     np.testing.assert_allclose(fit.cov, np.cov(x, rowvar=False, ddof=1), rtol=1e-12)
     assert fit.n == 40
@@ -36,14 +34,18 @@ def test_statistics_are_numpys_mean_and_unbiased_covariance():
 
 def test_float32_features_far_from_the_origin_keep_their_covariance():
     """Without float64 the covariance of unit noise around 1000 would be lost to cancellation."""
-    x = (rng().normal(size=(5000, 3)) + 1000).astype(np.float32)
-    np.testing.assert_allclose(statistics(jnp.asarray(x)).cov, np.cov(x.astype(np.float64), rowvar=False), rtol=1e-10)
+    x = (rng(0).normal(size=(5000, 3)) + 1000).astype(np.float32)
+    np.testing.assert_allclose(
+        frechet_statistics(jnp.asarray(x)).cov, np.cov(x.astype(np.float64), rowvar=False), rtol=1e-10
+    )
 
 
 def test_merged_chunks_equal_one_pass():
-    x = rng().normal(size=(100, 4)) * [1, 2, 3, 4] + 10
-    merged = merge(merge(statistics(x[:2]), statistics(x[2:60])), statistics(x[60:]))
-    whole = statistics(x)
+    x = rng(0).normal(size=(100, 4)) * [1, 2, 3, 4] + 10
+    merged = merge_statistics(
+        merge_statistics(frechet_statistics(x[:2]), frechet_statistics(x[2:60])), frechet_statistics(x[60:])
+    )
+    whole = frechet_statistics(x)
     np.testing.assert_allclose(merged.mean, whole.mean, rtol=1e-13)
     np.testing.assert_allclose(merged.cov, whole.cov, rtol=1e-11, atol=1e-13)
     assert merged.n == 100
@@ -60,13 +62,13 @@ def test_diagonal_gaussians_have_the_closed_form():
 
 def test_scaled_data_have_the_closed_form():
     """Y = cX with mean μ: (c−1)²(‖μ‖² + Tr Σ)."""
-    x = rng().normal(size=(200, 6)) @ rng(1).normal(size=(6, 6)) + 3
-    fit = statistics(x)
+    x = rng(0).normal(size=(200, 6)) @ rng(1).normal(size=(6, 6)) + 3
+    fit = frechet_statistics(x)
     expected = 0.7**2 * (fit.mean @ fit.mean + np.trace(fit.cov))
     assert frechet_distance(x, 1.7 * x) == pytest.approx(expected, rel=1e-12)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 def test_general_covariances_agree_with_scipys_square_root(seed):
     generator = rng(seed)
     c1, c2 = random_spd(generator, 12), random_spd(generator, 12)
@@ -85,17 +87,17 @@ def test_singular_covariances_keep_their_digits(rank):
 
 
 def test_a_point_mass_is_at_the_second_moment():
-    cov = random_spd(rng(), 4)
+    cov = random_spd(rng(0), 4)
     point = gaussian(np.ones(4), np.zeros((4, 4)))
     assert frechet_distance(point, gaussian(np.zeros(4), cov)) == pytest.approx(4 + np.trace(cov), rel=1e-13)
 
 
 def test_equal_covariances_give_the_squared_shift_exactly():
-    cov = random_spd(rng(), 30)
+    cov = random_spd(rng(0), 30)
     shift = np.zeros(30)
     shift[3] = 0.25
     assert frechet_distance(gaussian(np.zeros(30), cov), gaussian(shift, cov)) == 0.0625
-    x = rng().normal(size=(100, 3))
+    x = rng(0).normal(size=(100, 3))
     assert frechet_distance(x, x) == 0.0
 
 
@@ -116,7 +118,7 @@ def test_bias_of_samples_from_one_gaussian_falls_as_one_over_n():
     """In one dimension E = E(m̂₁−m̂₂)² + E(ŝ₁−ŝ₂)² → 2/n + 1/n = 3/n, both terms to leading order."""
     generator = rng(3)
     for n in (50, 200):
-        draws = [frechet_distance(*generator.normal(size=(2, n, 1))) for _ in range(2000)]
+        draws = [frechet_distance(*generator.normal(size=(2, n, 1))) for _ in range(400)]
         error = np.std(draws) / np.sqrt(len(draws))
         # The next order of the expansion is O(1/n²).
         assert abs(np.mean(draws) - 3 / n) < 4 * error + 5 / n**2
@@ -143,29 +145,19 @@ def test_warns_when_samples_do_not_outnumber_dimensions():
         frechet_distance(rng(0).normal(size=(9, 8)), y)
 
 
-def test_refuses_what_has_no_distance():
-    x = rng().normal(size=(20, 3))
-    with pytest.raises(ValueError, match="dimension 3 and 4"):
-        frechet_distance(x, rng().normal(size=(20, 4)))
-    with pytest.raises(ValueError, match="dimension 3 and 4"):
-        merge(statistics(x), statistics(rng().normal(size=(20, 4))))
-    with pytest.raises(ValueError, match="NaN or infinity in 1 of 20 rows"):
-        frechet_distance(x, np.where(np.arange(20)[:, None] == 3, np.nan, x))
-    with pytest.raises(ValueError, match="at least 2 samples"):
-        frechet_distance(x, x[:1])
-    with pytest.raises(ValueError, match="shape"):
-        statistics(x[0])
-
-
-@pytest.mark.parametrize(
-    ("mean", "cov", "n", "message"),
-    [
-        (np.zeros(3), np.eye(2), 10, "covariance \\(d, d\\)"),
-        (np.zeros((3, 1)), np.eye(3), 10, "mean \\(d,\\)"),
-        (np.zeros(2), np.full((2, 2), np.nan), 10, "NaN"),
-        (np.zeros(2), np.eye(2), 1, "n=1"),
-    ],
-)
-def test_statistics_given_by_hand_are_checked(mean, cov, n, message):
-    with pytest.raises(ValueError, match=message):
-        Statistics(mean, cov, n)
+def test_refusals():
+    x = rng(0).normal(size=(20, 3))
+    y = rng(0).normal(size=(20, 4))
+    for message, refused in [
+        ("dimension 3 and 4", lambda: frechet_distance(x, y)),
+        ("dimension 3 and 4", lambda: merge_statistics(frechet_statistics(x), frechet_statistics(y))),
+        ("NaN or infinity in 1 of 20 rows", lambda: frechet_distance(x, np.where(np.eye(20, 1) == 1, np.nan, x))),
+        ("at least 2 samples", lambda: frechet_distance(x, x[:1])),
+        ("shape", lambda: frechet_statistics(x[0])),
+        ("covariance \\(d, d\\)", lambda: FrechetStatistics(np.zeros(3), np.eye(2), 10)),
+        ("mean \\(d,\\)", lambda: FrechetStatistics(np.zeros((3, 1)), np.eye(3), 10)),
+        ("NaN", lambda: FrechetStatistics(np.zeros(2), np.full((2, 2), np.nan), 10)),
+        ("n=1", lambda: FrechetStatistics(np.zeros(2), np.eye(2), 1)),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            refused()

@@ -10,9 +10,7 @@ from scipy.stats import entropy, norm
 
 from jaxgen.metrics import posterior_mig
 
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
+rng = np.random.default_rng
 
 
 def lattice(*sizes):
@@ -47,7 +45,7 @@ def turned(angle, spread=0.35):
     return means, stds, factors
 
 
-@pytest.mark.parametrize("degrees", [0, 20, 45])
+@pytest.mark.parametrize("degrees", [20, *(pytest.param(degrees, marks=pytest.mark.slow) for degrees in (0, 45))])
 def test_a_linear_gaussian_code_has_the_information_of_quadrature(degrees):
     means, stds, factors = turned(np.deg2rad(degrees))
     truth = exact(means, stds, factors)
@@ -63,6 +61,7 @@ def test_a_linear_gaussian_code_has_the_information_of_quadrature(degrees):
         assert 0.1 < expected < 0.9
 
 
+@pytest.mark.slow
 def test_the_error_is_that_of_repetition():
     means, stds, factors = turned(0.3)
     found = [posterior_mig(means, stds, factors, samples=500, seed=seed) for seed in range(60)]
@@ -101,6 +100,7 @@ def test_perfect_and_ignorant_codes():
     assert posterior_mig(np.ones((72, 3)), np.ones((72, 3)), factors, samples=200).score == pytest.approx(0, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_unbalanced_factors_count_as_often_as_they_occur():
     factor = np.repeat([0, 1, 2], [5, 15, 60])[:, None]
     means = np.concatenate([factor + rng(0).normal(size=(80, 1)), rng(1).normal(size=(80, 1)), factor % 2], 1)
@@ -121,14 +121,14 @@ def test_negative_information_counts_as_none():
     assert found.score == pytest.approx(1, abs=1e-6)
 
 
-@pytest.mark.parametrize("samples", [50, 300])
+@pytest.mark.parametrize("samples", [50, pytest.param(300, marks=pytest.mark.slow)])
 def test_blocks_and_arrays_change_nothing(samples, monkeypatch):
     factors = rng(0).integers(0, 4, (130, 3))
     means, stds = rng(1).normal(size=(130, 4)), rng(2).uniform(0.1, 2, (130, 4))
     whole = posterior_mig(means, stds, factors, samples=samples)
     again = posterior_mig(jnp.asarray(means), jnp.asarray(stds), jnp.asarray(factors), samples=samples)
     np.testing.assert_allclose(again.mutual_information, whole.mutual_information, atol=1e-5)
-    module = sys.modules["jaxgen.metrics.posterior_mig"]
+    module = sys.modules["jaxgen.metrics._posterior_mig"]
     monkeypatch.setattr(module, "_SAMPLES", 32)
     monkeypatch.setattr(module, "_BLOCK_ENTRIES", 32 * 4 * 17)
     blocks = posterior_mig(means, stds, factors, samples=samples)
@@ -138,7 +138,7 @@ def test_blocks_and_arrays_change_nothing(samples, monkeypatch):
 
 
 def test_sums_of_densities_are_scipys():
-    module = sys.modules["jaxgen.metrics.posterior_mig"]
+    module = sys.modules["jaxgen.metrics._posterior_mig"]
     classes = np.pad(rng(0).integers(0, 3, (40, 2)), ((0, 0), (0, 1)))
     means, stds, z = rng(1).normal(size=(40, 3)), rng(2).uniform(0.1, 2, (40, 3)), rng(3).normal(size=(11, 3))
     found = module._sums_of_densities(z, classes[:11], means, stds, np.log(stds / stds.min(0)), classes)
@@ -150,7 +150,7 @@ def test_sums_of_densities_are_scipys():
 
 
 def test_refusals():
-    means, stds, factors = rng().normal(size=(20, 3)), np.ones((20, 3)), rng().integers(0, 3, (20, 2))
+    means, stds, factors = rng(0).normal(size=(20, 3)), np.ones((20, 3)), rng(0).integers(0, 3, (20, 2))
     for arguments, options, message in [
         ((means * np.nan, stds, factors), {}, "means has NaN"),
         ((means, stds * np.inf, factors), {}, "stds has NaN"),

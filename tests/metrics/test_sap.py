@@ -9,9 +9,7 @@ from sklearn.linear_model import LinearRegression
 
 from jaxgen.metrics import sap
 
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
+rng = np.random.default_rng
 
 
 def lattice(*sizes):
@@ -30,7 +28,7 @@ def test_predictability_is_the_r2_of_scikit_learns_regression():
     assert found.score == pytest.approx(np.mean(ordered[-1] - ordered[-2]))
 
 
-@pytest.mark.parametrize("degrees", [0, 20, 45, 70])
+@pytest.mark.parametrize("degrees", [0, 20, 45])
 def test_a_turned_code_scores_the_cosine_of_twice_the_angle(degrees):
     """Independent factors of one variance: R² is cos² of one latent and sin² of the other."""
     angle, factors = np.deg2rad(degrees), lattice(7, 7)
@@ -90,7 +88,7 @@ def test_classes_have_one_threshold_fewer_than_they_are():
 
 
 def test_refusals(monkeypatch):
-    codes, factors = rng().normal(size=(20, 2)), rng().integers(0, 3, (20, 2))
+    codes, factors = rng(0).normal(size=(20, 2)), rng(0).integers(0, 3, (20, 2))
     for arguments, options, message in [
         ((codes[:, :1], factors), {}, "one latent has no second"),
         ((codes, factors[:10]), {}, "factors must be of shape"),
@@ -103,5 +101,7 @@ def test_refusals(monkeypatch):
             sap(*arguments, **options)
     monkeypatch.setitem(sys.modules, "sklearn.tree", None)
     sap(codes, factors)
-    with pytest.raises(ImportError, match=r"categorical factors needs scikit-learn: pip install jaxgen\[experiments\]"):
+    with pytest.raises(
+        ImportError, match=r'categorical factors needs scikit-learn: pip install "jaxgen\[experiments\]"'
+    ):
         sap(codes, factors, categorical=(1,))

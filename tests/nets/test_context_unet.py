@@ -58,6 +58,7 @@ def test_refuses_other_sizes(size):
         jax.eval_shape(ContextUNet(4).init, jax.random.key(0), jnp.zeros((1, *size, 3)), jnp.zeros(1))
 
 
+@pytest.mark.slow
 def test_labels_are_one_hot_vectors(random_params):
     """A class network fed with labels equals a vector network fed with the scaled one-hot rows."""
     x, t, labels = jax.random.normal(jax.random.key(0), (3, 8, 8, 1)), jnp.linspace(0, 1, 3), jnp.array([0, 2, 4])
@@ -68,6 +69,15 @@ def test_labels_are_one_hot_vectors(random_params):
     np.testing.assert_allclose(jax.jit(by_label.apply)(params, x, t, labels), expected, atol=1e-5)
 
 
+def test_gains_begin_at_one(initial):
+    """The output of a gain is its last bias while its input, a null context, gives zero hidden units."""
+    x, t = jnp.zeros((1, 8, 8, 1)), jnp.zeros(1)
+    gain = initial(ContextUNet(4, num_classes=3), "context_1", x, t)
+    np.testing.assert_array_equal(gain["Dense_0"]["bias"], 0)
+    np.testing.assert_array_equal(gain["Dense_1"]["bias"], 1)
+
+
+@pytest.mark.slow
 def test_null_context_begins_as_a_gain_of_one():
     """With zero context the gains are their last bias, one, so the network is the unconditional one."""
     x, t = jax.random.normal(jax.random.key(0), (2, 8, 8, 1)), jnp.array([0.2, 0.8])

@@ -89,15 +89,23 @@ def change(first, second):
 
 
 class TestReading:
-    def test_a_null_text_is_null_however_it_is_said_and_in_its_row_only(self, net, params, apply):
-        null = jax.jit(lambda x, t: net.apply(params, x, t))(X, T)
-        for token in (-1, LETTERS):
-            np.testing.assert_allclose(apply(params, X, T, jnp.full_like(TEXTS, token)), null, atol=1e-5)
+    def test_a_null_text_is_null_however_it_is_said_and_in_its_row_only(self, params, apply):
+        null, same = (apply(params, X, T, jnp.full_like(TEXTS, token)) for token in (-1, LETTERS))
+        np.testing.assert_allclose(same, null, atol=1e-5)
         mixed = apply(params, X, T, TEXTS.at[1].set(-1).at[3].set(LETTERS))
         asked = apply(params, X, T, TEXTS)
         assert change(asked, null).min() > 1e-3
         for row, source in enumerate([asked, null, asked, null]):
             np.testing.assert_allclose(mixed[row], source[row], atol=1e-5)
+
+    @pytest.mark.slow
+    def test_no_text_is_null(self, net, params, apply):
+        null = jax.jit(lambda x, t: net.apply(params, x, t))(X, T)
+        np.testing.assert_allclose(apply(params, X, T, jnp.full_like(TEXTS, -1)), null, atol=1e-5)
+
+    def test_every_parameter_matters(self, params, apply, check_parameters_matter):
+        texts = jnp.array([[0, 1, 2], [3, 4, 0], [0, 1, 2], [-1, -1, -1]])  # all characters and null among them
+        check_parameters_matter(lambda params: apply(params, X, T, texts), params)
 
     def test_the_null_text_has_a_value_of_its_own(self, params, apply):
         """Of all parameters, those of the null character alone move the null and no other text."""
@@ -114,10 +122,6 @@ class TestReading:
             for step in range(1, LETTERS):
                 other = TEXTS.at[:, j].set((TEXTS[:, j] + step) % LETTERS)
                 assert change(apply(params, X, T, other), asked).min() > 1e-4
-
-    def test_a_permuted_text_is_another_text(self, params, apply):
-        asked, turned = apply(params, X, T, TEXTS), apply(params, X, T, TEXTS[:, ::-1])
-        assert change(asked, turned).min() > 1e-3
 
     def test_permuting_tokens_with_their_positions(self, way, params, apply):
         """Attention sees a set of (character, position); the concatenation sees the order itself."""
@@ -141,31 +145,31 @@ class TestReading:
         whole = apply(params, X, T, TEXTS)
         np.testing.assert_allclose(apply(params, X[order], T[order], TEXTS[order]), whole[order], atol=1e-5)
 
-    def test_bfloat16_keeps_float32_parameters_and_output(self, way, params, apply):
+    @pytest.mark.slow
+    def test_bfloat16_is_used_and_close_to_float32(self, way, params, apply):
         half = make(**WAYS[way], dtype=jnp.bfloat16)
-        out, variables = jax.eval_shape(half.init_with_output, jax.random.key(0), X, T, TEXTS)
-        assert {leaf.dtype for leaf in jax.tree.leaves((out, variables))} == {jnp.dtype("float32")}
         full_out, half_out = apply(params, X, T, TEXTS), jax.jit(half.apply)(params, X, T, TEXTS)
         error = np.linalg.norm(half_out - full_out) / np.linalg.norm(full_out)
         assert 2**-14 < error < 2**-4
 
-    def test_numpy_inputs(self, net, params):
+    def test_dtypes_and_numpy_inputs(self, way, net, params):
+        half = make(**WAYS[way], dtype=jnp.bfloat16)
+        out, variables = jax.eval_shape(half.init_with_output, jax.random.key(0), X, T, TEXTS)
+        assert {leaf.dtype for leaf in jax.tree.leaves((out, variables))} == {jnp.dtype("float32")}
         numpy = [np.asarray(a) for a in (X, T, TEXTS)]
         assert jax.eval_shape(lambda params: net.apply(params, *numpy), params).shape == X.shape
 
 
-def test_every_parameter_learns(random_params):
+@pytest.mark.slow
+def test_every_parameter_learns(random_params, check_gradients):
     net = make(cross_attention_levels=(0,))
     params = random_params(net, X, T, TEXTS)
     texts = jnp.array([[0, 1, 2], [3, 4, 0], [0, 1, 2], [-1, -1, -1]])  # all characters and null among them
-    gradient = jax.jit(jax.grad(lambda p: jnp.square(net.apply(p, X, T, texts) - X).sum()))(params)
-    for path, grad in jax.tree_util.tree_leaves_with_path(gradient):
-        assert np.isfinite(grad).all(), path
-        assert np.abs(grad).max() > 0, path
+    gradient = check_gradients(lambda p: jnp.square(net.apply(p, X, T, texts) - X).sum(), params)
     assert (np.abs(gradient["params"]["text"]["characters"]).max(1) > 0).all()
 
 
-@pytest.mark.parametrize("size", [(16, 48), (15, 47), (64, 192), (50, 200)])
+@pytest.mark.parametrize("size", [(16, 48), (15, 47)])
 def test_sizes_that_are_not_square(size, random_params):
     net = make(multipliers=(1, 2), cross_attention_levels=(0, -1))
     params = random_params(net, jnp.zeros((BATCH, 4, 4, 1)), T, TEXTS)  # one set of parameters serves all sizes
@@ -173,6 +177,7 @@ def test_sizes_that_are_not_square(size, random_params):
     assert jax.eval_shape(net.apply, params, x, T, TEXTS).shape == x.shape
 
 
+@pytest.mark.slow
 def test_without_its_texts_the_network_is_the_plain_one(random_params):
     """The new options add parameters beside the old ones; with their readers at zero, nothing is changed."""
     net, plain = make(cross_attention_levels=(0,)), UNet(8, (1,))

@@ -14,20 +14,14 @@ def shape_of(net, x_shape):
     return out.shape
 
 
-@pytest.mark.parametrize("size", [(4, 4), (5, 5), (7, 7), (15, 15), (28, 28), (31, 17)])
-def test_any_size(size):
-    assert shape_of(UNet(8, (1, 2, 3)), (2, *size, 3)) == (2, *size, 3)
-
-
-def test_more_blocks():
-    assert shape_of(UNet(8, (1, 2), blocks=2), (2, 9, 9, 3)) == (2, 9, 9, 3)
-
-
 @pytest.mark.parametrize(
-    "net", [UNet(8, (1,)), UNet(10, (1, 3)), UNet(7, (3, 1)), UNet(8, [1, 2], attention_levels=[])]
+    ("net", "shape"),
+    [(UNet(8, (1, 2, 3)), (2, *size, 3)) for size in [(4, 4), (7, 7), (31, 17)]]
+    + [(UNet(8, (1, 2), blocks=2), (2, 9, 9, 3)), (UNet(10, (1, 3)), (2, 9, 9, 1)), (UNet(7, (3, 1)), (2, 9, 9, 1))]
+    + [(UNet(8, [1, 2], attention_levels=[]), (2, 9, 9, 1))],
 )
-def test_any_width_and_number_of_levels(net):
-    assert shape_of(net, (2, 9, 9, 1)) == (2, 9, 9, 1)
+def test_any_size_width_and_number_of_levels(net, shape):
+    assert shape_of(net, shape) == shape
 
 
 def test_one_set_of_parameters_serves_all_sizes(random_params):
@@ -53,6 +47,7 @@ def test_attention_sits_at_the_chosen_levels(levels, expected):
     assert attending == expected
 
 
+@pytest.mark.slow
 def test_all_pixels_of_an_odd_image_reach_all_others(random_params):
     net = UNet(4, (1, 1))
     x, t = jnp.asarray(np.random.default_rng(0).standard_normal((1, 5, 5, 1)), jnp.float32), jnp.zeros(1)
@@ -61,26 +56,16 @@ def test_all_pixels_of_an_odd_image_reach_all_others(random_params):
     assert np.abs(jacobian).min() > 0
 
 
-@pytest.mark.parametrize("channels", [4, 6])
-def test_residual_block_starts_as_its_shortcut(channels):
-    x, embedding = jax.random.normal(jax.random.key(0), (2, 5, 5, 4)), jnp.ones((2, 3))
-    net = ResidualBlock(channels)
-    params = jax.jit(net.init)(jax.random.key(1, impl="rbg"), x, embedding)
-    shortcut = params["params"].get("shortcut", {"kernel": jnp.eye(4), "bias": 0.0})
-    np.testing.assert_allclose(
-        jax.jit(net.apply)(params, x, embedding), x @ shortcut["kernel"] + shortcut["bias"], atol=1e-6
-    )
-
-
-def test_residual_block_in_ordinary_convolutions(random_params):
-    """The block written out with NumPy statistics and XLA's convolution only."""
+@pytest.mark.parametrize("channels", [8, pytest.param(4, marks=pytest.mark.slow)])
+def test_residual_block_in_ordinary_convolutions(channels, random_params, initial):
+    """The block written out with NumPy statistics and XLA's convolution only; at the start it is its shortcut."""
     x, embedding = jax.random.normal(jax.random.key(0), (2, 4, 4, 8)), jax.random.normal(jax.random.key(1), (2, 3))
-    net = ResidualBlock(8)
-    params = random_params(net, x, embedding)
+    net = ResidualBlock(channels)
+    params, apply = random_params(net, x, embedding), jax.jit(net.apply)
     p = params["params"]
 
     def norm_silu(h, name, scale=0.0, shift=0.0):
-        grouped = h.reshape(2, 16, 2, 4)
+        grouped = h.reshape(2, 16, h.shape[-1] // 4, 4)
         grouped = (grouped - grouped.mean((1, 3), keepdims=True)) / jnp.sqrt(grouped.var((1, 3), keepdims=True) + 1e-5)
         h = (grouped.reshape(h.shape) * p[name]["scale"] + p[name]["bias"]) * (1 + scale) + shift
         return h / (1 + jnp.exp(-h))
@@ -90,31 +75,38 @@ def test_residual_block_in_ordinary_convolutions(random_params):
         windows = [padded[:, i : i + 4, j : j + 4] @ p[name]["kernel"][i, j] for i in range(3) for j in range(3)]
         return sum(windows) + p[name]["bias"]
 
-    modulation = (embedding @ p["modulate"]["kernel"] + p["modulate"]["bias"])[:, None, None]
+    scale, shift = jnp.split((embedding @ p["modulate"]["kernel"] + p["modulate"]["bias"])[:, None, None], 2, -1)
+    shortcut = x @ p["shortcut"]["kernel"] + p["shortcut"]["bias"] if "shortcut" in p else x
     h = conv(norm_silu(x, "norm_1"), "conv_1")
-    expected = x + conv(norm_silu(h, "norm_2", modulation[..., :8], modulation[..., 8:]), "conv_2")
-    np.testing.assert_allclose(jax.jit(net.apply)(params, x, embedding), expected, atol=1e-4)
+    expected = shortcut + conv(norm_silu(h, "norm_2", scale, shift), "conv_2")
+    np.testing.assert_allclose(apply(params, x, embedding), expected, atol=1e-4)
+    p["conv_2"] = initial(net, "conv_2", x, embedding)
+    np.testing.assert_allclose(apply(params, x, embedding), shortcut, atol=1e-6)
 
 
-@pytest.mark.parametrize("levels", [(2,), (-3,), (0, 5)])
-def test_refuses_attention_levels_out_of_range(levels):
-    with pytest.raises(ValueError, match=r"attention_levels \[.*\] out of range: multipliers give levels 0 to 1"):
-        shape_of(UNet(8, (1, 2), attention_levels=levels), (1, 8, 8, 3))
+@pytest.mark.parametrize(
+    ("net", "size", "message"),
+    [
+        *(
+            (
+                UNet(8, (1, 2), attention_levels=levels),
+                (8, 8),
+                r"attention_levels \[.*\] out of range: .* levels 0 to 1",
+            )
+            for levels in [(2,), (-3,), (0, 5)]
+        ),
+        (UNet(8, (1, 1, 1, 1)), (16, 7), "4 levels halve the image 3 times, .* side of at least 8, got 16×7"),
+        (UNet(8, ()), (8, 8), "at least one level"),
+        (UNet(8, (1,), patch=2), (7, 8), "blocks of 2×2 pixels do not fill an image of 7×8"),
+        (UNet(8, (1,), patch=0), (8, 8), "blocks of 0×0"),
+    ],
+)
+def test_refusals(net, size, message):
+    with pytest.raises(ValueError, match=message):
+        shape_of(net, (1, *size, 3))
 
 
-def test_refuses_images_smaller_than_its_levels():
-    with pytest.raises(
-        ValueError, match="4 levels halve the image 3 times, which needs a side of at least 8, got 16×7"
-    ):
-        shape_of(UNet(8, (1, 1, 1, 1)), (1, 16, 7, 3))
-
-
-def test_refuses_no_levels():
-    with pytest.raises(ValueError, match="at least one level"):
-        shape_of(UNet(8, ()), (1, 8, 8, 3))
-
-
-@pytest.mark.parametrize("size", [(16, 48), (6, 10)])
+@pytest.mark.parametrize("size", [(6, 10), pytest.param((16, 48), marks=pytest.mark.slow)])
 def test_patches_are_channels_of_a_smaller_image(size, random_params):
     """The same network, unpatched, on blocks cut out by hand, and its output put together by hand."""
     x, t = jax.random.normal(jax.random.key(0), (2, *size, 1)), jnp.array([0.2, 0.8])
@@ -130,13 +122,6 @@ def test_patches_are_channels_of_a_smaller_image(size, random_params):
 
 def test_patches_keep_colours_together():
     assert shape_of(UNet(8, (1, 2), patch=2, out_channels=6), (2, 8, 12, 3)) == (2, 8, 12, 6)
-
-
-def test_refuses_images_that_patches_do_not_fill():
-    with pytest.raises(ValueError, match="blocks of 2×2 pixels do not fill an image of 7×8"):
-        shape_of(UNet(8, (1,), patch=2), (1, 7, 8, 1))
-    with pytest.raises(ValueError, match="blocks of 0×0"):
-        shape_of(UNet(8, (1,), patch=0), (1, 8, 8, 1))
 
 
 REMAT = {remat: UNet(8, (1,), remat=remat) for remat in (False, True)}

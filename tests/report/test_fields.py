@@ -5,7 +5,7 @@ import pytest
 from matplotlib.colors import LogNorm, to_rgba
 from matplotlib.quiver import Quiver
 
-from jaxgen.report import Plane, lattice, planes
+from jaxgen.report import Panel2D, lattice, panels_2d
 from jaxgen.report.style import INK, PALETTE
 
 LIMITS = (-2.0, 2.0)
@@ -33,7 +33,9 @@ def test_a_lattice_is_the_centres_of_equal_cells_row_by_row_from_below():
 
 def test_arrows_stand_where_given_point_right_and_tell_their_length_by_colour():
     short, long = PLACES / 100, PLACES * 100
-    figure = planes([[Plane("a", arrows=(PLACES, short)), Plane("b", arrows=(PLACES, long))]], LIMITS, color_label="m")
+    figure = panels_2d(
+        [[Panel2D("a", arrows=(PLACES, short)), Panel2D("b", arrows=(PLACES, long))]], LIMITS, color_label="m"
+    )
     first, second = map(quiver, panels_of(figure))
     np.testing.assert_allclose(first.XY, PLACES)
     directions = np.stack([second.U, second.V], -1)
@@ -51,14 +53,14 @@ def test_arrows_stand_where_given_point_right_and_tell_their_length_by_colour():
 
 
 def test_beside_heat_arrows_are_ink_and_alone_they_are_not():
-    arrows, heat = Plane(arrows=(PLACES, PLACES)), Plane(heat=np.ones((4, 4)))
+    arrows, heat = Panel2D(arrows=(PLACES, PLACES)), Panel2D(heat=np.ones((4, 4)))
     for rows, ink in (([[arrows, heat]], True), ([[arrows]], False)):
-        colors = quiver(panels_of(planes(rows, LIMITS))[0]).get_facecolor()
+        colors = quiver(panels_of(panels_2d(rows, LIMITS))[0]).get_facecolor()
         assert np.allclose(colors, to_rgba(INK)) == ink
 
 
 def test_axes_are_equal_and_shared():
-    figure = planes([[Plane("a", points=PLACES), Plane("b")], [Plane("c")]], LIMITS, row_labels=["up", "down"])
+    figure = panels_2d([[Panel2D("a", points=PLACES), Panel2D("b")], [Panel2D("c")]], LIMITS, row_labels=["up", "down"])
     panels = panels_of(figure)
     assert [axes.get_title("left") for axes in panels] == ["a", "b", "c"]
     assert all(axes.get_aspect() == 1 and axes.get_xlim() == axes.get_ylim() == LIMITS for axes in panels)
@@ -72,7 +74,7 @@ def test_axes_are_equal_and_shared():
 def test_maps_share_one_logarithmic_scale_of_at_most_four_decades():
     low, high = np.full((4, 4), 1e-9), np.full((4, 4), 7.0)
     low[1, 2] = 0.5
-    figure = planes([[Plane("a", heat=low), Plane("b", heat=high)]], LIMITS)
+    figure = panels_2d([[Panel2D("a", heat=low), Panel2D("b", heat=high)]], LIMITS)
     images = [axes.images[0] for axes in panels_of(figure)]
     assert images[0].norm is images[1].norm
     assert isinstance(images[0].norm, LogNorm)
@@ -80,12 +82,12 @@ def test_maps_share_one_logarithmic_scale_of_at_most_four_decades():
     assert images[0].get_array()[1, 2] == 0.5
     assert images[0].origin == "lower"
     assert tuple(images[0].get_extent()) == (*LIMITS, *LIMITS)
-    plain = planes([[Plane(heat=high)]], LIMITS, log_color=False, color_limits=(0.0, 9.0))
+    plain = panels_2d([[Panel2D(heat=high)]], LIMITS, log_color=False, color_limits=(0.0, 9.0))
     assert (plain.axes[0].images[0].norm.vmin, plain.axes[0].images[0].norm.vmax) == (0, 9)
 
 
 def test_contours_stand_at_whole_deviations_of_a_gaussian():
-    figure = planes([[Plane(density=GAUSSIAN)]], LIMITS)
+    figure = panels_2d([[Panel2D(density=GAUSSIAN)]], LIMITS)
     (contours,) = panels_of(figure)[0].collections
     radii = []
     for path in contours.get_paths():
@@ -97,8 +99,8 @@ def test_contours_stand_at_whole_deviations_of_a_gaussian():
 
 def test_points_take_their_groups_colour_and_paths_run_from_ring_to_dot():
     paths = np.stack([np.zeros((3, 2)), np.ones((3, 2))]).swapaxes(0, 1) + np.arange(3)[:, None, None]
-    figure = planes(
-        [[Plane(points=PLACES, groups=np.arange(25) % 2, paths=paths)]], LIMITS, group_labels=["left", "right"]
+    figure = panels_2d(
+        [[Panel2D(points=PLACES, groups=np.arange(25) % 2, paths=paths)]], LIMITS, group_labels=["left", "right"]
     )
     (axes,) = panels_of(figure)
     (scatter,) = axes.collections
@@ -118,24 +120,24 @@ def test_points_take_their_groups_colour_and_paths_run_from_ring_to_dot():
     [
         ([], {}, "no panels"),
         ([[]], {}, "no panels"),
-        ([[Plane()]], {"limits": (1.0, 1.0)}, "limits must be finite and ascend"),
-        ([[Plane()]], {"color_limits": (2.0, 1.0)}, "color_limits"),
-        ([[Plane()]], {"row_labels": ["a", "b"]}, "row_labels must name the 1 rows"),
-        ([[Plane("p", arrows=(PLACES, PLACES[1:]))]], {}, r"'p': arrows .* \(25, 2\) and \(24, 2\)"),
-        ([[Plane("p", heat=np.ones(3))]], {}, r"heat must have shape \(h, w\), got \(3,\)"),
-        ([[Plane("p", heat=-np.ones((3, 3)))]], {}, "magnitudes"),
-        ([[Plane("p", points=np.ones((3, 3)))]], {}, r"points must have shape \(n, 2\)"),
-        ([[Plane("p", points=PLACES, groups=np.ones(1, int))]], {}, "groups are 0, 1, … for each"),
-        ([[Plane("p", points=PLACES, groups=np.ones(25))]], {}, "groups are 0, 1, … for each"),
-        ([[Plane("p", points=PLACES, groups=np.full(25, -1))]], {}, "groups are 0, 1, … for each"),
-        ([[Plane("p", groups=np.ones(1, int))]], {}, "groups are 0, 1, … for each"),
-        ([[Plane("p", points=PLACES, groups=np.arange(25) % 3)]], {"group_labels": ["a"]}, "group 2 has no name"),
-        ([[Plane("p", heat=np.ones((3, 3)))]], {"color_limits": (0.0, 1.0)}, "color_limits must be positive"),
-        ([[Plane("p", density=np.zeros((3, 3)))]], {}, "a density needs a positive value"),
-        ([[Plane("p", points=np.full((2, 2), np.nan))]], {}, "not finite"),
-        ([[Plane("p", paths=np.ones((3, 2)))]], {}, r"paths must have shape \(t, n, 2\)"),
+        ([[Panel2D()]], {"limits": (1.0, 1.0)}, "limits must be finite and ascend"),
+        ([[Panel2D()]], {"color_limits": (2.0, 1.0)}, "color_limits"),
+        ([[Panel2D()]], {"row_labels": ["a", "b"]}, "row_labels must name the 1 rows"),
+        ([[Panel2D("p", arrows=(PLACES, PLACES[1:]))]], {}, r"'p': arrows .* \(25, 2\) and \(24, 2\)"),
+        ([[Panel2D("p", heat=np.ones(3))]], {}, r"heat must have shape \(h, w\), got \(3,\)"),
+        ([[Panel2D("p", heat=-np.ones((3, 3)))]], {}, "magnitudes"),
+        ([[Panel2D("p", points=np.ones((3, 3)))]], {}, r"points must have shape \(n, 2\)"),
+        ([[Panel2D("p", points=PLACES, groups=np.ones(1, int))]], {}, "groups are 0, 1, … for each"),
+        ([[Panel2D("p", points=PLACES, groups=np.ones(25))]], {}, "groups are 0, 1, … for each"),
+        ([[Panel2D("p", points=PLACES, groups=np.full(25, -1))]], {}, "groups are 0, 1, … for each"),
+        ([[Panel2D("p", groups=np.ones(1, int))]], {}, "groups are 0, 1, … for each"),
+        ([[Panel2D("p", points=PLACES, groups=np.arange(25) % 3)]], {"group_labels": ["a"]}, "group 2 has no name"),
+        ([[Panel2D("p", heat=np.ones((3, 3)))]], {"color_limits": (0.0, 1.0)}, "color_limits must be positive"),
+        ([[Panel2D("p", density=np.zeros((3, 3)))]], {}, "a density needs a positive value"),
+        ([[Panel2D("p", points=np.full((2, 2), np.nan))]], {}, "not finite"),
+        ([[Panel2D("p", paths=np.ones((3, 2)))]], {}, r"paths must have shape \(t, n, 2\)"),
     ],
 )
 def test_refuses_what_cannot_be_drawn(rows, options, message):
     with pytest.raises(ValueError, match=message):
-        planes(rows, **{"limits": LIMITS} | options)
+        panels_2d(rows, **{"limits": LIMITS} | options)

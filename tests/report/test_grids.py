@@ -56,7 +56,7 @@ def test_labels_move_the_grid_but_do_not_touch_it():
     assert (labelled[-height:, 0] == 255).all()  # and not cut off by the edge
 
 
-@pytest.mark.parametrize("length", range(1, 8))
+@pytest.mark.parametrize("length", [1, 2, 7])
 def test_labelled_grids_are_whole_css_pixels_wide(length):
     assert rendered(image_grid(IMAGES, 6, row_labels=["m" * length])).shape[1] % 2 == 0
 
@@ -93,24 +93,15 @@ def test_grids_ignore_and_leave_alone_matplotlibs_settings():
         assert dict(matplotlib.rcParams) == settings
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"columns": 0}, "columns=0"),
-        ({"scale": 0}, "scale=0"),
-        ({"columns": 3, "titles": ["a", "b"]}, "3 columns or all 6 images, got 2"),
-        ({"columns": 3, "row_labels": ["a"]}, "2 rows, got 1"),
-    ],
-)
-def test_refuses_labels_and_sizes_that_do_not_fit(options, message):
-    with pytest.raises(ValueError, match=message):
-        image_grid(IMAGES, **options)
-
-
-def test_refuses_other_shapes():
-    with pytest.raises(ValueError, match="\\(n, h, w, c\\)"):
-        image_grid(IMAGES[0])
-    with pytest.raises(ValueError, match="\\(steps, b, h, w, c\\)"):
-        strip(IMAGES, list("abcdef"))
-    with pytest.raises(ValueError, match="3 steps, 2 labels"):
-        strip(IMAGES.reshape(3, 2, 5, 4, 3), ["a", "b"])
+def test_refusals():
+    for draw, arguments, options, message in [
+        (image_grid, (IMAGES,), {"columns": 0}, "columns=0"),
+        (image_grid, (IMAGES,), {"scale": 0}, "scale=0"),
+        (image_grid, (IMAGES, 3), {"titles": ["a", "b"]}, "3 columns or all 6 images, got 2"),
+        (image_grid, (IMAGES, 3), {"row_labels": ["a"]}, "2 rows, got 1"),
+        (image_grid, (IMAGES[0],), {}, "\\(n, h, w, c\\)"),
+        (strip, (IMAGES, list("abcdef")), {}, "\\(steps, b, h, w, c\\)"),
+        (strip, (IMAGES.reshape(3, 2, 5, 4, 3), ["a", "b"]), {}, "3 steps, 2 labels"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            draw(*arguments, **options)

@@ -2,8 +2,10 @@
 
 import base64
 import dataclasses
+import importlib
 import io
 import json
+import sys
 from html.parser import HTMLParser
 
 import jax
@@ -64,9 +66,9 @@ def a_report():
     return report
 
 
-@pytest.fixture
-def saved(tmp_path):
-    return a_report().save(tmp_path / "run")
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    return a_report().save(tmp_path_factory.mktemp("run"))
 
 
 def test_the_page_needs_nothing_from_outside(saved):
@@ -166,30 +168,31 @@ def test_nested_settings_are_listed_by_their_path(tmp_path):
     assert page.texts["td"] == ["optimizer.rate", "0.1", "optimizer.name", "None"]
 
 
-def test_refuses_names_and_figures_it_cannot_save():
-    report = a_report()
-    figure = image_grid(IMAGES)
-    with pytest.raises(ValueError, match="a figure 'samples' already"):
-        report.figure(figure, "samples", "Twice.")
-    with pytest.raises(ValueError, match="a figure 'chain' already"):
-        report.figure(figure, "chain", "The same name as a GIF.")
-    for name in ("", "../up", "a/b", "a b", "a.png"):
-        with pytest.raises(ValueError, match="a figure's name is"):
-            report.figure(figure, name, "Bad name.")
-    for content in (b"", b"no image", b"\xff\xd8\xff\xe0 jpeg"):
-        with pytest.raises(ValueError, match="PNG or GIF"):
-            report.figure(content, "bytes", "Not an image.")
-    assert report.figure(figure, "next", "The number of a refused figure is not used up.") == "Figure 4"
-
-
-def test_refuses_tables_metrics_and_settings_it_cannot_write(tmp_path):
-    report = a_report()
+def test_refusals_use_no_number(tmp_path):
+    report, figure = a_report(), image_grid(IMAGES)
+    for image, name, message in [
+        (figure, "samples", "a figure 'samples' already"),
+        (figure, "chain", "a figure 'chain' already"),  # of another suffix
+        *((figure, name, "a figure's name is") for name in ("", "../up", "a/b", "a b", "a.png")),
+        *((content, "bytes", "PNG or GIF") for content in (b"", b"no image", b"\xff\xd8\xff\xe0 jpeg")),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            report.figure(image, name, "Refused.")
+    assert report.figure(figure, "next", "Accepted.") == "Figure 4"
     with pytest.raises(ValueError, match="at least one row"):
         report.table([], "Empty.")
-    assert report.table([{"a": 1}], "A refused table uses no number.") == "Table 3"
+    assert report.table([{"a": 1}], "Accepted.") == "Table 3"
     with pytest.raises(TypeError, match=r"config\['f'\] is a function"):
         Report("T", "Q", "c", {"f": lambda: 0})
     report.metrics["f"] = lambda: 0
     with pytest.raises(TypeError, match="is a function"):
         report.save(tmp_path)
     assert not (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize("package", ["jinja2", "matplotlib", "PIL"])
+def test_without_its_packages_the_room_names_the_extra(package, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.delitem(sys.modules, "jaxgen.report")
+    with pytest.raises(ImportError, match=rf'jaxgen.report needs {package}, .*: pip install "jaxgen\[report\]"'):
+        importlib.import_module("jaxgen.report")

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen.report.numbers import is_number, readable
+from jaxgen.report.numbers import format_value, is_number
 
 
 @pytest.mark.parametrize(
@@ -41,12 +41,12 @@ from jaxgen.report.numbers import is_number, readable
     ],
 )
 def test_readable(value, text):
-    assert readable(value) == text
+    assert format_value(value) == text
 
 
 def test_digits_are_a_choice():
-    assert readable(np.pi, digits=5) == "3.1416"
-    assert readable(2.4e9, digits=1) == "2×10⁹"
+    assert format_value(np.pi, digits=5) == "3.1416"
+    assert format_value(2.4e9, digits=1) == "2×10⁹"
 
 
 def test_numbers_are_told_from_the_rest():

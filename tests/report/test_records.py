@@ -68,13 +68,13 @@ def test_what_json_cannot_hold_is_named_and_nothing_is_written(tmp_path):
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch):
     path = tmp_path / "report.html"
-    records.write_whole(path, b"old")
+    records.write_atomically(path, b"old")
 
     def fail(self, target):
         raise OSError("disk full")
 
     monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
-        records.write_whole(path, b"new")
+        records.write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]

@@ -25,7 +25,7 @@ def test_runs_of_one_second_do_not_share_a_directory(tmp_path, monkeypatch):
     assert all(directory.is_dir() for directory in directories)
 
 
-@pytest.mark.parametrize("name", ["", "..", "../up", "a/b", "-flag", "a b"])
-def test_refuses_names_that_are_no_plain_directory(tmp_path, name):
-    with pytest.raises(ValueError, match="a run's name is"):
-        run_directory(tmp_path, name)
+def test_refuses_names_that_are_no_plain_directory(tmp_path):
+    for name in ["", "..", "../up", "a/b", "-flag", "a b"]:
+        with pytest.raises(ValueError, match="a run's name is"):
+            run_directory(tmp_path, name)

@@ -1,4 +1,4 @@
-"""One measure of many named things, each a dot with its spread: what costs more, and is the difference real."""
+"""Dot plots: one value with its range for each of many names."""
 
 from collections.abc import Mapping
 
@@ -10,11 +10,11 @@ from jaxgen.report.style import INK, LEVEL_LINE, PALETTE, SOFT_INK, WIDTH, house
 
 Spread = tuple[ArrayLike, ArrayLike, ArrayLike]  # value, low, high
 
-_SHIFT = 0.22  # rows between the dots that groups give to one name
+_SHIFT = 0.22  # distance in rows between the dots of two groups
 
 
 @house_style
-def dots(
+def dot_plot(
     groups: Mapping[str, Mapping[str, Spread]],
     *,
     x_label: str,
@@ -22,13 +22,20 @@ def dots(
     log_x: bool = False,
     row_height: int = 25,
 ) -> Figure:
-    """Draws {group: {name: (value, low, high)}}: a row per name, a dot per group, and a bar from low to high.
+    """Draw one row per name, with one dot per group and a bar from low to high.
 
-    Names stand in the order in which they first appear, from the top; dashed vertical `levels` are named above.
-    `row_height` is in CSS pixels.
+    Names stand in the order in which they first appear, from the top.
 
-    Raises ValueError for no dots, values that are not finite or not low ≤ value ≤ high, or what a logarithmic axis
-    cannot show.
+    Args:
+        groups: {group: {name: (value, low, high)}}.
+        x_label: label of the x axis.
+        levels: dashed vertical lines {name: x}.
+        log_x: make the x axis logarithmic.
+        row_height: height of a row in CSS pixels.
+
+    Raises:
+        ValueError: for no dots, values that are not finite or not low <= value <= high, or values at or below zero on a
+            logarithmic axis.
     """
     groups = {group: {name: tuple(map(float, of)) for name, of in dots.items()} for group, dots in groups.items()}
     levels = {name: float(x) for name, x in (levels or {}).items()}
@@ -53,7 +60,7 @@ def dots(
         axes.plot(x, rows, color=color, linestyle="", marker="o", markersize=6, markeredgecolor="white", label=group)
     for name, x in levels.items():
         axes.axvline(x, zorder=1, **LEVEL_LINE)
-        # the outer ones of several turn outwards, so that close levels' names do not meet
+        # The outermost names are aligned outwards, so that names of close levels do not overlap.
         side = "center" if len(levels) == 1 else {min(levels.values()): "right", max(levels.values()): "left"}.get(x)
         axes.annotate(
             name, (x, 1), (0, 3), xycoords=axes.get_xaxis_transform(), textcoords="offset points",

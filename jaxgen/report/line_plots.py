@@ -1,4 +1,4 @@
-"""Curves over steps or time: training losses, schedules, anything with an x and several named y."""
+"""Curves over steps or time, such as losses and schedules."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -14,7 +14,7 @@ from jaxgen.report.style import LEVEL_LINE, PALETTE, SOFT_INK, WIDTH, house_styl
 Values = ArrayLike | Sequence
 Series = Mapping[str, tuple[Values, Values]]
 
-_FEW = 40  # points: fewer are marked one by one
+_FEW = 40  # curves of fewer points get a marker at each
 
 
 @house_style
@@ -29,13 +29,22 @@ def curves(
     levels: Mapping[str, ArrayLike] | None = None,
     height: int = 300,
 ) -> Figure:
-    """Draws named curves {name: (x, y)} in one panel, `height` CSS pixels high.
+    """Draw named curves in one panel.
 
-    `smooth` is the width in points of a centred window, for all curves or by name; the raw curve stays, faint, behind.
-    NaN makes a gap. Dashed horizontal `levels` {name: y} are named on the right.
+    Args:
+        series: {name: (x, y)}, with x and y of one shape (n,). NaN makes a gap.
+        x_label: label of the x axis.
+        y_label: label of the y axis.
+        smooth: width in points of a centred smoothing window, for all curves or by name. The raw curve is drawn faintly
+            behind.
+        log_x: make the x axis logarithmic.
+        log_y: make the y axis logarithmic.
+        levels: dashed horizontal lines {name: y}.
+        height: height in CSS pixels.
 
-    Raises ValueError for no curves, x and y of different length, a window below 1 or for an unknown name, a level that
-    is not finite, or values a logarithmic axis cannot show.
+    Raises:
+        ValueError: for no curves, x and y of different length, a window below 1 or for an unknown name, a level that is
+            not finite, or values at or below zero on a logarithmic axis.
     """
     levels = {name: float(y) for name, y in (levels or {}).items()}
     _check(series, smooth, log_x, log_y)
@@ -46,7 +55,7 @@ def curves(
     axes = figure.add_subplot()
     _draw(axes, series, dict(zip(series, _colors(len(series)), strict=True)), smooth, log_x, log_y)
     for name, y in levels.items():
-        axes.axhline(y, zorder=3, **LEVEL_LINE)  # above the curves, which may lie on it
+        axes.axhline(y, zorder=3, **LEVEL_LINE)  # above the curves
         axes.annotate(
             name, (1, y), (0, 3), xycoords=axes.get_yaxis_transform(), textcoords="offset points",
             ha="right", va="bottom", fontsize=8, color=SOFT_INK,
@@ -67,11 +76,19 @@ def panels(
     log_y: Collection[str] = (),
     height: int = 230,
 ) -> Figure:
-    """Draws one panel per quantity, {quantity: {name: (x, y)}}; a name has one colour in all of them.
+    """Draw one panel of curves per quantity; a name has one colour in all panels.
 
-    `log_y` lists the quantities with a logarithmic axis; `height` is one row's; the rest is as in `curves`.
+    Args:
+        quantities: {quantity: {name: (x, y)}}, as in `curves`.
+        x_label: label of the x axes.
+        columns: number of panels in a row, by default up to 3.
+        smooth: as in `curves`.
+        log_x: make the x axes logarithmic.
+        log_y: quantities whose y axis is logarithmic.
+        height: height of one row in CSS pixels.
 
-    Raises ValueError as `curves` does, and for columns below 1 or a name in `log_y` that is no quantity.
+    Raises:
+        ValueError: as `curves` does, for columns below 1, or for an unknown quantity in `log_y`.
     """
     if not quantities:
         raise ValueError("panels got no quantities: expected {quantity: {name: (x, y)}}")
@@ -114,7 +131,7 @@ def _draw(
 
 
 def smoothed(y: Float64[np.ndarray, " n"], window: int) -> Float64[np.ndarray, " n"]:
-    """Returns the mean of y under a centred Hann window of `window` points, cut off at the ends; NaN is left out."""
+    """Smooth y with a centred Hann window of `window` points, cut off at the ends; NaN is left out."""
     weights = np.hanning(min(window, len(y)) + 2)[1:-1]
     known = np.isfinite(y)
     total = np.convolve(np.where(known, y, 0), weights, mode="same")
@@ -123,12 +140,12 @@ def smoothed(y: Float64[np.ndarray, " n"], window: int) -> Float64[np.ndarray, "
 
 
 def _legend(figure: Figure, axes: Axes | list[Axes], names: Collection[str]) -> None:
-    """Puts the names above the panels, on the left, where they hide no data; a single curve needs none."""
+    """Put the legend above the panels, where it hides no data; a single curve needs none."""
     if len(names) > 1:
         handles = {}
         for panel in axes if isinstance(axes, list) else [axes]:
             handles.update({label: handle for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)})
-        fit = max(1, 105 // (max(map(len, names)) + 4))  # characters that a line has room for, marks included
+        fit = max(1, 105 // (max(map(len, names)) + 4))  # entries that fit into one line
         figure.legend(handles.values(), handles, loc="outside upper left", ncols=min(len(names), 5, fit))
 
 

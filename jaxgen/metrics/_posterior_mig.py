@@ -1,4 +1,4 @@
-"""The mutual information gap of the aggregate posterior, as Chen et al. 2018 (arXiv:1802.04942) define it."""
+"""The mutual information gap (MIG) of the aggregate posterior."""
 
 import math
 from typing import NamedTuple
@@ -9,19 +9,19 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Float64, Int, Int64
 
-from jaxgen.metrics.bits import estimate
-from jaxgen.metrics.factors import as_factors, entropies, gaps
-from jaxgen.metrics.features import as_features
+from jaxgen.metrics.bits import mean_and_error
+from jaxgen.metrics.factors import class_indices, entropies, top_two_gaps
+from jaxgen.metrics.features import check_features
 
-_SAMPLES = 64  # that are worked on at once
-_BLOCK_ENTRIES = 2**22  # densities held at once, 16 MiB of float32
-_WIDEST = 60  # log of the ratio of two stds: beyond, float32 would lose the wider one's density
+_SAMPLES = 64  # samples in a block
+_BLOCK_ENTRIES = 2**22  # densities in a block, 16 MiB of float32
+_MAX_LOG_RATIO = 60  # of two stds; beyond it the density of the wider one underflows in float32
 
 
 class PosteriorMIG(NamedTuple):
     """The score, its Monte Carlo standard error, the gap of each factor (k,), and the information (d, k) in nats.
 
-    The information is unbiased, so that where there is none it may come out negative; gaps count that as 0.
+    The estimate of the information is unbiased, so it may be negative where there is none; the gaps count that as 0.
     """
 
     score: float
@@ -33,50 +33,60 @@ class PosteriorMIG(NamedTuple):
 def posterior_mig(
     means: ArrayLike, stds: ArrayLike, factors: ArrayLike, *, samples: int = 10_000, seed: int = 0
 ) -> PosteriorMIG:
-    """Returns the mean over factors of (I(z_a; v_j) − I(z_b; v_j)) / H(v_j), a and b the latents that know v_j best.
+    """Compute the MIG of the aggregate posterior by Monte Carlo.
 
-    q(z) is the mixture of the N posteriors N(means, stds²), both (N, d), and q(z|v_j) that of the ones with that
-    class; factors (N, k) are integers. I = E[log q(z_i|v_j) − log q(z_i)] is averaged over samples of q(z), the same
-    for both entropies (§4 of the paper). All N count in each density, so the work is samples × N × d, in blocks of
-    bounded memory. H is the entropy of v_j among the N, which for balanced factors is the log of their classes.
+    It is the mean over factors of (I(z_a; v_j) − I(z_b; v_j)) / H(v_j), where a and b are the two latents with the most
+    information about v_j. q(z) is the mixture of all N posteriors N(means, stds²), and q(z|v_j) the mixture of those
+    with that class. I = E[log q(z_i|v_j) − log q(z_i)] is averaged over samples of q(z), the same for both entropies. H
+    is the empirical entropy of v_j. The work is samples × N × d, in blocks of bounded memory.
 
-    The paper's figures are of all 737,280 dSprites, with 10,000 samples, without the shape: pass the factors scale,
-    orientation, x and y. A part of the set has another q(z). Never compare it with `binned_mig`.
+    The paper uses all 737,280 images of dSprites, 10,000 samples, and the factors scale, orientation, x and y without
+    the shape. A subset of the images has another q(z). Scores do not compare with `binned_mig`.
 
-    Raises ValueError for means or stds that are not finite, of other or unequal shapes or of fewer than two latents,
-    stds that are not positive or within a factor of e⁶⁰, factors that are not integers, constant or not as many, and
-    fewer than two samples.
+    Args:
+        means: posterior means, shape (N, d), d >= 2.
+        stds: posterior standard deviations, shape (N, d), positive.
+        factors: integer classes, shape (N, k).
+        samples: number of samples of q(z), at least 2.
+        seed: seed of the samples.
+
+    Raises:
+        ValueError: if means or stds are not finite or differ in shape, if stds are not positive or differ by more than
+            a factor of e⁶⁰, if factors are not integers, are constant or not N rows, or for fewer than two samples.
+
+    Reference:
+        Chen et al. 2018, arXiv:1802.04942, §4.
     """
-    means, stds = as_features("means", means), as_features("stds", stds)
+    means, stds = check_features("means", means), check_features("stds", stds)
     if stds.shape != means.shape or means.shape[1] < 2:
         raise ValueError(f"means and stds must be of one shape (N, d), d >= 2, got {means.shape} and {stds.shape}")
     if not (stds > 0).all():
         raise ValueError("stds must be positive: they are standard deviations, not their logarithms")
     widths = np.log(stds) - np.log(stds.min(0))
-    if widths.max() > _WIDEST:
+    if widths.max() > _MAX_LOG_RATIO:
         raise ValueError(f"the stds of a latent differ by a factor of e^{widths.max():.0f}: look at the encoder first")
     if samples < 2:
         raise ValueError(f"samples must be at least 2, got {samples}")
-    classes = as_factors(factors, len(means))
+    classes = class_indices(factors, len(means))
 
     rng = np.random.default_rng(seed)
     rounds = -(-samples // len(means))
     source = np.concatenate([rng.permutation(len(means)) for _ in range(rounds)])[:samples]
     z = means[source] + stds[source] * rng.standard_normal((samples, means.shape[1]))
-    # The density of all posteriors comes as that of one more factor, which has one class.
+    # One more factor with a single class gives the density of all posteriors.
     classes = np.pad(classes, ((0, 0), (0, 1)))
-    centre = means.mean(0)  # else float32 would lose the digits of means far from the origin
+    centre = means.mean(0)  # keeps the digits of means far from the origin in float32
     sums = _sums_of_densities(z - centre, classes[source], means - centre, stds, widths, classes)
     counts = np.stack([np.bincount(column)[column[source]] for column in classes.T], 1)
     log_densities = np.log(sums) - np.log(counts)[:, None]
     log_ratios = log_densities[..., :-1] - log_densities[..., -1:]  # (samples, d, k)
 
     information, entropy = log_ratios.mean(0), entropies(classes[:, :-1])
-    per_factor = gaps(np.maximum(information, 0)) / entropy
+    per_factor = top_two_gaps(np.maximum(information, 0)) / entropy
     first, second = np.argsort(information, axis=0)[[-1, -2]]
     factor = np.arange(len(entropy))
     leads = (log_ratios[:, first, factor] - log_ratios[:, second, factor]) / entropy
-    return PosteriorMIG(float(per_factor.mean()), estimate(leads.mean(1)).error, per_factor, information)
+    return PosteriorMIG(float(per_factor.mean()), mean_and_error(leads.mean(1)).error, per_factor, information)
 
 
 def _sums_of_densities(
@@ -87,20 +97,18 @@ def _sums_of_densities(
     widths: Float64[np.ndarray, "n d"],
     classes: Int64[np.ndarray, "n f"],
 ) -> Float64[np.ndarray, "s d f"]:
-    """Returns Σ N(z_i; mean, std²) over the posteriors of z's class, up to a constant of the latent."""
+    """Sum N(z_i; mean, std²) over the posteriors of z's class, up to a constant factor per latent."""
     samples, n, (dims, factors) = len(z), len(means), (z.shape[1], classes.shape[1])
     chunk = min(n, max(1, _BLOCK_ENTRIES // (_SAMPLES * max(dims, factors))))
     posteriors = [_blocks(array, chunk) for array in (means, 1 / stds, widths)]
-    # what fills the last block belongs to no class
-    sums = _in_blocks(
-        _blocks(z, _SAMPLES), _blocks(z_classes, _SAMPLES), *posteriors, _blocks(classes, chunk, filling=-1)
-    )
+    # The padding of the last block belongs to no class, -1.
+    sums = _in_blocks(_blocks(z, _SAMPLES), _blocks(z_classes, _SAMPLES), *posteriors, _blocks(classes, chunk, fill=-1))
     return np.asarray(sums, np.float64).reshape(-1, dims, factors)[:samples]
 
 
-def _blocks(array: np.ndarray, rows: int, filling: int = 0) -> np.ndarray:
+def _blocks(array: np.ndarray, rows: int, fill: int = 0) -> np.ndarray:
     blocks = math.ceil(len(array) / rows)
-    padded = np.pad(array, ((0, blocks * rows - len(array)), (0, 0)), constant_values=filling)
+    padded = np.pad(array, ((0, blocks * rows - len(array)), (0, 0)), constant_values=fill)
     return padded.reshape(blocks, rows, -1).astype(np.int32 if array.dtype == np.int64 else array.dtype)
 
 
@@ -113,17 +121,17 @@ def _in_blocks(
     widths: Float[Array, "b c d"],
     classes: Int[Array, "b c f"],
 ) -> Float[Array, "a s d f"]:
-    def of_samples(block):
+    def sum_over_posteriors(block):
         z, z_classes = block
 
-        def add(total, posteriors):
-            mean, precision, width, its_classes = posteriors
-            # in units of the sharpest posterior's peak, which no density exceeds
+        def add_block(total, posteriors):
+            mean, precision, width, posterior_classes = posteriors
+            # In units of the peak of the narrowest posterior, so that no density exceeds 1.
             density = jnp.exp(-0.5 * ((z[:, None] - mean) * precision) ** 2 - width)
-            same = (z_classes[:, None] == its_classes).astype(density.dtype)
+            same = (z_classes[:, None] == posterior_classes).astype(density.dtype)
             return total + jnp.einsum("scd,scf->sdf", density, same, precision=jax.lax.Precision.HIGHEST), None
 
         start = jnp.zeros((*z.shape, z_classes.shape[-1]), z.dtype)
-        return jax.lax.scan(add, start, (means, precisions, widths, classes))[0]
+        return jax.lax.scan(add_block, start, (means, precisions, widths, classes))[0]
 
-    return jax.lax.map(of_samples, (z, z_classes))
+    return jax.lax.map(sum_over_posteriors, (z, z_classes))

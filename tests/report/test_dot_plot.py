@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from jaxgen.report import dots
+from jaxgen.report import dot_plot
 
 
 def test_rows_dots_bars_and_levels_are_there():
-    figure = dots(
+    figure = dot_plot(
         {"ours": {"ddim": (1.0, 0.5, 2.0), "heun": (np.float32(4), 3, 5)}, "theirs": {"heun": (6, 6, 7)}},
         x_label="seconds",
         levels={"bound": 3.0},
@@ -41,4 +41,4 @@ def test_rows_dots_bars_and_levels_are_there():
 )
 def test_refuses_dots_without_a_place(groups, options, message):
     with pytest.raises(ValueError, match=message):
-        dots(groups, x_label="seconds", **options)
+        dot_plot(groups, x_label="seconds", **options)

@@ -1,4 +1,4 @@
-"""Two measures against each other, every point named: quality against time, fidelity against diversity."""
+"""Scatter plots of two measures with named points, such as quality against time."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,11 +9,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from jaxgen.report.style import PALETTE, SOFT_INK, WIDTH, house_style, inches, set_scales
+from jaxgen.report.style import LEVEL_LINE, PALETTE, SOFT_INK, WIDTH, house_style, inches, set_scales
 
 Point = tuple[str, ArrayLike, ArrayLike]  # name, x, y
 
-# Where a name may stand around its point, in order of preference: (dx, dy) in points and the text's own anchor.
+# Positions of a name around its point, in order of preference: (dx, dy) in points and the text's anchor.
 _PLACES = (
     (6, 5, "left", "bottom"),
     (6, -5, "left", "top"),
@@ -37,9 +37,19 @@ def tradeoff(
     log_y: bool = False,
     height: int = 340,
 ) -> Figure:
-    """Draws points {group: [(name, x, y), …]}, a faint line through each group, and dashed horizontal `levels` by name.
+    """Draw named points, and a faint line through each group.
 
-    Raises ValueError for no points, values that are not finite, or values a logarithmic axis cannot show.
+    Args:
+        groups: {group: [(name, x, y), …]}.
+        x_label: label of the x axis.
+        y_label: label of the y axis.
+        levels: dashed horizontal lines {name: y}.
+        log_x: make the x axis logarithmic.
+        log_y: make the y axis logarithmic.
+        height: height in CSS pixels.
+
+    Raises:
+        ValueError: for no points, values that are not finite, or values at or below zero on a logarithmic axis.
     """
     groups = {group: [(name, float(x), float(y)) for name, x, y in members] for group, members in groups.items()}
     levels = {name: float(y) for name, y in (levels or {}).items()}
@@ -64,24 +74,24 @@ def tradeoff(
     axes.margins(x=0.12, y=0.15)
     axes.set(xlabel=x_label, ylabel=y_label)
     for name, y in levels.items():
-        axes.axhline(y, color=SOFT_INK, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+        axes.axhline(y, zorder=1, **LEVEL_LINE)
         axes.annotate(
             name, (1, y), (-2, 3), xycoords=axes.get_yaxis_transform(), textcoords="offset points",
             ha="right", va="bottom", fontsize=8, color=SOFT_INK,
         )  # fmt: skip
     if len(groups) > 1:
         figure.legend(loc="outside upper left", ncols=min(len(groups), 5))
-    figure.draw_without_rendering()  # the layout settles the scale in which names must not meet
+    figure.draw_without_rendering()  # overlaps are known only after the layout
     _name_points(axes, points)
     return figure
 
 
 def _name_points(axes: Axes, points: Sequence[Point]) -> None:
-    """Writes each name at the first place where it meets no point and no earlier name, else where it meets fewest."""
+    """Write each name where it overlaps no point and no earlier name, or else where it overlaps the fewest."""
     renderer = FigureCanvasAgg(axes.figure).get_renderer()
     centres = axes.transData.transform([(x, y) for _, x, y in points])
-    reach = 3.75 * axes.figure.dpi / 72  # of a point's marker, in pixels
-    taken = [Bbox([centre - reach, centre + reach]) for centre in centres]
+    radius = 3.75 * axes.figure.dpi / 72  # of a marker, in pixels
+    taken = [Bbox([centre - radius, centre + radius]) for centre in centres]
     taken += [text.get_window_extent(renderer) for text in axes.texts]
     frame = axes.get_window_extent(renderer)
     for name, x, y in points:
