@@ -37,7 +37,9 @@ class Reader(NamedTuple):
 
 
 def train_recogniser(train: ImageDataset, *, steps: int, seed: int, progress: bool = True) -> Reader:
-    """A recogniser of labelled uint8 images."""
+    """A recogniser of labelled uint8 images; raises ValueError where they all show the same text."""
+    if len(np.unique(train.labels, axis=0)) == 1:
+        raise ValueError("every image shows the same text, so no reader can be trained: give images of two or more")
     net = TextRecogniser(train.num_classes, train.labels.shape[1])
     params = train_reader(net, to_float(train.images), train.labels, steps=steps, seed=seed, progress=progress)
     read = partial(extract, lambda x: jax.nn.log_softmax(net.apply(params, x)).reshape(len(x), -1))

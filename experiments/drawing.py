@@ -9,9 +9,8 @@ import jax
 import numpy as np
 
 from experiments.calls import Counter
-from jaxgen.diffusion import Denoiser, GaussianProcess
-from jaxgen.samplers import Sampler, fold_in
-from jaxgen.samplers.driver import prior_noise
+from jaxgen.diffusion import Denoiser, GaussianProcess, as_time, initial_std
+from jaxgen.samplers import Sampler, fold_in, noise
 
 
 class Drawn(NamedTuple):
@@ -41,7 +40,7 @@ class Drawer:
         before = self._counter.calls
         if sampler not in self._steps:
             self._steps[sampler] = jax.jit(partial(self._step, sampler))
-        x = prior_noise(keys, process, self._shape, times[0])
+        x = initial_std(process, as_time(times[0])) * noise(fold_in(keys, 0), self._shape)
         carry = sampler.init(x)
         for i, (t, s) in enumerate(pairwise(np.float32(times)), start=1):
             x, carry = self._steps[sampler](process, params, keys, i, t, s, x, carry)

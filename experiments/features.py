@@ -32,8 +32,11 @@ class Judge(NamedTuple):
 def train_judge(train: ImageDataset, test: ImageDataset, *, steps: int, seed: int, progress: bool = True) -> Judge:
     """A classifier of labelled images in [−1, 1], or of the rendered sprites where the data have no labels.
 
-    Unlabelled images must have three channels, as the sprites have.
+    Unlabelled images must have three channels, as the sprites have. Raises ValueError for labels of a single class,
+    on which any classifier is always right.
     """
+    if train.labels is not None and len(np.unique(train.labels)) == 1:
+        raise ValueError("the labels are all of one class, so no classifier can be trained to judge: give two or more")
     trained_on = "this data's labels"
     if train.labels is None:
         rendered = render_sprites(20_000, seed)

@@ -10,8 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgen.diffusion import Denoiser, GaussianProcess, bound_term, marginal, perturb, subset_grid
-from jaxgen.diffusion.processes.kernels import Gaussian
-from jaxgen.distributions import gaussian_kl
+from jaxgen.distributions import Gaussian, gaussian_kl
 from jaxgen.metrics import Estimate, bits_per_dim, estimate
 from jaxgen.report import Report, panels
 

@@ -17,7 +17,7 @@ from PIL import Image
 from jaxgen.core import hutchinson
 from jaxgen.data import to_uint8
 from jaxgen.diffusion import GaussianProcess, cosine, denoiser, log_likelihood, perturb, uniform_grid
-from jaxgen.diffusion.processes.kernels import Gaussian
+from jaxgen.distributions import Gaussian
 from jaxgen.metrics import Estimate, bits_per_dim, estimate
 from jaxgen.report import Report, curves, image_grid, panels
 from jaxgen.samplers import ddpm, sample

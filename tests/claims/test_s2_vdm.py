@@ -23,10 +23,10 @@ from jaxgen.diffusion import (
     linear_log_snr,
     log_likelihood,
     marginal,
+    times,
     value_and_derivative,
     vdm_bound,
 )
-from jaxgen.diffusion.times import uniform
 from jaxgen.distributions import likelihoods
 
 STD, DIMS = 0.7, 16
@@ -62,7 +62,7 @@ def scattered(seed):
     return process.replace(shape=shape.replace(l1=shape.l1 - 1.0, l3=2 * jax.random.normal(jax.random.key(seed), (8,))))
 
 
-EVEN = uniform(minimum=0.0)
+EVEN = times.uniform(minimum=0.0)
 SHAPES = {
     "linear_log_snr": linear_log_snr(LOW, HIGH),
     "cosine": CosineLike(),
