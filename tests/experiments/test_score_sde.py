@@ -1,7 +1,5 @@
 """The score-SDE experiment from its command line: a whole small run, its parts, and what it refuses."""
 
-import json
-import re
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -9,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 from oracles import Mixture
+from shown import metrics_of
 
 from experiments import launch, score_sde
 from experiments import score_sde_samplers as samplers
@@ -21,27 +20,14 @@ from jaxgen.samplers import euler_maruyama, sample
 pytestmark = pytest.mark.filterwarnings("ignore:Fréchet distance of 64-dimensional")
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A whole smoke run."""
-    root = tmp_path_factory.mktemp("runs")
-    score_sde.main(replace(score_sde.PRESETS["smoke"], runs=root, progress=False))
-    (directory,) = (root / "score_sde").iterdir()
-    return directory
-
-
 def test_a_run_leaves_its_report(finished):
-    page = (finished / "report.html").read_text()
-    assert not re.search(r'(src|href)="(?!data:|#)', page)
-    for words in ("bits/dim", "Δt &lt; 0", "DPM-Solver++(2M)", "held-out images", "One denoiser, three processes"):
-        assert words in page, words
-    figures = {file.name for file in (finished / "figures").iterdir()}
-    assert figures == {
-        "data.png", "processes.png", "forward.png", "loss.png", "quality-and-calls.png", "few-calls.png",
-        "many-calls.png", "noise-and-calls.png", "own-clocks.png", "samples.png",
-        "predictor-corrector.png", "ode-samples.png", "encoding.png", "interpolation.png",
-    }  # fmt: skip
-    metrics = json.loads((finished / "metrics.json").read_text())
+    metrics = metrics_of(
+        finished,
+        ("bits/dim", "Δt &lt; 0", "DPM-Solver++(2M)", "held-out images", "One denoiser, three processes"),
+        "data.png processes.png forward.png loss.png quality-and-calls.png few-calls.png many-calls.png "
+        "noise-and-calls.png own-clocks.png samples.png predictor-corrector.png ode-samples.png encoding.png "
+        "interpolation.png",
+    )
     calls = {(row["sampler"], row["budget"]): row["calls"] for row in metrics["quality_by_calls"]}
     assert calls["DDIM", 3] == 3
     assert calls["Heun", 4] == calls["DPM-Solver++(2S)", 4] == 3  # two steps, the last of one call
