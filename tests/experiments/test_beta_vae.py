@@ -79,23 +79,6 @@ def test_the_last_orientation_is_left_out_where_it_would_be_the_first_again():
     assert not set(train_set.index) & set(test_set.index)
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"betas": (8.0, 1.0)}, "ascending"),
-        ({"betas": (1.0,)}, "two or more"),
-        ({"seeds": 1}, "--seeds must be at least 2 for an error bar"),
-        ({"latents": 1}, "for a gap"),
-        ({"x_stride": 32}, "two classes"),
-        ({"y_classes": (3, 4)}, "two classes"),
-        ({"held_out": 0.0}, "--held-out"),
-    ],
-)
-def test_refusals(changes, message):
-    with pytest.raises(ValueError, match=message):
-        beta_vae.Config(**changes)
-
-
 def test_too_few_images_are_refused_before_training():
     with pytest.raises(ValueError, match="smaller strides"):
         beta_vae.load(beta_vae.Config(orientation_stride=20, x_stride=31, y_classes=(0, 2)))

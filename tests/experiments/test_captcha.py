@@ -311,17 +311,3 @@ def test_what_the_networks_are_trained_on(monkeypatch, tmp_path):
 def test_data_are_refused_before_training(changes, message):
     with pytest.raises(ValueError, match=message):
         captcha.load(replace(captcha.PRESETS["smoke"], **changes))
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"requested": 5}, "20 images"),
-        ({"scales": (0.0,)}, "must be positive"),
-        ({"drop_text": 0.0}, "guidance needs both"),
-        ({"steps": 0}, "--steps must be at least 1"),
-    ],
-)
-def test_refusals(changes, message):
-    with pytest.raises(ValueError, match=message):
-        captcha.Config(**changes)

@@ -327,19 +327,3 @@ def test_samples_are_of_the_class_that_is_asked_for(monkeypatch, tmp_path):
 def test_more_observed_images_than_are_held_out_are_refused(tmp_path):
     with pytest.raises(ValueError, match="--observed 300 exceeds the"):
         controllable.main(replace(controllable.PRESETS["smoke"], observed=300, runs=tmp_path, progress=False))
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"size": 18}, "multiple of 4"),
-        ({"fills": 1}, "2 fills"),
-        ({"calls": 9}, "two steps of --repeats 5"),
-        ({"scales": (1.0,)}, "0 among them"),
-        ({"step_size": 0.0}, "--step-size must be positive"),
-        ({"steps": 0}, "--steps must be at least 1"),
-    ],
-)
-def test_refusals(changes, message):
-    with pytest.raises(ValueError, match=message):
-        controllable.Config(**changes)

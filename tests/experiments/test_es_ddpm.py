@@ -6,7 +6,6 @@ import pytest
 from scipy.stats import ttest_rel
 from shown import metrics_of
 
-from experiments import es_ddpm
 from experiments import es_ddpm_report as figures
 from experiments.es_ddpm_report import FAST, FULL
 
@@ -44,18 +43,3 @@ def test_drawing_gives_each_set_its_own_keys():
     np.testing.assert_array_equal(drawn["half"].images, np.arange(6).reshape(3, 2) / 2)
     assert (drawn["twice"].calls, drawn["half"].calls) == (7, 1)
     assert min(of.seconds for of in drawn.values()) > 0
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"starts": (200,)}, "T′ lies in"),
-        ({"starts": ()}, "T′ lies in"),
-        ({"sets": 1}, "--sets must be at least 2 for an error bar"),
-        ({"margin": 0.0}, "--margin is a positive share"),
-        ({"vae_steps": 0}, "--vae-steps must be at least 1"),
-    ],
-)
-def test_refusals(changes, message):
-    with pytest.raises(ValueError, match=message):
-        es_ddpm.Config(**changes)

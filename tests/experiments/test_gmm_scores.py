@@ -292,22 +292,3 @@ def test_done_when_two_a_briefly_trained_network_of_all_levels_recovers_the_mixt
     shown = Shown()
     fields.errors(shown, models, draw.half)
     assert "is the score of q" in shown.findings[0]
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"steps": 0}, "--steps must be at least 1"),
-        ({"seeds": 1}, "--seeds must be at least 2"),
-        ({"levels": 1}, "--levels must be at least 2"),
-        ({"samples": 50}, "--samples of at least 100"),
-        ({"sigmas": (3.0, 1.0)}, "--sigmas are two or three ascending"),
-        ({"sigmas": (1.0,)}, "--sigmas"),
-        ({"sigma_min": 1.5}, "0 < --sigma-min < 1 < --sigma-max"),
-        ({"step_size": 2.0}, "--step-size"),
-        ({"seed": -1}, "seed"),
-    ],
-)
-def test_refusals(change, message):
-    with pytest.raises(ValueError, match=message):
-        replace(SMOKE, **change)

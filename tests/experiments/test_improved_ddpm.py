@@ -129,21 +129,3 @@ def test_networks_are_ranked_by_paired_differences():
     gap, error = map(float, re.search(r"second \+(\S+) ± (\S+) \(small\)", told).groups())
     assert abs(gap - 0.1) < 0.005
     assert error == 0.001
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"skipped": (0.1,)}, "0 among them"),
-        ({"chains": (1,)}, "subsets of 2 to T"),
-        ({"sampling_steps": (501,)}, "subsets of 2 to T"),
-        ({"cosine": ("simple",)}, "hybrid must be"),
-        ({"samples": 5}, "20 samples"),
-        ({"sets": 1}, "2 sets"),
-        ({"stem_steps": -1}, "--stem-steps must be at least 0"),
-        ({"steps": 0}, "--steps must be at least 1"),
-    ],
-)
-def test_refusals(changes, message):
-    with pytest.raises(ValueError, match=message):
-        improved_ddpm.Config(**changes)

@@ -1,6 +1,5 @@
 """The NCSN experiment: its chains against exact scores, what its sentences say, and a whole small run."""
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import jax
@@ -158,17 +157,3 @@ def test_a_run_leaves_its_report(finished):
     # the same chains, one call more
     whole, undenoised = (metrics["noise"][i] for i in (0, 7))
     assert whole["chain's end"] == undenoised["chain's end"] == undenoised["samples"] != whole["samples"]
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"samples": 10}, "15 samples"),
-        ({"sets": 1}, "two sets"),
-        ({"sigma_last": 1.5}, "--sigma-last"),
-        ({"langevin_steps": 0}, "--langevin-steps"),
-    ],
-)
-def test_refusals(change, message):
-    with pytest.raises(ValueError, match=message):
-        replace(experiment.PRESETS["smoke"], **change)

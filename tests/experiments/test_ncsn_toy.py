@@ -300,24 +300,6 @@ def test_powers_and_ratios_carry_their_errors():
     assert found.error == pytest.approx(np.std(a / b), rel=0.05)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"clean_steps": 0}, "--clean-steps must be at least 1"),
-        ({"seeds": 1}, "--seeds must be at least 2"),
-        ({"starts": 10}, "--starts of at least 100"),
-        ({"sigma_last": 30.0}, "--sigma-last < --sigma-first"),
-        ({"step_size": 1.5}, "--step-size"),
-        ({"ring_steps": 5}, "--ring-steps must be at least 8"),
-        ({"ring_noises": (0.1, 0.2)}, "--ring-noises ascend from 0"),
-        ({"dims": (512, 2)}, "--dims ascend"),
-    ],
-)
-def test_refusals(change, message):
-    with pytest.raises(ValueError, match=message):
-        replace(SMOKE, **change)
-
-
 def test_c1_9_sliced_gradients_are_unbiased_estimates_of_the_implicit_one():
     """On the same data: in every parameter the mean difference is within six standard errors of none."""
     gradients = gradient_noise.Gradients(replace(SMOKE, objective_steps=1), 2)

@@ -78,20 +78,6 @@ def test_great_circles_keep_their_ends_and_length():
     np.testing.assert_allclose(norm(solvers.great_circle(a, b, 0.3)), 0.7 * norm(a) + 0.3 * norm(b))
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"samples": 10}, "--samples 10"),
-        ({"calls": (2,)}, "Heun needs 3 calls"),
-        ({"tolerances": (2.0,)}, "--tolerances"),
-        ({"twin_steps": 0}, "--twin-steps must be at least 1"),
-    ],
-)
-def test_refusals(change, message):
-    with pytest.raises(ValueError, match=message):
-        replace(score_sde.PRESETS["smoke"], **change)
-
-
 def test_images_of_another_size_are_refused_before_anything_is_written(tmp_path):
     np.save(tmp_path / "images.npy", render_sprites(60, 0).images[:, :10])
     config = replace(score_sde.PRESETS["smoke"], data=tmp_path / "images.npy", runs=tmp_path / "runs")

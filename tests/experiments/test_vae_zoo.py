@@ -52,19 +52,3 @@ def test_dsprites_are_drawn_as_many_as_asked_with_their_shapes():
     assert 250 < len(train_set) + len(test_set) <= 300
     assert train_set.images.shape[1:] == (16, 16, 1)
     assert set(train_set.labels) == {0, 1, 2}
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"size": 10}, "multiple of 4"),
-        ({"penalty": 0.0}, "positive --penalty"),
-        ({"codes": 1}, "--codes must be at least 2"),
-        ({"embedded": "sprites"}, "with --size 16, not 8"),
-        ({"embedded": "dsprites"}, "with --size 16 or 32 or 64, not 8"),
-        ({"samples": 5}, "for the figures"),
-    ],
-)
-def test_refusals(changes, message):
-    with pytest.raises(ValueError, match=message):
-        vae_zoo.Config(**changes)

@@ -204,25 +204,3 @@ def test_c4_6_the_least_divergence_is_at_x_plus_1():
 
 
 # -- sentences -----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"numbers": 1}, "--numbers must be at least 2"),
-        ({"seeds": 1}, "--seeds must be at least 2"),
-        ({"draws": 1}, "--draws must be at least 2"),
-        ({"batch_size": 9}, "--batch-size must not exceed"),
-        ({"rows": 201}, "--rows above 200"),
-        ({"separation": 0.5}, "--separation must lie in"),
-        ({"most_draws": 12}, "--most-draws must be a power of 2"),
-        ({"observed": ()}, "--observed are data"),
-        ({"observed": (-1.0,)}, "--observed are data"),
-        ({"batch_sizes": (7,)}, "each divide --many-rows"),
-        ({"batch_sizes": (20, 10)}, "must ascend"),
-        ({"latents": 4}, "--dims must be at least --latents"),
-    ],
-)
-def test_refusals(change, message):
-    with pytest.raises(ValueError, match=message):
-        replace(SMOKE, **change)

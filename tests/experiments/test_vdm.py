@@ -77,17 +77,3 @@ def test_ratio_of_means_has_the_error_that_repetition_shows():
     ratios = [one.mean for one in found]
     assert abs(np.mean(ratios) - 0.5) < 4 * np.std(ratios) / 2000**0.5 + 1e-3  # the ratio's own bias is of order 1/n
     assert np.mean([one.error for one in found]) == pytest.approx(np.std(ratios), rel=0.05)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"gamma_min": 5.0}, "--gamma-min < --gamma-max"),
-        ({"ode_images": 1}, "at least 2 for an error bar"),
-        ({"chains": (0,)}, "at least 1"),
-        ({"batch_size": 0}, "--batch-size must be at least 1"),
-    ],
-)
-def test_refusals(changes, message):
-    with pytest.raises(ValueError, match=message):
-        vdm.Config(**changes)
