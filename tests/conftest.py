@@ -1,8 +1,14 @@
 """Eight CPU devices stand in for an accelerator host, so pmap and sharding are tested everywhere."""
 
+import os
+import shutil
+from pathlib import Path
+
 import jax
 import jaxtyping
 import pytest
+
+MOST_MEMORY = 1.5e9  # of a process, above which compiled programs are forgotten
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
@@ -14,6 +20,18 @@ def daily(request):
     daily = request.config.option.markexpr == "not slow"
     jax.config.update("jax_disable_most_optimizations", daily)
     return daily
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compilation_cache(tmp_path_factory):
+    """Programs that tests of a session compile alike are compiled once; a directory each, for writes are not atomic."""
+    directory = tmp_path_factory.mktemp("compiled")
+    jax.config.update("jax_compilation_cache_dir", str(directory))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    yield
+    jax.config.update("jax_compilation_cache_dir", None)
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -34,6 +52,8 @@ def unchecked():
 
 @pytest.fixture(autouse=True, scope="module")
 def _forget_compiled():
-    """Compiled programs of one file serve no other, and kept they grow to gigabytes."""
+    """Compiled programs grow to gigabytes, but small ones of one file serve the next."""
     yield
-    jax.clear_caches()
+    statm = Path("/proc/self/statm")
+    if not statm.exists() or int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") > MOST_MEMORY:
+        jax.clear_caches()
