@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.scipy.stats import multivariate_normal
-from oracles import CONTINUOUS
+from oracles import CONTINUOUS, siblings_slow
 
 from jaxgen.diffusion import denoiser, edm
 from jaxgen.distributions import GaussianMixture, random_mixture, song_ermon_mixture
@@ -41,7 +41,7 @@ def points(mixture):
     return jnp.concatenate([x, (x + x[::-1]) / 2, 10 * x])
 
 
-@pytest.mark.parametrize("name", MIXTURES)
+@pytest.mark.parametrize("name", siblings_slow(MIXTURES, "three"))
 def test_c1_12_the_analytic_score_is_autodiffs(name):
     """Of the data, and under the noise of σ = 1, 3 and 7 of the homework."""
     with jax.enable_x64(True):
@@ -55,7 +55,7 @@ def test_c1_12_the_analytic_score_is_autodiffs(name):
             assert np.abs(mixture.score(x) - exact).max() > 0.1  # the noise tells
 
 
-@pytest.mark.parametrize("name", SCALES)
+@pytest.mark.parametrize("name", siblings_slow(SCALES, "vp_0.5", "ve_0.5", "rectified_flow_0.95"))
 def test_c1_12_under_every_process(name):
     process, t = SCALES[name]
     with jax.enable_x64(True):

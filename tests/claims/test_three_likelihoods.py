@@ -5,6 +5,7 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from bound_theory import MEAN, STD, Theory, data
 from oracles import gaussian_denoiser
 from scipy.stats import norm
@@ -73,6 +74,7 @@ def test_c1_3_c2_6_c3_11_on_known_data_the_ode_is_exact_and_the_bounds_lie_above
     np.testing.assert_allclose(bits_per_dim(ode.log_density + last.sum(1), DIMS), exact[:500], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_c1_3_c2_6_c3_11_on_levels_all_are_bits_of_the_integers():
     """Decoders need no offset, the dequantised density takes `dequantisation_offset`: none is below the entropy."""
     n, std, process, grid = 40_000, 0.2, linear_log_snr(), uniform_grid(100)
