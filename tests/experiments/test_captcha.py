@@ -198,51 +198,6 @@ def test_reading_on_known_answers(known, tmp_path):
     assert "20 of texts drawn as those of the training images, which show 100% of them, and 8 of texts" in text
 
 
-def test_novelty_and_diversity_on_known_images(known, tmp_path):
-    data, reader = known
-    right = {(scale, kind): 1.0 for scale in (1.0, 2.0, 3.0) for kind in ("seen", "unseen")}
-    write, page = FakeWriter(data.unseen.labels, right), report()
-    figures.conditional(page, data, reader, write, CONFIG)
-    # seeds 3 + 4 and 3 + 5: the first pixel of 16 differs by .1
-    tokens, _, seeds = zip(*write.calls[-2:], strict=True)
-    assert len(set(seeds)) == 2
-    assert seeds[0] not in {seed for _, _, seed in write.calls[:-2]}
-    np.testing.assert_array_equal(tokens[0], tokens[1])
-    assert len(np.unique(tokens[0], axis=0)) == len(tokens[0]) == 20
-    found = page.metrics["diversity"]
-    assert found["generated"][0] == pytest.approx(0.1 / 4, rel=1e-4)
-    assert found["real"][0] == pytest.approx(20 / 127.5 / 4, rel=1e-4)  # images 100 and 120 of each text
-    asked = figures.requests(data, CONFIG.requested, CONFIG.seed)
-    written = np.concatenate([write(asked[kind], 2.0, 6) for kind in ("seen", "unseen")])
-    real = to_float(np.concatenate([data.held_out.images, data.unseen.images]))
-    train = to_float(data.train.images)
-    expected = {"generated": variety.nearest(written, train)[1], "held out": variety.nearest(real, train)[1]}
-    assert abs(expected["generated"].mean() - expected["held out"].mean()) > 0.01
-    for of, distances in expected.items():
-        assert page.metrics["novelty"][of][0] == pytest.approx(distances.mean(), rel=1e-4), of
-    text = text_of(page, tmp_path)
-    assert re.search(r"Diversity\. Two generated images of one text differ by 0\.02\d* .{3,40}20 texts\)", text)
-
-
-@pytest.mark.parametrize(("sure", "told"), [(12, "are weak"), (32, "fall short"), (40, "as real images do")])
-def test_samples_without_a_text_on_known_answers(known, tmp_path, sure, told):
-    """The first pixel says how sure the reader is: of the writer's images `sure` of 40 are surer than all real ones."""
-    data, reader = known
-    scales = []
-
-    def write(tokens, scale, seed):
-        scales.append(scale)
-        images = to_float(drawn(tokens))
-        images[:, 0, 0] = np.where(np.arange(len(images)) < sure, 1, -1)[:, None]
-        return images
-
-    page = report()
-    figures.unconditional(page, data, reader, write, CONFIG)
-    assert scales == [0.0]
-    assert page.metrics["unconditional"]["as sure as 95 % of real"][0] == sure / 40
-    assert told in text_of(page, tmp_path)
-
-
 def test_the_writer_goes_from_null_to_the_condition_and_beyond():
     """x0 ~ N(m, .01²) with m = −.4 without a text and .1 times the first token with it."""
     process = vp()

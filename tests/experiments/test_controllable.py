@@ -185,6 +185,7 @@ def filled():
 POSTERIOR = np.sqrt(2 * (WHITE**2 + 1 / (24 / WHITE**2 + 1 / LEVEL**2)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "observed", "hidden"),
     [
@@ -202,12 +203,14 @@ def test_every_method_fills_what_an_exact_model_hides(filled, name, observed, hi
     assert hidden[0] * POSTERIOR < found[name].hidden.mean < hidden[1] * POSTERIOR
 
 
+@pytest.mark.slow
 def test_repaint_agrees_better_than_projection(filled):
     found, *_ = filled
     gap = found["projection"].squares - found["RePaint"].squares
     assert gap.mean() > 3 * gap.std() / np.sqrt(len(gap))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["projection", "RePaint", "DPS", "ΠGDM"])
 def test_every_method_calls_the_network_about_as_often(filled, name):
     assert CONFIG.calls - CONFIG.repeats <= filled[2][name] <= CONFIG.calls + 1
@@ -223,46 +226,6 @@ def test_every_method_clips_alike(monkeypatch, name):
     np.testing.assert_allclose(jnp.abs(x0).max(), 1, rtol=1e-6)
     # a clip inside what DPS and ΠGDM differentiate would stop the guidance
     assert clips == [None if name in ("DPS", "ΠGDM") else 1.0]
-
-
-class NoiseMeter:
-    """Right (class 0) where an input is noise of the size that it is told, and of unit variance with the signal."""
-
-    def __init__(self, num_classes):
-        self._classes = num_classes
-
-    def apply(self, params, x, level):
-        expected = jax.nn.sigmoid(-8 * level)  # sigma²/(alpha² + sigma²)
-        right = jnp.abs(jnp.mean(x**2, axis=(1, 2, 3)) / expected - 1) < 0.6
-        return jnp.log(jnp.where(right[:, None], jnp.eye(self._classes)[0], jnp.eye(self._classes)[1]) + 1e-6)
-
-
-@pytest.mark.parametrize("process", [vp(), ve()], ids=["vp", "ve"])
-def test_the_classifier_learns_and_is_measured_on_noise_of_unit_size(process, monkeypatch, tmp_path):
-    """Of black (0) images x_t is noise alone: a meter of noise is right at every t, on clean images it is not."""
-    labels = np.zeros(64, int)
-    labels[:20] = 1
-    black = ImageDataset(np.zeros((64, 8, 8, 3), np.float32), np.zeros(64, int), ("a", "b"))
-    test = ImageDataset(black.images, labels, ("a", "b"))
-    got = {}
-
-    def train_network(config, params, loss, data, directory, *, seed, held_out_loss):
-        got.update(losses=jax.jit(loss)(jax.random.key(0), params, tuple(map(jnp.asarray, data))), config=config)
-        return SimpleNamespace(averaged=params)
-
-    monkeypatch.setattr(classes, "NoisyClassifier", NoiseMeter)
-    monkeypatch.setattr(classes, "initial_parameters", lambda *_: None)
-    monkeypatch.setattr(classes, "train_network", train_network)
-    config = replace(controllable.PRESETS["smoke"], classifier_steps=7)
-    found = classes.train_classifier(config, process, black, test, tmp_path)
-    assert got["config"].steps == 7
-    assert got["losses"].shape == (64,)
-    assert np.mean(got["losses"] < 0.1) > 0.9
-    assert found.chance == pytest.approx(44 / 64)
-    assert set(found.accuracy) == set(classes._LEVELS)
-    for level, accuracy in found.accuracy.items():
-        if level <= 20:  # ve and vp reach no further than 50
-            assert accuracy == pytest.approx(44 / 64, abs=0.01), level
 
 
 @pytest.mark.parametrize("process", [vp(), ve()], ids=["vp", "ve"])

@@ -124,27 +124,6 @@ def test_the_flow_begins_as_it_is_said_to(monkeypatch):
         np.testing.assert_allclose(matched, draws.matched_start(mixture, plain / 20, 20.0), rtol=1e-4, atol=1e-4)
 
 
-def test_each_sampler_is_held_against_p_and_against_its_own_law(monkeypatch):
-    """Draws of p and of p * N(0, 3² I) are each at the floor from their own law, and the latter far from p."""
-    mixture, config = random_mixture(3), replace(SMOKE, samples=300)
-    draw = draws.Drawer(config, models_of(None, 0.0), gmm_scores.ladders(config), half_width(mixture))
-
-    def method(sigma):
-        law = mixture.perturbed(1.0, sigma)
-        return draws.Method(sigma, 7, lambda seed: np.asarray(law.sample(jax.random.key(seed), 300)))
-
-    monkeypatch.setattr(samples, "methods", lambda draw: {"clean": method(0.0), "noisy": method(3.0)})
-    monkeypatch.setattr(samples, "find", lambda *args: None)
-    shown = Shown()
-    samples.compare(shown, draw, Judge(mixture, 300, jax.random.key(0)))
-    rows = {row["sampler"]: row for row in shown.tables[0][0]}
-    own, to_p = "MMD to its own law / floor", "MMD / floor"
-    assert rows["clean"][own] == rows["clean"][to_p]
-    assert 0.5 < rows["clean"][own].mean < 2
-    assert 0.5 < rows["noisy"][own].mean < 2
-    assert rows["noisy"][to_p].mean > 3
-
-
 def test_the_emptier_half_of_the_square_is_the_emptier():
     """An error that grows with −log q is the larger there; of one that is even, the share of the loss is q's mass."""
     mixture = random_mixture(3)
@@ -229,35 +208,6 @@ def test_the_denoised_samples_are_the_means_of_the_data():
     )  # fmt: skip
     x = jnp.asarray(draw.anneal("homework", 0)[-1])
     np.testing.assert_allclose(draw.denoised(0), mixture.posterior_mean(x, 1.0, 1.0), atol=1e-4)
-
-
-def test_every_method_asks_its_own_network():
-    """Seed k has one network, which answers at its own σ alone, and NaN for all others: whose draws are finite?"""
-
-    def score(params, x, sigma):
-        told = jnp.broadcast_to(jnp.reshape(sigma, (-1, 1)), (len(x), 1))
-        return jnp.where((params < 0) | (jnp.abs(told - params) < 1e-4), 0.0, jnp.nan) * x
-
-    only = lambda k, answer: fits(*(answer if i == k else np.nan for i in range(5)))
-    single = {sigma: only(k, sigma) for k, sigma in enumerate((1.0, 3.0, 7.0))}
-    models = gmm_scores.Models(random_mixture(3), Net(score), single, only(3, -1.0), only(4, -1.0))
-    draw = draws.Drawer(SMOKE, models, gmm_scores.ladders(SMOKE), 12.0)
-    asked = set()
-    for name, method in draws.methods(draw).items():
-        finite = [k for k in range(5) if np.isfinite(method.draw(k)).all()]
-        if "exact" in name:
-            assert finite == list(range(5)), name
-            continue
-        ends = ("σ = 1", "σ = 3", "σ = 7", "[1, 20]", "[0.1, 20]")
-        (own,) = [3] if name.startswith("the same") else [
-            k for k, end in enumerate(ends) if name.removesuffix(", from N(0, σ² I)").endswith(f"network {end}")
-        ]  # fmt: skip
-        assert finite == [own], name
-        asked.add(own)
-        own_law = {0: 1.0, 1: 3.0, 2: 7.0} if name.startswith("Langevin") else {3: 1.0, 4: 0.1}
-        if name.startswith(("Langevin", "annealed")):
-            assert method.sigma == pytest.approx(own_law[own])
-    assert asked == set(range(5))
 
 
 @pytest.mark.slow

@@ -1,7 +1,6 @@
 """The NCSN toy: a whole small run, its helpers against mathematics, and what it refuses."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import chex
 import jax
@@ -67,34 +66,6 @@ def test_a_run_leaves_its_report(finished):
     ratios = {(row["d"], row["objective"]): row for row in metrics["by_dimension"]}
     assert set(ratios) == {(d, name) for d in (2, 4) for name in objectives.NAMES}
     assert all(ratios[d, "DSM"]["variance of the gradient / DSM's"]["mean"] == 1 for d in (2, 4))
-
-
-def test_empty_regions_of_exact_networks_have_no_error_and_of_silent_ones_all():
-    """The clean network is held against p's score, that of all levels against that of p * N(0, σ² I)."""
-    mixture, config = song_ermon_mixture(), SimpleNamespace(seeds=2)
-    # a negative parameter makes a multiple of p's own score, a positive one of that at the network's σ
-    score = lambda params, x, sigma: jnp.abs(params) * mixture.perturbed(1.0, jnp.where(params > 0, sigma, 0)).score(x)
-    relative, of_levels = "relative error where p < 1e-6", "relative error of all levels where p < 1e-6"
-    nearly, silent = Shown(), Shown()
-    figures.low_density(nearly, models_of(score, (-0.9, -1), (0.99, 0.97)), config)
-    figures.low_density(silent, models_of(score, (0, 0), (0, 0)), config)
-    found, none = nearly.metrics["low_density"], silent.metrics["low_density"]
-    np.testing.assert_allclose(found[relative], (0.05, 0.05), rtol=1e-3)
-    np.testing.assert_allclose(none[relative], (1, 0), atol=1e-6)
-    for sigma in ("20.0", "4.0", "1.0"):
-        np.testing.assert_allclose(found[of_levels][sigma], (0.02, 0.01), rtol=1e-3)
-        np.testing.assert_allclose(none[of_levels][sigma], (1, 0), atol=1e-6)
-    assert found["share of the square where p < 1e-6"] == pytest.approx(0.59, abs=0.02)
-    assert "does not grow" in nearly.findings[0]
-
-
-def test_every_method_asks_its_own_network():
-    """Of the first seed only the clean network is finite, of the second only that of all levels."""
-    models = models_of(lambda params, x, sigma: params * x, (0, np.nan), (np.nan, 0))
-    draw = weights.Chains(models, SMOKE)
-    finite = [{name for name, path in draw(seed).items() if np.isfinite(path).all()} for seed in (0, 1)]
-    exact = {"Langevin, exact", "annealed, exact"}
-    assert finite == [exact | {"Langevin, learned"}, exact | {"annealed, learned", "the same, 3 × the steps"}]
 
 
 def test_chains_take_the_steps_of_their_levels():

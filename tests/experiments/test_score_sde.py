@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import pytest
-from oracles import Mixture
+from oracles import Mixture, slow
 from shown import metrics_of
 
 from experiments import launch, score_sde
@@ -41,7 +41,7 @@ def test_a_run_leaves_its_report(finished):
     assert metrics["round_trip"] < 0.05
 
 
-@pytest.mark.parametrize("kind", ["DPM-Solver++(2M) SDE", "predictor–corrector"])
+@pytest.mark.parametrize("kind", ["DPM-Solver++(2M) SDE", slow("predictor–corrector")])
 def test_step_by_step_the_samples_are_those_of_the_driver(kind):
     class Exact(NamedTuple):
         process: Any = vp()

@@ -38,6 +38,7 @@ class ExactNet:
         return sigma * (x - alpha * 0.1) / (alpha**2 * 0.25 + sigma**2)
 
 
+@pytest.mark.slow
 def test_the_bits_of_a_known_density():
     """Bound and ODE are −log₂ p and ½ log₂(1 + sigma_0²/(alpha_0 s)²) + KL(q_1 ‖ prior) per pixel; L_T its own sum."""
     low, high, std, n = -5.0, 3.0, 0.5, 400
