@@ -7,11 +7,21 @@ from pathlib import Path
 import jax
 import jaxtyping
 import pytest
+from hypothesis import settings
 
 MOST_MEMORY = 1.5e9  # of a process, above which compiled programs are forgotten
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
+
+
+settings.register_profile("daily", deadline=None, max_examples=15)
+settings.register_profile("nightly", deadline=None, max_examples=60)
+
+
+def pytest_configure(config):
+    """Hypothesis draws fewer examples by day; a test's own `max_examples` comes before this one."""
+    settings.load_profile("daily" if config.option.markexpr == "not slow" else "nightly")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -40,6 +50,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.name.endswith(("__with_device", "__without_device")):
             item.add_marker(pytest.mark.slow)
+    # the longest files first, so that no worker waits for them at the end
+    items.sort(key=lambda item: item.path.parent.name not in ("experiments", "training", "tests"))
 
 
 @pytest.fixture
