@@ -68,6 +68,7 @@ def test_a_run_leaves_its_report(finished):
     assert all(ratios[d, "DSM"]["variance of the gradient / DSM's"]["mean"] == 1 for d in (2, 4))
 
 
+@pytest.mark.slow
 def test_chains_take_the_steps_of_their_levels():
     """With no score a level adds T ε σ_i²/σ_L² of variance, three times as much with three times the steps."""
     config = replace(SMOKE, starts=2000)
