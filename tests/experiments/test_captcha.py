@@ -223,6 +223,7 @@ class Stop(Exception):
     """Raised in place of training."""
 
 
+@pytest.mark.slow
 def test_what_the_networks_are_trained_on(monkeypatch, tmp_path):
     got = {}
 

@@ -168,6 +168,7 @@ def taught(monkeypatch, module, score, params):
     monkeypatch.setattr(module, "Training", Taught)
 
 
+@pytest.mark.slow
 def test_the_ring_is_learned_under_its_noise_and_held_against_its_least_loss(monkeypatch):
     """c times the exact score of a noise: (1 − c)² times the least loss above it, also by the training's own draws."""
     noises, scales = (0.0, 0.1, 0.3), (0.9, 1.2)
@@ -207,6 +208,7 @@ def test_trainings_still_fall_where_all_of_them_do(falls, scatter, expected):
     assert row["fall over the last quarter"].mean == pytest.approx(falls, abs=4 * scatter / np.sqrt(22))
 
 
+@pytest.mark.slow
 def test_each_objectives_divergence_is_to_its_own_density_and_to_p(monkeypatch):
     """c times p's score: ½E‖s − ∇log p‖² = (1 − c)² in the plane, to N(μ, (1 + σ²) I) (1 + σ²)(c − 1/(1 + σ²))²."""
     mixture, scales, sigma = song_ermon_mixture(), (0.7, 0.9), 0.8
