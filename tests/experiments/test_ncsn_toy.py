@@ -233,6 +233,7 @@ def test_each_objectives_divergence_is_to_its_own_density_and_to_p(monkeypatch):
     assert abs(to_p.mean() - to_q.mean()) > 0.02
 
 
+@pytest.mark.slow
 def test_c1_9_every_objective_plus_its_constant_is_the_fisher_divergence():
     """Within five standard errors, at a score that is not the best: .7 times the exact one."""
     mixture, sigma, n = song_ermon_mixture(), 0.5, 40_000
@@ -274,6 +275,7 @@ def test_powers_and_ratios_carry_their_errors():
     assert found.error == pytest.approx(np.std(a / b), rel=0.05)
 
 
+@pytest.mark.slow
 def test_c1_9_sliced_gradients_are_unbiased_estimates_of_the_implicit_one():
     """On the same data: in every parameter the mean difference is within six standard errors of none."""
     gradients = gradient_noise.Gradients(replace(SMOKE, objective_steps=1), 2)
@@ -290,6 +292,7 @@ def test_c1_9_sliced_gradients_are_unbiased_estimates_of_the_implicit_one():
         assert np.all(np.abs(difference.mean(0)) < 6 * error + 1e-6), name
 
 
+@pytest.mark.slow
 def test_dsms_gradient_is_noisier_the_less_noise_it_adds():
     """As 1/σ² for small σ, but for an error of some percent; the others know no σ."""
     config, shown = replace(SMOKE, objective_steps=1, gradients=5), Shown()
