@@ -12,7 +12,7 @@ from experiments.score_model import Model, grid
 from jaxgen.diffusion import inverse, uniform_grid
 from jaxgen.report import Report, image_grid
 from jaxgen.report.numbers import readable
-from jaxgen.samplers import ddpm, replacement, reverse_diffusion, sample
+from jaxgen.samplers import ddpm, repaint, replacement, reverse_diffusion, sample
 
 TRUTH, DIFFER = "hidden part to the truth", "two fills differ by"
 
@@ -49,7 +49,7 @@ def methods(model: Model, config) -> dict[str, Callable[..., Any]]:
         clipped = model.denoise(params, clip=1.0)
         return sample(keys, process, clipped, replacement(chain, operator, y), grid(process, calls), model.shape)
 
-    def repaint(params, keys, operator, y):
+    def passed_again(params, keys, operator, y):
         again = repaint(replacement(chain, operator, y), config.repeats)
         # the last step is taken once
         times = grid(process, (calls - 1) // config.repeats + 1)
@@ -66,7 +66,7 @@ def methods(model: Model, config) -> dict[str, Callable[..., Any]]:
         guided = inverse.pigdm(process, model.denoise(params), operator, y, clip=1.0)
         return sample(keys, process, guided, ddpm(), grid(process, calls), model.shape)
 
-    return {"projection": projection, "RePaint": repaint, "DPS": dps, "ΠGDM": pigdm}
+    return {"projection": projection, "RePaint": passed_again, "DPS": dps, "ΠGDM": pigdm}
 
 
 def compare(report: Report, config, model: Model, truth: np.ndarray) -> None:
