@@ -101,8 +101,8 @@ class Coder(NamedTuple):
     """Codes x(1) of images that carry the noise of SIGMA_CODE, and back: (params, images) -> images, both jitted."""
 
     t: float
-    ode_encode: Callable[[Any, jax.Array], jax.Array]
-    ode_decode: Callable[[Any, jax.Array], jax.Array]
+    encode: Callable[[Any, jax.Array], jax.Array]
+    decode: Callable[[Any, jax.Array], jax.Array]
 
 
 def coder(model) -> Coder:
