@@ -80,10 +80,10 @@ def _terms(denoise, process, params, key, x0, s, t, cleanest, *, learned):
     """The term of each image's step, in nats, by variance; one network call serves all."""
     x_t = perturb(process, x0, t, jax.random.normal(key, x0.shape))
     prediction = denoise(process, params)(x_t, t)
-    variances = ("fixed_small", "fixed_large", *(("learned",) if learned else ()))
+    variances = {"small": "fixed_small", "large": "fixed_large"} | ({"learned": "learned"} if learned else {})
     return {
-        name: bound_term(process, prediction, x_t, x0, s, t, cleanest=(cleanest[0], cleanest[1]), variance=name)
-        for name in variances
+        name: bound_term(process, prediction, x_t, x0, s, t, cleanest=(cleanest[0], cleanest[1]), variance=variance)
+        for name, variance in variances.items()
     }
 
 
@@ -133,7 +133,7 @@ def _by_length(report: Report, models: Mapping, found: Mapping, chains: Sequence
             continue
         short, long = found[name, chains[0]].bits, found[name, chains[-1]].bits
         gain = estimate(short["learned"] - long["learned"])
-        best = min(("fixed_small", "fixed_large"), key=lambda variance: long[variance].mean())
+        best = min(("small", "large"), key=lambda variance: long[variance].mean())
         margin = {n: estimate(_best_fixed(found[name, n].bits) - found[name, n].bits["learned"]) for n in chains}
         lines.append(
             f"{name.split(', ')[0]}: {_told(gain)} from {chains[0]} to {chains[-1]} steps; learned variance "
@@ -161,7 +161,7 @@ def ranked(found: Mapping[str, Mapping[str, np.ndarray]]) -> str:
 
 
 def _best_fixed(bits: Mapping[str, np.ndarray]) -> np.ndarray:
-    return min((bits["fixed_small"], bits["fixed_large"]), key=np.mean)
+    return min((bits["small"], bits["large"]), key=np.mean)
 
 
 def _told(gain: Estimate) -> str:

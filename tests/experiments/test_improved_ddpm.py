@@ -87,12 +87,12 @@ def test_bounds_at_random_steps_are_those_of_the_whole_chain(n):
     denoise = lambda process, params: gaussian_denoiser(process, 0.2, 0.3)
     found = bounds.Bounds(images, draws=40, seed=1)(denoise, model, n)
     grid = subset_grid(60, n)
-    for variance in ("fixed_small", "fixed_large"):
+    for variance in ("small", "large"):
         whole = np.mean(
             [
                 variational_bound(
                     jax.random.split(jax.random.key(seed), 400), model.process, denoise(model.process, None), images,
-                    grid=grid, variance=variance,
+                    grid=grid, variance=f"fixed_{variance}",
                 ).total
                 for seed in range(4)
             ],
@@ -121,8 +121,8 @@ def test_networks_are_ranked_by_paired_differences():
     rng = np.random.default_rng(0)
     image = rng.normal(4, 1, 100)  # images differ far more than networks do
     found = {
-        "second": {"fixed_small": image + 0.1 + rng.normal(0, 0.01, 100), "learned": image + 0.3},
-        "first": {"fixed_small": image + 2, "fixed_large": image},
+        "second": {"small": image + 0.1 + rng.normal(0, 0.01, 100), "learned": image + 0.3},
+        "first": {"small": image + 2, "large": image},
     }
     told = bounds.ranked(found)
     assert told.startswith(f"first {image.mean():.2f} (large), second +0.")
