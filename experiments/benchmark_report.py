@@ -11,7 +11,7 @@ from rich.table import Table
 
 from experiments.benchmark_peers import SCHEDULERS
 from experiments.timing import Spread, Timing, overhead, spread, threads
-from jaxgen.report import Report, dots
+from jaxgen.report import Report, dot_plot
 from jaxgen.report.tables import table
 
 BOUND = 1.02  # of the overhead, for samplers of fixed steps
@@ -181,7 +181,7 @@ def _samplers(report: Report, result: Result, fixed: Collection[str], first: boo
     show(f"Samplers on {result.where}", laid_out, formats=FORMATS)
     over = {name: overhead(result.timings[name]) for name in result.compiled}
     report.figure(
-        dots(
+        dot_plot(
             {
                 "fixed steps": {name: value for name, value in over.items() if name in fixed},
                 "others": {name: value for name, value in over.items() if name not in fixed},
@@ -208,7 +208,7 @@ def _peers(report: Report, result: Result) -> None:
     compared = peer_rows(result)
     show(f"Time per image, ours and that of diffusers, on {result.where}", compared, formats=PEER_FORMATS)
     report.figure(
-        dots(
+        dot_plot(
             {
                 who: {name: spread(1e3 * of(name).run / result.batch) for name in result.peers}
                 for who, of in (("jaxgen", result.timings.get), ("diffusers", lambda name: result.peers[name].timing))

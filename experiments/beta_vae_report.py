@@ -11,8 +11,8 @@ import numpy as np
 from experiments.autoencoder import Trained
 from experiments.chance import apart
 from jaxgen.data import DSPRITES_FACTORS, DSprites, dsprites_factors
-from jaxgen.metrics import binned_mig, dci, estimate, extract, modularity, posterior_mig, sap
-from jaxgen.report import Plane, Report, dots, image_grid, panels, planes
+from jaxgen.metrics import apply_in_batches, binned_mig, dci, mean_and_error, modularity, posterior_mig, sap
+from jaxgen.report import Panel2D, Report, dot_plot, image_grid, panels, panels_2d
 from jaxgen.vae import elbo
 
 Models = Mapping[float, Sequence[Trained]]
@@ -47,7 +47,7 @@ def encode(model: Trained, images: DSprites) -> Codes:
         found = model.autoencoder.encoder.apply(model.params["encoder"], images.images(codes) / 255)
         return jnp.concatenate([found.mean, found.std], axis=-1)
 
-    return Codes(*np.split(extract(both, images.codes), 2, axis=-1))
+    return Codes(*np.split(apply_in_batches(both, images.codes), 2, axis=-1))
 
 
 def signed(probabilities) -> np.ndarray:
@@ -157,7 +157,7 @@ def _bound_terms(model: Trained, images: DSprites) -> np.ndarray:
         found = elbo(jax.random.key(5), model.autoencoder.model(model.params), images.images(codes) / 255)
         return jnp.stack([found.reconstruction, found.kl], axis=-1)
 
-    return extract(terms, images.codes)
+    return apply_in_batches(terms, images.codes)
 
 
 def disentanglement(report: Report, models: Models, probe: DSprites, test: DSprites) -> None:
@@ -168,7 +168,7 @@ def disentanglement(report: Report, models: Models, probe: DSprites, test: DSpri
         {
             "β": beta,
             **{
-                title: estimate(np.array([getattr(score, name) for score in of], float))
+                title: mean_and_error(np.array([getattr(score, name) for score in of], float))
                 for title, name in {
                     MIG: "mig", CHEN: "chen", "DCI": "disentanglement", "modularity": "modularity", "SAP": "sap",
                     "reconstruction": "reconstruction", "KL": "kl", "dimensions in use": "active",
@@ -190,14 +190,14 @@ def disentanglement(report: Report, models: Models, probe: DSprites, test: DSpri
     report.table(
         [
             {"β": beta}
-            | {name: estimate(gap) for name, gap in zip(names, np.transpose([s.gaps for s in of]), strict=True)}
+            | {name: mean_and_error(gap) for name, gap in zip(names, np.transpose([s.gaps for s in of]), strict=True)}
             for beta, of in scores.items()
         ],
         "MIG (Locatello) by factor: the lead, in shares of the factor's entropy, of the dimension that knows most of "
         "it.",
     )
     report.figure(
-        dots(
+        dot_plot(
             {
                 title: {f"β = {beta:g}": _range([getattr(score, name) for score in of]) for beta, of in scores.items()}
                 for title, name in {MIG: "mig", CHEN: "chen"}.items()
@@ -222,7 +222,9 @@ def findings(scores: Mapping[float, Sequence[Scores]]) -> list[str]:
     texts = []
     for title, name in {MIG: "mig", CHEN: "chen"}.items():
         found = values(name)
-        path = ", ".join(f"{of.mean():.3f} ± {estimate(of).error:.3f} at β = {beta:g}" for beta, of in found.items())
+        path = ", ".join(
+            f"{of.mean():.3f} ± {mean_and_error(of).error:.3f} at β = {beta:g}" for beta, of in found.items()
+        )
         texts.append(f"**{title}** {course(found)}: {path}.")
     kl, reconstruction = values("kl"), values("reconstruction")
     texts.append(
@@ -285,7 +287,7 @@ def positions(report: Report, models: Models, images: DSprites) -> None:
         titles += [f"{codes.kl[dim]:.2f}" for dim in codes.order]
         first, second = codes.order[:2]
         panels_.append(
-            Plane(
+            Panel2D(
                 f"β = {beta:g}",
                 points=codes.mean[::2, [first, second]],
                 groups=dsprites_factors(lattice.index[::2])[:, 1],
@@ -301,7 +303,7 @@ def positions(report: Report, models: Models, images: DSprites) -> None:
         "dimension that stands for x or y alone is striped; a grey one does not see the position.",
     )
     report.figure(
-        planes([panels_], (-4.0, 4.0), group_labels=["square", "ellipse", "heart"]),
+        panels_2d([panels_], (-4.0, 4.0), group_labels=["square", "ellipse", "heart"]),
         "codes",
         "Mean codes of all positions of the three shapes, in the two dimensions with the most KL.",
     )

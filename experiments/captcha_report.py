@@ -12,7 +12,7 @@ from experiments.chance import percent, share
 from experiments.score_model import Model, grid
 from jaxgen.data import decode_texts, to_float
 from jaxgen.diffusion import guidance
-from jaxgen.metrics import Estimate
+from jaxgen.metrics import MeanAndError
 from jaxgen.report import Report, curves, image_grid
 from jaxgen.samplers import dpmpp_2m, sample
 
@@ -165,10 +165,10 @@ def _row(who: str, kind: str, reading: Reading, ceiling: Reading | None) -> dict
     return row | {OF_REAL: None if ratio is None else tuple(ratio)}
 
 
-def _ratio(reading: Reading, ceiling: Reading) -> Estimate | None:
+def _ratio(reading: Reading, ceiling: Reading) -> MeanAndError | None:
     """The share of whole texts over that of real images; none where no real image is read."""
     (a, a_error), (b, b_error) = reading.whole, ceiling.whole
-    return None if b == 0 else Estimate(a / b, float(np.hypot(a_error / b, a * b_error / b**2)))
+    return None if b == 0 else MeanAndError(a / b, float(np.hypot(a_error / b, a * b_error / b**2)))
 
 
 def _verdict(reading: Reading, ceiling: Reading) -> str:

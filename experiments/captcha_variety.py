@@ -5,9 +5,8 @@ from collections.abc import Callable
 import numpy as np
 
 from jaxgen.data import to_float
-from jaxgen.metrics import Estimate, estimate
-from jaxgen.report import Report, image_grid
-from jaxgen.report.numbers import readable
+from jaxgen.metrics import MeanAndError, mean_and_error
+from jaxgen.report import Report, format_value, image_grid
 
 _SHOWN = 10
 
@@ -27,7 +26,7 @@ def novelty(report: Report, data, images: np.ndarray) -> None:
     index, distances = nearest(images, train)
     half = len(images) // 2
     held_out = to_float(np.concatenate([data.held_out.images[:half], data.unseen.images[:half]]))
-    drawn, real = estimate(distances), estimate(nearest(held_out, train)[1])
+    drawn, real = mean_and_error(distances), mean_and_error(nearest(held_out, train)[1])
     report.metrics["novelty"] = {"generated": tuple(drawn), "held out": tuple(real)}
     shown = np.argsort(distances)[:_SHOWN]
     report.figure(
@@ -38,8 +37,8 @@ def novelty(report: Report, data, images: np.ndarray) -> None:
         "The generated images that are nearest to a training image, and that image.",
     )
     report.finding(
-        f"**Novelty.** The nearest training image is {readable(tuple(drawn))} away (root mean square); from held-out "
-        f"real images {readable(tuple(real))}."
+        f"**Novelty.** The nearest training image is {format_value(tuple(drawn))} away (root mean square); from held-out "
+        f"real images {format_value(tuple(real))}."
     )
 
 
@@ -62,15 +61,15 @@ def diversity(report: Report, data, write: Callable[[np.ndarray, int], np.ndarra
     drawn = _apart(*(np.clip(write(texts, seed), -1, 1) for seed in (4, 5)))
     report.metrics["diversity"] = {"generated": tuple(drawn)}
     told = (
-        f"**Diversity.** Two generated images of one text differ by {readable(tuple(drawn))} (root mean square, "
+        f"**Diversity.** Two generated images of one text differ by {format_value(tuple(drawn))} (root mean square, "
         f"{len(texts)} texts)"
     )
     if compared:
         real = _apart(*(to_float(data.train.images[of]) for of in (a, b)))
         report.metrics["diversity"]["real"] = tuple(real)
-        told += f", two real ones of the same texts by {readable(tuple(real))}"
+        told += f", two real ones of the same texts by {format_value(tuple(real))}"
     report.finding(told + ".")
 
 
-def _apart(a: np.ndarray, b: np.ndarray) -> Estimate:
-    return estimate(np.sqrt(np.mean((a - b).reshape(len(a), -1) ** 2, axis=-1)))
+def _apart(a: np.ndarray, b: np.ndarray) -> MeanAndError:
+    return mean_and_error(np.sqrt(np.mean((a - b).reshape(len(a), -1) ** 2, axis=-1)))

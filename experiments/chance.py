@@ -6,15 +6,15 @@ import jax
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxgen.metrics import Estimate, estimate
-from jaxgen.report.numbers import readable
+from jaxgen.metrics import MeanAndError, mean_and_error
+from jaxgen.report import format_value
 
 LEVEL = 0.05
 
 
 def chance(values: Sequence[float]) -> float:
     """How often so many normal values of mean zero have a mean as far from it, in standard errors: Student's t."""
-    mean, error = estimate(np.asarray(values, np.float64))
+    mean, error = mean_and_error(np.asarray(values, np.float64))
     if error == 0:
         return float(mean == 0)
     freedom = len(values) - 1
@@ -34,7 +34,7 @@ def beyond_chance(differences: Mapping[str, Sequence[float]]) -> set[str]:
     return set(ordered[: [*told, False].index(False)])
 
 
-def share(values: ArrayLike, *, each: int = 1, groups: ArrayLike | None = None) -> Estimate:
+def share(values: ArrayLike, *, each: int = 1, groups: ArrayLike | None = None) -> MeanAndError:
     """The mean of values (n,) in [0, 1], each a share of as many draws, and its standard error.
 
     groups: an id for each value; values of one group may be alike, so the error is over groups. It is at least half of
@@ -45,13 +45,13 @@ def share(values: ArrayLike, *, each: int = 1, groups: ArrayLike | None = None) 
     mean, n = float(values.mean()), len(values)
     sums = np.bincount(of, values - mean)
     error = 0.0 if len(sums) < 2 else float(np.sqrt(len(sums) / (len(sums) - 1) * sums @ sums) / n)
-    return Estimate(mean, max(error, _wilson(mean, n * each)))
+    return MeanAndError(mean, max(error, _wilson(mean, n * each)))
 
 
 def _wilson(share: float, n: int) -> float:
     return float(np.sqrt(share * (1 - share) / n + 1 / (4 * n**2)) / (1 + 1 / n))
 
 
-def percent(of: Estimate) -> str:
+def percent(of: MeanAndError) -> str:
     """A share and its error in hundredths."""
-    return f"{readable((100 * of.mean, 100 * of.error))}%"
+    return f"{format_value((100 * of.mean, 100 * of.error))}%"

@@ -17,7 +17,7 @@ from experiments.score_model import Model, grid
 from experiments.training import initial_parameters, train_network
 from jaxgen.data import ImageDataset
 from jaxgen.diffusion import GaussianProcess, guidance, perturb, times
-from jaxgen.metrics import Estimate
+from jaxgen.metrics import MeanAndError
 from jaxgen.nets import ConvClassifier
 from jaxgen.report import Report, curves, image_grid
 from jaxgen.samplers import dpmpp_2m, sample
@@ -177,4 +177,4 @@ def compare(
 
 
 def _asked(row: Mapping[str, Any]) -> str:
-    return percent(Estimate(*row[ASKED]))
+    return percent(MeanAndError(*row[ASKED]))

@@ -8,17 +8,17 @@ import numpy as np
 
 from experiments.chance import beyond_chance
 from jaxgen.diffusion import inverse
-from jaxgen.metrics import Estimate, estimate
-from jaxgen.report.numbers import readable
+from jaxgen.metrics import MeanAndError, mean_and_error
+from jaxgen.report import format_value
 
 
 class Errors(NamedTuple):
     """What a set of fills is worth; root mean squares over images in [−1, 1], per number observed or hidden."""
 
-    observed: Estimate
-    hidden: Estimate
-    differ: Estimate
-    spread: Estimate
+    observed: MeanAndError
+    hidden: MeanAndError
+    differ: MeanAndError
+    spread: MeanAndError
     """How far two fills are apart over how far one is from the truth: 1 for draws of the posterior."""
     squares: np.ndarray
     """Mean square of the hidden part's error, of each image, to compare methods on the same images."""
@@ -48,19 +48,19 @@ def errors(operator: inverse.Operator, truth: np.ndarray, images: np.ndarray) ->
     return Errors(_root(observed), _root(missed), _root(between), _ratio(between, missed), missed)
 
 
-def _root(squares: np.ndarray) -> Estimate:
+def _root(squares: np.ndarray) -> MeanAndError:
     """Root of the mean, and its error by that of the mean."""
-    mean, error = estimate(squares)
-    return Estimate(mean**0.5, error / (2 * mean**0.5) if mean > 0 else 0.0)
+    mean, error = mean_and_error(squares)
+    return MeanAndError(mean**0.5, error / (2 * mean**0.5) if mean > 0 else 0.0)
 
 
-def _ratio(a: np.ndarray, b: np.ndarray) -> Estimate:
+def _ratio(a: np.ndarray, b: np.ndarray) -> MeanAndError:
     """Root of the ratio of two means over the same images, its error by leaving out each image (jackknife)."""
     if not b.sum() > 0:
-        return Estimate(float("nan"), 0.0)
+        return MeanAndError(float("nan"), 0.0)
     without = np.sqrt((a.sum() - a) / np.maximum(b.sum() - b, np.finfo(np.float64).tiny))
     error = np.sqrt((len(a) - 1) / len(a) * np.sum((without - without.mean()) ** 2))
-    return Estimate(float(np.sqrt(a.sum() / b.sum())), float(error))
+    return MeanAndError(float(np.sqrt(a.sum() / b.sum())), float(error))
 
 
 def nearest(found: Mapping[tuple[str, str], Errors]) -> str:
@@ -84,7 +84,7 @@ def nearest(found: Mapping[tuple[str, str], Errors]) -> str:
         told = f", not told apart from {others}" if alike else ""
         lines.append(
             f"{question}: nearest to the truth is {near} ({_shown(of[near])}){told}; spread "
-            + ", ".join(f"{name} {readable(tuple(worth.spread))}" for name, worth in of.items())
+            + ", ".join(f"{name} {format_value(tuple(worth.spread))}" for name, worth in of.items())
         )
     return (
         "; ".join(lines) + ". Draws of the posterior have a spread of 1; fills that are too sure have less and may be "
@@ -93,4 +93,4 @@ def nearest(found: Mapping[tuple[str, str], Errors]) -> str:
 
 
 def _shown(worth: Errors) -> str:
-    return readable(tuple(worth.hidden))
+    return format_value(tuple(worth.hidden))

@@ -10,9 +10,8 @@ import numpy as np
 from experiments.controllable_errors import Errors, errors, nearest
 from experiments.score_model import Model, grid
 from jaxgen.diffusion import inverse, uniform_grid
-from jaxgen.report import Report, image_grid
-from jaxgen.report.numbers import readable
-from jaxgen.samplers import ddpm, replacement, reverse_diffusion, sample
+from jaxgen.report import Report, format_value, image_grid
+from jaxgen.samplers import ddpm, repaint, replacement, reverse_diffusion, sample
 
 TRUTH, DIFFER = "hidden part to the truth", "two fills differ by"
 
@@ -49,7 +48,7 @@ def methods(model: Model, config) -> dict[str, Callable[..., Any]]:
         clipped = model.denoise(params, clip=1.0)
         return sample(keys, process, clipped, replacement(chain, operator, y), grid(process, calls), model.shape)
 
-    def repaint(params, keys, operator, y):
+    def passed_again(params, keys, operator, y):
         again = repaint(replacement(chain, operator, y), config.repeats)
         # the last step is taken once
         times = grid(process, (calls - 1) // config.repeats + 1)
@@ -66,7 +65,7 @@ def methods(model: Model, config) -> dict[str, Callable[..., Any]]:
         guided = inverse.pigdm(process, model.denoise(params), operator, y, clip=1.0)
         return sample(keys, process, guided, ddpm(), grid(process, calls), model.shape)
 
-    return {"projection": projection, "RePaint": repaint, "DPS": dps, "ΠGDM": pigdm}
+    return {"projection": projection, "RePaint": passed_again, "DPS": dps, "ΠGDM": pigdm}
 
 
 def compare(report: Report, config, model: Model, truth: np.ndarray) -> None:
@@ -120,7 +119,7 @@ def _told(found: Mapping[str, Errors]) -> str:
     return (
         "From the truth, root mean square: "
         + ", ".join(
-            f"{name} {readable(tuple(worth.hidden))} (spread {readable(tuple(worth.spread))})"
+            f"{name} {format_value(tuple(worth.hidden))} (spread {format_value(tuple(worth.spread))})"
             for name, worth in found.items()
         )
         + ". The nearest may be too sure: draws of the posterior have a spread of 1."

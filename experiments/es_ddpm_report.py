@@ -13,7 +13,7 @@ from experiments.autoencoder import Trained
 from experiments.features import FLOOR, FRECHET, Quality
 from experiments.score_model import Model
 from jaxgen.diffusion import GaussianProcess, perturb, subset_grid
-from jaxgen.metrics import estimate
+from jaxgen.metrics import mean_and_error
 from jaxgen.report import Report, image_grid, panels, tradeoff
 from jaxgen.samplers import Sampler, ddim, ddpm, fold_in, noise, sample
 
@@ -96,10 +96,10 @@ def compare(report: Report, config, vae: Trained, model: Model, quality: Quality
         {
             "method": name,
             "network calls": found.calls,
-            FRECHET: estimate(np.array(distances[name])),
+            FRECHET: mean_and_error(np.array(distances[name])),
             "above the whole chain's": None
             if name == FULL
-            else estimate(np.subtract(distances[name], distances[FULL])),
+            else mean_and_error(np.subtract(distances[name], distances[FULL])),
             "at most, at 95 %": None if name == FULL else compared[name].excess,
             f"seconds per {config.samples}": found.seconds,
             "of the whole chain's time": found.seconds / full.seconds,
@@ -172,7 +172,7 @@ def draw(ways: Mapping[str, tuple[Callable, int]], params: Any, keys: jax.Array)
 
 def excess(distances: Sequence[float], reference: Sequence[float]) -> tuple[float, float]:
     """What the mean difference of paired distances does not exceed at 95 %, by Student's t, and its error in that."""
-    mean, error = estimate(np.subtract(distances, reference))
+    mean, error = mean_and_error(np.subtract(distances, reference))
     margin = float(student.ppf(0.95, len(distances) - 1) * error)
     return mean + margin, margin
 

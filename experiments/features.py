@@ -13,7 +13,7 @@ import optax
 
 from experiments.training import initial_parameters
 from jaxgen.data import Batches, ImageDataset, render_sprites, split_by_content, to_float
-from jaxgen.metrics import extract, frechet_distance
+from jaxgen.metrics import apply_in_batches, frechet_distance
 from jaxgen.nets import ConvClassifier
 from jaxgen.training import create_state, fit, make_train_step
 
@@ -32,8 +32,11 @@ class Judge(NamedTuple):
 def train_judge(train: ImageDataset, test: ImageDataset, *, steps: int, seed: int, progress: bool = True) -> Judge:
     """A classifier of labelled images in [−1, 1], or of the rendered sprites where the data have no labels.
 
-    Unlabelled images must have three channels, as the sprites have.
+    Unlabelled images must have three channels, as the sprites have. Raises ValueError for labels of a single class,
+    on which any classifier is always right.
     """
+    if train.labels is not None and len(np.unique(train.labels)) == 1:
+        raise ValueError("the labels are all of one class, so no classifier can be trained to judge: give two or more")
     trained_on = "this data's labels"
     if train.labels is None:
         rendered = render_sprites(20_000, seed)
@@ -43,8 +46,8 @@ def train_judge(train: ImageDataset, test: ImageDataset, *, steps: int, seed: in
     params = train_reader(net, train.images, train.labels, steps=steps, seed=seed, progress=progress)
 
     # one function object each, so that `extract` compiles each once
-    features = partial(extract, partial(net.apply, params, method=ConvClassifier.features))
-    classify = partial(extract, lambda x: jax.nn.softmax(net.apply(params, x)))
+    features = partial(apply_in_batches, partial(net.apply, params, method=ConvClassifier.features))
+    classify = partial(apply_in_batches, lambda x: jax.nn.softmax(net.apply(params, x)))
     accuracy = float(np.mean(classify(test.images).argmax(-1) == test.labels))
     return Judge(features, classify, accuracy, trained_on)
 

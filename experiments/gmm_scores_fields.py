@@ -10,7 +10,7 @@ import numpy as np
 from experiments.toy_chance import over_seeds, plus_minus
 from experiments.toy_sampling import density, exact_field, exact_score, learned_field, log_density
 from jaxgen.distributions import GaussianMixture
-from jaxgen.report import Plane, Report, curves, lattice, planes
+from jaxgen.report import Panel2D, Report, curves, lattice, panels_2d
 
 ARROWS, CELLS = 17, 120  # places of arrows, and cells of maps, on a side
 
@@ -34,11 +34,11 @@ def the_mixture(report: Report, mixture: GaussianMixture, n: int, half: float, s
     weights, means = np.asarray(mixture.weights), np.asarray(mixture.means)
     apart = float(np.linalg.norm(means[0] - means[1]))
     report.figure(
-        planes(
+        panels_2d(
             [
                 [
-                    Plane(f"{n} draws of p", density=shown, points=x),
-                    Plane("∇ log p", density=shown, arrows=arrows(partial(exact_field, mixture), half)),
+                    Panel2D(f"{n} draws of p", density=shown, points=x),
+                    Panel2D("∇ log p", density=shown, arrows=arrows(partial(exact_field, mixture), half)),
                 ]
             ],
             (-half, half),
@@ -63,14 +63,14 @@ def one_level(report: Report, models, half: float) -> None:
         target = partial(exact_field, models.mixture, sigma=sigma)
         score = partial(learned_field, models.net, fits[0].params, sigma=sigma)
         shown = density(models.mixture, lattice((-half, half), 200), sigma)
-        exact.append(Plane(f"∇ log q, σ = {sigma:g}", density=shown, arrows=arrows(target, half)))
-        learned.append(Plane(f"network, σ = {sigma:g}", density=shown, arrows=arrows(score, half)))
+        exact.append(Panel2D(f"∇ log q, σ = {sigma:g}", density=shown, arrows=arrows(target, half)))
+        learned.append(Panel2D(f"network, σ = {sigma:g}", density=shown, arrows=arrows(score, half)))
         angles = _cosine(learned[-1].arrows[1], exact[-1].arrows[1])
         relative[sigma] = float(np.mean(angles))
     modes = {sigma: modes_left(models.mixture, sigma) for sigma in models.single}
     told = ", ".join(f"{value:.3f} at σ = {sigma:g}" for sigma, value in relative.items())
     report.figure(
-        planes([exact, learned], (-half, half), color_label="length of the score", row_labels=["exact", "learned"]),
+        panels_2d([exact, learned], (-half, half), color_label="length of the score", row_labels=["exact", "learned"]),
         "fields",
         "Exact scores of q = p * N(0, σ² I), and what networks learned from noised draws by denoising score matching "
         "at that σ alone; contours of q. The directions agree with a mean cosine of "
@@ -103,10 +103,10 @@ def errors(report: Report, models, half: float) -> None:
         of_q = exact_field(models.mixture, points, sigma)
         scores = [learned_field(models.net, fit.params, points, sigma) for fit in fits]
         error = np.linalg.norm(scores[0] - of_q, axis=-1)
-        maps.append(Plane(f"σ = {sigma:g}", heat=error, density=q))
-        weighted.append(Plane(f"σ = {sigma:g}", heat=q * error**2, density=q))
-        bias_learned.append(Plane(f"σ = {sigma:g}", heat=np.linalg.norm(scores[0] - of_p, axis=-1), density=p))
-        bias_exact.append(Plane(f"σ = {sigma:g}", heat=np.linalg.norm(of_q - of_p, axis=-1), density=p))
+        maps.append(Panel2D(f"σ = {sigma:g}", heat=error, density=q))
+        weighted.append(Panel2D(f"σ = {sigma:g}", heat=q * error**2, density=q))
+        bias_learned.append(Panel2D(f"σ = {sigma:g}", heat=np.linalg.norm(scores[0] - of_p, axis=-1), density=p))
+        bias_exact.append(Panel2D(f"σ = {sigma:g}", heat=np.linalg.norm(of_q - of_p, axis=-1), density=p))
         often = q * cell / np.sum(q * cell)  # a draw's chance to fall into each cell
         low = often < np.quantile(often, 0.5)  # the emptier half of the square
         rows.append(
@@ -132,7 +132,7 @@ def errors(report: Report, models, half: float) -> None:
     halves = found[least]
     label = "‖network − ∇ log q‖"
     report.figure(
-        planes([maps], (-half, half), color_label=label),
+        panels_2d([maps], (-half, half), color_label=label),
         "errors",
         f"Error of each network as a score of q, everywhere alike; contours of q. At σ = {least:g} the emptier half of "
         f"the square holds {halves['mass of the emptier half']:.1g} of q's mass, and the loss asks about it as often: "
@@ -140,13 +140,13 @@ def errors(report: Report, models, half: float) -> None:
         f"{halves['error in the fuller half']:.2g}.",
     )
     report.figure(
-        planes([weighted], (-half, half), color_label="q ‖network − ∇ log q‖²"),
+        panels_2d([weighted], (-half, half), color_label="q ‖network − ∇ log q‖²"),
         "weighted-errors",
         "The same errors squared and weighted by q, which is what the loss sees. Of the loss that is left at σ = "
         f"{least:g}, {halves['loss of the emptier half']:.1%} lies in the emptier half.",
     )
     report.figure(
-        planes(
+        panels_2d(
             [bias_learned, bias_exact], (-half, half), color_label="distance to ∇ log p",
             row_labels=["network", "exact ∇ log q"],
         ),
@@ -187,10 +187,12 @@ def many_levels(report: Report, models, ladder, half: float) -> None:
         target = partial(exact_field, models.mixture, sigma=sigma)
         score = partial(learned_field, models.net, models.homework[0].params, sigma=sigma)
         q = density(models.mixture, lattice((-half, half), 200), sigma)
-        exact.append(Plane(f"σ = {sigma:g}", density=q, arrows=arrows(target, half)))
-        learned.append(Plane(f"σ = {sigma:g}", density=q, arrows=arrows(score, half)))
+        exact.append(Panel2D(f"σ = {sigma:g}", density=q, arrows=arrows(target, half)))
+        learned.append(Panel2D(f"σ = {sigma:g}", density=q, arrows=arrows(score, half)))
     report.figure(
-        planes([exact, learned], (-half, half), color_label="length of the score", row_labels=["exact", "one network"]),
+        panels_2d(
+            [exact, learned], (-half, half), color_label="length of the score", row_labels=["exact", "one network"]
+        ),
         "many-fields",
         f"One network that is told σ, trained on σ in [1, {ladder.homework[0]:g}], beside the exact scores of q. "
         "Its output is divided by σ, so that one function of one scale serves fields whose lengths differ by "

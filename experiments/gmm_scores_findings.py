@@ -9,7 +9,7 @@ from experiments.gmm_scores_draws import EXACT, Drawer
 from experiments.toy_chance import loses, over_seeds, plus_minus, restores
 from experiments.toy_sampling import Found, nearest_mode, true_widths
 from jaxgen.distributions import GaussianMixture
-from jaxgen.metrics import Estimate
+from jaxgen.metrics import MeanAndError
 from jaxgen.report import Report
 
 
@@ -53,7 +53,7 @@ def find(
     )
 
 
-def noise_told(ascent: Estimate, chain: Estimate) -> str:
+def noise_told(ascent: MeanAndError, chain: MeanAndError) -> str:
     """Whether it takes noise to draw samples: ascent ends in points, Langevin dynamics in modes as wide as p's."""
     head = "Noise is what makes samples" if ascent.mean < 0.1 and abs(chain.mean - 1) < 0.1 else "Ascent and noise"
     return (
@@ -62,7 +62,7 @@ def noise_told(ascent: Estimate, chain: Estimate) -> str:
     )
 
 
-def weights_told(weight: float, plain: Estimate, begun: float, annealed: Mapping[str, Estimate]) -> str:
+def weights_told(weight: float, plain: MeanAndError, begun: float, annealed: Mapping[str, MeanAndError]) -> str:
     """What becomes of the weights without levels and with them."""
     told = ", ".join(f"{plus_minus(of)} by the {name}" for name, of in annealed.items())
     return (
@@ -83,7 +83,7 @@ def ends_told(row: dict, own_width: float) -> str:
     )
 
 
-def twice(of_floor: Estimate) -> str:
+def twice(of_floor: MeanAndError) -> str:
     """An MMD in floors, and whether it is within twice of it."""
     return f"{plus_minus(of_floor)} floors from p, {'within' if of_floor.mean <= 2 else 'beyond'} twice the floor"
 
@@ -91,7 +91,7 @@ def twice(of_floor: Estimate) -> str:
 def difference(a: Sequence[float], b: Sequence[float]) -> str:
     """By how much the mean of a is above that of b, of paired values, and whether that may be chance."""
     mean, error = over_seeds(np.subtract(a, b))
-    return f"{plus_minus(Estimate(abs(mean), error))} {'more' if mean > 0 else 'less'}" + (
+    return f"{plus_minus(MeanAndError(abs(mean), error))} {'more' if mean > 0 else 'less'}" + (
         "" if apart(a, b) else f", which {len(a)} seeds cannot tell from nothing"
     )
 

@@ -9,8 +9,8 @@ from experiments.gmm_scores_draws import EXACT, Drawer, methods
 from experiments.gmm_scores_findings import find, stops
 from experiments.toy_chance import over_seeds, plus_minus, share_estimate
 from experiments.toy_sampling import Found, Judge, cropped, density, nearest_mode
-from jaxgen.metrics import Estimate
-from jaxgen.report import Plane, Report, dots, lattice, planes
+from jaxgen.metrics import MeanAndError
+from jaxgen.report import Panel2D, Report, dot_plot, lattice, panels_2d
 
 GROUPS = ("started nearer to mode 1", "started nearer to mode 2")
 CELLS = 160
@@ -25,15 +25,15 @@ def trajectories(report: Report, draw: Drawer) -> None:
             shown = density(draw.models.mixture, lattice((-half, half), CELLS), sigma)
             path = draw.walk(sigma, 0, noise_scale=scale)[:, : draw.FEW]
             # all of a noisy path would hide itself
-            rows[-1].append(Plane(_title(sigma), density=shown, paths=path[: 1 + len(path) // 10] if scale else path))
+            rows[-1].append(Panel2D(_title(sigma), density=shown, paths=path[: 1 + len(path) // 10] if scale else path))
     ends = {plane.title: places(plane.paths[-1]) for plane in rows[0]}
     told = ", ".join(f"{n} ({title})" for title, n in ends.items())
     report.metrics["points that six ascents end in"] = ends
     steps = draw.config.langevin_steps
     report.figure(
-        planes(rows, (-half, half), row_labels=["ascent", "Langevin"]),
+        panels_2d(rows, (-half, half), row_labels=["ascent", "Langevin"]),
         "trajectories",
-        f"Six starts (rings) and where {steps} steps take them (dots); contours of p and of p * N(0, σ² I). Without "
+        f"Six starts (rings) and where {steps} steps take them (dot_plot); contours of p and of p * N(0, σ² I). Without "
         f"noise, x ← x + ε/2 score {stops({plane.title: last_moves(plane.paths) for plane in rows[0]})}; the six end "
         f"in so many points: {told}. Below, with √ε z, the first tenth of the steps. ε = {draw.config.step_size:g} "
         "max(1, σ²)." + cropped({plane.title: plane.paths for plane in rows[1]}, half),
@@ -70,7 +70,7 @@ def starts(report: Report, draw: Drawer, judge: Judge) -> None:
             of = found[name, sigma] = judge(x)
             moved[name, sigma] = float(np.mean(nearest_mode(x, means) != side))
             shown = density(draw.models.mixture, lattice((-half, half), CELLS), sigma)
-            rows[-1].append(Plane(f"{_title(sigma)}: {of.weight:.2f}", density=shown, points=x, groups=side))
+            rows[-1].append(Panel2D(f"{_title(sigma)}: {of.weight:.2f}", density=shown, points=x, groups=side))
     report.metrics["starts"] = [
         {"method": name, "σ": sigma, "changed sides": moved[name, sigma]} | of._asdict()
         for (name, sigma), of in found.items()
@@ -78,7 +78,7 @@ def starts(report: Report, draw: Drawer, judge: Judge) -> None:
     weight, begun = float(judge.mixture.weights[0]), float(np.mean(side == 0))
     crossed = ", ".join(f"{moved['Langevin', sigma]:.0%} by {_title(sigma)}" for sigma in (0.0, *draw.models.single))
     report.figure(
-        planes(rows, (-half, half), row_labels=["ascent", "Langevin"], group_labels=GROUPS),
+        panels_2d(rows, (-half, half), row_labels=["ascent", "Langevin"], group_labels=GROUPS),
         "starts",
         f"{len(start)} chains from starts all over the square after {draw.config.langevin_steps} steps, in the colour "
         f"of the mode they started nearer to. Above each panel the share that ends nearer to mode 1: in p it is "
@@ -98,14 +98,14 @@ def annealing(report: Report, draw: Drawer) -> None:
         sigma = float(sigmas[index - 1]) if index else 0.0
         q = density(draw.models.mixture, lattice((-half, half), CELLS), sigma) if index else None
         title = f"after σ = {sigma:.3g}: {shares[index]:.2f}" if index else f"starts: {shares[0]:.2f}"
-        panels.append(Plane(title, density=q, points=path[index], groups=modes[0]))
+        panels.append(Panel2D(title, density=q, points=path[index], groups=modes[0]))
     report.metrics["annealing"] = {
         "sigma": sigmas, "share": shares[1:], "share of the starts": shares[0], "changed sides": moved[1:]
     }  # fmt: skip
     error = np.sqrt(shares[-1] * (1 - shares[-1]) / path.shape[1])
     settled = settles_at(shares[1:], 2 * error)
     report.figure(
-        planes([panels[:3], panels[3:]], (-half, half), group_labels=GROUPS),
+        panels_2d([panels[:3], panels[3:]], (-half, half), group_labels=GROUPS),
         "annealing",
         f"Annealed Langevin dynamics down the levels from σ = {sigmas[0]:g} to {sigmas[-1]:g}, with the network of all "
         "levels; contours of p * N(0, σ² I). Above each panel the share nearer to mode 1, which in p is "
@@ -148,19 +148,19 @@ def compare(report: Report, draw: Drawer, judge: Judge) -> None:
     left_out = "ascent", "annealed to σ = 1, exact", "DDIM", "Heun, exact"
     chosen = {"draws of p": real[0]} | {name: x for name, x in shown.items() if not name.startswith(left_out)}
     panels = [
-        Plane("\n".join([*name.split(", ", 1), f"width {judge(x).width:.2f}"]), density=p, points=x)
+        Panel2D("\n".join([*name.split(", ", 1), f"width {judge(x).width:.2f}"]), density=p, points=x)
         for name, x in chosen.items()
     ]
     columns = -(-len(panels) // 2)
     report.figure(
-        planes([panels[:columns], panels[columns:]], (-half, half)),
+        panels_2d([panels[:columns], panels[columns:]], (-half, half)),
         "samples",
         f"{config.samples} samples, and contours of p. Above each panel the width of its modes over that of p's. "
         "Chains that end at a level σ keep that noise: at best they have the law of p * N(0, σ² I)."
         + cropped(chosen, half),
     )
     report.figure(
-        dots(
+        dot_plot(
             {"": {name: _range([of.mmd for of in ofs]) for name, ofs in found.items()}},
             x_label=f"MMD to p of {config.samples} samples",
             levels={"floor": judge.floor, "twice the floor": 2 * judge.floor},
@@ -171,7 +171,7 @@ def compare(report: Report, draw: Drawer, judge: Judge) -> None:
         f"is what {config.samples} fresh draws of p have on average.",
     )
     report.figure(
-        dots(
+        dot_plot(
             {"": {name: _range([of.weight for of in ofs]) for name, ofs in found.items()}},
             x_label="share of samples nearer to mode 1",
             levels={"in p": weight},
@@ -189,7 +189,7 @@ def compare(report: Report, draw: Drawer, judge: Judge) -> None:
         "the weight. Width: of the modes, in those of p. Floor: MMD of real draws. Its own law is p * N(0, σ² I) "
         "for chains that end at a level σ > 0: how well a sampler does what it can. Rows that begin alike share the "
         "chance of their starts: all of the ODE begin with the same draws, and so do all chains.",
-        formats={"width": lambda width: plus_minus(Estimate(*width))},
+        formats={"width": lambda width: plus_minus(MeanAndError(*width))},
     )
     find(report, draw, judge.mixture, {row["sampler"]: row for row in rows}, found)
 
@@ -199,7 +199,7 @@ def _row(name: str, found: Sequence[Found], judge: Judge, n: int) -> dict:
     return {
         "sampler": name,
         "weight of mode 1": share,
-        "error": Estimate(share.mean - float(judge.mixture.weights[0]), share.error),
+        "error": MeanAndError(share.mean - float(judge.mixture.weights[0]), share.error),
         "width": over_seeds([of.width for of in found]),
         "MMD / floor": over_seeds([of.mmd / judge.floor for of in found]),
     }

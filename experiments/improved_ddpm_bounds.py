@@ -10,9 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgen.diffusion import Denoiser, GaussianProcess, bound_term, marginal, perturb, subset_grid
-from jaxgen.diffusion.processes.kernels import Gaussian
-from jaxgen.distributions import gaussian_kl
-from jaxgen.metrics import Estimate, bits_per_dim, estimate
+from jaxgen.distributions import Gaussian, gaussian_kl
+from jaxgen.metrics import MeanAndError, bits_per_dim, mean_and_error
 from jaxgen.report import Report, panels
 
 _BINS = 20
@@ -81,10 +80,10 @@ def _terms(denoise, process, params, key, x0, s, t, cleanest, *, learned):
     """The term of each image's step, in nats, by variance; one network call serves all."""
     x_t = perturb(process, x0, t, jax.random.normal(key, x0.shape))
     prediction = denoise(process, params)(x_t, t)
-    variances = ("fixed_small", "fixed_large", *(("learned",) if learned else ()))
+    variances = {"small": "fixed_small", "large": "fixed_large"} | ({"learned": "learned"} if learned else {})
     return {
-        name: bound_term(process, prediction, x_t, x0, s, t, cleanest=(cleanest[0], cleanest[1]), variance=name)
-        for name in variances
+        name: bound_term(process, prediction, x_t, x0, s, t, cleanest=(cleanest[0], cleanest[1]), variance=variance)
+        for name, variance in variances.items()
     }
 
 
@@ -106,7 +105,7 @@ def _by_length(report: Report, models: Mapping, found: Mapping, chains: Sequence
     for name in models:
         schedule, objective = name.split(", ")
         for variance in found[name, chains[0]].bits:
-            estimates = [estimate(found[name, n].bits[variance]) for n in chains]
+            estimates = [mean_and_error(found[name, n].bits[variance]) for n in chains]
             rows.append(
                 {"schedule": schedule, "objective": objective, "variance": variance}
                 | {f"{n} steps": tuple(e) for n, e in zip(chains, estimates, strict=True)}
@@ -133,9 +132,9 @@ def _by_length(report: Report, models: Mapping, found: Mapping, chains: Sequence
         if ", hybrid" not in name:
             continue
         short, long = found[name, chains[0]].bits, found[name, chains[-1]].bits
-        gain = estimate(short["learned"] - long["learned"])
-        best = min(("fixed_small", "fixed_large"), key=lambda variance: long[variance].mean())
-        margin = {n: estimate(_best_fixed(found[name, n].bits) - found[name, n].bits["learned"]) for n in chains}
+        gain = mean_and_error(short["learned"] - long["learned"])
+        best = min(("small", "large"), key=lambda variance: long[variance].mean())
+        margin = {n: mean_and_error(_best_fixed(found[name, n].bits) - found[name, n].bits["learned"]) for n in chains}
         lines.append(
             f"{name.split(', ')[0]}: {_told(gain)} from {chains[0]} to {chains[-1]} steps; learned variance "
             f"{_told(margin[chains[0]])} at {chains[0]} and {_told(margin[chains[-1]])} at {chains[-1]} steps, against "
@@ -157,15 +156,15 @@ def ranked(found: Mapping[str, Mapping[str, np.ndarray]]) -> str:
     variance, bits = best[first]
     return ", ".join(
         [f"{first} {bits.mean():.2f} ({variance})"]
-        + [f"{name} {_told(estimate(best[name][1] - bits))} ({best[name][0]})" for name in others]
+        + [f"{name} {_told(mean_and_error(best[name][1] - bits))} ({best[name][0]})" for name in others]
     )
 
 
 def _best_fixed(bits: Mapping[str, np.ndarray]) -> np.ndarray:
-    return min((bits["fixed_small"], bits["fixed_large"]), key=np.mean)
+    return min((bits["small"], bits["large"]), key=np.mean)
 
 
-def _told(gain: Estimate) -> str:
+def _told(gain: MeanAndError) -> str:
     return f"{gain.mean:+.3f} ± {gain.error:.3f}"
 
 

@@ -9,9 +9,8 @@ import numpy as np
 from experiments.drawing import Drawer
 from experiments.features import FLOOR, FRECHET, Quality
 from jaxgen.diffusion import GaussianProcess, perturb, subset_grid
-from jaxgen.metrics import Estimate, estimate
-from jaxgen.report import Report, curves, image_grid, panels, strip
-from jaxgen.report.numbers import readable
+from jaxgen.metrics import MeanAndError, mean_and_error
+from jaxgen.report import Report, curves, format_value, image_grid, panels, strip
 from jaxgen.samplers import ddim, ddpm
 
 _SMALL, _LARGE, _LEARNED, _DDIM = "small variance", "large variance", "learned variance", "DDIM"
@@ -145,7 +144,7 @@ def skipping(
         if 0.2 in shares:
             more = [[quality(images_of(share, index)) for index in range(1, sets)] for share in (0.2, 0.0)]
             cut, uncut = ([scores[name][shares.index(share)], *of] for share, of in zip((0.2, 0.0), more, strict=True))
-            ratios[name] = estimate(np.log(cut) - np.log(uncut))
+            ratios[name] = mean_and_error(np.log(cut) - np.log(uncut))
     report.metrics["skipping"] = {"share": shares, "frechet": scores}
     percent = [100 * share for share in shares]
     report.figure(
@@ -180,8 +179,8 @@ def skipping(
         )
 
 
-def factor(log_ratio: Estimate) -> str:
+def factor(log_ratio: MeanAndError) -> str:
     """A ratio of distances by its logarithm, with its error, and whether that is harm: more than two errors above 1."""
     ratio = float(np.exp(log_ratio.mean))
     harm = "harmful" if log_ratio.mean > 2 * log_ratio.error else "no harm shown"
-    return f"{readable((ratio, ratio * log_ratio.error), 2)} ({harm})"
+    return f"{format_value((ratio, ratio * log_ratio.error), 2)} ({harm})"

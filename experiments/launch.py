@@ -49,6 +49,7 @@ def run(main: Callable[[Config], Any], presets: Mapping[str, Config]) -> None:
     try:
         if isinstance(config, TrainingConfig) and config.distributed:
             _join()
+        _check_platform()
         main(config)
     except (Interrupted, Diverged) as stop:
         # every one of several processes is here
@@ -59,6 +60,19 @@ def run(main: Callable[[Config], Any], presets: Mapping[str, Config]) -> None:
     except Exception:
         _leave_alone(traceback.format_exc())
         raise
+
+
+def _check_platform() -> None:
+    """Raise BadInput where JAX finds no device of the platform that it was told to use."""
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:
+        platforms = jax.config.jax_platforms
+        reason = f" ({str(error).splitlines()[0]})" if str(error) else ""
+        raise BadInput(
+            f"JAX found no device of the platform {platforms!r} that JAX_PLATFORMS names{reason}: "
+            "install a jaxlib and drivers for it, or run with JAX_PLATFORMS=cpu"
+        ) from error
 
 
 def _said(stop: BaseException) -> str:

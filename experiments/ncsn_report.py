@@ -7,7 +7,7 @@ import numpy as np
 from experiments.chance import LEVEL, apart, beyond_chance
 from experiments.features import FLOOR, FRECHET, Quality
 from jaxgen.diffusion import ncsn
-from jaxgen.metrics import Estimate, estimate
+from jaxgen.metrics import MeanAndError, mean_and_error
 from jaxgen.report import Report, curves, image_grid, strip
 
 WHOLE, OLD_STEP, HALF_STEP = "NCSNv2", "without 4: NCSN's ε", "without 4: ε / 2"
@@ -75,7 +75,7 @@ def compare(
     distances = {
         name: np.array([quality(some) for some in sets]) for name, sets in (images | {FLOOR: held_out}).items()
     }
-    means = {name: estimate(values) for name, values in distances.items()}
+    means = {name: mean_and_error(values) for name, values in distances.items()}
     # the same keys: what a lucky set does to both is not counted
     changes = {name: distances[name] - distances[WHOLE] for name in images if name != WHOLE}
     sigma = variants[WHOLE].ladder.last
@@ -99,7 +99,7 @@ def compare(
     ]
     of_noise = [
         {"variant": name, "predicted": variants[name].predicted_noise if name in variants else None,
-         "chain's end": estimate(ends[name]), "samples": estimate(left[name]), "minus NCSNv2's": paired(noisier, name),
+         "chain's end": mean_and_error(ends[name]), "samples": mean_and_error(left[name]), "minus NCSNv2's": paired(noisier, name),
          "noise images": broken[name]}
         for name in images
     ]  # fmt: skip
@@ -136,19 +136,19 @@ def compare(
         "network being trained once; a star: on another ladder than trained on."
     )
     report.finding(
-        f"**Noise in the samples** of NCSNv2 {plus_minus(estimate(left[WHOLE]))} σ_L. {sorted_by_verdict(noisier)}"
+        f"**Noise in the samples** of NCSNv2 {plus_minus(mean_and_error(left[WHOLE]))} σ_L. {sorted_by_verdict(noisier)}"
     )
     report.finding(last_denoising(ends[WHOLE], left[WHOLE], changes))
     report.finding(step_sizes(variants, {name: values.mean() for name, values in ends.items()}))
     report.finding(outside(broken, count * per_set) + whose_fault(by_set[HEUN], by_set[HEUN_TOLD]))
 
 
-def paired(differences: Mapping[str, np.ndarray], name: str) -> Estimate | None:
+def paired(differences: Mapping[str, np.ndarray], name: str) -> MeanAndError | None:
     """The mean difference of a variant, where it has one."""
-    return estimate(differences[name]) if name in differences else None
+    return mean_and_error(differences[name]) if name in differences else None
 
 
-def plus_minus(value: Estimate) -> str:
+def plus_minus(value: MeanAndError) -> str:
     """A mean and its standard error."""
     return f"{value.mean:.3g} ± {value.error:.2g}"
 
@@ -164,7 +164,7 @@ def verdicts(differences: Mapping[str, np.ndarray]) -> dict[str, str]:
 
 def sorted_by_verdict(differences: Mapping[str, np.ndarray]) -> str:
     """All variants under what their differences (sets,) from the whole say, the largest first."""
-    said, changes = verdicts(differences), {name: estimate(values) for name, values in differences.items()}
+    said, changes = verdicts(differences), {name: mean_and_error(values) for name, values in differences.items()}
     ordered = sorted(changes.items(), key=lambda item: -item[1].mean)
 
     def those(verdict: str) -> str:
@@ -200,7 +200,7 @@ def last_denoising(before: np.ndarray, after: np.ndarray, differences: Mapping[s
         "worse": "and the judge sees it: the samples without it are worse",
         "better": "and the judge prefers the samples without it",
     }[verdicts(differences)[UNDENOISED]]
-    change = estimate(differences[UNDENOISED])
+    change = mean_and_error(differences[UNDENOISED])
     return (
         f"**The last denoising** {does} the noise, from {before.mean():.3g} to {after.mean():.3g} σ_L, {seen} "
         f"({change.mean:+.2g} ± {change.error:.2g})."

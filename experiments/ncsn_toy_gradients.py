@@ -13,14 +13,14 @@ from experiments.ncsn_toy_objectives import NAMES, objectives
 from experiments.timing import Spread, Subject, in_turns, spread
 from experiments.toy_chance import over_seeds, plus_minus
 from experiments.toy_training import ScoreNet, initial
-from jaxgen.metrics import Estimate
+from jaxgen.metrics import MeanAndError
 from jaxgen.report import Report, curves, panels
 
 SMALL_BATCH = 16
 COST, NOISE = "time of a gradient / DSM's", "variance of the gradient / DSM's"
 
 
-def total_variance(gradients: list[Any]) -> Estimate:
+def total_variance(gradients: list[Any]) -> MeanAndError:
     """Trace of the covariance of gradients, estimated from at least two draws of them, and its standard error."""
     flat = np.stack([np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(g)]) for g in gradients])
     squares = np.sum(np.square(flat.astype(np.float64) - flat.mean(0, dtype=np.float64)), -1)
@@ -45,7 +45,7 @@ class Gradients:
         side = jnp.where(jax.random.bernoulli(side_key, 0.8, (n, 1)), 1.0, -1.0)
         return side * np.sqrt(50 / self.dims) + jax.random.normal(eps_key, (n, self.dims))
 
-    def variance(self, name: str, sigma: float, draws: int) -> Estimate:
+    def variance(self, name: str, sigma: float, draws: int) -> MeanAndError:
         """Total variance of an objective's gradient."""
         return total_variance([self.of[name](jax.random.key(1000 + i), self.params, sigma) for i in range(draws)])
 
@@ -98,22 +98,22 @@ def gradient_noise(report: Report, config, gradients: Gradients) -> None:
     )
 
 
-def power(x: np.ndarray, y: Sequence[Estimate]) -> Estimate:
+def power(x: np.ndarray, y: Sequence[MeanAndError]) -> MeanAndError:
     """The exponent a of y ∝ x^a by least squares of logarithms, with the error that those of y give it."""
     offsets = np.log(x) - np.log(x).mean()
     shares = offsets / np.sum(offsets**2)
     relative = np.array([of.error / of.mean for of in y])
     exponent = float(shares @ np.log([of.mean for of in y]))
-    return Estimate(exponent, float(np.sqrt(np.sum((shares * relative) ** 2))))
+    return MeanAndError(exponent, float(np.sqrt(np.sum((shares * relative) ** 2))))
 
 
-def ratio(a: Estimate, b: Estimate) -> Estimate:
+def ratio(a: MeanAndError, b: MeanAndError) -> MeanAndError:
     """a/b of independent a and b."""
     value = a.mean / b.mean
-    return Estimate(value, abs(value) * float(np.hypot(a.error / a.mean, b.error / b.mean)))
+    return MeanAndError(value, abs(value) * float(np.hypot(a.error / a.mean, b.error / b.mean)))
 
 
-def compared(sigmas: Sequence[float], dsm: Sequence[Estimate], other: Estimate) -> str:
+def compared(sigmas: Sequence[float], dsm: Sequence[MeanAndError], other: MeanAndError) -> str:
     """At which of the σ tried DSM's variance is below another's, by two standard errors or within them."""
     above = np.array([of.mean - other.mean for of in dsm])
     chance = 2 * np.array([np.hypot(of.error, other.error) for of in dsm])
@@ -186,7 +186,7 @@ def in_dimension(config, gradients: Gradients) -> list[dict]:
             COST: times[name].median,
             "lower quartile": times[name].low,
             "upper quartile": times[name].high,
-            NOISE: ratio(variances[name], variances["DSM"]) if name != "DSM" else Estimate(1.0, 0.0),
+            NOISE: ratio(variances[name], variances["DSM"]) if name != "DSM" else MeanAndError(1.0, 0.0),
         }
         for name in NAMES
     ]

@@ -13,8 +13,7 @@ from experiments.toy_chance import over_seeds, plus_minus
 from experiments.toy_sampling import learned_field
 from experiments.toy_training import Fit, ScoreNet, Training, initial
 from jaxgen.data import ring
-from jaxgen.report import Plane, Report, curves, lattice, planes
-from jaxgen.report.numbers import readable
+from jaxgen.report import Panel2D, Report, curves, format_value, lattice, panels_2d
 from jaxgen.score_matching import sliced
 
 LIMITS = (-1.6, 1.6)
@@ -85,7 +84,7 @@ def ring_scores(report: Report, config) -> None:
     ring_points = np.asarray(ring(jax.random.key(1), 300))
     noisy_points = np.asarray(ring(jax.random.key(1), 300, noise=noisy))
     panels = [
-        Plane(title, points=data, arrows=(places, vectors))
+        Panel2D(title, points=data, arrows=(places, vectors))
         for title, data, vectors in (
             ("learned on the bare ring", ring_points, learned_field(net, fits[bare][0].params, places)),
             (f"learned with noise {noisy:g}", noisy_points, learned_field(net, fits[noisy][0].params, places)),
@@ -98,7 +97,7 @@ def ring_scores(report: Report, config) -> None:
     }
     times = found[bare]["pull 5 % outside"].mean / found[noisy]["pull 5 % outside"].mean
     report.figure(
-        planes([panels], LIMITS, color_label="length of the score"),
+        panels_2d([panels], LIMITS, color_label="length of the score"),
         "ring-fields",
         "Learned and exact scores about the ring, and its data. Just outside, at 1.05 of the radius, the field learned "
         f"on the bare ring is {times:.3g} times as long as that learned with noise {noisy:g}, which is off from the "
@@ -145,6 +144,6 @@ def curve_told(bare_row: dict, noisy_row: dict, noise: float) -> str:
     return (
         f"**Data on a curve.** On the bare ring the loss {falls(bare_row)}, to {plus_minus(bare_row['loss'])}. With "
         f"noise {noise:g} it {falls(noisy_row)}; on fresh draws it is {plus_minus(noisy_row['above the least loss'])} "
-        f"above {readable(noisy_row['least loss'])}, the least of any score, a relative error of "
+        f"above {format_value(noisy_row['least loss'])}, the least of any score, a relative error of "
         f"{percent(noisy_row['relative error'])}."
     )

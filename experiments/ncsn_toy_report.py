@@ -6,8 +6,8 @@ import numpy as np
 
 from experiments.toy_chance import over_seeds, plus_minus
 from experiments.toy_sampling import density, exact_field, learned_field, log_density
-from jaxgen.metrics import Estimate
-from jaxgen.report import Plane, Report, curves, lattice, planes
+from jaxgen.metrics import MeanAndError
+from jaxgen.report import Panel2D, Report, curves, lattice, panels_2d
 
 HALF, ARROWS, CELLS = 8.0, 17, 120
 LIMITS = (-HALF, HALF)
@@ -46,11 +46,13 @@ def low_density(report: Report, models, config) -> None:
     }
     places = lattice(LIMITS, ARROWS).reshape(-1, 2)
     panels = [
-        Plane("exact ∇ log p", density=p, arrows=(places, exact_field(mixture, places))),
-        Plane("learned on clean data", density=p, arrows=(places, learned_field(models.net, models.clean[0], places))),
+        Panel2D("exact ∇ log p", density=p, arrows=(places, exact_field(mixture, places))),
+        Panel2D(
+            "learned on clean data", density=p, arrows=(places, learned_field(models.net, models.clean[0], places))
+        ),
     ]
     report.figure(
-        planes([panels], LIMITS, color_label="length of the score"),
+        panels_2d([panels], LIMITS, color_label="length of the score"),
         "score-fields",
         "The score of 0.8 N((5, 5), I) + 0.2 N((−5, −5), I), and what a network learned from draws of it by sliced "
         "score matching; contours of p at one, two and three standard deviations of the larger mode. Where p > 1e-3 "
@@ -60,12 +62,12 @@ def low_density(report: Report, models, config) -> None:
     length = np.linalg.norm(errors[0], axis=-1)
     weighted = p * length**2
     maps = [
-        Plane("‖learned − exact‖", heat=length / length.max(), density=p),
-        Plane("p ‖learned − exact‖²", heat=weighted / weighted.max(), density=p),
+        Panel2D("‖learned − exact‖", heat=length / length.max(), density=p),
+        Panel2D("p ‖learned − exact‖²", heat=weighted / weighted.max(), density=p),
     ]
     inside, worst = weighted[~rare].sum() / weighted.sum(), np.unravel_index(np.argmax(length), length.shape)
     report.figure(
-        planes([maps], LIMITS, color_label="share of its largest value"),
+        panels_2d([maps], LIMITS, color_label="share of its largest value"),
         "score-error",
         f"Left: the error of the learned score, at most {length.max():.2g}, where p = 1e{log_p[worst]:.0f}. Right: its "
         f"square weighted by p, which is what the loss contains: {inside:.2%} of it lies where p > 1e-6, on "
@@ -86,18 +88,18 @@ def low_density(report: Report, models, config) -> None:
     report.finding(empty_regions(near, far, empty, sigma, relative[sigma]))
 
 
-def relative_errors(errors: Sequence[np.ndarray], target: np.ndarray, where: np.ndarray) -> Estimate:
+def relative_errors(errors: Sequence[np.ndarray], target: np.ndarray, where: np.ndarray) -> MeanAndError:
     """√(Σ‖error‖²/Σ‖target‖²) over the places `where`, over trainings."""
     total = np.sum(np.square(target[where]))
     return over_seeds([np.sqrt(np.sum(np.square(error[where])) / total) for error in errors])
 
 
-def percent(value: Estimate) -> str:
+def percent(value: MeanAndError) -> str:
     """A relative error with its own."""
-    return plus_minus(Estimate(100 * value.mean, 100 * value.error)) + "%"
+    return plus_minus(MeanAndError(100 * value.mean, 100 * value.error)) + "%"
 
 
-def empty_regions(near: Estimate, far: Estimate, empty: float, sigma: float, noised: Estimate) -> str:
+def empty_regions(near: MeanAndError, far: MeanAndError, empty: float, sigma: float, noised: MeanAndError) -> str:
     """What happens to the error where there are no data, and whether noise mends it: by a factor of two at least."""
     rose = "grows" if far.mean > 2 * near.mean else "does not grow"
     filled = "fills the gap" if 2 * noised.mean < far.mean else "does not fill the gap"

@@ -10,8 +10,8 @@ from experiments.ncsn_toy_report import HALF
 from experiments.toy_chance import loses, plus_minus, restores, share_estimate
 from experiments.toy_law import expected_shares
 from experiments.toy_sampling import anneal, density, exact_score, nearest_mode, uniform_starts, walk
-from jaxgen.metrics import Estimate
-from jaxgen.report import Plane, Report, curves, lattice, planes
+from jaxgen.metrics import MeanAndError
+from jaxgen.report import Panel2D, Report, curves, lattice, panels_2d
 
 GROUPS = ("started nearer to (5, 5)", "started nearer to (−5, −5)")
 FRAMES = 20
@@ -81,7 +81,7 @@ def mode_weights(report: Report, models, config) -> None:
     for name, along in shares.items():
         sides = [nearest_mode(of[name][[0, -1]], means) for of in paths]
         ends = share_estimate(along[:, -1], chains)
-        rows.append({"method": name, "share at (5, 5)": ends, "error": Estimate(ends.mean - weight, ends.error)})
+        rows.append({"method": name, "share at (5, 5)": ends, "error": MeanAndError(ends.mean - weight, ends.error)})
         rows[-1]["exact scores, in law"] = expected.get(name)
         rows[-1]["changed sides"] = float(np.mean([begun != ended for begun, ended in sides]))
         rows[-1]["far away"] = float(np.mean([np.abs(of[name][-1]).max(-1) > 2 * HALF for of in paths]))
@@ -134,16 +134,16 @@ def _where_chains_end(report: Report, models, config, paths: dict[str, np.ndarra
         shown = density(law, lattice(limits, 200))
         fair = np.asarray(law.sample(jax.random.key(config.seed + 9), config.starts))
         named = f"p * N(0, {sigma**2:g} I)" if sigma else "p"
-        panels = [Plane(f"draws of {named}: {_share(fair, means):.2f}", density=shown, points=fair)]
+        panels = [Panel2D(f"draws of {named}: {_share(fair, means):.2f}", density=shown, points=fair)]
         moved = {}
         for name, path in paths.items():
             if name.startswith(kind):
                 title = f"{name}: {_share(path[-1], means):.2f}"
-                panels.append(Plane(title, density=shown, points=path[-1], groups=side))
+                panels.append(Panel2D(title, density=shown, points=path[-1], groups=side))
                 moved[name] = float(np.mean(nearest_mode(path[-1], means) != side))
         told = ", ".join(f"{share:.0%} ({name.split(', ')[1]})" for name, share in moved.items())
         report.figure(
-            planes([panels], limits, group_labels=GROUPS),
+            panels_2d([panels], limits, group_labels=GROUPS),
             kind.lower(),
             f"{config.starts} chains begun uniformly on [−8, 8]², in the colour of the mode they started nearer to, "
             f"and the share that ends at (5, 5), which in p is {weight:g}, with a standard error of "

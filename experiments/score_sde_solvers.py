@@ -13,7 +13,7 @@ from experiments.features import FRECHET, Quality
 from jaxgen.core import hutchinson
 from jaxgen.data import dequantise
 from jaxgen.diffusion import GaussianProcess, log_likelihood, noise_grid, perturb
-from jaxgen.metrics import bits_per_dim, dequantisation_offset, estimate
+from jaxgen.metrics import bits_per_dim, dequantisation_offset, mean_and_error
 from jaxgen.report import Report, image_grid, strip
 from jaxgen.samplers import ode_decode, ode_encode, sample_ode, sample_sde
 
@@ -80,7 +80,7 @@ def likelihood(report: Report, models: Mapping, held_out: np.ndarray, n: int, se
             return found.log_density, found.evaluations
 
         log_density, calls = evaluate(model.params)
-        bits = estimate(bits_per_dim(log_density, dims, dequantisation_offset()))
+        bits = mean_and_error(bits_per_dim(log_density, dims, dequantisation_offset()))
         rows.append({"process": name, "bits/dim": bits.mean, "standard error": bits.error, "network calls": int(calls)})
     report.metrics["bits_per_dim"] = rows
     report.table(
@@ -101,8 +101,8 @@ class Coder(NamedTuple):
     """Codes x(1) of images that carry the noise of SIGMA_CODE, and back: (params, images) -> images, both jitted."""
 
     t: float
-    ode_encode: Callable[[Any, jax.Array], jax.Array]
-    ode_decode: Callable[[Any, jax.Array], jax.Array]
+    encode: Callable[[Any, jax.Array], jax.Array]
+    decode: Callable[[Any, jax.Array], jax.Array]
 
 
 def coder(model) -> Coder:

@@ -6,23 +6,23 @@ from itertools import pairwise
 import numpy as np
 
 from experiments.chance import apart, share
-from jaxgen.metrics import Estimate, estimate
-from jaxgen.report.numbers import readable
+from jaxgen.metrics import MeanAndError, mean_and_error
+from jaxgen.report import format_value
 
 
-def over_seeds(values: Sequence[float]) -> Estimate:
+def over_seeds(values: Sequence[float]) -> MeanAndError:
     """Mean and standard error over seeds."""
-    return estimate(np.asarray(values, np.float64))
+    return mean_and_error(np.asarray(values, np.float64))
 
 
-def share_estimate(shares: Sequence[float], n: int) -> Estimate:
+def share_estimate(shares: Sequence[float], n: int) -> MeanAndError:
     """Mean over seeds of shares among n draws each, its error at least that of fair draws: few seeds may agree."""
     return share(np.asarray(shares), each=n)
 
 
-def plus_minus(value: Estimate) -> str:
+def plus_minus(value: MeanAndError) -> str:
     """A mean and its standard error; next to nothing has none."""
-    return readable(tuple(value)) if max(map(abs, value)) > 1e-4 else readable(float(value.mean), 1)
+    return format_value(tuple(value)) if max(map(abs, value)) > 1e-4 else format_value(float(value.mean), 1)
 
 
 def ranking(values: Mapping[str, Sequence[float]]) -> str:
@@ -33,7 +33,7 @@ def ranking(values: Mapping[str, Sequence[float]]) -> str:
     return told[0] + "".join(f" {sign} {of}" for sign, of in zip(signs, told[1:], strict=True))
 
 
-def restores(found: Sequence[Estimate], weight: float, limit: float = 0.02) -> str:
+def restores(found: Sequence[MeanAndError], weight: float, limit: float = 0.02) -> str:
     """Whether all of these shares are the weight: within the limit, else within two standard errors, or not."""
     gaps = [abs(of.mean - weight) for of in found]
     if all(gap <= limit for gap in gaps):
@@ -43,7 +43,7 @@ def restores(found: Sequence[Estimate], weight: float, limit: float = 0.02) -> s
     return "does not restore them"
 
 
-def loses(found: Estimate, weight: float, limit: float = 0.02) -> str:
+def loses(found: MeanAndError, weight: float, limit: float = 0.02) -> str:
     """Whether a share misses the weight by more than the limit and chance."""
     lost = abs(found.mean - weight) > max(limit, 2 * found.error)
     return "loses the weights" if lost else "does not lose the weights"

@@ -15,7 +15,7 @@ from experiments.autoencoder import Autoencoder, train
 from experiments.training import initial_parameters, train_network
 from jaxgen.distributions import init_pseudo_inputs, pseudo_inputs, vamp_prior
 from jaxgen.distributions.likelihoods import discretised_logistic
-from jaxgen.metrics import extract
+from jaxgen.metrics import apply_in_batches
 from jaxgen.nets import MLPDecoder, MLPEncoder, SpatialDecoder, SpatialEncoder
 from jaxgen.training import History
 from jaxgen.vae import codebook, negative_log_likelihood, quantise, sc_vae_loss, sparse, vq_vae_loss
@@ -128,7 +128,7 @@ class Zoo:
         def indices(x):
             return quantise(encode(params, x), codes).indices.reshape(len(x), -1)
 
-        seen = extract(indices, self.images).astype(np.int32)
+        seen = apply_in_batches(indices, self.images).astype(np.int32)
         prior, prior_params = self._fit_prior(seen)
         places = (self.shape[0] >> _STAGES, self.shape[1] >> _STAGES)
 
@@ -138,7 +138,7 @@ class Zoo:
             rate = -prior.log_prob(prior_params, index)
             return jnp.stack([rate - said, rate], axis=-1)
 
-        total, rate = extract(nll, self.held_out).T
+        total, rate = apply_in_batches(nll, self.held_out).T
         drawn = jax.jit(partial(prior.sample, count=config.samples, length=seen.shape[1]))(prior_params, self.key)
         counts = codebook.count(jnp.asarray(seen), size)
         used, perplexity = int(jnp.sum(counts > 0)), float(codebook.perplexity(counts))
@@ -181,7 +181,7 @@ class Zoo:
         def draw(z):
             return _mean(decode(params, z @ atoms.T))
 
-        z = extract(lambda x: sparse_codes(x).reshape(len(x), -1), self.held_out).reshape(-1, config.atoms)
+        z = apply_in_batches(lambda x: sparse_codes(x).reshape(len(x), -1), self.held_out).reshape(-1, config.atoms)
         height, width = self.shape[0] >> _STAGES, self.shape[1] >> _STAGES
         size = float(np.abs(z).max()) or 1.0
         everywhere = size * jnp.eye(config.atoms)[:, None, None].repeat(height, 1).repeat(width, 2)
@@ -214,7 +214,7 @@ class Zoo:
             bound = rate - self.likelihood(x, model.decode(z))
             return jnp.concatenate([jnp.stack([nll, rate, bound], axis=-1), q.mean], axis=-1)
 
-        found = extract(weigh, self.held_out)
+        found = apply_in_batches(weigh, self.held_out)
         spread = np.var(found[:, 3:], axis=0)
         keys = jax.random.split(self.key, config.samples)
         return Member(

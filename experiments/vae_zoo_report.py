@@ -9,8 +9,8 @@ from experiments.chance import apart
 from experiments.features import FLOOR, FRECHET, Quality
 from experiments.vae_zoo_models import SC, VAE, VAMP, VQ, Member
 from jaxgen.data import ImageDataset
-from jaxgen.metrics import bits_per_dim, estimate, extract
-from jaxgen.report import Plane, Report, image_grid, panels, planes
+from jaxgen.metrics import apply_in_batches, bits_per_dim, mean_and_error
+from jaxgen.report import Panel2D, Report, image_grid, panels, panels_2d
 
 _SHOWN, _STEPS = 12, 9
 _COLORS = 7  # that can be told apart
@@ -105,15 +105,15 @@ def scatter(report: Report, members: Sequence[Member], held_out: ImageDataset) -
         held_out = held_out.take(held_out.labels < _COLORS)
     shown = []
     for member in members:
-        z = extract(lambda x, member=member: member.encode(x).reshape(len(x), -1), held_out.images[:1000])
+        z = apply_in_batches(lambda x, member=member: member.encode(x).reshape(len(x), -1), held_out.images[:1000])
         centred = z - z.mean(0)
         _, spread, axes = np.linalg.svd(centred, full_matrices=False)
         points = centred @ axes[:2].T / max(spread[0] / len(z) ** 0.5, 1e-12)
         share = np.sum(spread[:2] ** 2) / max(np.sum(spread**2), 1e-12)
         groups = None if held_out.labels is None else held_out.labels[:1000]
-        shown.append(Plane(f"{member.name}: {share:.0%}", points=points, groups=groups))
+        shown.append(Panel2D(f"{member.name}: {share:.0%}", points=points, groups=groups))
     report.figure(
-        planes([shown], (-2.5, 2.5), group_labels=names),
+        panels_2d([shown], (-2.5, 2.5), group_labels=names),
         "codes",
         "Codes of held-out images in the plane of their two first principal components, in standard deviations of "
         f"the first; above, the share of their variance that lies in it. No model was told the classes, {_COLORS} at "
@@ -159,10 +159,10 @@ def compare(report: Report, members: Sequence[Member], held_out: np.ndarray, qua
     rows = [
         {
             "model": member.name,
-            BITS: estimate(bits[member.name]) if member.name in bits else None,
-            BOUND: estimate(bits_per_dim(-member.bound, dims)) if member.bound is not None else None,
-            RATE: estimate(member.rate) if member.rate is not None else None,
-            ERROR: estimate(errors[member.name]),
+            BITS: mean_and_error(bits[member.name]) if member.name in bits else None,
+            BOUND: mean_and_error(bits_per_dim(-member.bound, dims)) if member.bound is not None else None,
+            RATE: mean_and_error(member.rate) if member.rate is not None else None,
+            ERROR: mean_and_error(errors[member.name]),
             f"{FRECHET} of samples": quality(member.samples) if member.samples is not None else None,
             "of reconstructions": quality(_rebuilt(member, held_out)),
             "code": member.usage,
@@ -194,9 +194,9 @@ def compare(report: Report, members: Sequence[Member], held_out: np.ndarray, qua
 def findings(bits: dict[str, np.ndarray], rates: dict[str, np.ndarray], errors: dict[str, np.ndarray]) -> list[str]:
     """What differs beyond chance, image by image, of one training each."""
     texts = []
-    change = estimate(bits[VAMP] - bits[VAE])
+    change = mean_and_error(bits[VAMP] - bits[VAE])
     told = "lower" if change.mean < 0 else "higher"
-    kl = estimate(rates[VAMP] - rates[VAE])
+    kl = mean_and_error(rates[VAMP] - rates[VAE])
     texts.append(
         f"**{VAMP}.** Its −log p is "
         + (f"{told} than the {VAE}'s" if apart(bits[VAMP], bits[VAE]) else f"not told apart from the {VAE}'s")
@@ -206,7 +206,7 @@ def findings(bits: dict[str, np.ndarray], rates: dict[str, np.ndarray], errors: 
         + ("" if apart(rates[VAMP], rates[VAE]) else ", within chance")
         + "."
     )
-    quantised = estimate(bits[VQ] - bits[VAE])
+    quantised = mean_and_error(bits[VQ] - bits[VAE])
     texts.append(
         f"**{VQ}.** The bound on its −log p is {quantised.mean:+.3f} ± {quantised.error:.3f} bits/dim from the {VAE}'s "
         "−log p"
@@ -233,7 +233,7 @@ def findings(bits: dict[str, np.ndarray], rates: dict[str, np.ndarray], errors: 
 
 
 def _rebuilt(member: Member, images: np.ndarray) -> np.ndarray:
-    flat = extract(lambda x: member.decode(member.encode(x)).reshape(len(x), -1), images)
+    flat = apply_in_batches(lambda x: member.decode(member.encode(x)).reshape(len(x), -1), images)
     return flat.reshape(images.shape)
 
 

@@ -20,7 +20,7 @@ from experiments.variational_mixture import (
     natural_steps,
 )
 from jaxgen import distributions, variational
-from jaxgen.metrics import Estimate
+from jaxgen.metrics import MeanAndError
 from jaxgen.report import Report, panels
 from jaxgen.variational import bayesian_mixture, normal_gamma
 
@@ -163,7 +163,7 @@ def never_lowers(changes: Mapping[str, np.ndarray], rounding: float = 1e-12) -> 
 def gaps_told(rows: Sequence[Mapping[str, Any]]) -> str:
     """What both ascents leave of the evidence."""
     told = "; ".join(f"{row['gap of coordinate ascent']:.3g} nats below log p(x) ({row['model']})" for row in rows)
-    above = [Estimate(*row["stochastic above it"]) for row in rows]
+    above = [MeanAndError(*row["stochastic above it"]) for row in rows]
     return (
         f"It ends {told}; log 2 is {math.log(2):.3g}. **Stochastic ascent** ends above that by "
         + ", ".join(f"{plus_minus(of)} ({row['model']})" for of, row in zip(above, rows, strict=True)) + "."

@@ -13,7 +13,7 @@ from experiments.chance import beyond_chance
 from experiments.toy_chance import over_seeds, plus_minus
 from experiments.variational_posteriors import LINEAR, SEEN
 from jaxgen import distributions, variational
-from jaxgen.metrics import Estimate
+from jaxgen.metrics import MeanAndError
 from jaxgen.report import Report, curves
 from jaxgen.variational import linear_gaussian
 
@@ -73,7 +73,7 @@ def drawn(
     return jax.tree.map(np.asarray, gradients(jax.random.split(jax.random.key(seed), n)))
 
 
-def total_variance(gradients: np.ndarray) -> Estimate:
+def total_variance(gradients: np.ndarray) -> MeanAndError:
     """Trace of the covariance of gradients (n, d), and its standard error."""
     squares = np.sum((gradients - gradients.mean(0)) ** 2, -1)
     return over_seeds(squares * len(squares) / (len(squares) - 1))
@@ -135,11 +135,11 @@ def bias_told(biased: Sequence[str]) -> str:
     return f"**Bias.** Off beyond chance, at 5 % for all of them together: {', '.join(biased)}."
 
 
-def ordered(values: Mapping[str, Estimate]) -> str:
+def ordered(values: Mapping[str, MeanAndError]) -> str:
     """Names by ascending value: joined by < where neighbours are two standard errors apart, else by ≈."""
     names = sorted(values, key=lambda name: values[name].mean)
 
-    def apart(a: Estimate, b: Estimate) -> bool:
+    def apart(a: MeanAndError, b: MeanAndError) -> bool:
         return b.mean - a.mean > 2 * math.hypot(a.error, b.error)
 
     signs = ["<" if apart(values[a], values[b]) else "≈" for a, b in pairwise(names)]
@@ -161,7 +161,7 @@ def with_draws(report: Report, config) -> None:
     half = len(counts) // 2
     slopes = {
         name: over_seeds([np.polyfit(np.log(counts[half:]), np.log(line[half:]), 1)[0] for line in lines])
-        if len(counts) - half > 1 else Estimate(math.nan, math.nan) for name, lines in parts.items()
+        if len(counts) - half > 1 else MeanAndError(math.nan, math.nan) for name, lines in parts.items()
     }  # fmt: skip
     report.metrics["with_draws"] = {"draws": counts, "slopes": slopes} | {n: of.mean(0) for n, of in parts.items()}
     report.figure(
@@ -176,10 +176,10 @@ def with_draws(report: Report, config) -> None:
     report.finding(slopes_told(slopes))
 
 
-def slopes_told(slopes: Mapping[str, Estimate]) -> str:
+def slopes_told(slopes: Mapping[str, MeanAndError]) -> str:
     """Which noise over signal grows with the number of draws, and which falls."""
 
-    def way(of: Estimate) -> str:
+    def way(of: MeanAndError) -> str:
         if not abs(of.mean) > 2 * of.error:
             return "neither grows nor falls beyond chance"
         return "grows" if of.mean > 0 else "falls"

@@ -11,9 +11,8 @@ import numpy as np
 
 from experiments.toy_chance import over_seeds, plus_minus
 from jaxgen import variational
-from jaxgen.metrics import Estimate
-from jaxgen.report import Report, curves
-from jaxgen.report.numbers import readable
+from jaxgen.metrics import MeanAndError
+from jaxgen.report import Report, curves, format_value
 from jaxgen.variational import bayesian_mixture
 
 PRIOR_VARIANCE = 4.0
@@ -121,7 +120,7 @@ def minibatches(report: Report, config) -> None:
         rows,
         "The ELBO at the start as each batch estimates it, its data scaled by N/B: the mean over all N/B batches, and "
         "the standard deviation. Then the ascents' ELBO, mean ± standard error.",
-        formats={"mean over all batches / ELBO − 1": lambda value: readable(value, 1)},
+        formats={"mean over all batches / ELBO − 1": lambda value: format_value(value, 1)},
     )
     report.finding(minibatches_told(rows, sweep))
 
@@ -135,10 +134,10 @@ def _along(passes: np.ndarray, below: np.ndarray) -> tuple[np.ndarray, np.ndarra
 def minibatches_told(rows: Sequence[Mapping[str, Any]], sweep: float) -> str:
     """Whether batches are unbiased, whether a pass of the smallest beats a sweep, and what falling steps are for."""
     exact = max(abs(row["mean over all batches / ELBO − 1"]) for row in rows) < 1e-9
-    first, constant = Estimate(*rows[0]["below the optimum after 1 pass"]), rows[-1]
+    first, constant = MeanAndError(*rows[0]["below the optimum after 1 pass"]), rows[-1]
     ahead = sweep - first.mean
     further = "about as far as" if abs(ahead) <= 2 * first.error else "further than" if ahead > 0 else "less far than"
-    falling, fixed = Estimate(*rows[0]["at the end"]), Estimate(*constant["at the end"])
+    falling, fixed = MeanAndError(*rows[0]["at the end"]), MeanAndError(*constant["at the end"])
     nearer = fixed.mean - falling.mean > 2 * math.hypot(fixed.error, falling.error)
     return (
         f"**Mini-batches.** The mean of their ELBOs over all batches is {'' if exact else 'not '}that of all data, to "

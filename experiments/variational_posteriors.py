@@ -11,8 +11,7 @@ import numpy as np
 
 from experiments.variational_ascent import MIXTURE, NORMAL_GAMMA, PRIOR, Problem
 from experiments.variational_mixture import mixture_log_joint
-from jaxgen.report import Plane, Report, lattice, planes
-from jaxgen.report.numbers import readable
+from jaxgen.report import Panel2D, Report, format_value, lattice, panels_2d
 from jaxgen.variational import linear_gaussian, normal_gamma
 
 LINEAR = linear_gaussian.LinearGaussian(np.array([[1.0, 0.8], [0.6, 1.0], [0.9, 0.7]]), np.zeros(3), 0.7)
@@ -112,10 +111,10 @@ def posteriors(report: Report, of: Mapping[str, Problem], optima: Mapping[str, A
             z = exact.mean + exact.std * lattice((-HALF, HALF), CELLS)
             heat, contours = (np.exp(log_p - log_p.max()) for log_p in (pair.exact(z), pair.mean_field(z)))
             title = f"{name}: {' and '.join(VARIABLES[name])}"
-            shown.append(Plane(title, heat=heat, density=contours))
+            shown.append(Panel2D(title, heat=heat, density=contours))
     report.metrics["posteriors"] = rows
     report.figure(
-        planes([shown], (-HALF, HALF), color_label="density / its highest", log_color=False),
+        panels_2d([shown], (-HALF, HALF), color_label="density / its highest", log_color=False),
         "posteriors",
         "Exact posteriors (colour) and the best mean field of each (contours at one, two and three standard "
         "deviations), in exact standard deviations from the exact means.",
@@ -137,9 +136,7 @@ def widths_told(rows: Sequence[Mapping[str, Any]]) -> str:
         ratios = [row["ratio"] for row in rows if row["model"] == name]
         told.append(f"{min(ratios):.3f} and {max(ratios):.3f} ({name})")
     correlation = next(row["exact correlation"] for row in rows if row["model"] == LINEAR_GAUSSIAN)
-    theory = (
-        f"of two Gaussians of correlation {readable(correlation)} it is √(1 − ρ²) = {math.sqrt(1 - correlation**2):.3f}"
-    )
+    theory = f"of two Gaussians of correlation {format_value(correlation)} it is √(1 − ρ²) = {math.sqrt(1 - correlation**2):.3f}"
     return (
         f"**What the mean field keeps.** It {said}. Its standard deviations over the exact ones: {'; '.join(told)}; "
         f"{theory}."

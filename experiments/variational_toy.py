@@ -12,7 +12,7 @@ from experiments.chance import chance
 from experiments.toy_chance import over_seeds, plus_minus
 from experiments.variational_gradients import OF_ELBO
 from jaxgen import distributions, variational
-from jaxgen.metrics import Estimate
+from jaxgen.metrics import MeanAndError
 from jaxgen.report import Report, curves
 from jaxgen.variational import gamma_exponential
 
@@ -93,7 +93,7 @@ def toy_told(rows: Sequence[Mapping[str, Any]]) -> str:
     """Whether every estimator ends at shape 2 and rate x + 1 within chance, and which ones without noise."""
     off = [f"{row['estimator']} at x = {row['x']:g}" for row in rows if row["chance"] < 0.025 / len(rows)]
     ends = "beyond chance away: " + ", ".join(off) if off else "at it within chance"
-    worst = {name: max(Estimate(*row["KL"]) for row in rows if row["estimator"] == name) for name in OF_ELBO}
+    worst = {name: max(MeanAndError(*row["KL"]) for row in rows if row["estimator"] == name) for name in OF_ELBO}
     silent = [name for name, of in worst.items() if of.mean < 1e-9]
     noisy = [f"{name} {plus_minus(of)}" for name, of in worst.items() if of.mean >= 1e-9]
     said = f" By {' and '.join(silent)} constant steps come to the exact posterior, KL < 1e-9." if silent else ""

@@ -17,8 +17,8 @@ from PIL import Image
 from jaxgen.core import hutchinson
 from jaxgen.data import to_uint8
 from jaxgen.diffusion import GaussianProcess, cosine, denoiser, log_likelihood, perturb, uniform_grid
-from jaxgen.diffusion.processes.kernels import Gaussian
-from jaxgen.metrics import Estimate, bits_per_dim, estimate
+from jaxgen.distributions import Gaussian
+from jaxgen.metrics import MeanAndError, bits_per_dim, mean_and_error
 from jaxgen.report import Report, curves, image_grid, panels
 from jaxgen.samplers import ddpm, sample
 
@@ -137,8 +137,10 @@ def shapes(report: Report, measure: Measure, models: Mapping, batch: int) -> Non
         rows.append(
             {
                 "shape of γ": name,
-                "diffusion term": tuple(estimate(draws.diffusion.mean(0))),
-                "less the straight one's": tuple(estimate((draws.diffusion - found["straight"].diffusion).mean(0))),
+                "diffusion term": tuple(mean_and_error(draws.diffusion.mean(0))),
+                "less the straight one's": tuple(
+                    mean_and_error((draws.diffusion - found["straight"].diffusion).mean(0))
+                ),
                 "std of one draw": float(np.sqrt(draws.diffusion.var(0, ddof=1).mean())),
                 "std of a batch, uniform t": spread["uniform"],
                 "std of a batch, stratified t": spread["stratified"],
@@ -189,10 +191,10 @@ def shapes(report: Report, measure: Measure, models: Mapping, batch: int) -> Non
     )
 
 
-def ratio_of_means(a: np.ndarray, b: np.ndarray) -> Estimate:
+def ratio_of_means(a: np.ndarray, b: np.ndarray) -> MeanAndError:
     """mean(a)/mean(b) of paired values, and its standard error to first order."""
     ratio = a.mean() / b.mean()
-    return Estimate(float(ratio), estimate((a - ratio * b) / b.mean()).error)
+    return MeanAndError(float(ratio), mean_and_error((a - ratio * b) / b.mean()).error)
 
 
 def finite(report: Report, measure: Measure, model, chains: Sequence[int]) -> None:
@@ -200,10 +202,10 @@ def finite(report: Report, measure: Measure, model, chains: Sequence[int]) -> No
     limit = measure(model.process, model.params).diffusion.mean(0)
     terms = {steps: measure(model.process, model.params, steps).diffusion.mean(0) for steps in sorted(chains)}
     rows = [
-        {"T": steps, "diffusion term": tuple(estimate(term)), "above T = ∞": tuple(estimate(term - limit))}
+        {"T": steps, "diffusion term": tuple(mean_and_error(term)), "above T = ∞": tuple(mean_and_error(term - limit))}
         for steps, term in terms.items()
     ]
-    rows.append({"T": "∞", "diffusion term": tuple(estimate(limit))})
+    rows.append({"T": "∞", "diffusion term": tuple(mean_and_error(limit))})
     report.metrics["finite"] = rows
     report.table(
         rows, "The diffusion term of T steps in bits/dim, and its excess over that of continuous time, paired."
@@ -232,7 +234,7 @@ def finite(report: Report, measure: Measure, model, chains: Sequence[int]) -> No
 
 def falls(terms: Mapping[int, np.ndarray]) -> str:
     """How far the paired terms of T steps fall with every T, by more than two standard errors each time."""
-    drops = {longer: estimate(terms[shorter] - terms[longer]) for shorter, longer in pairwise(terms)}
+    drops = {longer: mean_and_error(terms[shorter] - terms[longer]) for shorter, longer in pairwise(terms)}
     stops = [steps for steps, drop in drops.items() if drop.mean <= 2 * drop.error]
     if not stops:
         return "The bound falls with every T tried"
@@ -250,19 +252,19 @@ def likelihood(report: Report, measure: Measure, models: Mapping, ode_images: in
         rows.append(
             {"schedule": name, "by": "the bound", "images": len(draws.prior)}
             | {
-                "prior": estimate(draws.prior).mean,
-                "diffusion": estimate(draws.diffusion.mean(0)).mean,
-                "reconstruction": estimate(draws.reconstruction.mean(0)).mean,
-                "bits/dim": tuple(estimate(draws.total)),
+                "prior": mean_and_error(draws.prior).mean,
+                "diffusion": mean_and_error(draws.diffusion.mean(0)).mean,
+                "reconstruction": mean_and_error(draws.reconstruction.mean(0)).mean,
+                "bits/dim": tuple(mean_and_error(draws.total)),
             }
         )
         bits, reconstruction, calls = _ode_bits(measure, model, ode_images, seed)
         rows.append(
             {"schedule": name, "by": "the ODE", "images": len(bits), "network calls": calls}
-            | {"reconstruction": reconstruction, "bits/dim": tuple(estimate(bits))}
+            | {"reconstruction": reconstruction, "bits/dim": tuple(mean_and_error(bits))}
         )
-        total, same = estimate(draws.total), draws.total[: len(bits)]
-        less = estimate(bits - same)
+        total, same = mean_and_error(draws.total), draws.total[: len(bits)]
+        less = mean_and_error(bits - same)
         told.append(
             f"{name} {total.mean:.2f} ± {total.error:.2f} by the bound; of {len(bits)} images {same.mean():.2f} by the "
             f"bound and by the ODE {less.mean:+.3f} ± {less.error:.3f}"

@@ -41,9 +41,14 @@ def slow(*case):
     return pytest.param(*case, marks=pytest.mark.slow)
 
 
-def siblings_slow(cases):
-    """Names, or tuples with one, as parameters: a process of each kind is in every run, its siblings are slow."""
+def siblings_slow(cases, *daily):
+    """Cases as parameters: the daily ones are in every run, their siblings are slow.
+
+    Without `daily` a case is the name of a process, or a tuple with one, and a process of each kind is daily.
+    """
     cases = [case if isinstance(case, tuple) else (case,) for case in cases]
+    if daily:
+        return [pytest.param(*case) if case[0] in daily else slow(*case) for case in cases]
     sibling = PROCESSES.keys() - OF_EACH_KIND
     return [pytest.param(*case) if sibling.isdisjoint(case) else slow(*case) for case in cases]
 

@@ -21,6 +21,13 @@ def example():
     return names
 
 
+@pytest.fixture(scope="module")
+def sampled(example):
+    names = dict(example)
+    exec(BLOCKS[1], names)
+    return names
+
+
 def test_the_example_learns_the_circle(example):
     x = np.asarray(example["x"])
     radius, angle = np.hypot(*x.T), np.arctan2(*x.T)
@@ -34,9 +41,8 @@ def on_the_circle(x, within=0.1):
     return abs(np.median(np.hypot(*np.asarray(x).T)) - 1) < within
 
 
-def test_every_way_of_sampling(example):
-    names = dict(example)
-    exec(BLOCKS[1], names)
+def test_every_way_of_sampling(sampled):
+    names = sampled
     assert on_the_circle(names["few"])
     assert on_the_circle(names["ode"].x)
     assert 20 < names["ode"].evaluations < 2000
@@ -45,9 +51,8 @@ def test_every_way_of_sampling(example):
     assert np.median(names["found"].log_density) > np.median(inside) + 2
 
 
-def test_the_bound_of_the_chain_lies_above_the_exact_likelihood_of_the_flow(example):
-    names = dict(example)
-    exec(BLOCKS[1], names)
+def test_the_bound_of_the_chain_lies_above_the_exact_likelihood_of_the_flow(sampled):
+    names = dict(sampled)
     exec(BLOCKS[2], names)
     gap = np.asarray(names["bound"].total + names["found"].log_density)
     assert gap.mean() - 3 * gap.std() / 10 > 0
@@ -63,11 +68,10 @@ def test_as_many_samples_as_one_likes(example, tmp_path, monkeypatch):
     assert len(list((tmp_path / "runs" / "circle").glob("*.npz"))) == 10
 
 
-def test_a_sampler_of_ones_own(example):
+def test_a_sampler_of_ones_own(sampled):
     """The midpoint rule: as good as its many steps, and of second order, unlike Euler's."""
     assert len([line for line in BLOCKS[4].splitlines() if line.strip()]) <= 10
-    names = dict(example)
-    exec(BLOCKS[1], names)
+    names = dict(sampled)
     exec(BLOCKS[4], names)
     assert on_the_circle(names["x"])
     process, keys, start = names["process"], names["keys"], jax.random.normal(jax.random.key(5), (100, 2))
@@ -76,7 +80,8 @@ def test_a_sampler_of_ones_own(example):
         times = np.linspace(0.8, 0.2, n + 1)
         return samplers.sample(keys, process, names["denoise"], sampler, times, (2,), start=start)
 
-    errors = [float(jnp.abs(solve(names["midpoint"](), n) - solve(samplers.heun(), 400)).mean()) for n in (10, 20)]
+    exact = solve(samplers.heun(), 400)
+    errors = [float(jnp.abs(solve(names["midpoint"](), n) - exact).mean()) for n in (10, 20)]
     assert errors[1] < errors[0] / 2.8
 
 
@@ -146,11 +151,12 @@ def test_other_networks_train_and_sample(example, block):
     def loss(key, params, x0):
         return diffusion.denoising_loss(key, process, network(params), x0, predicts="v")
 
+    @jax.jit
     def distance_to_circle(params):
         denoise = diffusion.denoiser(process, network(params), predicts="v")
         keys, times = jax.random.split(jax.random.key(2), 500), diffusion.uniform_grid(20)
         x = samplers.sample(keys, process, denoise, samplers.ddim(), times, (2,))
-        return np.abs(np.hypot(*np.asarray(x).T) - 1).mean()
+        return jnp.abs(jnp.linalg.norm(x, axis=-1) - 1).mean()
 
     before = distance_to_circle(names["params"])
     step = training.make_train_step(loss, optimizer)

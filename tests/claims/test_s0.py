@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import PROCESSES, Mixture, snap
+from oracles import PROCESSES, Mixture, siblings_slow, snap
 
 from jaxgen.diffusion import (
     edm,
@@ -27,7 +27,7 @@ CHAIN = from_betas(BETAS)
 ALPHA_BAR = np.cumprod(1 - BETAS)
 
 
-@pytest.mark.parametrize("name", PROCESSES)
+@pytest.mark.parametrize("name", siblings_slow(PROCESSES))
 def test_c0_6b_the_score_is_minus_eps_over_sigma(name):
     """σ ∇log q_t(x) by automatic differentiation of the density = −E[ε|x], on a mixture."""
     process, mixture = PROCESSES[name], Mixture()

@@ -4,13 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import PROCESSES, snap
+from oracles import PROCESSES, siblings_slow, snap
 from scipy.stats import norm
 
 from jaxgen.diffusion import edm, marginal, perturb, posterior, transition
 from jaxgen.distributions import Gaussian, gaussian_kl
 
-every_process = pytest.mark.parametrize("name", PROCESSES)
+every_process = pytest.mark.parametrize("name", siblings_slow(PROCESSES))
 
 
 def numbers(process, *times):
@@ -45,7 +45,7 @@ def test_c2_4_reparameterised_gradient_is_unbiased():
     assert np.all(np.abs(gradients.mean(0) - exact) < 4 * gradients.std(0) / np.sqrt(n))
 
 
-@pytest.mark.parametrize("name", ["vp", "cosine", "linear", "cosine_table", "zero_snr"])
+@pytest.mark.parametrize("name", siblings_slow(["vp", "cosine", "linear", "cosine_table", "zero_snr"]))
 def test_c2_6a_variance_is_preserved(name):
     """a² + σ² = 1 at every t, so data of unit variance keep it."""
     process = PROCESSES[name]

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import CONTINUOUS, Mixture
+from oracles import CONTINUOUS, Mixture, siblings_slow
 
 from jaxgen.diffusion import (
     cosine_betas,
@@ -61,7 +61,7 @@ def test_c3_10_the_smld_chain_tends_to_the_ve_sde():
     assert np.all(np.abs(ratios - 2) < 0.2)
 
 
-@pytest.mark.parametrize("name", CONTINUOUS)
+@pytest.mark.parametrize("name", siblings_slow(CONTINUOUS))
 def test_c3_10_the_reverse_sde_undoes_the_forward_one(name):
     """−∂q/∂t by the Fokker–Planck equation of the reverse SDE equals that of the forward one, on a mixture."""
     process, mixture, t = CONTINUOUS[name], Mixture(), 0.5
@@ -80,7 +80,7 @@ def test_c3_10_the_reverse_sde_undoes_the_forward_one(name):
             np.testing.assert_allclose(-reversed_rate, rate, rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", CONTINUOUS)
+@pytest.mark.parametrize("name", siblings_slow(CONTINUOUS))
 def test_c3_10_continuous_dsm_is_minimised_by_the_score(name):
     """The mean of the denoising target −ε/sigma over a bin of x_t is the score of q_t there, at every t."""
     process, mixture, n = CONTINUOUS[name], Mixture(), 400_000

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from affine_law import law
-from oracles import gaussian_denoiser
+from oracles import gaussian_denoiser, siblings_slow
 from scipy.stats import norm
 
 from jaxgen.diffusion import (
@@ -98,7 +98,7 @@ def estimated(variance, n, denoise=affine, process=CHAIN):
     return run(jax.random.split(jax.random.key(1), n), jnp.full((n, 1), X0))
 
 
-@pytest.mark.parametrize("variance", ["fixed_small", "fixed_large"])
+@pytest.mark.parametrize("variance", siblings_slow(["fixed_small", "fixed_large"], "fixed_small"))
 def test_c3_7_importance_identity_and_bound(variance):
     """p_θ(x0) = E_q[p_θ(x_{0:T})/q(x_{1:T}|x0)] (3-7), so −log p_θ(x0) ≤ E_q[−log of it] (3-9) = L."""
     n, exact = 400_000, model_log_density(variance)
@@ -124,7 +124,7 @@ def test_c3_7_the_bound_is_an_equality_for_the_true_reverse_chain():
     assert abs(total.mean() + norm.logpdf(X0)) < 4 * total.std() / np.sqrt(len(total))
 
 
-@pytest.mark.parametrize("variance", ["fixed_small", "fixed_large"])
+@pytest.mark.parametrize("variance", siblings_slow(["fixed_small", "fixed_large"], "fixed_small"))
 def test_c3_7_decomposition(variance):
     """(3-10)–(3-13): along every path the log-weight is −log q(x_T|x0)/p(x_T) − Σ log q/p + log p_θ(x0|x_1)."""
     path = walks(500)
@@ -257,7 +257,7 @@ def expected_bound(steps, std, grid=None):
     return prior + np.sum(terms, 0)
 
 
-@pytest.mark.parametrize("std", [0.2, 0.6])
+@pytest.mark.parametrize("std", siblings_slow([0.2, 0.6], 0.2))
 def test_c3_9_more_steps_and_a_learned_variance_lower_the_bound(std):
     """For a fixed exact denoiser: every larger T lowers both fixed-variance bounds, and learning beats both."""
     entropy = 0.5 * math.log(2 * math.pi * math.e * std**2)

@@ -37,7 +37,7 @@ def test_c3_11_ode_and_sde_share_their_marginals(name):
     assert ks_2samp(solved(0.05)[0], solved(0.6)[0]).pvalue < 1e-3  # the test can tell laws apart
 
 
-@pytest.mark.parametrize("name", ["cosine", "rectified_flow"])
+@pytest.mark.parametrize("name", siblings_slow(["cosine", "rectified_flow"]))
 def test_c3_11_the_likelihood_is_exact(name):
     """log p of the instantaneous change of variables is log q at t_min, in data of several dimensions and modes."""
     process = CONTINUOUS[name]

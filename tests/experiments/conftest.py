@@ -1,14 +1,10 @@
 """Whole small runs: most are slow, and what they compile alike is compiled once."""
 
+import importlib
+from dataclasses import replace
+
 import jax
 import pytest
-
-
-@pytest.fixture(scope="session", autouse=True)
-def compilation_cache(tmp_path_factory):
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
-    yield
-    jax.config.update("jax_compilation_cache_dir", None)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -19,12 +15,21 @@ def compiled_lightly(daily):
     jax.config.update("jax_disable_most_optimizations", daily)
 
 
-FAST = {"benchmark", "sprites"}
+@pytest.fixture(scope="module")
+def finished(request, tmp_path_factory):
+    """The directory of a whole smoke run of the experiment that the test file is named after."""
+    name = request.path.stem.removeprefix("test_")
+    experiment = importlib.import_module(f"experiments.{name}")
+    root = tmp_path_factory.mktemp("runs")
+    with jax.enable_x64(False):
+        experiment.main(replace(experiment.PRESETS["smoke"], runs=root, progress=False))
+    (directory,) = (root / name).iterdir()
+    return directory
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Marks what needs a whole run of any other experiment."""
+    """Marks what needs a whole run of any experiment but the first one."""
     for item in items:
-        if "finished" in item.fixturenames and item.path.stem.removeprefix("test_") not in FAST:
+        if "finished" in item.fixturenames and item.path.stem != "test_sprites":
             item.add_marker(pytest.mark.slow)

@@ -28,6 +28,7 @@ class Dense(nn.Module):
 WORKLOAD = Workload(Dense(), (512,), 64, steps=3, per_call=2)
 
 
+@pytest.mark.slow
 def test_a_training_is_measured_in_every_way():
     waits = []
     found = measure(WORKLOAD, 2, lambda i: None, lambda bare: {"other": Subject(3, lambda: waits.append(1), bare)})

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binomtest, norm, ttest_1samp, ttest_rel
 
 from experiments.chance import apart, beyond_chance, chance, percent, share
-from jaxgen.metrics import Estimate
+from jaxgen.metrics import MeanAndError
 
 
 def test_what_is_apart_by_students_t():
@@ -25,7 +25,7 @@ def test_holms_correction_goes_down_the_ordered_chances():
     """The least is held against .05/n, the next against .05/(n − 1), until the first that fails."""
     rng = np.random.default_rng(1)
     told = []
-    for _ in range(300):
+    for _ in range(60):
         differences = {str(i): rng.normal(size=4) + (8 * rng.random() if i % 2 else 0) for i in range(9)}
         ordered = sorted((ttest_1samp(values, 0).pvalue, name) for name, values in differences.items())
         expected = set()
@@ -43,11 +43,11 @@ def test_holms_correction_goes_down_the_ordered_chances():
 def test_nothing_is_rarely_taken_for_something():
     """Of nine differences that are none, at most 5 % of the families hold one that is told; each alone, 37 %."""
     rng = np.random.default_rng(2)
-    families = rng.normal(size=(500, 9, 4))
+    families = rng.normal(size=(200, 9, 4))
     wrong = np.mean([bool(beyond_chance(dict(enumerate(family)))) for family in families])
-    assert wrong < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 500)
+    assert wrong < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 200)
     uncorrected = np.mean([any(apart(values, 0 * values) for values in family) for family in families])
-    assert abs(uncorrected - (1 - 0.95**9)) < 3 * np.sqrt(0.37 * 0.63 / 500)
+    assert abs(uncorrected - (1 - 0.95**9)) < 3 * np.sqrt(0.37 * 0.63 / 200)
 
 
 @pytest.mark.parametrize("right", [0, 1, 7, 20])
@@ -82,4 +82,4 @@ def test_groups_of_unequal_size_by_monte_carlo():
 
 
 def test_a_share_in_hundredths():
-    assert percent(Estimate(0.324, 0.047)) == "32.4 ± 4.7%"
+    assert percent(MeanAndError(0.324, 0.047)) == "32.4 ± 4.7%"

@@ -1,20 +1,17 @@
 """The NCSN experiment: its chains against exact scores, what its sentences say, and a whole small run."""
 
-import json
-import re
-from dataclasses import replace
 from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from shown import Shown
+from oracles import siblings_slow
+from shown import metrics_of
 
 from experiments import ncsn as experiment
 from experiments import ncsn_report as report
 from jaxgen.diffusion import ncsn, ve
-from jaxgen.metrics import Estimate, estimate
 
 pytestmark = pytest.mark.filterwarnings("ignore:Fréchet distance of 64-dimensional")
 
@@ -73,7 +70,7 @@ def test_a_network_told_nothing_is_divided_by_sigma_and_one_told_sigma_is_not():
     np.testing.assert_allclose(told, 2 * x + t[:, None])
 
 
-@pytest.mark.parametrize("name", list(variants()))
+@pytest.mark.parametrize("name", siblings_slow(variants(), report.WHOLE, "without 3: a network told σ"))
 def test_chains_of_exact_scores_end_with_the_predicted_noise(name):
     """By their own ladder, step and parameters: the raw ones of this network do not pull at all."""
     variant = variants()[name]
@@ -99,68 +96,7 @@ def test_the_predicted_noise_of_a_network_told_sigma_solves_the_variance_equatio
     assert variant.predicted_noise == pytest.approx(np.sqrt(left), rel=1e-9)
 
 
-def test_the_states_of_a_chain_go_down_the_ladder():
-    variant = variants()[report.WHOLE]
-    keys = jax.random.split(jax.random.key(0), (1, 6))
-    path = experiment.draw(variant, experiment.langevin_of(variant), PROCESS, keys, SHAPE, trajectory=True)
-    assert path.chain.shape == (1, LADDER.n, 6, *SHAPE)
-    spread = path.chain[0].std((1, 2, 3, 4)) / ncsn.geometric_sigmas(*LADDER)
-    assert 0.9 < spread.min() < spread.max() < 1.1 * LADDER.gamma * variant.predicted_noise
-
-
 # -- the report --------------------------------------------------------------------------------------------------
-
-
-class MeanOfImages:
-    describe = "a mean; a floor"
-
-    def __call__(self, images):
-        return float(images.mean())
-
-
-@pytest.fixture
-def compared():
-    """Distances that are the images' means: the whole's 1, 2, 3; another's 2, 4, 3; denoised 100 off."""
-    means = {name: np.array([1.0, 2.0, 3.0]) for name in variants()}
-    means["without 4: ε / 2"] = np.array([2.0, 4.0, 3.0])
-
-    def images(values):
-        return np.broadcast_to(values[:, None, None, None, None], (3, 15, *SHAPE))
-
-    drawn = {name: experiment.Drawn(images(v + 100), images(v)) for name, v in means.items()}
-    page = Shown()
-    floor = images(np.array([0.5, 1.5, 1.0]))
-    later = {
-        report.HEUN: experiment.Drawn(floor, images(np.full(3, 9.0))),
-        report.HEUN_TOLD: experiment.Drawn(floor, floor / 2),
-    }
-    report.compare(page, variants(), drawn, later, 49, floor, MeanOfImages())
-    return page
-
-
-def test_distances_are_of_what_each_variant_returns_over_the_sets_and_differences_are_paired(compared):
-    rows = {row["variant"]: row for row in compared.metrics["variants"]}
-    assert rows["NCSNv2"]["Fréchet distance"] == estimate(np.array([1.0, 2.0, 3.0]))
-    assert rows["NCSNv2"]["minus NCSNv2's"] is None
-    assert rows["without 4: ε / 2"]["minus NCSNv2's"] == estimate(np.array([1.0, 2.0, 0.0]))
-    assert rows["without 5: no average"]["minus NCSNv2's"] == Estimate(0.0, 0.0)
-    for name in ("without the last denoising", "NCSN*: without all"):
-        assert rows[name]["minus NCSNv2's"].mean == pytest.approx(100)
-    assert rows["by Heun"]["Fréchet distance"].mean == 9
-    assert rows["by Heun, a network told σ"]["Fréchet distance"] == estimate(np.array([0.25, 0.75, 0.5]))
-    assert rows["by Heun"]["calls"] == rows["by Heun, a network told σ"]["calls"] == 49
-    assert rows["held-out images"]["Fréchet distance"] == estimate(np.array([0.5, 1.5, 1.0]))
-    noise = {row["variant"]: row for row in compared.metrics["noise"]}
-    assert noise["NCSNv2"]["chain's end"].mean > 10 * noise["NCSNv2"]["samples"].mean
-    assert noise["without the last denoising"]["samples"] == noise["NCSNv2"]["chain's end"]
-    # values of 1, 2 and 3 are 0, 1 and 2 beyond
-    assert noise["NCSNv2"]["samples"].mean == pytest.approx(1 / 0.6745 / LADDER.last)
-    assert noise["without 4: ε / 2"]["minus NCSNv2's"].mean == pytest.approx(1 / 0.6745 / LADDER.last)
-    assert noise["without 4: ε / 2"]["noise images"] == 1
-    assert noise["NCSNv2"]["noise images"] == pytest.approx(2 / 3)
-    assert (noise["by Heun"]["noise images"], noise["by Heun, a network told σ"]["noise images"]) == (1, 0)
-    assert "by Student's t, at 5% for all 10 together" in compared.tables[0][1]
-    assert "a network told σ returns 0%: it is for having to read the noise off x" in compared.findings[-1]
 
 
 def around(mean, error):
@@ -196,92 +132,20 @@ def test_remaining_noise_is_that_on_white_and_black():
     assert report.remaining_noise(noisy) == pytest.approx(0.03, rel=0.1)
 
 
-def test_noise_images_are_counted():
-    images = np.zeros((2, 10, 4, 4, 3))
-    images[0, :3] = 1.6
-    images[1, 0] = -1.6
-    images[1, 1:] = 1.4
-    images[0, 5, 0, 0, 0] = 7.0  # one value is no noise image
-    assert report.noise_images(images) == pytest.approx(4 / 20)
-    assert "none" in report.outside({"a": 0.0}, 20)
-    assert report.outside({"a": 0.0, "b": 0.2}, 20) == "**Samples that are noise**, of 20 each: b 20%."
-
-
-def test_what_is_said_of_the_last_denoising():
-    high, low = np.array([1.5, 1.7, 1.6]), np.array([0.6, 0.8, 0.9])
-    told = lambda before, after, *change: report.last_denoising(
-        before, after, {report.UNDENOISED: around(*change), "another": around(0.0, 1.0)}
-    )
-    said = told(high, low, 0.03, 0.01)
-    assert "lowers the noise, from 1.6 to 0.767 σ_L" in said
-    assert "cannot tell (+0.03 ± 0.01)" in said
-    said = told(low, high, 0.3, 0.01)
-    assert "raises the noise" in said
-    assert "sees it" in said
-    said = told(high, high[::-1], -0.3, 0.01)
-    assert "leaves the noise" in said
-    assert "prefers the samples without it" in said
-
-
-def test_heuns_noise_is_laid_to_the_network_only_where_the_other_has_less():
-    noisy, less, none = np.array([0.3, 0.4, 0.35, 0.4]), np.array([0.02, 0.0, 0.01, 0.0]), np.zeros(4)
-    assert report.whose_fault(none, noisy) == ""
-    assert "told σ returns 0%: it is for having to read the noise off x" in report.whose_fault(noisy, none)
-    assert "told σ returns 1%: it is mostly for having to" in report.whose_fault(noisy, less)
-    for as_many in (noisy[::-1], noisy - [0.3, 0.0, 0.1, 0.0], noisy + 0.3):
-        assert "it is not for having to" in report.whose_fault(noisy, as_many)
-
-
-def test_what_is_said_of_the_step_size():
-    chosen = variants()
-    ends = dict.fromkeys(chosen, 1.0) | {"without 4: ε / 2": 33.0}
-    said = report.step_sizes(chosen, ends)
-    assert "which happens to lie near" in said
-    assert f"33 σ_L (predicted {chosen['without 4: ε / 2'].predicted_noise:.3g})" in said
-    far = chosen[report.OLD_STEP]
-    assert report.variance(far) == float(ncsn.variance_ratio(far.step_size, LADDER.last, LADDER.gamma, 3))
-    chosen[report.OLD_STEP] = far._replace(step_size=far.step_size / 9)
-    assert "lies away from" in report.step_sizes(chosen, ends)
-
-
 # -- a whole run -------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A whole smoke run."""
-    root = tmp_path_factory.mktemp("runs")
-    experiment.main(replace(experiment.PRESETS["smoke"], runs=root, progress=False))
-    (directory,) = (root / "ncsn").iterdir()
-    return directory
-
-
 def test_a_run_leaves_its_report(finished):
-    page = (finished / "report.html").read_text()
-    assert not re.search(r'(src|href)="(?!data:|#)', page)
-    figures = {file.name for file in (finished / "figures").iterdir()}
-    assert figures == {"data.png", "loss.png", "variants.png", "levels.png"}
-    metrics = json.loads((finished / "metrics.json").read_text())
+    metrics = metrics_of(
+        finished,
+        ("σ₁, the largest distance among 370 training images",),
+        "data.png loss.png variants.png levels.png",
+    )
     # sixteen by sixteen by three
     assert metrics["ladder"]["gamma"] == pytest.approx(ncsn.overlap_ratio(768))
     # nine variants, Heun by both networks, and held-out images
     assert len(metrics["variants"]) == 12
     assert all(np.isfinite(row["Fréchet distance"]["mean"]) for row in metrics["variants"])
-    assert "σ₁, the largest distance among 370 training images" in page
     # the same chains, one call more
     whole, undenoised = (metrics["noise"][i] for i in (0, 7))
     assert whole["chain's end"] == undenoised["chain's end"] == undenoised["samples"] != whole["samples"]
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"samples": 10}, "15 samples"),
-        ({"sets": 1}, "two sets"),
-        ({"sigma_last": 1.5}, "--sigma-last"),
-        ({"langevin_steps": 0}, "--langevin-steps"),
-    ],
-)
-def test_refusals(change, message):
-    with pytest.raises(ValueError, match=message):
-        replace(experiment.PRESETS["smoke"], **change)

@@ -1,10 +1,6 @@
 """The NCSN toy: a whole small run, its helpers against mathematics, and what it refuses."""
 
-import json
-import re
-from collections import Counter
 from dataclasses import replace
-from types import SimpleNamespace
 
 import chex
 import jax
@@ -13,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 from scipy.special import ive
-from shown import Shown
+from shown import Shown, metrics_of
 
 from experiments import ncsn_toy
 from experiments import ncsn_toy_gradients as gradient_noise
@@ -21,10 +17,9 @@ from experiments import ncsn_toy_manifold as manifold
 from experiments import ncsn_toy_objectives as objectives
 from experiments import ncsn_toy_report as figures
 from experiments import ncsn_toy_weights as weights
-from experiments.timing import Spread, Timing
 from experiments.toy_training import Fit
 from jaxgen.distributions import song_ermon_mixture
-from jaxgen.metrics import Estimate, estimate
+from jaxgen.metrics import MeanAndError, mean_and_error
 
 SMOKE = ncsn_toy.PRESETS["smoke"]
 
@@ -47,29 +42,23 @@ def models_of(score, clean, many, sigmas=(20.0, 4.0, 1.0)):
     )
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A whole smoke run."""
-    root = tmp_path_factory.mktemp("runs")
-    ncsn_toy.main(replace(SMOKE, runs=root, progress=False))
-    (directory,) = (root / "ncsn_toy").iterdir()
-    return directory
-
-
 def test_a_run_leaves_its_report(finished):
-    page = (finished / "report.html").read_text()
-    assert not re.search(r'(src|href)="(?!data:|#)', page)
-    # twenty steps of training and few of the chains: the report must not say that they suffice
-    for words in ("does not restore them", "does not fill the gap", "no longer falls"):
-        assert words in page, words
-    for words in ("Empty regions", "Mode weights", "Data on a curve", "Objectives", "SSM-VR", "python -m"):
-        assert words in page, words
-    names = {file.name for file in (finished / "figures").iterdir()}
-    assert names == {
-        "score-fields.png", "score-error.png", "error-by-density.png", "langevin.png", "annealed.png", "shares.png",
-        "ring-loss.png", "ring-fields.png", "objectives.png", "gradient-noise.png", "dimension.png",
-    }  # fmt: skip
-    metrics = json.loads((finished / "metrics.json").read_text())
+    metrics = metrics_of(
+        finished,
+        (
+            "does not restore them",
+            "does not fill the gap",
+            "no longer falls",
+            "Empty regions",
+            "Mode weights",
+            "Data on a curve",
+            "Objectives",
+            "SSM-VR",
+            "python -m",
+        ),
+        "score-fields.png score-error.png error-by-density.png langevin.png annealed.png shares.png "
+        "ring-loss.png ring-fields.png objectives.png gradient-noise.png dimension.png",
+    )
     rows = {row["method"]: row for row in metrics["mode_weights"]}
     assert abs(rows["draws of p"]["share at (5, 5)"]["mean"] - 0.8) < 5 * np.sqrt(0.16 / 200)
     # twenty steps are too few for any chain of the exact score to cross
@@ -79,34 +68,7 @@ def test_a_run_leaves_its_report(finished):
     assert all(ratios[d, "DSM"]["variance of the gradient / DSM's"]["mean"] == 1 for d in (2, 4))
 
 
-def test_empty_regions_of_exact_networks_have_no_error_and_of_silent_ones_all():
-    """The clean network is held against p's score, that of all levels against that of p * N(0, σ² I)."""
-    mixture, config = song_ermon_mixture(), SimpleNamespace(seeds=2)
-    # a negative parameter makes a multiple of p's own score, a positive one of that at the network's σ
-    score = lambda params, x, sigma: jnp.abs(params) * mixture.perturbed(1.0, jnp.where(params > 0, sigma, 0)).score(x)
-    relative, of_levels = "relative error where p < 1e-6", "relative error of all levels where p < 1e-6"
-    nearly, silent = Shown(), Shown()
-    figures.low_density(nearly, models_of(score, (-0.9, -1), (0.99, 0.97)), config)
-    figures.low_density(silent, models_of(score, (0, 0), (0, 0)), config)
-    found, none = nearly.metrics["low_density"], silent.metrics["low_density"]
-    np.testing.assert_allclose(found[relative], (0.05, 0.05), rtol=1e-3)
-    np.testing.assert_allclose(none[relative], (1, 0), atol=1e-6)
-    for sigma in ("20.0", "4.0", "1.0"):
-        np.testing.assert_allclose(found[of_levels][sigma], (0.02, 0.01), rtol=1e-3)
-        np.testing.assert_allclose(none[of_levels][sigma], (1, 0), atol=1e-6)
-    assert found["share of the square where p < 1e-6"] == pytest.approx(0.59, abs=0.02)
-    assert "does not grow" in nearly.findings[0]
-
-
-def test_every_method_asks_its_own_network():
-    """Of the first seed only the clean network is finite, of the second only that of all levels."""
-    models = models_of(lambda params, x, sigma: params * x, (0, np.nan), (np.nan, 0))
-    draw = weights.Chains(models, SMOKE)
-    finite = [{name for name, path in draw(seed).items() if np.isfinite(path).all()} for seed in (0, 1)]
-    exact = {"Langevin, exact", "annealed, exact"}
-    assert finite == [exact | {"Langevin, learned"}, exact | {"annealed, learned", "the same, 3 × the steps"}]
-
-
+@pytest.mark.slow
 def test_chains_take_the_steps_of_their_levels():
     """With no score a level adds T ε σ_i²/σ_L² of variance, three times as much with three times the steps."""
     config = replace(SMOKE, starts=2000)
@@ -117,28 +79,6 @@ def test_chains_take_the_steps_of_their_levels():
         np.testing.assert_allclose(added, times * steps, rtol=5 * np.sqrt(2 / 4000))
     moved = paths["Langevin, learned"][-1] - paths["Langevin, learned"][0]
     np.testing.assert_allclose(moved.var(), config.langevin_steps * config.step_size, rtol=5 * np.sqrt(2 / 4000))
-
-
-def test_shares_and_changes_of_sides_are_counted(monkeypatch):
-    """All begin at (−5, −5); a fifth in one seed and two fifths in the other end at (5, 5), but for one far off."""
-    config, begin = replace(SMOKE, starts=100, repeats=2), np.full((200, 2), -5.0)
-
-    def paths_of(seed):
-        end = begin.copy()
-        end[: 40 * (seed + 1)] = 5.0
-        end[0] = 20.0
-        return dict.fromkeys((weights.PLAIN, weights.EXACT, weights.LEARNED, weights.PATIENT), np.stack([begin, end]))
-
-    monkeypatch.setattr(weights, "Chains", lambda models, config: paths_of)
-    shown = Shown()
-    weights.mode_weights(shown, models_of(None, (0,), (0,)), config)
-    for row in shown.tables[0][0][:-1]:
-        assert row["share at (5, 5)"].mean == pytest.approx(0.3)
-        assert row["changed sides"] == pytest.approx(0.3)
-        assert row["error"].mean == pytest.approx(-0.5)
-        assert row["far away"] == pytest.approx(1 / 200)
-    # the first half of the first seed's chains is drawn
-    assert "end 40% (exact)" in shown.captions["langevin"]
 
 
 @pytest.mark.slow
@@ -164,33 +104,6 @@ def test_c1_11_briefly_trained_scores_restore_the_weights_as_exact_ones_do():
         target = figures.exact_field(models.mixture, points, sigma)
         wrong = figures.learned_field(models.net, params, points, sigma or 1.0) - target
         assert figures.relative_errors([wrong, wrong], target, often).mean < 0.15
-
-
-def test_sentences_on_empty_regions_and_weights_follow_the_numbers():
-    near, far, mended = Estimate(0.035, 0.001), Estimate(0.53, 0.01), Estimate(0.03, 0.01)
-    told = figures.empty_regions(near, far, 0.59, 20.0, mended)
-    assert "grows from 3.50 ± 0.10% where p > 1e-3 to 53.0 ± 1.0% where p < 1e-6" in told
-    assert "fills the gap: at σ = 20 the network of all levels is off by 3.0 ± 1.0%" in told
-    told = figures.empty_regions(far, far, 0.59, 20.0, far)
-    assert "does not grow" in told
-    assert "does not fill the gap" in told
-
-    def told_of(plain, learned, expected):
-        share = {"Langevin, exact": plain, "annealed, exact": 0.783, "annealed, learned": learned}
-        share["the same, 3 × the steps"] = learned + 0.01
-        rows = {n: {"share at (5, 5)": Estimate(x, 0.001), "changed sides": 0.5} for n, x in share.items()}
-        return weights.weights_told(0.8, rows, expected, 100)
-
-    better = {"annealed, exact": 0.783, "the same, 3 × the steps": 0.793}
-    told = told_of(0.5, 0.781, better)
-    for words in ("loses the weights: 0.5000", "Annealing restores them within 0.03: 0.7830", "too few to mix"):
-        assert words in told, words
-    assert "off by 0.017 after 100 steps a level and by 0.007 after 300" in told
-    assert "learned scores restores them within 0.02: 0.7910" in told
-    told = told_of(0.79, 0.6, better | {"the same, 3 × the steps": 0.783})
-    assert "does not lose the weights" in told
-    assert told.count("does not restore them") == 2
-    assert "too few" not in told
 
 
 def test_relative_errors_are_summed_in_bins_of_density():
@@ -255,6 +168,7 @@ def taught(monkeypatch, module, score, params):
     monkeypatch.setattr(module, "Training", Taught)
 
 
+@pytest.mark.slow
 def test_the_ring_is_learned_under_its_noise_and_held_against_its_least_loss(monkeypatch):
     """c times the exact score of a noise: (1 − c)² times the least loss above it, also by the training's own draws."""
     noises, scales = (0.0, 0.1, 0.3), (0.9, 1.2)
@@ -272,40 +186,16 @@ def test_the_ring_is_learned_under_its_noise_and_held_against_its_least_loss(mon
         row, least = shown.metrics["ring"][str(noise)], manifold.least_loss(noise)
         above = -least * np.array([0.01, 0.04])
         assert row["least loss"] == least
-        np.testing.assert_allclose(row["above the least loss"], estimate(above), rtol=0.05)
-        np.testing.assert_allclose(row["relative error"], estimate(np.array([0.1, 0.2])), rtol=1e-3)
+        np.testing.assert_allclose(row["above the least loss"], mean_and_error(above), rtol=0.05)
+        np.testing.assert_allclose(row["relative error"], mean_and_error(np.array([0.1, 0.2])), rtol=1e-3)
         pull = np.linalg.norm(manifold.ring_score(jnp.array([[1.05, 0.0]]), noise))
-        np.testing.assert_allclose(row["pull 5 % outside"], estimate(pull * np.array(scales)), rtol=1e-3)
+        np.testing.assert_allclose(row["pull 5 % outside"], mean_and_error(pull * np.array(scales)), rtol=1e-3)
         loss = -np.mean(shown.metrics["ring"]["curves"][f"noise {noise:g}"]["minus_loss"])
         assert loss == pytest.approx(least + above.mean(), rel=0.01)
         assert not row["still falls"]
     bare = shown.metrics["ring"]["0.0"]
     assert bare["pull 5 % outside"].mean == pytest.approx(50 * 1.05, rel=1e-3)
     assert set(bare) == set(row) - {"above the least loss", "relative error"}
-
-
-def test_a_loss_is_said_to_fall_only_beyond_chance():
-    assert manifold.last_quarters(np.array([9.0, 9, 9, 9, 3, 5, 1, 2])) == (4, 1.5)
-
-    def told(bare, noisy):
-        row = {
-            "loss": Estimate(-54398.0, 900.0),
-            "least loss": -49.74,
-            "relative error": Estimate(0.08, 0.01),
-            "above the least loss": Estimate(0.29, 0.02),
-            "fall over the last quarter": Estimate(1.5, 0.25),
-        }
-        bare, noisy = ({**row, "still falls": falls} for falls in (bare, noisy))
-        return manifold.curve_told(bare, noisy, 0.1)
-
-    first, second = told(True, False).split("With noise 0.1")
-    assert "still falls (by 1.50 ± 0.25" in first
-    assert "to −54,398 ± 900" in first
-    assert "no longer falls beyond chance" in second
-    assert "0.290 ± 0.020 above −49.7, the least of any score, a relative error of 8.0 ± 1.0%" in second
-    first, second = told(False, True).split("With noise 0.1")
-    assert "no longer falls" in first
-    assert "still falls" in second
 
 
 @pytest.mark.parametrize(("falls", "scatter", "expected"), [(1.0, 0.1, True), (-1.0, 0.1, False), (0.1, 1.0, False)])
@@ -318,6 +208,7 @@ def test_trainings_still_fall_where_all_of_them_do(falls, scatter, expected):
     assert row["fall over the last quarter"].mean == pytest.approx(falls, abs=4 * scatter / np.sqrt(22))
 
 
+@pytest.mark.slow
 def test_each_objectives_divergence_is_to_its_own_density_and_to_p(monkeypatch):
     """c times p's score: ½E‖s − ∇log p‖² = (1 − c)² in the plane, to N(μ, (1 + σ²) I) (1 + σ²)(c − 1/(1 + σ²))²."""
     mixture, scales, sigma = song_ermon_mixture(), (0.7, 0.9), 0.8
@@ -333,8 +224,8 @@ def test_each_objectives_divergence_is_to_its_own_density_and_to_p(monkeypatch):
     to_p, to_q = (1 - c) ** 2, wide * (c - 1 / wide) ** 2
     for row, own in zip(rows, [to_q, to_p, to_p, to_p], strict=True):
         # of 4000 draws: ‖x − μ‖² has a relative error of 1/√4000
-        np.testing.assert_allclose(row["divergence to p"], estimate(to_p), rtol=5 / np.sqrt(4000))
-        np.testing.assert_allclose(row["divergence to its own density"], estimate(own), rtol=5 / np.sqrt(4000))
+        np.testing.assert_allclose(row["divergence to p"], mean_and_error(to_p), rtol=5 / np.sqrt(4000))
+        np.testing.assert_allclose(row["divergence to its own density"], mean_and_error(own), rtol=5 / np.sqrt(4000))
         scatter = 5 * row["its scatter"].mean / np.sqrt(50) + 0.01
         assert abs(row["objective + constant"].mean - own.mean()) < scatter, row["objective"]
     assert [row["objective"] for row in rows] == list(objectives.NAMES)
@@ -342,6 +233,7 @@ def test_each_objectives_divergence_is_to_its_own_density_and_to_p(monkeypatch):
     assert abs(to_p.mean() - to_q.mean()) > 0.02
 
 
+@pytest.mark.slow
 def test_c1_9_every_objective_plus_its_constant_is_the_fisher_divergence():
     """Within five standard errors, at a score that is not the best: .7 times the exact one."""
     mixture, sigma, n = song_ermon_mixture(), 0.5, 40_000
@@ -373,72 +265,18 @@ def test_powers_and_ratios_carry_their_errors():
     rng = np.random.default_rng(0)
     x, true = np.array([0.03, 0.06, 0.12]), 5.0 * np.array([0.03, 0.06, 0.12]) ** -2
     exponents = [
-        gradient_noise.power(x, [Estimate(y * (1 + 0.02 * rng.normal()), 0.02 * y) for y in true]) for _ in range(2000)
+        gradient_noise.power(x, [MeanAndError(y * (1 + 0.02 * rng.normal()), 0.02 * y) for y in true])
+        for _ in range(2000)
     ]
     assert np.mean([of.mean for of in exponents]) == pytest.approx(-2, abs=0.005)
     assert exponents[0].error == pytest.approx(np.std([of.mean for of in exponents]), rel=0.1)
     a, b = 10 + 0.1 * rng.normal(size=20_000), 4 + 0.08 * rng.normal(size=20_000)
-    found = gradient_noise.ratio(Estimate(10.0, 0.1), Estimate(4.0, 0.08))
+    found = gradient_noise.ratio(MeanAndError(10.0, 0.1), MeanAndError(4.0, 0.08))
     assert found.mean == 2.5
     assert found.error == pytest.approx(np.std(a / b), rel=0.05)
 
 
-def test_objectives_are_compared_within_their_errors():
-    dsm = [Estimate(9.0, 0.1), Estimate(1.1, 0.1), Estimate(0.5, 0.1)]
-    told = gradient_noise.compared([0.1, 1.0, 10.0], dsm, Estimate(1.0, 0.05))
-    assert told == "of the σ tried below SSM's at 10, within chance of it at 1"
-    told = gradient_noise.compared([0.1], dsm[:1], Estimate(1.0, 0.05))
-    assert told == "of the σ tried below SSM's at none, within chance of it at none"
-    itself = [Spread(1.0, 0.8, 1.1), Spread(1.0, 0.9, 1.02)]
-    assert gradient_noise.dearer([Spread(1.2, 1.1, 1.3), Spread(1.4, 1.3, 1.5)], itself) == "1.2 to 1.4"
-    # .8 of itself may as well be 1.25 times
-    assert "cannot tell from 1" in gradient_noise.dearer([Spread(1.2, 1.1, 1.3), Spread(1.3, 1.2, 1.5)], itself)
-
-
-def test_a_gradients_time_is_that_of_one_gradient(monkeypatch):
-    """ISM, run fewer times than the others, costs five times as much here; the clock counts calls."""
-    cost, calls = {"DSM": 1.0, "ISM": 5.0, "SSM": 2.0, "SSM-VR": 3.0}, Counter()
-
-    def gradient(name):
-        def run(key, params, sigma):
-            calls[name] += 1
-            return jnp.zeros(())
-
-        return run
-
-    def seconds(work):
-        calls.clear()
-        work()
-        return sum(cost[name] * n for name, n in calls.items())
-
-    def in_turns(subjects, rounds, report):
-        timed = {name: (seconds(of.run), seconds(lambda of=of: of.network(of.calls))) for name, of in subjects.items()}
-        return {name: Timing(*(np.full(rounds, value) for value in of)) for name, of in timed.items()}
-
-    monkeypatch.setattr(gradient_noise, "in_turns", in_turns)
-    gradients = SimpleNamespace(dims=32, params=None, of={name: gradient(name) for name in cost})
-    found = gradient_noise.time_ratios(gradients, 0.3, 3)
-    assert {name: of.median for name, of in found.items()} == cost
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"clean_steps": 0}, "--clean-steps must be at least 1"),
-        ({"seeds": 1}, "--seeds must be at least 2"),
-        ({"starts": 10}, "--starts of at least 100"),
-        ({"sigma_last": 30.0}, "--sigma-last < --sigma-first"),
-        ({"step_size": 1.5}, "--step-size"),
-        ({"ring_steps": 5}, "--ring-steps must be at least 8"),
-        ({"ring_noises": (0.1, 0.2)}, "--ring-noises ascend from 0"),
-        ({"dims": (512, 2)}, "--dims ascend"),
-    ],
-)
-def test_refusals(change, message):
-    with pytest.raises(ValueError, match=message):
-        replace(SMOKE, **change)
-
-
+@pytest.mark.slow
 def test_c1_9_sliced_gradients_are_unbiased_estimates_of_the_implicit_one():
     """On the same data: in every parameter the mean difference is within six standard errors of none."""
     gradients = gradient_noise.Gradients(replace(SMOKE, objective_steps=1), 2)
@@ -455,6 +293,7 @@ def test_c1_9_sliced_gradients_are_unbiased_estimates_of_the_implicit_one():
         assert np.all(np.abs(difference.mean(0)) < 6 * error + 1e-6), name
 
 
+@pytest.mark.slow
 def test_dsms_gradient_is_noisier_the_less_noise_it_adds():
     """As 1/σ² for small σ, but for an error of some percent; the others know no σ."""
     config, shown = replace(SMOKE, objective_steps=1, gradients=5), Shown()

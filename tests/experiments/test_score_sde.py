@@ -1,14 +1,13 @@
 """The score-SDE experiment from its command line: a whole small run, its parts, and what it refuses."""
 
-import json
-import re
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import pytest
-from oracles import Mixture
+from oracles import Mixture, slow
+from shown import metrics_of
 
 from experiments import launch, score_sde
 from experiments import score_sde_samplers as samplers
@@ -21,27 +20,14 @@ from jaxgen.samplers import euler_maruyama, sample
 pytestmark = pytest.mark.filterwarnings("ignore:Fréchet distance of 64-dimensional")
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A whole smoke run."""
-    root = tmp_path_factory.mktemp("runs")
-    score_sde.main(replace(score_sde.PRESETS["smoke"], runs=root, progress=False))
-    (directory,) = (root / "score_sde").iterdir()
-    return directory
-
-
 def test_a_run_leaves_its_report(finished):
-    page = (finished / "report.html").read_text()
-    assert not re.search(r'(src|href)="(?!data:|#)', page)
-    for words in ("bits/dim", "Δt &lt; 0", "DPM-Solver++(2M)", "held-out images", "One denoiser, three processes"):
-        assert words in page, words
-    figures = {file.name for file in (finished / "figures").iterdir()}
-    assert figures == {
-        "data.png", "processes.png", "forward.png", "loss.png", "quality-and-calls.png", "few-calls.png",
-        "many-calls.png", "noise-and-calls.png", "own-clocks.png", "samples.png",
-        "predictor-corrector.png", "ode-samples.png", "encoding.png", "interpolation.png",
-    }  # fmt: skip
-    metrics = json.loads((finished / "metrics.json").read_text())
+    metrics = metrics_of(
+        finished,
+        ("bits/dim", "Δt &lt; 0", "DPM-Solver++(2M)", "held-out images", "One denoiser, three processes"),
+        "data.png processes.png forward.png loss.png quality-and-calls.png few-calls.png many-calls.png "
+        "noise-and-calls.png own-clocks.png samples.png predictor-corrector.png ode-samples.png encoding.png "
+        "interpolation.png",
+    )
     calls = {(row["sampler"], row["budget"]): row["calls"] for row in metrics["quality_by_calls"]}
     assert calls["DDIM", 3] == 3
     assert calls["Heun", 4] == calls["DPM-Solver++(2S)", 4] == 3  # two steps, the last of one call
@@ -55,7 +41,7 @@ def test_a_run_leaves_its_report(finished):
     assert metrics["round_trip"] < 0.05
 
 
-@pytest.mark.parametrize("kind", ["DPM-Solver++(2M) SDE", "predictor–corrector"])
+@pytest.mark.parametrize("kind", ["DPM-Solver++(2M) SDE", slow("predictor–corrector")])
 def test_step_by_step_the_samples_are_those_of_the_driver(kind):
     class Exact(NamedTuple):
         process: Any = vp()
@@ -90,20 +76,6 @@ def test_great_circles_keep_their_ends_and_length():
     np.testing.assert_allclose(solvers.great_circle(a, b, 1.0), b, atol=1e-12)
     norm = lambda x: np.linalg.norm(x.reshape(5, -1), axis=-1)
     np.testing.assert_allclose(norm(solvers.great_circle(a, b, 0.3)), 0.7 * norm(a) + 0.3 * norm(b))
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"samples": 10}, "--samples 10"),
-        ({"calls": (2,)}, "Heun needs 3 calls"),
-        ({"tolerances": (2.0,)}, "--tolerances"),
-        ({"twin_steps": 0}, "--twin-steps must be at least 1"),
-    ],
-)
-def test_refusals(change, message):
-    with pytest.raises(ValueError, match=message):
-        replace(score_sde.PRESETS["smoke"], **change)
 
 
 def test_images_of_another_size_are_refused_before_anything_is_written(tmp_path):

@@ -11,7 +11,7 @@ from experiments import toy_sampling as sampling
 from experiments.toy_law import expected_shares
 from experiments.toy_training import ScoreNet, Training, initial
 from jaxgen.distributions import GaussianMixture, random_mixture, song_ermon_mixture
-from jaxgen.metrics import Estimate
+from jaxgen.metrics import MeanAndError
 
 N = 4000
 STANDARD = GaussianMixture(np.ones(1), np.zeros((1, 2)), np.eye(2)[None])
@@ -110,11 +110,6 @@ def test_exact_scores_are_those_of_the_noised_mixture():
         np.testing.assert_allclose(found[i], gradient, rtol=1e-4, atol=1e-6)
 
 
-def test_the_nearest_mode():
-    means = np.array([[5.0, 5.0], [-5.0, -5.0]])
-    np.testing.assert_array_equal(sampling.nearest_mode([[[1, 0], [-3, 1]]], means), [[0, 1]])
-
-
 def test_chains_in_law_come_to_the_share_of_the_level():
     """At σ = 3 and ε = .05 σ² many steps lead to q's own share, but for the step's own bias of ε/4v; few do not."""
     mixture = song_ermon_mixture()
@@ -143,22 +138,8 @@ def test_error_bars_over_seeds():
     assert chance.share_estimate([0.2, 0.2], 50) == (pytest.approx(0.2), pytest.approx(fair))
     assert chance.share_estimate([1.0, 1.0], 50).error > 0
     assert chance.share_estimate([0.1, 0.3], 10_000).error == pytest.approx(0.1)
-    assert chance.plus_minus(Estimate(0.7782, 0.0066)) == "0.7782 ± 0.0066"
-    assert chance.plus_minus(Estimate(3.2e-6, 1e-7)) == "3×10⁻⁶"
-
-
-def test_a_ranking_tells_apart_only_what_is():
-    values = {"c": [3.0, 3.1, 3.2], "a": [1.0, 1.2, 1.4], "b": [1.1, 1.15, 1.46]}
-    assert chance.ranking(values) == "a 1.20 ± 0.12 ≈ b 1.24 ± 0.11 < c 3.100 ± 0.058"
-
-
-def test_weights_are_restored_or_lost_by_their_numbers():
-    near, vague, off = Estimate(0.785, 0.001), Estimate(0.77, 0.02), Estimate(0.77, 0.01)
-    assert chance.restores([near, near], 0.8) == "restores them within 0.02"
-    assert chance.restores([near, vague], 0.8) == "restores them within chance, not within 0.02"
-    assert chance.restores([near, off], 0.8) == "does not restore them"
-    assert chance.loses(Estimate(0.5, 0.01), 0.8) == "loses the weights"
-    assert chance.loses(near, 0.8) == chance.loses(vague, 0.8) == "does not lose the weights"
+    assert chance.plus_minus(MeanAndError(0.7782, 0.0066)) == "0.7782 ± 0.0066"
+    assert chance.plus_minus(MeanAndError(3.2e-6, 1e-7)) == "3×10⁻⁶"
 
 
 def test_the_square_holds_the_mixture():

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import PartitionSpec
+from oracles import slow
 
 from experiments import launch, training
 from experiments.config import TrainingConfig
@@ -42,8 +43,8 @@ def test_a_run_on_many_devices_has_its_directory_too(tmp_path):
 @pytest.mark.parametrize(
     ("flags", "state", "batch"),
     [
-        ({}, None, None),
-        ({"data_parallel": True}, PartitionSpec(), PartitionSpec("data")),
+        slow({}, None, None),
+        slow({"data_parallel": True}, PartitionSpec(), PartitionSpec("data")),
         ({"fully_sharded": True}, PartitionSpec("data"), PartitionSpec("data")),
     ],
 )

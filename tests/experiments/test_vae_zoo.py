@@ -1,14 +1,12 @@
 """The comparison of autoencoders: a whole small run, the prior over indices, its sentences, and refusals."""
 
-import json
-import re
-from dataclasses import replace
 from itertools import product
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from shown import metrics_of
 
 from experiments import vae_zoo
 from experiments import vae_zoo_report as figures
@@ -17,25 +15,14 @@ from experiments.vae_zoo_models import SC, VAE, VAMP, VQ, CodePrior
 pytestmark = pytest.mark.filterwarnings("ignore:Fréchet distance of 64-dimensional")
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A whole smoke run."""
-    root = tmp_path_factory.mktemp("runs")
-    vae_zoo.main(replace(vae_zoo.PRESETS["smoke"], runs=root, progress=False))
-    (directory,) = (root / "vae_zoo").iterdir()
-    return directory
-
-
 def test_a_run_leaves_its_report(finished):
-    page = (finished / "report.html").read_text()
-    assert not re.search(r'(src|href)="(?!data:|#)', page)
-    for words in ("VampPrior", "VQ-VAE", "SC-VAE", "perplexity", "Hoyer", "zeros"):
-        assert words in page, words
-    assert {file.name for file in (finished / "figures").iterdir()} == {
-        "data.png", "loss.png", "reconstructions.png", "interpolation.png", "codes.png", "samples.png",
-        "pseudo-inputs.png", "atoms.png", "traversal-vae.png", "traversal-vampprior.png",
-    }  # fmt: skip
-    rows = {row["model"]: row for row in json.loads((finished / "metrics.json").read_text())["models"]}
+    metrics = metrics_of(
+        finished,
+        ("VampPrior", "VQ-VAE", "SC-VAE", "perplexity", "Hoyer", "zeros"),
+        "data.png loss.png reconstructions.png interpolation.png codes.png samples.png pseudo-inputs.png "
+        "atoms.png traversal-vae.png traversal-vampprior.png",
+    )
+    rows = {row["model"]: row for row in metrics["models"]}
     assert set(rows) == {VAE, VAMP, VQ, SC}
     assert rows[SC][figures.BITS] is None
     # after six steps nothing is learned: 17 levels are worth log2 17 bits a number, or a little more
@@ -58,35 +45,6 @@ def test_the_prior_over_indices_is_a_law_and_its_samples_follow_it():
     np.testing.assert_array_less(np.abs(share - p), 4.5 * np.sqrt(p * (1 - p) / n) + 1e-4)
 
 
-def told(bits=(0.0, 0.0), rate=0.0, vq=0.0, errors=(0.1, 0.2, 0.3, 0.4)):
-    """The findings of 100 images whose numbers differ by so much, with a little noise."""
-    rng = np.random.default_rng(0)
-
-    def values(mean):
-        return mean + 0.01 * rng.normal(size=100)
-
-    names = (VAE, VAMP, VQ, SC)
-    return figures.findings(
-        {VAE: values(bits[0]), VAMP: values(bits[1]), VQ: values(vq)},
-        {VAE: values(5.0), VAMP: values(5.0 + rate)},
-        {name: values(error) for name, error in zip(names, errors, strict=True)},
-    )
-
-
-def test_findings_follow_the_numbers():
-    assert "is lower than the VAE's, by -0." in told(bits=(1.0, 0.5))[0]
-    assert "is higher than the VAE's, by +0." in told(bits=(0.5, 1.0))[0]
-    assert "not told apart from the VAE's" in told()[0]
-    assert "KL lower by 1.00" in told(rate=-1.0)[0]
-    assert "KL higher by 1.00" in told(rate=1.0)[0]
-    assert "within chance" in told()[0]
-    assert "better by at least that" in told(bits=(1.0, 1.0), vq=0.5)[1]
-    assert "it may lie above" in told(vq=0.5)[1]
-    assert "VAE is nearest" in told()[2]
-    assert "VampPrior is nearest" in told(errors=(0.3, 0.1, 0.2, 0.4))[2]
-    assert "not told apart as nearest" in told(errors=(0.1, 0.1, 0.2, 0.3))[2]
-
-
 def test_dsprites_are_drawn_as_many_as_asked_with_their_shapes():
     config = vae_zoo.Config(embedded="dsprites", size=16, images=300)
     train_set, test_set, where = vae_zoo.read(config)
@@ -94,19 +52,3 @@ def test_dsprites_are_drawn_as_many_as_asked_with_their_shapes():
     assert 250 < len(train_set) + len(test_set) <= 300
     assert train_set.images.shape[1:] == (16, 16, 1)
     assert set(train_set.labels) == {0, 1, 2}
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"size": 10}, "multiple of 4"),
-        ({"penalty": 0.0}, "positive --penalty"),
-        ({"codes": 1}, "--codes must be at least 2"),
-        ({"embedded": "sprites"}, "with --size 16, not 8"),
-        ({"embedded": "dsprites"}, "with --size 16 or 32 or 64, not 8"),
-        ({"samples": 5}, "for the figures"),
-    ],
-)
-def test_refusals(changes, message):
-    with pytest.raises(ValueError, match=message):
-        vae_zoo.Config(**changes)

@@ -13,14 +13,7 @@ from sklearn.decomposition import PCA
 
 from jaxgen import training
 from jaxgen.distributions import Gaussian, likelihoods, pseudo_inputs, standard_normal, vamp_prior
-from jaxgen.vae import (
-    VAE,
-    codebook,
-    elbo,
-    negative_log_likelihood,
-    vae_loss,
-    vq_vae_loss,
-)
+from jaxgen.vae import VAE, codebook, elbo, negative_log_likelihood, vae_loss, vq_vae_loss
 
 KEY = jax.random.key(0)
 

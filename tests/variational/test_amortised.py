@@ -8,11 +8,7 @@ import numpy as np
 import pytest
 
 from jaxgen.distributions import MeanFieldParams, mean_field_gaussian
-from jaxgen.variational import (
-    amortised,
-    importance_weighted,
-    linear_gaussian,
-)
+from jaxgen.variational import amortised, importance_weighted, linear_gaussian
 
 RNG = np.random.default_rng(0)
 MODEL = linear_gaussian.LinearGaussian(RNG.normal(size=(4, 2)), RNG.normal(size=4), 0.6)

@@ -12,11 +12,7 @@ import optax
 import pytest
 from oracles import slow
 
-from jaxgen.distributions import (
-    MeanFieldParams,
-    categorical,
-    mean_field_gaussian,
-)
+from jaxgen.distributions import MeanFieldParams, categorical, mean_field_gaussian
 from jaxgen.variational import (
     bayesian_mixture,
     importance_weighted,
