@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Shaped, UInt8
 
-_MOST_CLASSES = 2**16  # where there are fewer images; every class has a name and a weight in networks
+_MAX_CLASSES = 2**16  # where there are fewer images; every class has a name and a weight in networks
 _CONTROLS = frozenset(map(chr, (*range(32), *range(127, 160), *range(0xD800, 0xE000))))
 
 
@@ -126,14 +126,14 @@ def _check_labels(labels: np.ndarray, count: int, names: tuple[str, ...]) -> Non
     lowest, highest = int(labels.min()), int(labels.max())
     if lowest < 0:
         raise ValueError(f"the lowest label is {lowest}; labels start at 0.")
-    if highest >= max(count, _MOST_CLASSES):
+    if highest >= max(count, _MAX_CLASSES):
         raise ValueError(f"the highest label is {highest:,}, of {count:,} images: number the classes from 0.")
-    if bad := [name for name in names if unprintable(name)]:
+    if bad := [name for name in names if has_control_characters(name)]:
         raise ValueError(f"the label name {bad[0][:80]!r} holds control characters: rename it.")
     if names and highest >= len(names):
         raise ValueError(f"the highest label is {highest} but there are {len(names)} label_names: one per class.")
 
 
-def unprintable(name: str) -> bool:
+def has_control_characters(name: str) -> bool:
     """Tell whether a name holds control characters or lone surrogates, which terminals obey and files cannot hold."""
     return not _CONTROLS.isdisjoint(name)

@@ -8,12 +8,12 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Int, PyTree
 
-from jaxgen.data.order import Order, leading_axis
+from jaxgen.data.indices import ShuffledIndices, leading_axis
 from jaxgen.together import check_batch_sharding
 
 
 class Batches:
-    """Batches in the order of (seed, step), see `Order`: `batches(step)` is the batch of that training step.
+    """Batches in the order of (seed, step), see `ShuffledIndices`: `batches(step)` is the batch of that training step.
 
     A resumed run asks for its next step and replays nothing. The data is put on the device(s) once, whole; a batch is
     one jitted gather. `data`, `window` and the pure `select(data, index)` let `fit` take several steps in one call.
@@ -35,7 +35,7 @@ class Batches:
             ValueError: no arrays, unequal leading axes, `batch_size` outside [1, N] or not divisible over the shards,
                 a sharding that splits another axis than the first, or a negative seed.
         """
-        self.indices = Order(leading_axis(data), batch_size, seed)
+        self.indices = ShuffledIndices(leading_axis(data), batch_size, seed)
         self._sharding = self._window_sharding = None
         whole = None
         if sharding is not None:

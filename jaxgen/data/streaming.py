@@ -8,7 +8,7 @@ import numpy as np
 from jax.sharding import NamedSharding
 from jaxtyping import PyTree
 
-from jaxgen.data.order import Order, leading_axis
+from jaxgen.data.indices import ShuffledIndices, leading_axis
 from jaxgen.together import check_batch_sharding
 
 
@@ -40,7 +40,7 @@ class StreamedBatches:
         """
         if ahead < 1:
             raise ValueError(f"ahead is {ahead}; at least 1 batch is read ahead of its step.")
-        self.indices = Order(leading_axis(data), batch_size, seed)
+        self.indices = ShuffledIndices(leading_axis(data), batch_size, seed)
         if sharding is not None:
             check_batch_sharding(sharding, batch_size)
         self.batch_size = batch_size

@@ -11,7 +11,7 @@ import pytest
 from hostile import Marker, npy, refused
 
 from jaxgen.data import load_dsprites, load_images
-from jaxgen.data.reading.untrusted import check_inflation
+from jaxgen.data.reading.untrusted import check_expansion
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), np.uint8)
 CODE = "__import__('os').mkdir('ran')"
@@ -304,10 +304,10 @@ def test_limits_let_large_sets_through():
     published = {"dSprites": (737_280 * 64 * 64, 26_723_538), "MNIST": (60_000 * 28 * 28, 9_912_422)}
     stored = {"a terabyte, not compressed": (2**40, 2**40), "a little of zeros": (2**29, 1)}
     for name, (inflated, there) in (published | stored).items():
-        check_inflation(name, inflated, there)
+        check_expansion(name, inflated, there)
     for inflated, there in ((2**29 + 1, 1), (12 * 2**30, 12 * 2**20), (2**40, 2**32)):
         with pytest.raises(ValueError, match=r"x.npz grows from .* to .* in memory, over 250 times.*save it again"):
-            check_inflation("x.npz", inflated, there)
+            check_expansion("x.npz", inflated, there)
 
 
 def test_no_reader_can_unpickle():

@@ -11,7 +11,7 @@ from jaxgen.data.captcha.fonts import Glyph
 from jaxgen.data.resizing import import_pillow
 
 
-class Piece(NamedTuple):
+class DistortedGlyph(NamedTuple):
     """A character, or a gap before one, and what becomes of it.
 
     `corners` (x1, y1, x2, y2) pull the corners of its box, in pixels; `overlap` in [0, 1) is how far the next piece
@@ -26,7 +26,7 @@ class Piece(NamedTuple):
 
 def draw_ink(
     size: tuple[int, int],
-    pieces: Sequence[Piece],
+    pieces: Sequence[DistortedGlyph],
     dots: Sequence[Sequence[int]],
     curves: Sequence[tuple[tuple[int, int, int, int], int, int]],
     shrink: int = 1,
@@ -63,7 +63,7 @@ def draw_ink(
     return np.asarray(plane if shrink == 1 else plane.reduce(shrink))
 
 
-def _distort(piece: Piece):
+def _distort(piece: DistortedGlyph):
     """Rotate the ink of a glyph, stretch it over its box, and pull the corners of that."""
     image_module = import_pillow()
     bilinear = image_module.Resampling.BILINEAR

@@ -12,7 +12,7 @@ from jaxgen.data.captcha.texts import check_alphabet, check_text, encode_texts
 from jaxgen.data.dataset import ImageDataset
 from jaxgen.data.reading.decoding import decode_image
 from jaxgen.data.reading.entries import image_entries, is_tar
-from jaxgen.data.reading.images import Room, stack_images
+from jaxgen.data.reading.images import MemoryBudget, stack_images
 from jaxgen.data.resizing import Resize
 
 SIDES = (8, 2048)  # of a CAPTCHA's file, in pixels
@@ -64,7 +64,7 @@ def load_captchas(
 
     texts = _texts_of_names(path, alphabet, length)
     found: dict[PurePosixPath, np.ndarray] = {}
-    room = Room(path)
+    budget = MemoryBudget(path)
     for name, read in image_entries(path):
         image = decode_image(read, f"{path}/{name}", SIDES)
         if resize is not None:
@@ -77,7 +77,7 @@ def load_captchas(
                 f"{path}/{name} has {other}×{another} pixels but {first[0]} has {height}×{width}: "
                 f"pass size=({height}, {width}), or another, to stretch all to it."
             )
-        room.take(name, image)
+        budget.take(name, image)
         found[name] = _channels(image, colour)
     names = sorted(found)
     characters = alphabet or "".join(sorted(set("".join(texts.values()))))

@@ -10,7 +10,7 @@ from itertools import count
 import numpy as np
 from jaxtyping import Float64, Int32, UInt8
 
-from jaxgen.data.captcha.drawing import Piece, draw_ink
+from jaxgen.data.captcha.drawing import DistortedGlyph, draw_ink
 from jaxgen.data.captcha.fonts import check_glyphs, glyph
 from jaxgen.data.captcha.texts import check_alphabet, encode_texts
 from jaxgen.data.dataset import ImageDataset
@@ -172,10 +172,10 @@ def _render(tokens: Int32[np.ndarray, "n length"], style: CaptchaStyle, seed: in
         of_characters = (values[i].tolist() for values in (tokens, fonts, gaps, angles, warps, overlaps))
         for token, font, gap, angle, warp, overlap in zip(*of_characters, strict=True):
             if gap:
-                pieces.append(Piece(glyph_of(" ", font[0]), overlap=overlap[0]))
+                pieces.append(DistortedGlyph(glyph_of(" ", font[0]), overlap=overlap[0]))
             drawn = glyph_of(style.alphabet[token], font[1])
             corners = _corners(warp, style.warp * drawn.width, style.warp / 2 * drawn.height)
-            pieces.append(Piece(drawn, angle, corners, overlap[1]))
+            pieces.append(DistortedGlyph(drawn, angle, corners, overlap[1]))
         curves = [_curve(draws, wide, high) for draws in arcs[i].tolist()]
         images[i] = colours[i][draw_ink(style.size, pieces, dots[i].tolist(), curves, shrink)]
     return ImageDataset(images, tokens, tuple(style.alphabet))

@@ -60,7 +60,7 @@ def decode_texts(tokens: Int[np.ndarray, "n length"], alphabet: str | Sequence[s
 
 
 def check_text(text: str, alphabet: str | Sequence[str], length: int, what: str) -> None:
-    """Refuse a text of another length or with other characters, naming `what` holds it.
+    """Refuse a text of another length or with other characters, prefixing_errors `what` holds it.
 
     Raises:
         ValueError: as said.

@@ -13,7 +13,7 @@ from jaxtyping import Array, Int32, UInt8
 from jaxgen.data.dsprites.lattice import COUNT, DSPRITES_FACTORS, check_index, dsprites_factors
 from jaxgen.data.dsprites.render import SIDE, box_average, check_size, render_dsprites
 
-Kept = int | slice | Sequence[int] | np.ndarray
+Classes = int | slice | Sequence[int] | np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +86,7 @@ class DSprites:
         packed = None if self.packed is None else self.packed[positions]
         return replace(self, index=self.index[positions], packed=packed)
 
-    def subset(self, **kept: Kept) -> DSprites:
+    def subset(self, **kept: Classes) -> DSprites:
         """Return the set of the images whose factors have certain classes only, in the same order.
 
         `subset(shape=2, orientation=slice(None, None, 4), x=[0, 15, 31])`: by a factor's name one class, a slice of all

@@ -20,24 +20,30 @@ _CENTRES = 16 + 32 * DSPRITES_FACTORS["x"]  # in pixels, of x and of y
 def render_dsprites(
     index: Int[np.ndarray, " n"] | Int[Array, " n"], size: int = SIDE, average: bool = False
 ) -> UInt8[np.ndarray, "n size size 1"] | UInt8[Array, "n size size 1"]:
-    """Draw images of the dSprites lattice by their numbers: uint8 (n, size, size, 1), 0 outside the shape, 255 inside.
+    """Draw images of the dSprites lattice by their index: 0 outside the shape, 255 inside.
 
-    The square's half-side is 9.6 pixels, the ellipse's half-axes 12.77 and 7.21, and the heart is
-    (9.594 sin³τ, −1.4362 − .6623 (13 cos τ − 5 cos 2τ − 2 cos 3τ − cos 4τ)), times the scale, about the position. A
-    pixel is inside if its centre is. This is a reconstruction of the published images (Matthey et al. 2017), right in
-    nearly all pixels; `load_dsprites` reads the images themselves.
+    With the lattice's scale and orientation both at 1 and 0, and (u, v) the offset in pixels from the position, the
+    square is |u|, |v| ≤ 9.599, the ellipse is (u/12.77)² + (v/7.2125)² ≤ 1, and the heart's outline is
+    (9.594 sin³τ, −1.4365 − .6622 (13 cos τ − 5 cos 2τ − 2 cos 3τ − cos 4τ)). A pixel is inside if its centre is. The
+    constants reconstruct the published images, in nearly all pixels; `load_dsprites` reads the published images.
 
-    NumPy's index is drawn by NumPy in float64; JAX's by JAX in float32, also under jit, without a table of images.
-    They may differ where a pixel's centre is on an outline: on a CPU, in 16 pixels of the whole lattice.
+    A NumPy index is drawn by NumPy in float64, a JAX index by JAX in float32, also under jit. The two can differ where
+    the centre of a pixel lies on an outline.
 
     Args:
-        index: numbers in [0, 737280), y fastest. Under jit they cannot be looked at, and others draw nonsense.
+        index: integers (n,) in [0, 737280), y fastest. Traced values are not checked.
         size: height and width in pixels: 64, 32 or 16.
-        average: of the sizes below 64, give the share of the 64×64 image's pixels inside, rounded to 255ths, in place
-            of whether the centre of the larger pixel is: smooth in the position, but no longer binary.
+        average: for sizes below 64, give the mean of the 64×64 image over boxes of pixels, rounded, instead of testing
+            the centre of the larger pixel. Averages are not binary.
+
+    Returns:
+        Images (n, size, size, 1), uint8, of the same array type as `index`.
 
     Raises:
         ValueError: another size, or an index outside [0, 737280).
+
+    Reference:
+        Matthey et al. 2017, dSprites: disentanglement testing sprites dataset.
     """
     check_size(size)
     if not isinstance(index, jax.core.Tracer):
@@ -106,18 +112,18 @@ def _coordinates(xp, index, size: int, dtype):
 
 
 def _square(xp, u, v):
-    return xp.maximum(xp.abs(u), xp.abs(v)) <= 9.6
+    return xp.maximum(xp.abs(u), xp.abs(v)) <= 9.599
 
 
 def _ellipse(xp, u, v):
-    return u * u * (1 / 12.77**2) + v * v * (1 / 7.21**2) <= 1
+    return u * u * (1 / 12.77**2) + v * v * (1 / 7.2125**2) <= 1
 
 
 def _heart(xp, u, v):
     # At each u the outline passes twice, at cos τ = ±√(1 − sin²τ), and what it passes is between: so v is compared with
     # 13 cos τ − 5 cos 2τ − 2 cos 3τ − cos 4τ = (4 − 2 cos²τ − 8 cos⁴τ) + (19 − 8 cos²τ) cos τ.
     cos2 = xp.maximum(1 - xp.cbrt(u * u * (1 / 9.594**2)), 0)
-    return xp.abs((v + 1.4362) * (1 / 0.6623) + 4 - 2 * cos2 - 8 * cos2 * cos2) < (19 - 8 * cos2) * xp.sqrt(cos2)
+    return xp.abs((v + 1.4365) * (1 / 0.6622) + 4 - 2 * cos2 - 8 * cos2 * cos2) < (19 - 8 * cos2) * xp.sqrt(cos2)
 
 
 _OUTLINES = (_square, _ellipse, _heart)

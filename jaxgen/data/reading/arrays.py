@@ -10,11 +10,11 @@ import numpy as np
 
 from jaxgen.data.reading.npy import Header, read_header, read_values
 from jaxgen.data.reading.npz import NpzArchive
-from jaxgen.data.reading.untrusted import RefusedFileError, naming, open_plain, refusing, stored_bytes
+from jaxgen.data.reading.untrusted import RefusedFileError, bytes_on_disk, open_regular, prefixing_errors, refuse_errors
 
-Parts = tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]  # images, labels, label names
+LoadedArrays = tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]  # images, labels, label names
 
-_MOST_NAMES = 2**20  # the largest sets of labelled images have a hundredth of it
+_MAX_NAMES = 2**20  # the largest sets of labelled images have a hundredth of it
 
 
 class _Role(NamedTuple):
@@ -30,7 +30,7 @@ _LABELS = _Role("labels", lambda dtype: dtype.kind in "biuf", "integers (N,) or 
 _NAMES = _Role("label names", lambda dtype: dtype.kind in "SU", "a text for each class")
 
 
-def read_npy(path: Path, subset: str | None) -> Parts:
+def read_npy(path: Path, subset: str | None) -> LoadedArrays:
     """Read an array of images (N, H, W, C) or (N, H, W).
 
     Raises:
@@ -41,7 +41,7 @@ def read_npy(path: Path, subset: str | None) -> Parts:
     return _with_channels(_load(path, _IMAGES)), None, ()
 
 
-def read_npz(path: Path, subset: str | None) -> Parts:
+def read_npz(path: Path, subset: str | None) -> LoadedArrays:
     """Read images, labels and label names from the arrays of an archive.
 
     Raises:
@@ -84,7 +84,7 @@ def read_labels(source: str | Path | np.ndarray) -> np.ndarray:
 
 
 def _labels(stored: np.ndarray, name: str | Path) -> np.ndarray:
-    with naming(name):
+    with prefixing_errors(name):
         labels = _integers(stored)
     if not np.issubdtype(labels.dtype, np.integer):
         raise RefusedFileError(f"{name}: labels have dtype {labels.dtype}; expected {_LABELS.expected}.")
@@ -109,10 +109,10 @@ def _integers(source: np.ndarray) -> np.ndarray:
 
 
 def _load(path: Path, role: _Role) -> np.ndarray:
-    with open_plain(path) as file:
+    with open_regular(path) as file:
         header = read_header(file, str(path))
         _check_role(header, role, str(path))
-        return read_values(file, header, path.stat().st_size, stored_bytes(path), str(path))
+        return read_values(file, header, path.stat().st_size, bytes_on_disk(path), str(path))
 
 
 def _read(archive: NpzArchive, key: str, role: _Role) -> np.ndarray:
@@ -132,9 +132,9 @@ def _check_role(header: Header, role: _Role, name: str) -> None:
 
 
 def _names(stored: np.ndarray, path: Path) -> tuple[str, ...]:
-    if stored.ndim != 1 or stored.size > _MOST_NAMES:
-        raise RefusedFileError(f"{path}[label_names] has shape {stored.shape}; expected (K,), K to {_MOST_NAMES}.")
-    with refusing(f"{path}[label_names]", "array of text", "save it again"):  # of numbers that are no characters
+    if stored.ndim != 1 or stored.size > _MAX_NAMES:
+        raise RefusedFileError(f"{path}[label_names] has shape {stored.shape}; expected (K,), K to {_MAX_NAMES}.")
+    with refuse_errors(f"{path}[label_names]", "array of text", "save it again"):  # of numbers that are no characters
         return tuple(map(str, stored))
 
 

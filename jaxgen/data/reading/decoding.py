@@ -7,13 +7,13 @@ from io import BytesIO
 
 import numpy as np
 
-from jaxgen.data.reading.untrusted import RefusedFileError, refusing
+from jaxgen.data.reading.untrusted import RefusedFileError, refuse_errors
 from jaxgen.data.resizing import import_pillow
 
 # Of what Pillow reads, these alone are tried: it hands an EPS, for one, to the ghostscript of the system.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
-MOST_PIXELS = 2**26  # of an image, 8192 × 8192, which may take a GiB while its colours are converted
-_MOST_SCANS = 256  # of a JPEG, which is decoded anew in each; progressive ones have about ten
+MAX_PIXELS = 2**26  # of an image, 8192 × 8192, which may take a GiB while its colours are converted
+_MAX_SCANS = 256  # of a JPEG, which is decoded anew in each; progressive ones have about ten
 
 
 def decode_image(read: Callable[[], bytes], name: str, sides: tuple[int, int] | None = None) -> np.ndarray:
@@ -23,24 +23,24 @@ def decode_image(read: Callable[[], bytes], name: str, sides: tuple[int, int] | 
     not followed.
 
     Raises:
-        RefusedFileError: an unreadable image, none of `FORMATS`, one of 16 bits or of more than `MOST_PIXELS`, or a
+        RefusedFileError: an unreadable image, none of `FORMATS`, one of 16 bits or of more than `MAX_PIXELS`, or a
             side below `sides[0]` or above `sides[1]` pixels: sizes are found out before any pixel is decoded.
     """
     pillow = import_pillow()
     content = read()
-    if content.startswith(b"\xff\xd8") and (scans := content.count(b"\xff\xda")) > _MOST_SCANS:
-        raise RefusedFileError(f"{name} is a JPEG of {scans} scans; expected at most {_MOST_SCANS}: save it again.")
+    if content.startswith(b"\xff\xd8") and (scans := content.count(b"\xff\xda")) > _MAX_SCANS:
+        raise RefusedFileError(f"{name} is a JPEG of {scans} scans; expected at most {_MAX_SCANS}: save it again.")
     if content.startswith((b"P1", b"P2", b"P3")):
         # Pillow's time for the comments in one grows with the square of their length
         raise RefusedFileError(f"{name} is a PPM in plain text; save it as a binary one, or as PNG.")
     remedy = "remove or replace it"
-    with refusing(name, "image", remedy):
+    with refuse_errors(name, "image", remedy):
         try:
             opened = pillow.open(BytesIO(content), formats=FORMATS)
         except pillow.UnidentifiedImageError as error:
             raise RefusedFileError(f"{name} is not a readable image, as {_list(FORMATS)} are: {remedy}.") from error
         except pillow.DecompressionBombError as error:
-            raise RefusedFileError(f"{name} has more than {MOST_PIXELS:,} pixels: shrink or remove it.") from error
+            raise RefusedFileError(f"{name} has more than {MAX_PIXELS:,} pixels: shrink or remove it.") from error
         with opened:
             _checksize_of(opened.size[::-1], name, sides)
             opened.load()
@@ -65,9 +65,9 @@ def _checksize_of(shape: tuple[int, int], name: str, sides: tuple[int, int] | No
         raise RefusedFileError(
             f"{name} has {size_of(shape)} pixels; expected sides of {sides[0]} to {sides[1]}: remove or resize it."
         )
-    if not 1 <= shape[0] * shape[1] <= MOST_PIXELS:
+    if not 1 <= shape[0] * shape[1] <= MAX_PIXELS:
         raise RefusedFileError(
-            f"{name} has {size_of(shape)} pixels; expected 1 to {MOST_PIXELS:,} in all: shrink or remove it."
+            f"{name} has {size_of(shape)} pixels; expected 1 to {MAX_PIXELS:,} in all: shrink or remove it."
         )
 
 

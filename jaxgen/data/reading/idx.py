@@ -12,23 +12,23 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxgen.data.reading.arrays import Parts
-from jaxgen.data.reading.npy import REFETCH
+from jaxgen.data.reading.arrays import LoadedArrays
+from jaxgen.data.reading.npy import DOWNLOAD_AGAIN
 from jaxgen.data.reading.untrusted import (
     RefusedFileError,
-    check_inflation,
-    open_plain,
+    bytes_on_disk,
+    check_expansion,
+    open_regular,
     read_exactly,
-    refusing,
-    stored_bytes,
+    refuse_errors,
 )
 
 _SUBSETS = {"train": "train", "t10k": "test"}  # as the files are named, and as users say
 _NAME = re.compile(r".*idx\d-ubyte(\.gz)?")
 _STANDARD = re.compile(r"(?P<subset>train|t10k)-images[-.]idx3-ubyte(\.gz)?")
 _UNSIGNED_BYTES = 0x08
-_LARGEST_SIDE = 4096  # pixels
-_LARGEST_FILE = 2**31  # bytes of values
+_MAX_SIDE = 4096  # pixels
+_MAX_FILE_BYTES = 2**31  # bytes of values
 _DEFLATE = 1032  # times at most that gzip shrinks anything
 
 
@@ -40,7 +40,7 @@ def is_idx(path: Path) -> bool:
 def idx_images_in(folder: Path) -> dict[str, Path]:
     """Return a folder's standard files of images by subset, "train" or "test"; plain files go before gzipped ones."""
     found: dict[str, Path] = {}
-    with refusing(folder, "folder", "change its mode"):
+    with refuse_errors(folder, "folder", "change its mode"):
         files = sorted(folder.iterdir())
     for file in files:
         if (match := _STANDARD.fullmatch(file.name)) and file.is_file():
@@ -48,7 +48,7 @@ def idx_images_in(folder: Path) -> dict[str, Path]:
     return {name: found[name] for name in _SUBSETS.values() if name in found}
 
 
-def read_idx_folder(path: Path, subset: str | None, files: dict[str, Path]) -> Parts:
+def read_idx_folder(path: Path, subset: str | None, files: dict[str, Path]) -> LoadedArrays:
     """Read the images and labels of one of the subsets found by `idx_images_in`, or of all, one after another.
 
     Raises:
@@ -68,7 +68,7 @@ def read_idx_folder(path: Path, subset: str | None, files: dict[str, Path]) -> P
     return np.concatenate(images), None if labels[0] is None else np.concatenate(labels), ()
 
 
-def read_idx_images(path: Path) -> Parts:
+def read_idx_images(path: Path) -> LoadedArrays:
     """Read images uint8 (N, H, W, 1), and their labels (N,) if a file of them lies beside, named the standard way.
 
     The labels of train-images-idx3-ubyte.gz are in train-labels-idx1-ubyte, gzipped or not; a dot may stand for the
@@ -97,8 +97,8 @@ def read_idx(path: Path, axes: int) -> np.ndarray:
             longer than its header says, one that grows more than 250 times and past half a GiB, or broken gzip.
     """
     with ExitStack() as opened:
-        plain = opened.enter_context(open_plain(path))
-        with refusing(path, "idx file", REFETCH):
+        plain = opened.enter_context(open_regular(path))
+        with refuse_errors(path, "idx file", DOWNLOAD_AGAIN):
             file = opened.enter_context(gzip.GzipFile(fileobj=plain)) if path.suffix == ".gz" else plain
             shape = _shape(file, path, axes)
             _check_length(path, shape)
@@ -129,9 +129,9 @@ def _shape(file: BufferedIOBase, path: Path, axes: int) -> tuple[int, ...]:
     if len(header) < 4 + 4 * axes:
         raise EOFError("it ends within its header")
     count, *sides = struct.unpack(f">{axes}I", header[4:])
-    if not count or (sides and not 1 <= min(sides) <= max(sides) <= _LARGEST_SIDE):
+    if not count or (sides and not 1 <= min(sides) <= max(sides) <= _MAX_SIDE):
         raise RefusedFileError(
-            f"{path} announces the shape {(count, *sides)}; expected at least one, with sides of 1 to {_LARGEST_SIDE}."
+            f"{path} announces the shape {(count, *sides)}; expected at least one, with sides of 1 to {_MAX_SIDE}."
         )
     return count, *sides
 
@@ -143,9 +143,9 @@ def _gzip_hint(path: Path, header: bytes) -> str:
 
 def _check_length(path: Path, shape: tuple[int, ...]) -> None:
     announced, there = math.prod(shape), path.stat().st_size
-    if announced > _LARGEST_FILE:
+    if announced > _MAX_FILE_BYTES:
         raise RefusedFileError(
-            f"{path} announces {shape}, {announced} bytes; idx files are read up to {_LARGEST_FILE}."
+            f"{path} announces {shape}, {announced} bytes; idx files are read up to {_MAX_FILE_BYTES}."
         )
     whole = announced + 4 + 4 * len(shape)
     fits = whole <= _DEFLATE * there if path.suffix == ".gz" else whole == there
@@ -154,4 +154,4 @@ def _check_length(path: Path, shape: tuple[int, ...]) -> None:
             f"{path} announces {shape}, {announced} bytes, which its {there} bytes cannot hold, or do not hold alone: "
             "fetch it again."
         )
-    check_inflation(path, announced, stored_bytes(path))
+    check_expansion(path, announced, bytes_on_disk(path))

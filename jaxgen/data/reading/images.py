@@ -7,25 +7,25 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from jaxgen.data.reading.arrays import Parts
+from jaxgen.data.reading.arrays import LoadedArrays
 from jaxgen.data.reading.decoding import decode_image, size_of
 from jaxgen.data.reading.entries import IMAGE_SUFFIXES, image_entries, is_tar
-from jaxgen.data.reading.untrusted import check_inflation, stored_bytes
+from jaxgen.data.reading.untrusted import bytes_on_disk, check_expansion
 
 
 def read_image_files(
     path: Path, subset: str | None, transform: Callable[[np.ndarray], np.ndarray] | None, size: int | None
-) -> Parts:
+) -> LoadedArrays:
     """Read every image below a folder or in a tar as uint8, in the order of their paths.
 
     Raises:
         FileNotFoundError: no images.
-        ValueError: an unknown subset, images at different depths, whatever `image_entries`, `decode_image` and `Room`
+        ValueError: an unknown subset, images at different depths, whatever `image_entries`, `decode_image` and `MemoryBudget`
             refuse, or images whose size (after `transform`) is not `size`, or not the first one's.
     """
     found: dict[PurePosixPath, np.ndarray] = {}
     folders: set[str] = set()
-    room = Room(path)
+    budget = MemoryBudget(path)
     expected = None if size is None else ((size, size), "size asked for")
     for name, read in image_entries(path):
         folders.update(name.parts[:-1])
@@ -39,7 +39,7 @@ def read_image_files(
                 f"{path}/{name} has {size_of(image.shape)} pixels, but the {expected[1]} is {size_of(expected[0])}: "
                 f"pass resize={max(expected[0])}, or another size for all."
             )
-        room.take(name, image)
+        budget.take(name, image)
         found[name] = image
     if not found and subset is not None and folders:
         raise ValueError(
@@ -53,25 +53,25 @@ def read_image_files(
     return stack_images([found[name] for name in names]), *_labels_from_folders(path, names)
 
 
-class Room:
+class MemoryBudget:
     """How much images may take in memory, for what their folder or tar takes on the disk."""
 
     def __init__(self, path: Path):
         """Take the folder or tar."""
         self._path, self._kept = path, 0
         self._tar = is_tar(path)
-        self._stored = stored_bytes(path) if self._tar else 0
+        self._stored = bytes_on_disk(path) if self._tar else 0
 
     def take(self, name: PurePosixPath, image: np.ndarray) -> None:
         """Count an image that is kept, and the file it came from.
 
         Raises:
-            RefusedFileError: as `check_inflation`, of all images together.
+            RefusedFileError: as `check_expansion`, of all images together.
         """
         self._kept += image.nbytes
         if not self._tar:
-            self._stored += stored_bytes(self._path / name)
-        check_inflation(self._path, self._kept, self._stored)
+            self._stored += bytes_on_disk(self._path / name)
+        check_expansion(self._path, self._kept, self._stored)
 
 
 def _labels_from_folders(path: Path, names: list[PurePosixPath]) -> tuple[np.ndarray | None, tuple[str, ...]]:

@@ -12,7 +12,7 @@ from jaxgen.data.reading.arrays import read_labels, read_npy, read_npz
 from jaxgen.data.reading.entries import TAR_SUFFIXES, is_tar
 from jaxgen.data.reading.idx import idx_images_in, is_idx, read_idx_folder, read_idx_images, read_idx_labels
 from jaxgen.data.reading.images import read_image_files
-from jaxgen.data.reading.untrusted import naming
+from jaxgen.data.reading.untrusted import prefixing_errors
 from jaxgen.data.resizing import SquareResize
 
 
@@ -72,7 +72,7 @@ def load_images(
         raise ValueError(f"labels were given, but the labels of {path} are {held}: drop labels=.")
     if is_tar(path) or (path.is_dir() and not idx_files):
         parts = read_image_files(path, subset, transform, size)
-        with naming(path):
+        with prefixing_errors(path):
             return ImageDataset(*parts)
 
     if idx_files:
@@ -91,7 +91,7 @@ def load_images(
         known = ", ".join((".npy", ".npz", "…idx3-ubyte", "…idx3-ubyte.gz", *TAR_SUFFIXES))
         raise ValueError(f"{path} has an unknown extension; expected {known}, or a folder of images.")
     found = found if labels is None else _labels(labels)
-    with naming(path):
+    with prefixing_errors(path):
         dataset = ImageDataset(images, found, () if found is None else names)
     if transform is not None:
         dataset = replace(dataset, images=np.stack([transform(image) for image in images]))

@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxgen.data.reading.untrusted import RefusedFileError, check_inflation, read_exactly, refusing
+from jaxgen.data.reading.untrusted import RefusedFileError, check_expansion, read_exactly, refuse_errors
 
-REFETCH = "it may be cut short; fetch it again"
+DOWNLOAD_AGAIN = "it may be cut short; fetch it again"
 
 _MAGIC = b"\x93NUMPY"
 _LENGTHS = {b"\1\0": 2, b"\2\0": 4, b"\3\0": 4}  # bytes of the header's length, by version
-_LONGEST_HEADER = 10_000  # bytes, NumPy's own limit; a plain array's has 118
+_MAX_HEADER = 10_000  # bytes, NumPy's own limit; a plain array's has 118
 # Three items in any order; 64L is how Python 2 wrote 64.
 _HEADER = re.compile(
     r"\{ *(?:(?:'descr': *'(?P<descr>[<>|=]?[a-zA-Z]\d{0,9})'"
@@ -45,7 +45,7 @@ def read_header(file: BufferedIOBase, name: str) -> Header:
         RefusedFileError: another format, pickled objects, records, a header that is too long or says anything but a
             dtype, an order and a shape.
     """
-    with refusing(name, "array of numbers", REFETCH):
+    with refuse_errors(name, "array of numbers", DOWNLOAD_AGAIN):
         begin = file.read(8)
         width = _LENGTHS.get(begin[6:])
         if begin[:6] != _MAGIC or width is None:
@@ -54,8 +54,8 @@ def read_header(file: BufferedIOBase, name: str) -> Header:
                 f"NumPy's format does. {_advice()}"
             )
         length = int.from_bytes(file.read(width), "little")
-        if length > _LONGEST_HEADER:
-            raise RefusedFileError(f"{name} has a header of {length} bytes; expected at most {_LONGEST_HEADER}.")
+        if length > _MAX_HEADER:
+            raise RefusedFileError(f"{name} has a header of {length} bytes; expected at most {_MAX_HEADER}.")
         text = file.read(length).decode("latin-1").rstrip()
     found = _HEADER.fullmatch(text)
     if found is None or None in found.groups():
@@ -92,8 +92,8 @@ def read_values(file: BufferedIOBase, header: Header, there: int, stored: int, n
     check_length(header, there, name)
     if not header.nbytes:
         raise RefusedFileError(f"{name} has shape {header.shape}: there is nothing in it.")
-    check_inflation(name, header.nbytes, stored)
-    with refusing(name, "array of numbers", REFETCH):
+    check_expansion(name, header.nbytes, stored)
+    with refuse_errors(name, "array of numbers", DOWNLOAD_AGAIN):
         flat = np.empty(header.nbytes, np.uint8)
         read_exactly(file, memoryview(flat))
         shaped = flat.view(header.dtype).reshape(header.shape, order="F" if header.column_major else "C")

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxgen.data.reading.npy import REFETCH, Header, check_length, read_header, read_values
-from jaxgen.data.reading.untrusted import PIECE, RefusedFileError, open_plain, refusing, stored_bytes
+from jaxgen.data.reading.npy import DOWNLOAD_AGAIN, Header, check_length, read_header, read_values
+from jaxgen.data.reading.untrusted import CHUNK, RefusedFileError, bytes_on_disk, open_regular, refuse_errors
 
 _SHOWN = 10  # keys in a message
 
@@ -56,7 +56,7 @@ class NpzArchive:
         self._path = path
         self._source = _Source(path)
         try:
-            with refusing(path, ".npz", REFETCH):
+            with refuse_errors(path, ".npz", DOWNLOAD_AGAIN):
                 self._zip = zipfile.ZipFile(self._source)
             names = self._zip.namelist()
             self._check(names)
@@ -93,11 +93,13 @@ class NpzArchive:
             # Python unpacks the others without bound, however little is asked for.
             raise RefusedFileError(f"{name} is compressed in another way than numpy.savez_compressed does: use that.")
         if info.compress_size > self._path.stat().st_size:
-            raise RefusedFileError(f"{name} announces {info.compress_size} bytes, more than the file has: {REFETCH}.")
-        with refusing(self._path, ".npz", REFETCH):
+            raise RefusedFileError(
+                f"{name} announces {info.compress_size} bytes, more than the file has: {DOWNLOAD_AGAIN}."
+            )
+        with refuse_errors(self._path, ".npz", DOWNLOAD_AGAIN):
             file = self._zip.open(info)
         with file:
-            stored = min(info.compress_size, stored_bytes(self._path))
+            stored = min(info.compress_size, bytes_on_disk(self._path))
             yield Member(file, read_header(file, name), info.file_size, stored, name)
 
     def _check(self, names: list[str]) -> None:
@@ -115,11 +117,11 @@ class _Source(BufferedReader):
     """A file that is read in pieces, so that `ZipFile`, which reads the list of members at once, cannot take more."""
 
     def __init__(self, path: Path):
-        super().__init__(open_plain(path).detach())
+        super().__init__(open_regular(path).detach())
         self._path, self._end = path, path.stat().st_size
 
     def read(self, size: int | None = -1) -> bytes:
         asked = self._end - self.tell() if size is None or size < 0 else size
-        if asked > PIECE:
-            raise RefusedFileError(f"{self._path} lists its members in {asked} bytes; arrays need at most {PIECE}.")
+        if asked > CHUNK:
+            raise RefusedFileError(f"{self._path} lists its members in {asked} bytes; arrays need at most {CHUNK}.")
         return super().read(size)

@@ -9,9 +9,9 @@ import re
 from io import BufferedIOBase, BufferedReader
 from pathlib import Path
 
-from jaxgen.data.reading.untrusted import INFLATION, PIECE, RefusedFileError, open_plain, refusing
+from jaxgen.data.reading.untrusted import CHUNK, MAX_EXPANSION, RefusedFileError, open_regular, refuse_errors
 
-FREE = 2**26  # bytes that any tar may unpack to; were they headers alone, they would take seconds
+ALWAYS_ALLOWED = 2**26  # bytes that any tar may unpack to; were they headers alone, they would take seconds
 _HEADER = 2**14  # bytes read for one header, extended ones and long names included; the usual one has 512
 _OPENERS = (
     (re.compile(rb"\x1f\x8b\x08"), gzip.open),
@@ -34,12 +34,12 @@ class TarStream:
             RefusedFileError: not a plain file.
         """
         self._path = path
-        self._plain = open_plain(path)
-        with refusing(path, "tar", "fetch it again"):
+        self._plain = open_regular(path)
+        with refuse_errors(path, "tar", "fetch it again"):
             self._file = _unpacked(self._plain)
         size = path.stat().st_size
-        self._limit = size if self._file is self._plain else max(FREE, INFLATION * size)
-        self._position, self._granted = 0, _HEADER
+        self._limit = size if self._file is self._plain else max(ALWAYS_ALLOWED, MAX_EXPANSION * size)
+        self._position, self._allowed = 0, _HEADER
         self._last = b""
 
     def __enter__(self) -> TarStream:
@@ -49,9 +49,9 @@ class TarStream:
         self._file.close()
         self._plain.close()
 
-    def grant(self, size: int = _HEADER) -> None:
+    def allow(self, size: int = _HEADER) -> None:
         """Let `size` bytes be read from here on, and no more: the next header's, or a member's content."""
-        self._granted = size
+        self._allowed = size
 
     @property
     def ended_well(self) -> bool:
@@ -69,19 +69,19 @@ class TarStream:
         self._check(position)
         if self._file is self._plain:
             self._position = self._file.seek(position)
-        while self._position < position and (passed := self._file.read(min(PIECE, position - self._position))):
+        while self._position < position and (passed := self._file.read(min(CHUNK, position - self._position))):
             self._position += len(passed)
 
     def read(self, size: int) -> bytes:
         """Read `size` bytes, fewer at the end."""
-        if not 0 <= size <= self._granted:
+        if not 0 <= size <= self._allowed:
             raise RefusedFileError(
                 f"{self._path} has a header of {size} bytes or more; expected at most {_HEADER}: pack its files again, "
                 "with tar --format=ustar."
             )
         self._check(self._position + size)
         self._last = self._file.read(size)
-        self._granted -= len(self._last)
+        self._allowed -= len(self._last)
         self._position += len(self._last)
         return self._last
 
@@ -89,7 +89,7 @@ class TarStream:
         # A plain tar is left to find its own end.
         if self._file is not self._plain and position > self._limit:
             raise RefusedFileError(
-                f"{self._path} unpacks to more than {self._limit:,} bytes, over {INFLATION} times its size: it looks "
+                f"{self._path} unpacks to more than {self._limit:,} bytes, over {MAX_EXPANSION} times its size: it looks "
                 "like a bomb. If you trust it, unpack it and give the folder."
             )
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Int, PyTree
 
 
-class Order:
+class ShuffledIndices:
     """Examples in batches, drawn without replacement: `order(step)` are the indices of that training step.
 
     Epochs run across batch borders: of the examples in order of `step`, each consecutive N are a fresh permutation of
