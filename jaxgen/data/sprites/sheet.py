@@ -12,7 +12,7 @@ A sheet is a sequence of lines. Blank lines and lines that begin with `;` are sk
     weight NUMBER               Relative frequency among the templates of its class (1 if omitted).
 
 A colour is six hexadecimal digits, or the name of a palette above. `none` is the empty drawing. A drawing that is named
-twice in a layer is twice as likely. Drawings of one name are alternatives: prefixing_errors them in a layer names each of them.
+twice in a layer is twice as likely. Drawings of one name are alternatives: a layer that names one offers all.
 `NAME@ROW` moves drawings to start on row ROW.
 
 A row of pixels has 16 characters, or 8 for the left half of a symmetric drawing:
