@@ -77,7 +77,7 @@ def load_captchas(
                 f"{path}/{name} has {other}×{another} pixels but {first[0]} has {height}×{width}: "
                 f"pass size=({height}, {width}), or another, to stretch all to it."
             )
-        budget.take(name, image)
+        budget.add(name, image)
         found[name] = _channels(image, colour)
     names = sorted(found)
     characters = alphabet or "".join(sorted(set("".join(texts.values()))))

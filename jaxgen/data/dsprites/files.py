@@ -49,7 +49,7 @@ def load_dsprites(path: str | Path, *, size: int = SIDE, average: bool = False) 
 
 def _read_classes(archive: NpzArchive) -> np.ndarray:
     with archive.open("latents_classes") as member:
-        (count, *rest), dtype = _checked_header(member, 2)
+        (count, *rest), dtype = _header_with_axes(member, 2)
         if rest != [len(SIZES)] or not np.issubdtype(dtype, np.integer) or not 1 <= count <= COUNT:
             raise RefusedFileError(
                 f"{member.name} is {dtype} of shape {(count, *rest)}; expected integers (N, 6), N to {COUNT}."
@@ -59,7 +59,7 @@ def _read_classes(archive: NpzArchive) -> np.ndarray:
 
 def _read_bits(archive: NpzArchive, count: int) -> np.ndarray:
     with archive.open("imgs") as member:
-        shape, dtype = _checked_header(member, 3)
+        shape, dtype = _header_with_axes(member, 3)
         if shape != (count, SIDE, SIDE) or dtype != np.uint8:
             raise RefusedFileError(
                 f"{member.name} is {dtype} of shape {shape}; expected uint8 ({count}, {SIDE}, {SIDE})."
@@ -79,7 +79,7 @@ def _read_bits(archive: NpzArchive, count: int) -> np.ndarray:
         return bits
 
 
-def _checked_header(member: Member, axes: int) -> tuple[tuple[int, ...], np.dtype]:
+def _header_with_axes(member: Member, axes: int) -> tuple[tuple[int, ...], np.dtype]:
     shape, dtype, column_major, _ = member.header
     if column_major or len(shape) != axes:
         raise RefusedFileError(

@@ -1,7 +1,8 @@
-"""Images and labels stored as numpy arrays."""
+"""Images and labels in NumPy's files."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from jaxgen.data.reading.untrusted import RefusedFileError, bytes_on_disk, open_
 
 LoadedArrays = tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]  # images, labels, label names
 
-_MAX_NAMES = 2**20  # the largest sets of labelled images have a hundredth of it
+_MAX_NAMES = 2**20  # a hundred times those of the largest datasets
 
 
 class _Role(NamedTuple):
@@ -34,18 +35,20 @@ def read_npy(path: Path, subset: str | None) -> LoadedArrays:
     """Read an array of images (N, H, W, C) or (N, H, W).
 
     Raises:
-        ValueError: a `subset` was asked for, or the file is no plain array of uint8 or floats.
+        ValueError: a `subset` was asked for, or the file is not a plain array of uint8 or floats.
     """
     if subset is not None:
         raise ValueError(f"subset={subset!r} was asked for, but {path} is one array without parts: drop subset=.")
     return _with_channels(_load(path, _IMAGES)), None, ()
 
 
-def read_npz(path: Path, subset: str | None) -> LoadedArrays:
+def read_npz(path: Path, subset: str | None, warn: bool = True) -> LoadedArrays:
     """Read images, labels and label names from the arrays of an archive.
 
+    If no array has the name of labels, a warning lists the arrays that were not read; `warn=False` drops it.
+
     Raises:
-        ValueError: no array of images, several with none of the usual names, other dtypes, or pickled objects.
+        ValueError: no array of images, several without a usual name, other dtypes, or pickled objects.
     """
     with NpzArchive(path) as archive:
         keys = archive.keys
@@ -61,6 +64,14 @@ def read_npz(path: Path, subset: str | None) -> LoadedArrays:
             )
         images = _with_channels(_read(archive, image_key, _IMAGES))
         label_key = _find(keys, ("labels", "y"), subset)
+        unread = [key for key in keys if key not in (image_key, "label_names") and (subset is None or subset in key)]
+        if label_key is None and unread and warn:
+            expected = "'labels' or 'y'" if subset is None else f"'{subset}_labels' or 'y_{subset}'"
+            warnings.warn(
+                f"{path} has no labels under {expected}, and its arrays {[key[:80] for key in unread[:10]]} were not "
+                f"read. If one of them holds the labels, rename it, or pass it to load_images as labels=.",
+                stacklevel=3,
+            )
         labels = None if label_key is None else _labels(_read(archive, label_key, _LABELS), f"{path}[{label_key}]")
         names = _names(_read(archive, "label_names", _NAMES), path) if "label_names" in keys else ()
     return images, labels, names
@@ -99,10 +110,10 @@ def _integers(source: np.ndarray) -> np.ndarray:
         return labels.argmax(axis=1).astype(np.int32)
     if labels.ndim != 1:
         raise ValueError(f"labels have shape {labels.shape}; expected integers (N,) or one-hot rows (N, K).")
-    # Other dtypes go on to ImageDataset, which refuses them.
+    # ImageDataset refuses other dtypes.
     if not np.issubdtype(labels.dtype, np.integer):
         return labels
-    # A cast would wrap 2**32 round to the class 0.
+    # A cast would turn 2**32 into class 0.
     if labels.size and not -(2**31) <= int(labels.min()) <= int(labels.max()) < 2**31:
         raise ValueError(f"labels span {labels.min()} to {labels.max()}, beyond 32 bits: number the classes from 0.")
     return labels.astype(np.int32)
@@ -134,7 +145,7 @@ def _check_role(header: Header, role: _Role, name: str) -> None:
 def _names(stored: np.ndarray, path: Path) -> tuple[str, ...]:
     if stored.ndim != 1 or stored.size > _MAX_NAMES:
         raise RefusedFileError(f"{path}[label_names] has shape {stored.shape}; expected (K,), K to {_MAX_NAMES}.")
-    with refuse_errors(f"{path}[label_names]", "array of text", "save it again"):  # of numbers that are no characters
+    with refuse_errors(f"{path}[label_names]", "array of text", "save it again"):  # code points beyond Unicode
         return tuple(map(str, stored))
 
 

@@ -1,4 +1,4 @@
-"""The image files below a folder or in a tar, found and read under guard."""
+"""Finding and reading image files below a folder or in a tar, both untrusted."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from jaxgen.data.reading.untrusted import RefusedFileError, open_regular, refuse
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2")
 
-MAX_FILE_BYTES = 2**28  # bytes of an encoded image, which is in memory while it is decoded
-# What a tar may hold beside images, folders with them: each takes 30 µs to pass over, and a few bytes if compressed.
+MAX_FILE_BYTES = 2**28  # bytes of an encoded image
+# Members of a tar besides images, folders included. Each takes time to skip, but only a few bytes if compressed.
 _MAX_OTHERS = 2**17
-_OTHERS_PER_IMAGE = 4  # a text, a record …
+_OTHERS_PER_IMAGE = 4
 _COPY = "remove it or, if you trust it, copy the files that links lead to with cp -rL"
 
 Entries = Iterator[tuple[PurePosixPath, Callable[[], bytes]]]
 
 
 def is_tar(path: Path) -> bool:
-    """Tell by its name whether a file is a tar."""
+    """Tell from its name whether a file is a tar."""
     return path.name.lower().endswith(TAR_SUFFIXES)
 
 
 def image_entries(path: Path) -> Entries:
-    """Yield the name of every image below a folder or in a tar, and what reads it; hidden files are passed over.
+    """Yield the name of each image below a folder or in a tar, and a function that reads its bytes.
 
-    What is yielded must be read, if at all, before the next one.
+    Hidden files are skipped. Read an image, if at all, before the next one is yielded.
 
     Raises:
         RefusedFileError: names with control characters; in a folder, links out of it or to another folder, and pipes
-            or devices named as images; in a tar, paths out of it, a name that comes twice, anything but files and
-            folders, and whatever `TarStream` refuses.
+            or devices named as images; in a tar, paths out of it, names that occur twice, anything but files and
+            folders, and what `TarStream` refuses.
     """
     for name, read in _tar_entries(path) if is_tar(path) else _folder_entries(path):
         if _is_image(name):
@@ -64,7 +64,7 @@ def _folder_entries(path: Path) -> Entries:
 
 
 def _files_below(path: Path) -> list[Path]:
-    waiting, found = [path], []  # no recursion, so that no depth is too deep
+    waiting, found = [path], []  # no recursion, whose depth is limited
     while waiting:
         with (
             refuse_errors(waiting[-1], "folder", "change its mode, or remove it"),
@@ -104,7 +104,7 @@ def _check_file(name: str | Path, size: int) -> None:
 
 
 def _tar_entries(path: Path) -> Entries:
-    # Members are read in memory, one after another as they come; nothing is unpacked onto the disk.
+    # Members are read into memory one by one; nothing is unpacked to disk.
     seen: set[PurePosixPath] = set()
     images = others = 0
     with TarStream(path) as stream:
@@ -114,7 +114,7 @@ def _tar_entries(path: Path) -> Entries:
             stream.allow()
             with refuse_errors(path, "tar", DOWNLOAD_AGAIN):
                 member = archive.next()
-            archive.members.clear()  # or it would keep them all
+            archive.members.clear()  # tarfile keeps them all otherwise
             if member is None:
                 break
             content, name = _is_content(member, path), PurePosixPath(member.name)
@@ -135,7 +135,7 @@ def _tar_entries(path: Path) -> Entries:
 
 
 def _is_content(member: tarfile.TarInfo, path: Path) -> bool:
-    """Whether a member is a file; folders are none, and whatever else a tar may hold has no place in it."""
+    """Whether a member is a file, not a folder; anything else is refused."""
     shown, name = repr(member.name[:200]), PurePosixPath(member.name)
     if name.is_absolute() or ".." in name.parts:
         raise RefusedFileError(f"{path} holds {shown}, a path out of its folder: do not trust it, or pack it again.")
@@ -156,6 +156,6 @@ def _is_content(member: tarfile.TarInfo, path: Path) -> bool:
 def _content(archive: tarfile.TarFile, stream: TarStream, member: tarfile.TarInfo, path: Path) -> bytes:
     name = f"{path}/{member.name}"
     _check_file(name, member.size)
-    stream.allow(member.size + 1)  # to reach its end
+    stream.allow(member.size + 1)  # tarfile reads to its end
     with refuse_errors(name, "member of a tar", DOWNLOAD_AGAIN):
         return archive.extractfile(member).read()

@@ -1,4 +1,4 @@
-"""Images and labels in MNIST's idx format (LeCun et al. 1998), plain or gzipped."""
+"""Images and labels in the idx format of MNIST (LeCun et al. 1998), plain or gzipped."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from jaxgen.data.reading.untrusted import (
     refuse_errors,
 )
 
-_SUBSETS = {"train": "train", "t10k": "test"}  # as the files are named, and as users say
+_SUBSETS = {"train": "train", "t10k": "test"}  # in file names, and for users
 _NAME = re.compile(r".*idx\d-ubyte(\.gz)?")
 _STANDARD = re.compile(r"(?P<subset>train|t10k)-images[-.]idx3-ubyte(\.gz)?")
 _UNSIGNED_BYTES = 0x08
 _MAX_SIDE = 4096  # pixels
 _MAX_FILE_BYTES = 2**31  # bytes of values
-_DEFLATE = 1032  # times at most that gzip shrinks anything
+_DEFLATE = 1032  # the largest ratio of compression in gzip
 
 
 def is_idx(path: Path) -> bool:
-    """Tell by its name, such as train-images-idx3-ubyte.gz, whether a file is in the idx format."""
+    """Tell from its name, such as train-images-idx3-ubyte.gz, whether a file is in the idx format."""
     return _NAME.fullmatch(path.name) is not None
 
 
 def idx_images_in(folder: Path) -> dict[str, Path]:
-    """Return a folder's standard files of images by subset, "train" or "test"; plain files go before gzipped ones."""
+    """Return the image files of a folder by subset, "train" or "test"; plain files are preferred to gzipped ones."""
     found: dict[str, Path] = {}
     with refuse_errors(folder, "folder", "change its mode"):
         files = sorted(folder.iterdir())
@@ -49,10 +49,10 @@ def idx_images_in(folder: Path) -> dict[str, Path]:
 
 
 def read_idx_folder(path: Path, subset: str | None, files: dict[str, Path]) -> LoadedArrays:
-    """Read the images and labels of one of the subsets found by `idx_images_in`, or of all, one after another.
+    """Read the images and labels of one of the subsets found by `idx_images_in`, or of all, concatenated.
 
     Raises:
-        ValueError: a subset that is not there, subsets of other shapes or with labels beside some alone, and whatever
+        ValueError: an unknown subset, subsets of different shapes or of which only some have labels, and what
             `read_idx_images` refuses.
     """
     if subset is not None and subset not in files:
@@ -69,13 +69,10 @@ def read_idx_folder(path: Path, subset: str | None, files: dict[str, Path]) -> L
 
 
 def read_idx_images(path: Path) -> LoadedArrays:
-    """Read images uint8 (N, H, W, 1), and their labels (N,) if a file of them lies beside, named the standard way.
+    """Read images (N, H, W, 1), and labels (N,) from the file beside them if there is one.
 
-    The labels of train-images-idx3-ubyte.gz are in train-labels-idx1-ubyte, gzipped or not; a dot may stand for the
-    second hyphen.
-
-    Raises:
-        ValueError: as `read_idx`, of either file.
+    The labels of train-images-idx3-ubyte.gz are in train-labels-idx1-ubyte, gzipped or not. A dot may replace the
+    second hyphen. Raises as `read_idx` does, for either file.
     """
     images = read_idx(path, 3)[..., None]
     labels = _labels_beside(path)
@@ -88,13 +85,13 @@ def read_idx_labels(path: Path) -> np.ndarray:
 
 
 def read_idx(path: Path, axes: int) -> np.ndarray:
-    """Read an array of unsigned bytes with so many axes, 3 for images and 1 for labels.
+    """Read an array of unsigned bytes with `axes` axes, 3 for images and 1 for labels.
 
-    What the header announces is held against the file before anything is allocated for it.
+    The announced shape is compared with the size of the file before memory is allocated.
 
     Raises:
-        ValueError: a pipe or device, another magic number, sides above 4096, more than 2 GiB, a file that is shorter or
-            longer than its header says, one that grows more than 250 times and past half a GiB, or broken gzip.
+        ValueError: a pipe or device, another magic number, sides above 4096, more than 2 GiB, a file shorter or longer
+            than announced, one that expands more than 250 times and above half a GiB, or broken gzip.
     """
     with ExitStack() as opened:
         plain = opened.enter_context(open_regular(path))

@@ -1,4 +1,4 @@
-"""Folders and tars of image files, in which a folder is a class."""
+"""Folders and tars of image files, where a folder is a class."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from jaxgen.data.reading.untrusted import bytes_on_disk, check_expansion
 def read_image_files(
     path: Path, subset: str | None, transform: Callable[[np.ndarray], np.ndarray] | None, size: int | None
 ) -> LoadedArrays:
-    """Read every image below a folder or in a tar as uint8, in the order of their paths.
+    """Read all images below a folder or in a tar as uint8, sorted by path.
 
     Raises:
         FileNotFoundError: no images.
-        ValueError: an unknown subset, images at different depths, whatever `image_entries`, `decode_image` and `MemoryBudget`
-            refuse, or images whose size (after `transform`) is not `size`, or not the first one's.
+        ValueError: an unknown subset, images at different depths, images whose size after `transform` is not `size` or
+            not that of the first, or what `image_entries`, `decode_image` and `MemoryBudget` refuse.
     """
     found: dict[PurePosixPath, np.ndarray] = {}
     folders: set[str] = set()
@@ -39,7 +39,7 @@ def read_image_files(
                 f"{path}/{name} has {size_of(image.shape)} pixels, but the {expected[1]} is {size_of(expected[0])}: "
                 f"pass resize={max(expected[0])}, or another size for all."
             )
-        budget.take(name, image)
+        budget.add(name, image)
         found[name] = image
     if not found and subset is not None and folders:
         raise ValueError(
@@ -54,19 +54,19 @@ def read_image_files(
 
 
 class MemoryBudget:
-    """How much images may take in memory, for what their folder or tar takes on the disk."""
+    """Limits the memory of decoded images by the size of their folder or tar on disk."""
 
     def __init__(self, path: Path):
-        """Take the folder or tar."""
+        """Start with no images of this folder or tar."""
         self._path, self._kept = path, 0
         self._tar = is_tar(path)
         self._stored = bytes_on_disk(path) if self._tar else 0
 
-    def take(self, name: PurePosixPath, image: np.ndarray) -> None:
-        """Count an image that is kept, and the file it came from.
+    def add(self, name: PurePosixPath, image: np.ndarray) -> None:
+        """Count an image that is kept.
 
         Raises:
-            RefusedFileError: as `check_expansion`, of all images together.
+            RefusedFileError: all images together expand too much.
         """
         self._kept += image.nbytes
         if not self._tar:
@@ -88,7 +88,7 @@ def _labels_from_folders(path: Path, names: list[PurePosixPath]) -> tuple[np.nda
 
 
 def stack_images(images: list[np.ndarray]) -> np.ndarray:
-    """Stack images of one size; grey ones get three channels where others have colour."""
+    """Stack images of one size; grey ones get three channels if others have them."""
     channels = max(image.shape[-1] for image in images)
     out = np.empty((len(images), *images[0].shape[:2], channels), np.uint8)
     for target, image in zip(out, images, strict=True):

@@ -1,4 +1,4 @@
-"""NumPy's .npy format, of arrays that hold numbers or text alone: a header that is matched, never evaluated."""
+"""NumPy's .npy format, for arrays of numbers or text. The header is parsed, never evaluated."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ DOWNLOAD_AGAIN = "it may be cut short; fetch it again"
 
 _MAGIC = b"\x93NUMPY"
 _LENGTHS = {b"\1\0": 2, b"\2\0": 4, b"\3\0": 4}  # bytes of the header's length, by version
-_MAX_HEADER = 10_000  # bytes, NumPy's own limit; a plain array's has 118
-# Three items in any order; 64L is how Python 2 wrote 64.
+_MAX_HEADER = 10_000  # bytes, as in NumPy
+# Three items in any order. Python 2 wrote 64L for 64.
 _HEADER = re.compile(
     r"\{ *(?:(?:'descr': *'(?P<descr>[<>|=]?[a-zA-Z]\d{0,9})'"
     r"|'fortran_order': *(?P<column_major>True|False)"
@@ -25,25 +25,25 @@ _HEADER = re.compile(
 
 
 class Header(NamedTuple):
-    """What an array announces."""
+    """The header of an array."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
     column_major: bool
-    length: int  # bytes before the values
+    length: int  # bytes before the values, the magic string included
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the values."""
+        """Size of the values in bytes."""
         return math.prod(self.shape) * self.dtype.itemsize
 
 
 def read_header(file: BufferedIOBase, name: str) -> Header:
-    """Read the header of an array, and stop where its values begin.
+    """Read the header of an array, up to its values.
 
     Raises:
-        RefusedFileError: another format, pickled objects, records, a header that is too long or says anything but a
-            dtype, an order and a shape.
+        RefusedFileError: another format, pickled objects, records, or a header that is too long or holds anything but
+            a dtype, an order and a shape.
     """
     with refuse_errors(name, "array of numbers", DOWNLOAD_AGAIN):
         begin = file.read(8)
@@ -71,7 +71,7 @@ def read_header(file: BufferedIOBase, name: str) -> Header:
 
 
 def check_length(header: Header, there: int, name: str) -> None:
-    """Hold what the header announces against the bytes that are there, header and values, before any is read.
+    """Compare the size that the header announces with the size of the file, `there`, before any value is read.
 
     Raises:
         RefusedFileError: they differ.
@@ -84,10 +84,10 @@ def check_length(header: Header, there: int, name: str) -> None:
 
 
 def read_values(file: BufferedIOBase, header: Header, there: int, stored: int, name: str) -> np.ndarray:
-    """Read the values after a header, of a file of `there` bytes that takes `stored` on the disk.
+    """Read the values after a header, of a file of `there` bytes that occupies `stored` on disk.
 
     Raises:
-        RefusedFileError: as `check_length`, an empty array, one that grows too much, or broken data.
+        RefusedFileError: another size than announced, an empty array, too large an expansion, or broken data.
     """
     check_length(header, there, name)
     if not header.nbytes:

@@ -1,4 +1,4 @@
-"""How files of strangers are opened and refused, and how far they may grow when they are unpacked."""
+"""Opening and refusing untrusted files, and limits on how far they may expand."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from contextlib import contextmanager
 from io import BufferedIOBase, BufferedReader
 from pathlib import Path
 
-# Times that a file may grow: published sets reach 116 (dSprites, deflated) and photographs 20; a bomb of zeros reaches
-# 1032 in a gzip or zip, 7000 in an xz and a million in an image.
+# The most that a file may expand. Published datasets expand up to 116 times (dSprites, deflated) and photographs 20
+# times; zeros expand 1032 times in a gzip or zip, 7000 times in an xz and a million times in an image.
 MAX_EXPANSION = 250
-ALWAYS_ALLOWED = 2**29  # bytes that any file may grow to, however small it is
-CHUNK = 2**20  # bytes read at once
+ALWAYS_ALLOWED = 2**29  # bytes that any file may expand to
+CHUNK = 2**20  # bytes per read
 
 
 class RefusedFileError(ValueError):
-    """A file that is not read; the message names it, says what is wrong with it and what to do."""
+    """A file is broken or untrustworthy; the message names it, says what is wrong and what to do."""
 
 
 def open_regular(path: Path) -> BufferedReader:
-    """Open a file for reading in binary, if it is one: a pipe would be waited for, and a device may never end.
+    """Open a regular file in binary mode. A pipe could block for ever, and a device may have no end.
 
     Raises:
         FileNotFoundError: no such file.
-        RefusedFileError: a folder, pipe, socket or device, or a file that may not be read.
+        RefusedFileError: a folder, pipe, socket or device, or a file without read permission.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
@@ -38,17 +38,17 @@ def open_regular(path: Path) -> BufferedReader:
 
 
 def bytes_on_disk(path: Path) -> int:
-    """Return the bytes that a file takes on the disk: its holes, which are read as zeros, count for nothing."""
+    """Return the bytes that a file occupies on disk, without the holes of a sparse file."""
     found = path.stat()
     blocks = 512 * getattr(found, "st_blocks", 0)
     return min(found.st_size, blocks) if blocks else found.st_size
 
 
 def check_expansion(what: str | Path, inflated: int, stored: int) -> None:
-    """Refuse what becomes far larger in memory than it is on the disk.
+    """Refuse contents far larger in memory than on disk.
 
     Raises:
-        RefusedFileError: `inflated` bytes are above `ALWAYS_ALLOWED` and more than `MAX_EXPANSION` times the `stored` ones.
+        RefusedFileError: `inflated` is above `ALWAYS_ALLOWED` and above `MAX_EXPANSION` times `stored`, all in bytes.
     """
     if inflated > max(ALWAYS_ALLOWED, MAX_EXPANSION * stored):
         raise RefusedFileError(
@@ -59,21 +59,21 @@ def check_expansion(what: str | Path, inflated: int, stored: int) -> None:
 
 @contextmanager
 def refuse_errors(what: str | Path, kind: str, remedy: str) -> Iterator[None]:
-    """Turn whatever a decoder trips over in a hostile file into a `RefusedFileError`, and silence its warnings."""
+    """Turn any error of a decoder into a `RefusedFileError`, and silence its warnings."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     except RefusedFileError:
         raise
-    except Exception as error:  # decoders raise anything: struct.error, IndexError, RecursionError, MemoryError …
+    except Exception as error:  # decoders raise struct.error, IndexError, RecursionError, MemoryError …
         reason = f"{error}"[:200] or type(error).__name__
         raise RefusedFileError(f"{what} is not a readable {kind} ({reason}): {remedy}.") from error
 
 
 @contextmanager
 def prefixing_errors(path: str | Path) -> Iterator[None]:
-    """Put the file's name before what is wrong with its contents."""
+    """Turn ValueErrors about the contents of a file into ones that name it."""
     try:
         yield
     except RefusedFileError:
@@ -83,10 +83,10 @@ def prefixing_errors(path: str | Path) -> Iterator[None]:
 
 
 def read_exactly(file: BufferedIOBase, target: memoryview) -> None:
-    """Fill `target`, in pieces, so that nothing but it takes memory.
+    """Fill `target` chunk by chunk, without a second buffer.
 
     Raises:
-        EOFError: the file ends before.
+        EOFError: the file ends first.
     """
     done = 0
     while done < len(target):
