@@ -1,4 +1,4 @@
-"""Datasets rendered, loaded or drawn from a known density, splits and the input pipeline."""
+"""Datasets that are rendered, loaded or sampled from a known distribution, splits and batches."""
 
 from jaxgen.data._dequantise import dequantise
 from jaxgen.data._digits import digits

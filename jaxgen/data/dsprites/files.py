@@ -18,20 +18,20 @@ _BLOCK = 4096  # images unpacked at once, 16 MiB
 
 
 def load_dsprites(path: str | Path, *, size: int = SIDE, average: bool = False) -> DSprites:
-    """Read `dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz`, or a part of it in the same form, into eighth of its 3 GB.
+    """Read the published file of dSprites, `dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz`, or a part in its format.
 
-    The file is an archive of `imgs` (N, 64, 64), uint8 of 0 and 1, and of `latents_classes` (N, 6), and is read in
-    blocks: the images are kept as bits. Its pickled `metadata` is never opened, since that can run code.
+    The file holds `imgs` (N, 64, 64), uint8 of 0 and 1, and `latents_classes` (N, 6). It is read in blocks and kept as
+    bits, in an eighth of its 3 GB. Its pickled `metadata` is not read, as unpickling can run code.
 
     Args:
-        path: the .npz.
+        path: the .npz file.
         size: height and width in pixels: 64, or 32 or 16 with `average`.
         average: shrink by averaging boxes of pixels, as in `render_dsprites`.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: no such archive, missing, broken or pickled arrays, other shapes or dtypes, more images than the
-            lattice has, pixels other than 0 and 1, classes outside it, or a smaller size without `average`.
+        ValueError: not such an archive; missing, broken or pickled arrays; other shapes or dtypes; more images than the
+            lattice has; pixels other than 0 and 1; classes outside the lattice; or a smaller size without `average`.
     """
     path = Path(path).expanduser()
     if not path.exists():

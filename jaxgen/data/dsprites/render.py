@@ -1,4 +1,4 @@
-"""dSprites drawn from their numbers, on the host or on the device."""
+"""Rendering of dSprites by index, on the host or on the device."""
 
 import functools
 
@@ -10,7 +10,7 @@ from jaxtyping import Array, Int, UInt8
 from jaxgen.data.dsprites.lattice import DSPRITES_FACTORS, check_index, unravel
 
 SIDE = 64
-_BLOCK = 32  # images drawn at once by NumPy: what stays in the cache
+_BLOCK = 32  # images that NumPy draws at once, few enough for the cache
 
 _SCALE, _ANGLE = np.meshgrid(DSPRITES_FACTORS["scale"], DSPRITES_FACTORS["orientation"], indexing="ij")
 _COS, _SIN = np.cos(_ANGLE) / _SCALE, np.sin(_ANGLE) / _SCALE  # (6, 40)
@@ -54,17 +54,13 @@ def render_dsprites(
 
 
 def check_size(size: int) -> None:
-    """Refuse what 64 pixels do not divide into.
-
-    Raises:
-        ValueError: a size other than 64, 32 and 16.
-    """
+    """Raise a ValueError for a size other than 64, 32 and 16."""
     if size not in (64, 32, 16):
         raise ValueError(f"size is {size}; dSprites are drawn on 64, 32 or 16 pixels.")
 
 
 def box_average(xp, images, size: int):
-    """Shrink uint8 images (n, 64, 64, 1) by the mean over boxes of pixels, halves rounded up, with NumPy or JAX."""
+    """Shrink uint8 images (n, 64, 64, 1) by the mean over boxes of pixels, halves rounded up; xp is numpy or jnp."""
     factor = SIDE // size
     if factor == 1:
         return images
@@ -100,7 +96,7 @@ def _as_image(xp, inside, size: int, average: bool):
 
 
 def _coordinates(xp, index, size: int, dtype):
-    """The centres of the pixels in the frame that is turned and scaled with the shape: u and v, (n, size, size)."""
+    """Pixel centres in the frame of the shape, which is rotated and scaled: u and v, each (n, size, size)."""
     _, _, scale, orientation, x, y = unravel(index)
     pixels = (np.arange(size) + 0.5) * (SIDE / size)
     offsets = xp.asarray((pixels - _CENTRES[:, None]).astype(dtype))  # (32, size), taken in float64
@@ -120,7 +116,7 @@ def _ellipse(xp, u, v):
 
 
 def _heart(xp, u, v):
-    # At each u the outline passes twice, at cos τ = ±√(1 − sin²τ), and what it passes is between: so v is compared with
+    # At each u the outline has two points, at cos τ = ±√(1 − sin²τ), and the heart lies between them. There
     # 13 cos τ − 5 cos 2τ − 2 cos 3τ − cos 4τ = (4 − 2 cos²τ − 8 cos⁴τ) + (19 − 8 cos²τ) cos τ.
     cos2 = xp.maximum(1 - xp.cbrt(u * u * (1 / 9.594**2)), 0)
     return xp.abs((v + 1.4365) * (1 / 0.6622) + 4 - 2 * cos2 - 8 * cos2 * cos2) < (19 - 8 * cos2) * xp.sqrt(cos2)
