@@ -26,6 +26,7 @@ from jaxgen.data.captcha.fonts import FONTS, font_file
 LETTERS = "ACEHKX"  # each of one piece
 BOLD = "DejaVuSans-Bold"
 SMALL = CaptchaStyle(alphabet=LETTERS, length=3, size=(16, 48), fonts=(BOLD, "DejaVuSerif"), dots=8)
+TINY = replace(SMALL, size=(12, 24), dots=0, curves=0)
 PLAIN = CaptchaStyle(
     alphabet=LETTERS, length=3, size=(60, 180), fonts=(BOLD,), dots=0, curves=0, rotation=0.0, warp=0.0, gaps=1.0
 )
@@ -50,11 +51,10 @@ class TestSeed:
             "print(hashlib.sha256(d.images.tobytes()).hexdigest())"
         )
         here = digest(render_captchas(12, SMALL, 5).images)
-        for hash_seed in "12":
-            run = subprocess.run(
-                [sys.executable, "-c", program], env={"PYTHONHASHSEED": hash_seed}, capture_output=True, text=True
-            )
-            assert run.stdout.strip() == here, run.stderr
+        run = subprocess.run(
+            [sys.executable, "-c", program], env={"PYTHONHASHSEED": "1"}, capture_output=True, text=True
+        )
+        assert run.stdout.strip() == here, run.stderr
 
     @pytest.mark.parametrize("held_out", [(), held_out_texts(100, LETTERS, 3)])
     def test_an_image_depends_on_the_seed_and_its_index_alone(self, held_out):
@@ -70,8 +70,8 @@ class TestSeed:
 
     def test_threads_do_not_mix_their_draws(self):
         with ThreadPoolExecutor(4) as pool:
-            found = list(pool.map(lambda seed: digest(render_captchas(40, SMALL, seed).images), range(8)))
-        assert found == [digest(render_captchas(40, SMALL, seed).images) for seed in range(8)]
+            found = list(pool.map(lambda seed: digest(render_captchas(20, SMALL, seed).images), range(4)))
+        assert found == [digest(render_captchas(20, SMALL, seed).images) for seed in range(4)]
 
     def test_global_randomness_is_neither_used_nor_touched(self):
         state = np.random.get_state()[1].copy()  # noqa: NPY002
@@ -94,7 +94,7 @@ class TestTexts:
         assert decode_texts(encode_texts(texts, "aZ09"), tuple("aZ09")) == list(texts)
 
     def test_texts_are_uniform(self):
-        tokens = render_captchas(3000, replace(SMALL, size=(12, 24), dots=0, curves=0), 3).labels
+        tokens = render_captchas(1500, TINY, 3).labels
         counts = np.bincount(tokens @ [36, 6, 1], minlength=216)
         assert stats.chisquare(counts).pvalue > 1e-4
 
@@ -109,8 +109,7 @@ class TestTexts:
         assert len(set(held_out)) == 150
         assert held_out_texts(40, LETTERS, 3, seed=2) == held_out[:40]
         assert held_out_texts(40, LETTERS, 3, seed=3) != held_out[:40]
-        style = replace(SMALL, size=(12, 24), dots=0, curves=0)
-        kept = render_captchas(2000, style, 1, held_out=held_out)
+        kept = render_captchas(700, TINY, 1, held_out=held_out)
         texts = decode_texts(kept.labels, LETTERS)
         assert not set(texts) & set(held_out)
         counts = np.unique(texts, return_counts=True)[1]
@@ -118,9 +117,9 @@ class TestTexts:
         assert stats.chisquare(counts).pvalue > 1e-4
         # What was not held out stays what it was, image by image, whatever becomes of the others.
         for fewer in ((), held_out[:50]):
-            before = render_captchas(2000, style, 1, held_out=fewer)
+            before = render_captchas(700, TINY, 1, held_out=fewer)
             allowed = ~np.isin(decode_texts(before.labels, LETTERS), held_out)
-            assert 0 < allowed.sum() < 2000
+            assert 0 < allowed.sum() < 700
             np.testing.assert_array_equal(kept.images[allowed], before.images[allowed])
 
     def test_more_texts_than_a_machine_integer_counts(self):
@@ -130,9 +129,9 @@ class TestTexts:
         assert not set(decode_texts(render_captchas(3, style, held_out=held_out).labels, alphabet)) & set(held_out)
 
     def test_split_by_text(self):
-        data = render_captchas(1500, replace(SMALL, size=(12, 24), dots=0, curves=0))
+        data = render_captchas(1000, TINY)
         train, test = split_by_text(data, 0.2, seed=1)
-        assert len(train) + len(test) == 1500
+        assert len(train) + len(test) == 1000
         seen, unseen = ({tuple(row) for row in part.labels} for part in (train, test))
         assert not seen & unseen
         assert abs(len(unseen) - 0.2 * 216) < 5 * np.sqrt(216 * 0.16)
@@ -343,9 +342,8 @@ class TestDrawing:
 
 
 class TestRefusals:
-    @pytest.mark.parametrize(
-        ("change", "message"),
-        [
+    def test_styles(self, unchecked):
+        for change, message in (
             ({"alphabet": ""}, "the alphabet is empty"),
             ({"alphabet": "AAB"}, r"repeats \['A'\]"),
             ({"alphabet": "A B"}, r"holds \[' '\]"),
@@ -362,11 +360,9 @@ class TestRefusals:
             ({"warp": -0.1}, "warp is -0.1"),
             ({"warp": float("nan")}, "warp is nan"),
             ({"gaps": 1.1}, "gaps is 1.1"),
-        ],
-    )
-    def test_styles(self, change, message, unchecked):
-        with pytest.raises(ValueError, match=message):
-            replace(SMALL, **change)
+        ):
+            with pytest.raises(ValueError, match=message):
+                replace(SMALL, **change)
 
     def test_font_files(self, tmp_path):
         with pytest.raises(FileNotFoundError, match=r"nowhere.ttf does not exist"):
@@ -375,9 +371,8 @@ class TestRefusals:
         with pytest.raises(ValueError, match=r"bad.ttf is not a readable font"):
             replace(SMALL, fonts=(str(tmp_path / "bad.ttf"),))
 
-    @pytest.mark.parametrize(
-        ("call", "message"),
-        [
+    def test_calls(self):
+        for call, message in (
             (lambda: render_captchas(0, SMALL), "n is 0"),
             (lambda: render_captchas(1, SMALL, -1), "seed is -1"),
             (
@@ -399,11 +394,9 @@ class TestRefusals:
             (lambda: split_by_text(render_captchas(1, SMALL), 0.5), "side of 1 texts is empty"),
             (lambda: split_by_text(render_captchas(1, SMALL), 1.0), "strictly between 0 and 1"),
             (lambda: split_by_text(replace(render_captchas(3, SMALL), labels=np.arange(3)), 0.5), "has no texts"),
-        ],
-    )
-    def test_calls(self, call, message):
-        with pytest.raises(ValueError, match=message):
-            call()
+        ):
+            with pytest.raises(ValueError, match=message):
+                call()
 
     def test_a_missing_package(self, monkeypatch):
         monkeypatch.setattr(fonts, "find_spec", lambda name: None)
