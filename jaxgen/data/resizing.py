@@ -14,12 +14,7 @@ class Resize:
     """
 
     def __init__(self, height: int, width: int, resize_filter: str):
-        """Set the size in pixels and the filter, one of `FILTERS`.
-
-        Raises:
-            ValueError: a side below 1, or an unknown filter.
-            ImportError: Pillow is not installed.
-        """
+        """Set the size in pixels and the filter, one of `FILTERS`."""
         if min(height, width) < 1:
             size = height if height == width else f"{height}×{width}"
             raise ValueError(f"resize is {size}; expected a height and width of at least 1 pixel.")

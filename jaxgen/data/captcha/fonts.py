@@ -30,13 +30,7 @@ class Glyph(NamedTuple):
 
 @lru_cache(maxsize=64)
 def font_file(font: str) -> Path:
-    """Return the file of a font: one of `FONTS`, or the path of a .ttf or .otf file.
-
-    Raises:
-        ValueError: an unknown name.
-        FileNotFoundError: no such file.
-        ImportError: the package that the font comes with is not installed.
-    """
+    """Return the file of a font: one of `FONTS`, or the path of a .ttf or .otf file."""
     if font.lower().endswith(_FILES):
         path = Path(font).expanduser()
         if not path.is_file():

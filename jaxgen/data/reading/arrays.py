@@ -32,11 +32,7 @@ _NAMES = _Role("label names", lambda dtype: dtype.kind in "SU", "a text for each
 
 
 def read_npy(path: Path, subset: str | None) -> LoadedArrays:
-    """Read an array of images (N, H, W, C) or (N, H, W).
-
-    Raises:
-        ValueError: a `subset` was asked for, or the file is not a plain array of uint8 or floats.
-    """
+    """Read an array of images (N, H, W, C) or (N, H, W)."""
     if subset is not None:
         raise ValueError(f"subset={subset!r} was asked for, but {path} is one array without parts: drop subset=.")
     return _with_channels(_load(path, _IMAGES)), None, ()
@@ -45,11 +41,7 @@ def read_npy(path: Path, subset: str | None) -> LoadedArrays:
 def read_npz(path: Path, subset: str | None, warn: bool = True) -> LoadedArrays:
     """Read images, labels and label names from the arrays of an archive.
 
-    If no array has the name of labels, a warning lists the arrays that were not read; `warn=False` drops it.
-
-    Raises:
-        ValueError: no array of images, several without a usual name, other dtypes, or pickled objects.
-    """
+    If no array has the name of labels, a warning lists the arrays that were not read; `warn=False` drops it."""
     with NpzArchive(path) as archive:
         keys = archive.keys
         image_key = _find(keys, ("images", "x"), subset)
@@ -78,12 +70,7 @@ def read_npz(path: Path, subset: str | None, warn: bool = True) -> LoadedArrays:
 
 
 def read_labels(source: str | Path | np.ndarray) -> np.ndarray:
-    """Return integer labels (N,) from integers (N,) or (N, 1), one-hot rows (N, K), or the .npy file of either.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: rows that are not one-hot, integers beyond 32 bits, another shape, or a file of anything else.
-    """
+    """Return integer labels (N,) from integers (N,) or (N, 1), one-hot rows (N, K), or the .npy file of either."""
     if isinstance(source, np.ndarray):
         return _integers(source)
     path = Path(source).expanduser()

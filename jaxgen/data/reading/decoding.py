@@ -25,12 +25,7 @@ def decode_image(read: Callable[[], bytes], name: str, sides: tuple[int, int] | 
     Args:
         read: returns the bytes of the file.
         name: the file's name in error messages.
-        sides: the (least, greatest) height and width in pixels; None accepts any.
-
-    Raises:
-        RefusedFileError: an unreadable image, one in none of `FORMATS`, with 16 bits per value or with more than
-            `MAX_PIXELS`, or with a side outside `sides`. Sizes are checked before pixels are decoded.
-    """
+        sides: the (least, greatest) height and width in pixels; None accepts any."""
     pillow = import_pillow()
     content = read()
     if content.startswith(b"\xff\xd8") and (scans := content.count(b"\xff\xda")) > _MAX_SCANS:

@@ -49,12 +49,7 @@ def idx_images_in(folder: Path) -> dict[str, Path]:
 
 
 def read_idx_folder(path: Path, subset: str | None, files: dict[str, Path]) -> LoadedArrays:
-    """Read the images and labels of one of the subsets found by `idx_images_in`, or of all, concatenated.
-
-    Raises:
-        ValueError: an unknown subset, subsets of different shapes or of which only some have labels, and what
-            `read_idx_images` refuses.
-    """
+    """Read the images and labels of one of the subsets found by `idx_images_in`, or of all, concatenated."""
     if subset is not None and subset not in files:
         raise ValueError(f"{path} has no subset {subset!r}; its files of images are those of {list(files)}.")
     images, labels = zip(
@@ -87,12 +82,7 @@ def read_idx_labels(path: Path) -> np.ndarray:
 def read_idx(path: Path, axes: int) -> np.ndarray:
     """Read an array of unsigned bytes with `axes` axes, 3 for images and 1 for labels.
 
-    The announced shape is compared with the size of the file before memory is allocated.
-
-    Raises:
-        ValueError: a pipe or device, another magic number, sides above 4096, more than 2 GiB, a file shorter or longer
-            than announced, one that expands more than 250 times and above half a GiB, or broken gzip.
-    """
+    The announced shape is compared with the size of the file before memory is allocated."""
     with ExitStack() as opened:
         plain = opened.enter_context(open_regular(path))
         with refuse_errors(path, "idx file", DOWNLOAD_AGAIN):

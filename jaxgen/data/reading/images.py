@@ -16,13 +16,7 @@ from jaxgen.data.reading.untrusted import bytes_on_disk, check_expansion
 def read_image_files(
     path: Path, subset: str | None, transform: Callable[[np.ndarray], np.ndarray] | None, size: int | None
 ) -> LoadedArrays:
-    """Read all images below a folder or in a tar as uint8, sorted by path.
-
-    Raises:
-        FileNotFoundError: no images.
-        ValueError: an unknown subset, images at different depths, images whose size after `transform` is not `size` or
-            not that of the first, or what `image_entries`, `decode_image` and `MemoryBudget` refuse.
-    """
+    """Read all images below a folder or in a tar as uint8, sorted by path."""
     found: dict[PurePosixPath, np.ndarray] = {}
     folders: set[str] = set()
     budget = MemoryBudget(path)
@@ -63,11 +57,7 @@ class MemoryBudget:
         self._stored = bytes_on_disk(path) if self._tar else 0
 
     def add(self, name: PurePosixPath, image: np.ndarray) -> None:
-        """Count an image that is kept.
-
-        Raises:
-            RefusedFileError: all images together expand too much.
-        """
+        """Count an image that is kept."""
         self._kept += image.nbytes
         if not self._tar:
             self._stored += bytes_on_disk(self._path / name)

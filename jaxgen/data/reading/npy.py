@@ -39,12 +39,7 @@ class Header(NamedTuple):
 
 
 def read_header(file: BufferedIOBase, name: str) -> Header:
-    """Read the header of an array, up to its values.
-
-    Raises:
-        RefusedFileError: another format, pickled objects, records, or a header that is too long or holds anything but
-            a dtype, an order and a shape.
-    """
+    """Read the header of an array, up to its values."""
     with refuse_errors(name, "array of numbers", DOWNLOAD_AGAIN):
         begin = file.read(8)
         width = _LENGTHS.get(begin[6:])
@@ -71,11 +66,7 @@ def read_header(file: BufferedIOBase, name: str) -> Header:
 
 
 def check_length(header: Header, there: int, name: str) -> None:
-    """Compare the size that the header announces with the size of the file, `there`, before any value is read.
-
-    Raises:
-        RefusedFileError: they differ.
-    """
+    """Compare the size that the header announces with the size of the file, `there`, before any value is read."""
     if header.length + header.nbytes != there:
         raise RefusedFileError(
             f"{name} announces {header.dtype} of shape {header.shape}, {header.nbytes} bytes, but holds "
@@ -84,11 +75,7 @@ def check_length(header: Header, there: int, name: str) -> None:
 
 
 def read_values(file: BufferedIOBase, header: Header, there: int, stored: int, name: str) -> np.ndarray:
-    """Read the values after a header, of a file of `there` bytes that occupies `stored` on disk.
-
-    Raises:
-        RefusedFileError: another size than announced, an empty array, too large an expansion, or broken data.
-    """
+    """Read the values after a header, of a file of `there` bytes that occupies `stored` on disk."""
     check_length(header, there, name)
     if not header.nbytes:
         raise RefusedFileError(f"{name} has shape {header.shape}: there is nothing in it.")

@@ -46,13 +46,7 @@ class NpzArchive:
     keys: tuple[str, ...]
 
     def __init__(self, path: Path):
-        """Open the archive and read its directory.
-
-        Raises:
-            FileNotFoundError: no such file.
-            RefusedFileError: not a regular file or not a zip, a directory above a mebibyte, names that occur twice or
-                lead out of a folder.
-        """
+        """Open the archive and read its directory."""
         self._path = path
         self._source = _Source(path)
         try:
@@ -80,12 +74,7 @@ class NpzArchive:
 
     @contextmanager
     def open(self, key: str) -> Iterator[Member]:
-        """Open an array of `keys`.
-
-        Raises:
-            RefusedFileError: an encrypted member, another compression than NumPy's, one longer than its archive, or not
-                a plain array.
-        """
+        """Open an array of `keys`."""
         name, info = f"{self._path}[{key}]", self._zip.getinfo(f"{key}.npy")
         if info.flag_bits & 1:
             raise RefusedFileError(f"{name} is encrypted: unpack it, and save it with numpy.savez.")

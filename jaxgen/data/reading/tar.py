@@ -28,11 +28,7 @@ class TarStream:
     """
 
     def __init__(self, path: Path):
-        """Open the file; it is decompressed as it is read.
-
-        Raises:
-            RefusedFileError: not a regular file.
-        """
+        """Open the file; it is decompressed as it is read."""
         self._path = path
         self._plain = open_regular(path)
         with refuse_errors(path, "tar", "fetch it again"):

@@ -21,12 +21,7 @@ class RefusedFileError(ValueError):
 
 
 def open_regular(path: Path) -> BufferedReader:
-    """Open a regular file in binary mode. A pipe could block for ever, and a device may have no end.
-
-    Raises:
-        FileNotFoundError: no such file.
-        RefusedFileError: a folder, pipe, socket or device, or a file without read permission.
-    """
+    """Open a regular file in binary mode. A pipe could block for ever, and a device may have no end."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise RefusedFileError(f"{path} is a folder, pipe, socket or device; give a plain file.")
@@ -45,11 +40,7 @@ def bytes_on_disk(path: Path) -> int:
 
 
 def check_expansion(what: str | Path, inflated: int, stored: int) -> None:
-    """Refuse contents far larger in memory than on disk.
-
-    Raises:
-        RefusedFileError: `inflated` is above `ALWAYS_ALLOWED` and above `MAX_EXPANSION` times `stored`, all in bytes.
-    """
+    """Refuse contents far larger in memory than on disk."""
     if inflated > max(ALWAYS_ALLOWED, MAX_EXPANSION * stored):
         raise RefusedFileError(
             f"{what} grows from {stored:,} bytes on the disk to {inflated:,} or more in memory, over {MAX_EXPANSION} "
@@ -83,11 +74,7 @@ def prefixing_errors(path: str | Path) -> Iterator[None]:
 
 
 def read_exactly(file: BufferedIOBase, target: memoryview) -> None:
-    """Fill `target` chunk by chunk, without a second buffer.
-
-    Raises:
-        EOFError: the file ends first.
-    """
+    """Fill `target` chunk by chunk, without a second buffer."""
     done = 0
     while done < len(target):
         read = file.readinto(target[done : done + CHUNK])
