@@ -11,6 +11,7 @@ from scipy import ndimage, stats
 
 from jaxgen.data import (
     CaptchaStyle,
+    ImageDataset,
     decode_texts,
     encode_texts,
     held_out_texts,
@@ -26,7 +27,6 @@ from jaxgen.data.captcha.fonts import FONTS, font_file
 LETTERS = "ACEHKX"  # each of one piece
 BOLD = "DejaVuSans-Bold"
 SMALL = CaptchaStyle(alphabet=LETTERS, length=3, size=(16, 48), fonts=(BOLD, "DejaVuSerif"), dots=8)
-TINY = replace(SMALL, size=(12, 24), dots=0, curves=0)
 PLAIN = CaptchaStyle(
     alphabet=LETTERS, length=3, size=(60, 180), fonts=(BOLD,), dots=0, curves=0, rotation=0.0, warp=0.0, gaps=1.0
 )
@@ -44,6 +44,7 @@ def digest(images):
 
 
 class TestSeed:
+    @pytest.mark.slow
     def test_the_same_bits_in_fresh_processes(self):
         program = (
             "import hashlib; from jaxgen.data import *;"
@@ -94,7 +95,7 @@ class TestTexts:
         assert decode_texts(encode_texts(texts, "aZ09"), tuple("aZ09")) == list(texts)
 
     def test_texts_are_uniform(self):
-        tokens = render_captchas(1500, TINY, 3).labels
+        tokens = render._draw_tokens(3000, SMALL, 3, ())
         counts = np.bincount(tokens @ [36, 6, 1], minlength=216)
         assert stats.chisquare(counts).pvalue > 1e-4
 
@@ -109,17 +110,18 @@ class TestTexts:
         assert len(set(held_out)) == 150
         assert held_out_texts(40, LETTERS, 3, seed=2) == held_out[:40]
         assert held_out_texts(40, LETTERS, 3, seed=3) != held_out[:40]
-        kept = render_captchas(700, TINY, 1, held_out=held_out)
-        texts = decode_texts(kept.labels, LETTERS)
+        texts = decode_texts(render._draw_tokens(2000, SMALL, 1, held_out), LETTERS)
         assert not set(texts) & set(held_out)
         counts = np.unique(texts, return_counts=True)[1]
         assert len(counts) == 216 - 150
         assert stats.chisquare(counts).pvalue > 1e-4
         # What was not held out stays what it was, image by image, whatever becomes of the others.
+        kept = render_captchas(60, SMALL, 1, held_out=held_out)
+        assert decode_texts(kept.labels, LETTERS) == texts[:60]
         for fewer in ((), held_out[:50]):
-            before = render_captchas(700, TINY, 1, held_out=fewer)
+            before = render_captchas(60, SMALL, 1, held_out=fewer)
             allowed = ~np.isin(decode_texts(before.labels, LETTERS), held_out)
-            assert 0 < allowed.sum() < 700
+            assert 0 < allowed.sum() < 60
             np.testing.assert_array_equal(kept.images[allowed], before.images[allowed])
 
     def test_more_texts_than_a_machine_integer_counts(self):
@@ -129,9 +131,10 @@ class TestTexts:
         assert not set(decode_texts(render_captchas(3, style, held_out=held_out).labels, alphabet)) & set(held_out)
 
     def test_split_by_text(self):
-        data = render_captchas(1000, TINY)
+        tokens = np.random.default_rng(0).integers(0, 6, (1500, 3))
+        data = ImageDataset(np.zeros((1500, 1, 1, 1), np.uint8), tokens, tuple(LETTERS))
         train, test = split_by_text(data, 0.2, seed=1)
-        assert len(train) + len(test) == 1000
+        assert len(train) + len(test) == 1500
         seen, unseen = ({tuple(row) for row in part.labels} for part in (train, test))
         assert not seen & unseen
         assert abs(len(unseen) - 0.2 * 216) < 5 * np.sqrt(216 * 0.16)
@@ -183,6 +186,7 @@ class TestDrawing:
         )
         assert (with_noise <= without).all()
         assert (with_noise < without).any((1, 2, 3)).all()
+        assert ((with_noise == without).mean((1, 2, 3)) > 0.2).all()  # the letters stay where they are
 
     @pytest.mark.parametrize(
         "change",
@@ -194,12 +198,6 @@ class TestDrawing:
         np.testing.assert_array_equal(first.labels, second.labels)
         assert (first.images != second.images).any((1, 2, 3)).mean() > 0.8
         np.testing.assert_array_equal(first.images.max((1, 2, 3)), second.images.max((1, 2, 3)))
-
-    def test_noise_leaves_the_letters_where_they_are(self):
-        """Removing dots and curves is all that `dots=0, curves=0` does: what is left of the ink agrees."""
-        quiet = render_captchas(30, replace(SMALL, dots=0, curves=0)).images.astype(int)
-        noisy = render_captchas(30, SMALL).images.astype(int)
-        assert ((noisy == quiet).mean((1, 2, 3)) > 0.5).all()
 
     def test_grey_is_the_luminance_of_colour(self):
         colour = render_captchas(30, replace(SMALL, colour=True)).images

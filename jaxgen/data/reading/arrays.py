@@ -41,7 +41,8 @@ def read_npy(path: Path, subset: str | None) -> LoadedArrays:
 def read_npz(path: Path, subset: str | None, warn: bool = True) -> LoadedArrays:
     """Read images, labels and label names from the arrays of an archive.
 
-    If no array has the name of labels, a warning lists the arrays that were not read; `warn=False` drops it."""
+    If no array has the name of labels, a warning lists the arrays that were not read; `warn=False` drops it.
+    """
     with NpzArchive(path) as archive:
         keys = archive.keys
         image_key = _find(keys, ("images", "x"), subset)

@@ -25,7 +25,8 @@ def decode_image(read: Callable[[], bytes], name: str, sides: tuple[int, int] | 
     Args:
         read: returns the bytes of the file.
         name: the file's name in error messages.
-        sides: the (least, greatest) height and width in pixels; None accepts any."""
+        sides: the (least, greatest) height and width in pixels; None accepts any.
+    """
     pillow = import_pillow()
     content = read()
     if content.startswith(b"\xff\xd8") and (scans := content.count(b"\xff\xda")) > _MAX_SCANS:

@@ -32,7 +32,8 @@ def is_tar(path: Path) -> bool:
 def image_entries(path: Path) -> Entries:
     """Yield the name of each image below a folder or in a tar, and a function that reads its bytes.
 
-    Hidden files are skipped. Read an image, if at all, before the next one is yielded."""
+    Hidden files are skipped. Read an image, if at all, before the next one is yielded.
+    """
     for name, read in _tar_entries(path) if is_tar(path) else _folder_entries(path):
         if _is_image(name):
             if has_control_characters(str(name)):

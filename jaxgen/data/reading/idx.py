@@ -82,7 +82,8 @@ def read_idx_labels(path: Path) -> np.ndarray:
 def read_idx(path: Path, axes: int) -> np.ndarray:
     """Read an array of unsigned bytes with `axes` axes, 3 for images and 1 for labels.
 
-    The announced shape is compared with the size of the file before memory is allocated."""
+    The announced shape is compared with the size of the file before memory is allocated.
+    """
     with ExitStack() as opened:
         plain = opened.enter_context(open_regular(path))
         with refuse_errors(path, "idx file", DOWNLOAD_AGAIN):
