@@ -100,7 +100,7 @@ sprite one
 layer eyes none
 layer eyes@7 other
 dropout dots
-colours a warm 000000
+colours c warm 000000
 flips
 weight 2.5
 sprite two
@@ -111,7 +111,7 @@ eeeeeeee
 drawing eyes @3
 oooooooo
 drawing dots
-a.......
+c.......
 """
 
 
@@ -119,7 +119,7 @@ def test_a_sheet_says_what_its_templates_hold():
     other = draw(["#" * 16])
     one, two = parse_sheet(SHEET, "x.txt", {"other": (other,)})
     eyes = ["eeeeeeee"], ["oooooooo"]
-    dots = draw(["a......."])
+    dots = draw(["c......."])
     expected = (
         Layer((draw(eyes[0], 2), draw(eyes[1], 3), draw([]))),
         Layer((draw(eyes[0], 7), draw(eyes[1], 7), other)),
@@ -128,7 +128,7 @@ def test_a_sheet_says_what_its_templates_hold():
     for layer, wanted in zip(one.layers, expected, strict=True):
         np.testing.assert_array_equal(layer.drawings, wanted.drawings)
         assert layer.dropout == wanted.dropout
-    assert one.colours == {"a": ("d04648", "e0a030", "000000")}
+    assert one.colours == {"c": ("d04648", "e0a030", "000000")}
     assert (one.flips, one.weight, two.flips, two.weight) == (True, 2.5, False, 1.0)
     np.testing.assert_array_equal(two.layers[0].drawings, [dots])
 
@@ -146,6 +146,9 @@ def test_faulty_sheets_are_refused_with_their_line():
         ("layer eyes", "colours a red", "line 2: 'red' is neither a colour of six hexadecimal digits nor a palette"),
         ("layer eyes", "weight heavy", "line 2: could not convert"),
         ("layer eyes", "weights 2", "line 2: 'weights 2' is no statement"),
+        ("........", "+.......", "line 3: the drawing has a '.' but no material"),
+        ("........", "abz.....", r"x.txt has no colours for the materials \['a', 'b', 'z'\]"),
+        ("layer eyes", "flips", "x.txt has a sprite without layers"),
         ("sprite one", "flips", "line 1: 'flips' is no statement, or has no sprite above it"),
         ("sprite one", "sprite", "line 1: 'sprite' is no statement"),
     ):

@@ -33,6 +33,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxgen.data.sprites.palette import MATERIALS
+
 SIDE = 16
 
 # An ink is an index: the fixed inks come first, then three tones of each letter's material.
@@ -144,6 +146,12 @@ def parse_sheet(
                     raise ValueError(f"{' '.join(words)!r} is no statement, or has no sprite above it.")
         except ValueError as error:
             raise ValueError(f"{source}, line {number}: {error}") from error
+    if not all(template.layers for template in templates):
+        raise ValueError(f"{source} has a sprite without layers.")
+    if bad := {
+        letter for template in templates for letter in set(template.materials()) - {*MATERIALS, *template.colours}
+    }:
+        raise ValueError(f"{source} has no colours for the materials {sorted(bad)}.")
     return tuple(templates)
 
 
@@ -170,6 +178,8 @@ def _ink_at(line: str, x: int, below: str) -> int:
     if char in FIXED_INKS:
         return FIXED_INKS.index(char)
     if char == "+":
-        nearest = next(c for c in line[x:] + line[x::-1] + below if c not in FIXED_INKS + "+")
+        nearest = next((c for c in line[x:] + line[x::-1] + below if c not in FIXED_INKS + "+"), None)
+        if nearest is None:
+            raise ValueError("the drawing has a '+' but no material.")
         return ink(nearest.lower(), LIGHT)
     return ink(char.lower(), SHADE if char.isupper() else PLAIN)
