@@ -59,8 +59,8 @@ class TestSeed:
 
     @pytest.mark.parametrize("held_out", [(), held_out_texts(100, LETTERS, 3)])
     def test_an_image_depends_on_the_seed_and_its_index_alone(self, held_out):
-        whole = render_captchas(40, SMALL, 7, held_out=held_out)
-        for n in (1, 13, 39):
+        whole = render_captchas(20, SMALL, 7, held_out=held_out)
+        for n in (1, 13):
             part = render_captchas(n, SMALL, 7, held_out=held_out)
             np.testing.assert_array_equal(part.images, whole.images[:n])
             np.testing.assert_array_equal(part.labels, whole.labels[:n])
@@ -143,7 +143,7 @@ class TestTexts:
         assert {tuple(row) for row in split_by_text(data, 0.2, seed=2)[1].labels} != unseen
 
     def test_split_by_image(self):
-        data = render_captchas(200, SMALL)
+        data = render_captchas(60, SMALL)
         train, test = split_by_content(data, 0.25)
         by_image = {image.tobytes(): tuple(row) for image, row in zip(data.images, data.labels, strict=True)}
         for part in (train, test):

@@ -16,7 +16,7 @@ def save(folder, name, pixels, **options):
     Image.fromarray(pixels).save(folder / name, **options)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def rendered():
     return render_captchas(30, STYLE, 1)
 

@@ -266,6 +266,7 @@ def test_dsprites_as_published(tmp_path):
     assert load_dsprites(tmp_path / "d.npz").codes.shape == (count, 512)
 
 
+@pytest.mark.slow
 def test_mnist_at_its_size(tmp_path):
     """60,000 images of 28×28, of zeros, which gzip shrinks a thousand times."""
     content = struct.pack(">HBB3I", 0, 8, 3, 60_000, 28, 28) + bytes(60_000 * 784)

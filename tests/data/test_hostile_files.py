@@ -518,6 +518,7 @@ def test_pipes_sockets_and_devices(folder, tmp_path, monkeypatch):
         assert load_images(path).labels is None
 
 
+@pytest.mark.filterwarnings("ignore:os.fork")
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -563,6 +564,7 @@ def test_names_that_terminals_obey(folder, bad, tmp_path):
     refused(load_images, "a name with control characters", path)
 
 
+@pytest.mark.slow
 def test_folders_deeper_than_python_recurses(folder, monkeypatch):
     monkeypatch.chdir(folder)
     for _ in range(1100):
