@@ -154,8 +154,9 @@ def _checked_classes(labels: np.ndarray, count: int, names: tuple[str, ...], num
     if not names and num_classes is None and labels.ndim == 1 and highest >= _SPARSE_CLASSES:
         found = np.unique(labels)
         if 2 * len(found) <= highest:
+            shown = ", ".join(map(str, found[:3])) + f" … {found[-1]}" * (len(found) > 3)
             raise ValueError(
-                f"the labels {', '.join(map(str, found[:3]))} … {found[-1]} make {highest + 1:,} classes, of which "
+                f"the labels {shown} make {highest + 1:,} classes, of which "
                 f"{len(found):,} occur: number them without gaps by numpy.unique(labels, return_inverse=True)[1], or "
                 f"give label_names or num_classes={highest + 1} if the others are meant."
             )

@@ -71,7 +71,7 @@ def test_classes_without_names_or_labels():
         (
             (images(3), np.array([0, 10_000, 5000])),
             ValueError,
-            "0, 5000, 10000 … 10000 make 10,001 classes, of w",
+            "labels 0, 5000, 10000 make 10,001 classes, of which 3",
         ),
     ],
 )

@@ -128,6 +128,5 @@ def test_bad_shardings_and_steps_are_refused():
         Batches(data(), 6, sharding=NamedSharding(mesh(), PartitionSpec("data")))
     with pytest.raises(ValueError, match="only the first axis"):
         Batches(data(), 8, sharding=NamedSharding(mesh(), PartitionSpec("data", "model")))
-
     with pytest.raises(ValueError, match="step is -1"):
         Batches(data(), 8)(-1)
