@@ -1,16 +1,23 @@
-"""Pieces of hostile files, and how they are tried."""
+"""Builders of valid and hostile files, and how a hostile file is tried."""
 
+import bz2
 import contextlib
 import functools
+import gzip
+import io
+import lzma
 import os
 import signal
 import struct
 import warnings
+import zipfile
 import zlib
 
+import numpy as np
 import pytest
+from PIL import Image
 
-SECONDS = 20  # that a refusal may take, on a machine with other things to do
+SECONDS = 20  # that a refusal may take, on a busy machine
 
 
 class Marker:
@@ -25,10 +32,10 @@ class Marker:
 
 @contextlib.contextmanager
 def no_hang(seconds=SECONDS):
-    """Stop what waits for ever, such as an opened pipe."""
+    """Stop what blocks for ever, such as an opened pipe."""
 
     def stop(*_):
-        raise AssertionError(f"still at it after {seconds} s")
+        raise AssertionError(f"still running after {seconds} s")
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.alarm(seconds)
@@ -40,13 +47,25 @@ def no_hang(seconds=SECONDS):
 
 
 def refused(load, message, path, error=ValueError, **options):
-    """Ask for an error that names the file, says `message`, and is short; for no warning, and no hang."""
+    """Expect an error that names the file, matches `message` and is short, without a warning or a hang."""
     with no_hang(), warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", ".*has no labels under")
         with pytest.raises(error, match=message or None) as caught:
             load(path, **options)
     assert path.name in str(caught.value)
     assert len(str(caught.value)) < 2000
+
+
+def put(root, name, content):
+    """Write a file, which `content` may do itself, and return what is to be loaded: it, or the folder that it is in."""
+    path = root / name
+    path.parent.mkdir(exist_ok=True)
+    if callable(content):
+        content(path)
+    else:
+        path.write_bytes(content)
+    return path if path.parent == root else path.parent
 
 
 def npy(array=None, header=None, version=(1, 0), values=b"", length=None):
@@ -60,10 +79,33 @@ def npy(array=None, header=None, version=(1, 0), values=b"", length=None):
     return b"\x93NUMPY" + bytes(version) + struct.pack(width, length or len(text)) + text + values
 
 
+def zipped(*members, compression=zipfile.ZIP_DEFLATED):
+    """A zip of (name, content)."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of names that come twice
+        for name, content in members:
+            archive.writestr(zipfile.ZipInfo(name), content, compression)
+    return buffer.getvalue()
+
+
+def idx(shape, values):
+    """A file of images in MNIST's format."""
+    return struct.pack(">HBB3I", 0, 8, 3, *shape) + values
+
+
+def encoded(form, pixels=None, **options):
+    """An image file of a form that Pillow writes."""
+    buffer = io.BytesIO()
+    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(PIXELS[0] if pixels is None else pixels)
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
 def png(height, width, rows=None, chunks=(), depth=8, colour=2):
     """A PNG of chosen chunks behind a header of chosen size; `rows` are the compressed pixels, or none at all."""
     if rows is None:
-        rows = zlib.compress(bytes(height * (1 + width * {0: 1, 2: 3}[colour] * depth // 8)), 9)
+        rows = zlib.compress(bytes(height * (1 + width * {0: 1, 2: 3, 3: 1}[colour] * depth // 8)), 9)
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     parts = [(b"IHDR", header), *chunks, (b"IDAT", rows), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
@@ -98,7 +140,12 @@ def tar_header(name, size=0, kind=b"0", link=b""):
     if len(number) == 1:
         number += (size % 256**11).to_bytes(11, "big")
     header = name.ljust(100, b"\0") + b"0000644\0" + b"0000000\0" * 2 + number + b"00000000000\0" + b" " * 8 + kind
-    header = (header + link.ljust(100, b"\0") + b"ustar\00000").ljust(512, b"\0")
+    return sealed((header + link.ljust(100, b"\0") + b"ustar\00000").ljust(512, b"\0"))
+
+
+def sealed(header):
+    """A tar's header with its checksum."""
+    header = header[:148] + b" " * 8 + header[156:]
     return header[:148] + b"%06o\0 " % sum(header) + header[156:]
 
 
@@ -112,3 +159,47 @@ def tar(*members):
             name, content = member
             out += tar_header(name, len(content)) + content + bytes(-len(content) % 512)
     return out + bytes(1024)
+
+
+PACKERS = {
+    "": bytes,
+    ".gz": lambda content: gzip.compress(content, mtime=0),
+    ".xz": lzma.compress,
+    ".bz2": bz2.compress,
+}
+
+# -- one valid file of each format ------------------------------------------------------------------------------------
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (2, 12, 16, 3), np.uint8)
+LABELS = np.array([1, 0])
+NAMES = npy(np.array(["a", "b"]))
+
+
+def npz(images=None, labels=None, **how):
+    members = ("images.npy", images or npy(PIXELS)), ("labels.npy", labels or npy(LABELS)), ("label_names.npy", NAMES)
+    return zipped(*members, **how)
+
+
+PNG, IDX = encoded("PNG"), idx((2, 12, 16), PIXELS[..., 0].tobytes())
+TAR = tar((b"cat/0.png", PNG), (b"note", b"text"), (b"dog/1.png", PNG))
+IMAGES = {
+    "x.png": PNG,
+    "x.jpg": encoded("JPEG"),
+    "progressive.jpg": encoded("JPEG", progressive=True),
+    "x.gif": encoded("GIF"),
+    "x.bmp": encoded("BMP"),
+    "x.webp": encoded("WEBP"),
+    "lossless.webp": encoded("WEBP", lossless=True),
+    "x.tiff": encoded("TIFF"),
+    "lzw.tiff": encoded("TIFF", compression="tiff_lzw"),
+    "x.ppm": encoded("PPM"),
+}
+FORMATS = {
+    "x.npy": npy(PIXELS),
+    "x.npz": npz(),
+    "stored.npz": npz(compression=zipfile.ZIP_STORED),
+    "x-images-idx3-ubyte": IDX,
+    "x-images-idx3-ubyte.gz": PACKERS[".gz"](IDX),
+    **{f"x.tar{suffix}": pack(TAR) for suffix, pack in PACKERS.items()},
+    **{f"folder/{name}": content for name, content in IMAGES.items()},
+}

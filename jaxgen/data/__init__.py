@@ -1,5 +1,7 @@
-"""Datasets rendered, loaded or drawn from a known density, splits and the input pipeline."""
+"""Datasets that are rendered, loaded or sampled from a known distribution, splits and batches."""
 
+from jaxgen.data._dequantise import dequantise
+from jaxgen.data._digits import digits
 from jaxgen.data.captcha import (
     CaptchaStyle,
     decode_texts,
@@ -11,8 +13,6 @@ from jaxgen.data.captcha import (
     split_by_text,
 )
 from jaxgen.data.dataset import ImageDataset, to_float, to_uint8
-from jaxgen.data.dequantise import dequantise
-from jaxgen.data.digits import digits
 from jaxgen.data.dsprites import (
     DSPRITES_FACTORS,
     DSprites,

@@ -1,4 +1,4 @@
-"""A labelled set of images in host memory, and the scale that models see."""
+"""Labelled images in host memory, and their scaling for models."""
 
 from __future__ import annotations
 
@@ -7,52 +7,63 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Shaped, UInt8
 
-_MOST_CLASSES = 2**16  # where there are fewer images; every class has a name and a weight in networks
-_CONTROLS = frozenset(map(chr, (*range(32), *range(127, 160), *range(0xD800, 0xE000))))
+_MAX_CLASSES = 2**16  # of fewer images than that; networks have weights for each class
+_SPARSE_CLASSES = 256  # above so many classes, at least half must occur
+_CONTROL_CHARACTERS = frozenset(map(chr, (*range(32), *range(127, 160), *range(0xD800, 0xE000))))
 
 
 @dataclass(frozen=True, eq=False)
 class ImageDataset:
-    """Images with optional labels: a class each, or a text each.
+    """Images in host memory with optional labels: a class for each, or a text for each.
+
+    Labels are class indices 0 to `num_classes` − 1. Classes without an image are allowed, as in a subset of a larger
+    dataset. But labels such as 0, 5000 and 10000 are refused unless `label_names` or `num_classes` states that they are
+    meant: they would make 10,001 classes.
 
     Attributes:
         images: (N, H, W, C) with C in {1, 3, 4}: uint8 in [0, 255], or floating point.
-        labels: (N,) integers from 0, one class per image, or (N, L), one token per character of its text; or None.
-        label_names: one name per class or token, or () where they have none.
+        labels: (N,) integers, the class of each image; or (N, L) integers, the tokens of its text; or None.
+        label_names: a name for each class or token, or ().
+        num_classes: the number of classes or tokens. The default is the number of names, else the highest label + 1.
+            It is 0 without labels. `take` keeps it.
 
     Raises:
-        ValueError: no images, not (N, H, W, C), labels of another shape or out of the range of `label_names`, or
-            control characters in a name.
+        ValueError: no images, images not (N, H, W, C), labels of another shape or out of range, labels that leave most
+            classes empty, or control characters in a name.
         TypeError: images neither uint8 nor floating point, or labels not integers.
     """
 
     images: np.ndarray
     labels: np.ndarray | None = None
     label_names: tuple[str, ...] = ()
+    num_classes: int | None = None
 
     def __post_init__(self):
         _check_images(self.images)
-        if self.labels is None:
-            if self.label_names:
-                raise ValueError(f"label_names {self.label_names} without labels: give both or neither.")
+        if self.labels is not None:
+            num_classes = _checked_classes(self.labels, len(self.images), self.label_names, self.num_classes)
+        elif self.label_names:
+            raise ValueError(f"label_names {self.label_names} without labels: give both or neither.")
         else:
-            _check_labels(self.labels, len(self.images), self.label_names)
+            num_classes = 0
+        object.__setattr__(self, "num_classes", num_classes)
 
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self.images)
 
     @property
-    def num_classes(self) -> int:
-        """Number of classes or tokens: of the names if there are any, else the highest label + 1; 0 without labels."""
-        if self.labels is None:
-            return 0
-        return len(self.label_names) or int(self.labels.max()) + 1
+    def class_counts(self) -> np.ndarray:
+        """Number of images of each class (or of occurrences of each token), (num_classes,).
+
+        A classifier can learn only where at least two of them are positive.
+        """
+        return np.bincount(() if self.labels is None else self.labels.ravel(), minlength=self.num_classes)
 
     def take(self, index: np.ndarray | slice) -> ImageDataset:
         """Return the images (and labels) at `index`: a slice, integers, or a boolean mask of length N."""
         labels = None if self.labels is None else self.labels[index]
-        return ImageDataset(self.images[index], labels, self.label_names)
+        return ImageDataset(self.images[index], labels, self.label_names, self.num_classes)
 
 
 def to_float(
@@ -60,10 +71,13 @@ def to_float(
 ) -> Float32[np.ndarray, "*shape"]:
     """Scale images to float32 in [-1, 1]; uint8 becomes x / 127.5 - 1.
 
-    Floating-point images are read as [-1, 1] if any value is negative, else as [0, 1]; `value_range` states it instead.
+    Args:
+        images: uint8 or floating point, of any shape.
+        value_range: the (low, high) that become -1 and 1. The default is (0, 255) for uint8; for floating point it is
+            (-1, 1) if any value is negative, else (0, 1).
 
     Raises:
-        ValueError: floating-point values outside that range, or not finite.
+        ValueError: values outside that range, or not finite.
         TypeError: any other dtype.
     """
     if images.dtype == np.uint8:
@@ -88,11 +102,11 @@ def to_float(
 
 
 def to_uint8(images: Shaped[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
-    """Scale images in [-1, 1] to uint8, clipping what lies outside; the inverse of `to_float`.
+    """Scale images from [-1, 1] to uint8 and clip values outside: the inverse of `to_float`.
 
     Raises:
-        ValueError: NaN among the values.
-        TypeError: images not of a floating-point dtype.
+        ValueError: images hold NaN.
+        TypeError: images are not floating point.
     """
     if not np.issubdtype(images.dtype, np.floating):
         raise TypeError(f"images have dtype {images.dtype}; expected floats in [-1, 1].")
@@ -115,7 +129,8 @@ def _check_images(images: np.ndarray) -> None:
         raise ValueError(f"images have shape {images.shape}; expected (N, H, W, C) with C in (1, 3, 4).{hint}")
 
 
-def _check_labels(labels: np.ndarray, count: int, names: tuple[str, ...]) -> None:
+def _checked_classes(labels: np.ndarray, count: int, names: tuple[str, ...], num_classes: int | None) -> int:
+    """The number of classes of labels that are in order."""
     if not isinstance(labels, np.ndarray) or not np.issubdtype(labels.dtype, np.integer):
         kind = getattr(labels, "dtype", type(labels).__name__)
         raise TypeError(f"labels are {kind}; expected a numpy array of integers (N,) or (N, L).")
@@ -126,14 +141,28 @@ def _check_labels(labels: np.ndarray, count: int, names: tuple[str, ...]) -> Non
     lowest, highest = int(labels.min()), int(labels.max())
     if lowest < 0:
         raise ValueError(f"the lowest label is {lowest}; labels start at 0.")
-    if highest >= max(count, _MOST_CLASSES):
+    if highest >= max(count, _MAX_CLASSES):
         raise ValueError(f"the highest label is {highest:,}, of {count:,} images: number the classes from 0.")
-    if bad := [name for name in names if unprintable(name)]:
+    if bad := [name for name in names if has_control_characters(name)]:
         raise ValueError(f"the label name {bad[0][:80]!r} holds control characters: rename it.")
     if names and highest >= len(names):
         raise ValueError(f"the highest label is {highest} but there are {len(names)} label_names: one per class.")
+    if names and num_classes not in (None, len(names)):
+        raise ValueError(f"num_classes is {num_classes} but there are {len(names)} label_names: one per class.")
+    if num_classes is not None and highest >= num_classes:
+        raise ValueError(f"the highest label is {highest} but num_classes is {num_classes}: labels are below it.")
+    if not names and num_classes is None and labels.ndim == 1 and highest >= _SPARSE_CLASSES:
+        found = np.unique(labels)
+        if 2 * len(found) <= highest:
+            shown = ", ".join(map(str, found[:3])) + f" … {found[-1]}" * (len(found) > 3)
+            raise ValueError(
+                f"the labels {shown} make {highest + 1:,} classes, of which "
+                f"{len(found):,} occur: number them without gaps by numpy.unique(labels, return_inverse=True)[1], or "
+                f"give label_names or num_classes={highest + 1} if the others are meant."
+            )
+    return num_classes or len(names) or highest + 1
 
 
-def unprintable(name: str) -> bool:
-    """Tell whether a name holds control characters or lone surrogates, which terminals obey and files cannot hold."""
-    return not _CONTROLS.isdisjoint(name)
+def has_control_characters(name: str) -> bool:
+    """Tell whether a name holds control characters, which terminals obey, or lone surrogates, which have no UTF-8."""
+    return not _CONTROL_CHARACTERS.isdisjoint(name)

@@ -1,4 +1,4 @@
-"""Batches of a dataset that lives on the device."""
+"""Batches of a dataset that is kept on the device."""
 
 import functools
 from collections.abc import Callable
@@ -9,33 +9,35 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Int, PyTree
 
 from jaxgen.core import check_batch_sharding
-from jaxgen.data.order import Order, leading_axis
+from jaxgen.data.indices import ShuffledIndices, leading_axis
 
 
 class Batches:
-    """Batches in the order of (seed, step), see `Order`: `batches(step)` is the batch of that training step.
+    """Shuffled batches of data on the device: `batches(step)` is the batch of that training step.
 
-    A resumed run asks for its next step and replays nothing. The data is put on the device(s) once, whole; a batch is
-    one jitted gather. `data`, `window` and the pure `select(data, index)` let `fit` take several steps in one call.
-    Data that the device cannot hold, or that several processes share, are for `StreamedBatches`.
+    The batch of a step depends on (seed, step) alone, as `ShuffledIndices` says, so a resumed run replays nothing. The
+    data is copied to the device(s) once, whole; a batch is one jitted gather. `StreamedBatches` is for data that does
+    not fit there, or that several processes share.
+
+    `data`, `window` and the pure function `select(data, index)` let `fit` take several steps in one call.
     """
 
     def __init__(self, data: PyTree, batch_size: int, seed: int = 0, sharding: NamedSharding | None = None):
         """Put `data` on the device(s).
 
         Args:
-            data: any pytree of arrays (N, ...) with one N, such as (images, labels), not to be changed afterwards; None
+            data: any pytree of arrays (N, ...) with one N, such as (images, labels). Do not change it afterwards. None
                 leaves stay None.
-            batch_size: examples in a batch, all devices together.
-            seed: of the shuffling, from 0.
-            sharding: how the batch axis lies on a mesh, such as NamedSharding(mesh, PartitionSpec("data")); the data is
-                then replicated over that mesh.
+            batch_size: examples in a batch over all devices, from 1 to N.
+            seed: of the shuffling, an integer from 0.
+            sharding: how the batch axis is split over a mesh, such as NamedSharding(mesh, PartitionSpec("data")). The
+                data is replicated over the mesh.
 
         Raises:
-            ValueError: no arrays, unequal leading axes, `batch_size` outside [1, N] or not divisible over the shards,
-                a sharding that splits another axis than the first, or a negative seed.
+            ValueError: no arrays, no examples, unequal first axes, `batch_size` outside [1, N] or not divisible by the
+                shards, a sharding that splits another axis than the first, or a negative seed.
         """
-        self.indices = Order(leading_axis(data), batch_size, seed)
+        self.indices = ShuffledIndices(leading_axis(data), batch_size, seed)
         self._sharding = self._window_sharding = None
         whole = None
         if sharding is not None:
@@ -48,14 +50,11 @@ class Batches:
         self._gather = jax.jit(self.select)
 
     def __call__(self, step: int) -> PyTree:
-        """The batch of `step` (a Python integer from 0) on the device(s), `data` with leaves (batch_size, ...).
-
-        Raises ValueError for a negative step.
-        """
+        """Return the batch of `step`, `data` with leaves (batch_size, ...); raises ValueError for a negative step."""
         return self._gather(self.data, jax.device_put(self.indices(step), self._sharding))
 
     def window(self, step: int, n: int, length: int) -> Int[Array, "length batch"]:
-        """Which examples make up the batches of n steps from `step`, on the device(s); rows after the n-th are 0."""
+        """Return the indices of the batches of n steps from `step`, on the device(s); rows after the n-th are 0."""
         rows = np.zeros((length, self.batch_size), np.int32)
         for i in range(n):
             rows[i] = self.indices(step + i)
@@ -64,7 +63,7 @@ class Batches:
 
 @functools.lru_cache(maxsize=64)
 def _select(sharding: NamedSharding | None) -> Callable[[PyTree, Array], PyTree]:
-    """The batch of some examples: one function for all data, so that what is compiled for it keeps none of them."""
+    # Takes the data as an argument, so that no compiled function keeps data alive.
 
     def select(data: PyTree, index: Int[Array, " batch"]) -> PyTree:
         batch = jax.tree.map(lambda leaf: leaf[index], data)

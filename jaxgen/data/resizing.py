@@ -7,19 +7,14 @@ FILTERS = ("nearest", "box", "bilinear", "bicubic", "lanczos")
 
 
 class Resize:
-    """Resize images to height×width pixels, stretching them if their shape is another.
+    """Resize images to (height, width), ignoring their aspect ratio, with a filter of Pillow's.
 
-    The filters are Pillow's: "nearest" picks pixels, the others average over what shrinks into a pixel. "box" keeps
-    pixel art crisp at whole factors, "bicubic" is the usual choice for photographs.
+    All filters but "nearest" antialias when shrinking. "box" keeps pixel art sharp at integer factors; "bicubic" is
+    usual for photographs.
     """
 
     def __init__(self, height: int, width: int, resize_filter: str):
-        """Take the size in pixels and the filter.
-
-        Raises:
-            ValueError: a side below 1, or an unknown filter.
-            ImportError: Pillow is not installed.
-        """
+        """Set the size in pixels and the filter, one of `FILTERS`."""
         if min(height, width) < 1:
             size = height if height == width else f"{height}×{width}"
             raise ValueError(f"resize is {size}; expected a height and width of at least 1 pixel.")
@@ -30,25 +25,25 @@ class Resize:
         self._filter = self._pillow.Resampling[resize_filter.upper()]
 
     def __call__(self, image: Shaped[np.ndarray, "h w c"]) -> Shaped[np.ndarray, "height width c"]:
-        """Resize one image of uint8 or floats, keeping its dtype."""
+        """Resize an image, uint8 or floating point, and keep its dtype."""
         return np.stack([self._resize_plane(image[..., c]) for c in range(image.shape[-1])], axis=-1)
 
     def _resize_plane(self, plane: np.ndarray) -> np.ndarray:
         values = np.ascontiguousarray(plane if plane.dtype == np.uint8 else plane.astype(np.float32))
         resized = np.asarray(self._pillow.fromarray(values).resize(self._size[::-1], self._filter))
-        # Bicubic and Lanczos overshoot at edges; Pillow clips that for uint8 alone.
+        # Bicubic and Lanczos overshoot at edges; Pillow clips uint8 only.
         return np.clip(resized, values.min(), values.max()).astype(plane.dtype)
 
 
 class SquareResize:
-    """Crop an image to its central square and resize that to `size`×`size` pixels, as `Resize` does."""
+    """Crop images to their central square and resize it to `size`×`size` pixels, as `Resize` does."""
 
     def __init__(self, size: int, resize_filter: str):
-        """Take the size in pixels and the filter; raises as `Resize` does."""
+        """Set the size in pixels and the filter; raises as `Resize` does."""
         self._resize = Resize(size, size, resize_filter)
 
     def __call__(self, image: Shaped[np.ndarray, "h w c"]) -> Shaped[np.ndarray, "size size c"]:
-        """Crop and resize one image of uint8 or floats, keeping its dtype."""
+        """Crop and resize an image, uint8 or floating point, and keep its dtype."""
         height, width = image.shape[:2]
         side = min(height, width)
         top, left = (height - side) // 2, (width - side) // 2

@@ -1,4 +1,4 @@
-"""Train/test splits decided by what an image shows, not by where it stands."""
+"""Train/test splits by content."""
 
 import hashlib
 
@@ -10,11 +10,11 @@ from jaxgen.data.dataset import ImageDataset
 def split_by_content(dataset: ImageDataset, test_fraction: float, seed: int = 0) -> tuple[ImageDataset, ImageDataset]:
     """Split into (train, test) by a hash of each image's bytes.
 
-    Exact duplicates always fall on the same side, and an image's side depends on its content and the seed alone: not on
-    the order, nor on the other images. The test share is therefore binomial around `test_fraction`.
+    Exact duplicates fall on the same side. The side of an image depends on its bytes and the seed alone, not on its
+    position or on other images, so the size of the test set is binomial with probability `test_fraction`.
 
     Raises:
-        ValueError: `test_fraction` outside (0, 1), or one side comes out empty.
+        ValueError: `test_fraction` outside (0, 1), or an empty side.
     """
     if not 0.0 < test_fraction < 1.0:
         raise ValueError(f"test_fraction is {test_fraction}; expected a number strictly between 0 and 1.")

@@ -1,4 +1,4 @@
-"""Batches of a dataset that stays on the host or the disk, read ahead of the steps that need them."""
+"""Batches of a dataset on the host or on disk, prefetched by a thread."""
 
 from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,38 +9,38 @@ from jax.sharding import NamedSharding
 from jaxtyping import PyTree
 
 from jaxgen.core import check_batch_sharding
-from jaxgen.data.order import Order, leading_axis
+from jaxgen.data.indices import ShuffledIndices, leading_axis
 
 
 class StreamedBatches:
-    """The batches of `Batches`, of data that need not fit on the device: `batches(step)` for consecutive steps.
+    """The batches of `Batches`, for data that need not fit on the device.
 
-    A thread of its own gathers the rows of the next `ahead` batches and sends them to the device while the present one
-    is being computed on. Of a memory-mapped array only these rows are read. On a mesh that spans several processes each
-    of them reads the rows of its own devices alone, and the batches are the same for any number of processes.
+    A background thread gathers the rows of the next `ahead` batches and copies them to the device while the current
+    step computes. Only these rows of a memory-mapped array are read. On a mesh over several processes, each process
+    reads the rows of its own devices, and the batches do not depend on the number of processes.
 
-    A memory-mapped file must keep its length: where it is cut short, the system ends the process with SIGBUS. Replace
-    files by renaming; one that is deleted or replaced so stays readable to the end.
+    Do not truncate a memory-mapped file while it is in use: the system then ends the process with SIGBUS. Deleting it
+    or renaming another file over it is safe.
     """
 
     def __init__(
         self, data: PyTree, batch_size: int, seed: int = 0, sharding: NamedSharding | None = None, *, ahead: int = 2
     ):
-        """Look at the shapes of `data`; nothing is read yet.
+        """Check the shapes of `data`, without reading it.
 
         Args:
-            data: any pytree of arrays (N, ...) with one N, NumPy's or memory-mapped; None leaves stay None.
-            batch_size: examples in a batch, all devices and processes together.
-            seed: of the shuffling, from 0.
-            sharding: how the batch axis lies on a mesh, such as NamedSharding(mesh, PartitionSpec("data")).
-            ahead: batches that are read ahead, at least 1.
+            data: any pytree of NumPy or memory-mapped arrays (N, ...) with one N. None leaves stay None.
+            batch_size: examples in a batch over all devices and processes, from 1 to N.
+            seed: of the shuffling, an integer from 0.
+            sharding: how the batch axis is split over a mesh, such as NamedSharding(mesh, PartitionSpec("data")).
+            ahead: number of batches to prefetch, at least 1.
 
         Raises:
             ValueError: as `Batches`, and for `ahead` below 1.
         """
         if ahead < 1:
             raise ValueError(f"ahead is {ahead}; at least 1 batch is read ahead of its step.")
-        self.indices = Order(leading_axis(data), batch_size, seed)
+        self.indices = ShuffledIndices(leading_axis(data), batch_size, seed)
         if sharding is not None:
             check_batch_sharding(sharding, batch_size)
         self.batch_size = batch_size
@@ -49,7 +49,7 @@ class StreamedBatches:
         self._reading: OrderedDict[int, Future] = OrderedDict()
 
     def __call__(self, step: int) -> PyTree:
-        """The batch of `step` on the device(s), `data` with leaves (batch_size, ...).
+        """Return the batch of `step`, `data` with leaves (batch_size, ...); fast for consecutive steps.
 
         Raises ValueError for a negative step, and whatever reading the data raises.
         """
@@ -69,6 +69,6 @@ class StreamedBatches:
         return jax.tree.map(rows, self._data)
 
     def _drop_all_but(self, steps: range) -> None:
-        """Forget what was read ahead of steps that are not taken after all."""
+        """Drop prefetched batches of other steps."""
         for step in [step for step in self._reading if step not in steps]:
             self._reading.pop(step).cancel()

@@ -1,8 +1,9 @@
-"""Two-dimensional toy densities: (key, n) -> (n, 2), centred on the origin and of a stated size.
+"""Two-dimensional toy distributions, centred on the origin: (key, n) -> samples (n, 2).
 
-`noise` is the standard deviation of a Gaussian added to both coordinates. At noise = 0 all but `checkerboard` lie
-exactly on curves: they have no density in the plane and no score on it, which is the manifold problem of score matching
-(Song & Ermon 2019, §3.1); `ring` is its simplest case. n is static under jit; scales and noise may be traced.
+In all of them `n` is the number of samples, at least 1 and static under jit, and `noise` the standard deviation of
+Gaussian noise added to both coordinates. Without noise all but `checkerboard` lie on curves and have no density in the
+plane: the manifold problem of score matching (Song & Ermon 2019, §3.1). Scales and noise may be traced. All raise a
+ValueError for n below 1, negative noise, or scales that are not positive.
 """
 
 import jax
@@ -13,17 +14,17 @@ from jaxtyping import Array, Float, Key
 
 
 def ring(key: Key[Array, ""], n: int, *, radius: ArrayLike = 1.0, noise: ArrayLike = 0.0) -> Float[Array, "n 2"]:
-    """A circle about the origin, uniform in angle; raises ValueError unless n ≥ 1, radius > 0 and noise ≥ 0."""
+    """Sample a circle about the origin, uniform in angle."""
     _check(n, noise, radius=radius)
     curve_key, noise_key = jax.random.split(key)
     return _noised(noise_key, _polar(radius, 2 * jnp.pi * jax.random.uniform(curve_key, (n,))), noise)
 
 
 def moons(key: Key[Array, ""], n: int, *, scale: ArrayLike = 1.0, noise: ArrayLike = 0.0) -> Float[Array, "n 2"]:
-    """Two interleaved half circles of radius `scale`, each drawn half of the time and uniform in angle.
+    """Sample two interleaved half circles of radius `scale`, equally likely and uniform in angle.
 
-    The upper half of the circle about (−.5, −.25) scale and the lower half of that about (.5, .25) scale: the moons of
-    scikit-learn, moved to the origin. Raises ValueError unless n ≥ 1, scale > 0 and noise ≥ 0.
+    They are the upper half of the circle about (−.5, −.25)·scale and the lower half of the one about (.5, .25)·scale:
+    scikit-learn's moons, moved to the origin.
     """
     _check(n, noise, scale=scale)
     angle_key, side_key, noise_key = jax.random.split(key, 3)
@@ -35,10 +36,10 @@ def moons(key: Key[Array, ""], n: int, *, scale: ArrayLike = 1.0, noise: ArrayLi
 def checkerboard(
     key: Key[Array, ""], n: int, *, cells: int = 4, scale: ArrayLike = 2.0, noise: ArrayLike = 0.0
 ) -> Float[Array, "n 2"]:
-    """Uniform on the dark squares of a board of `cells` × `cells` squares that fills [−scale, scale]².
+    """Sample the dark squares of a board of `cells` × `cells` squares on [−scale, scale]², uniformly.
 
-    Square (i, j), counted along x and y from the lower left, is dark where i + j is even; the density is 1/(2 scale²).
-    Raises ValueError unless n ≥ 1, cells is even and positive, scale > 0 and noise ≥ 0.
+    `cells` is even. Square (i, j), counted along x and y from the lower left, is dark if i + j is even. The density
+    there is 1/(2 scale²).
     """
     _check(n, noise, scale=scale)
     if cells < 2 or cells % 2:
@@ -59,10 +60,9 @@ def spirals(
     scale: ArrayLike = 1.0,
     noise: ArrayLike = 0.0,
 ) -> Float[Array, "n 2"]:
-    """Archimedean spirals r = scale θ/(2π turns) from the origin to r = scale, one per arm, each turned by 2π/arms.
+    """Sample Archimedean spirals r = scale·θ/(2π·turns), 0 ≤ r ≤ scale, one per arm, rotated by 2π/arms each.
 
     r²/scale² is uniform, so that points lie about evenly along the curve.
-    Raises ValueError unless n ≥ 1, arms ≥ 1, noise ≥ 0, and turns and scale are positive.
     """
     _check(n, noise, turns=turns, scale=scale)
     if arms < 1:
@@ -74,10 +74,7 @@ def spirals(
 
 
 def swiss_roll(key: Key[Array, ""], n: int, *, scale: ArrayLike = 1.0, noise: ArrayLike = 0.0) -> Float[Array, "n 2"]:
-    """The spiral r = scale θ/(4.5π) of one arm, θ uniform in [1.5π, 4.5π]: scikit-learn's roll seen from its end.
-
-    Raises ValueError unless n ≥ 1, scale > 0 and noise ≥ 0.
-    """
+    """Sample the spiral r = scale·θ/(4.5π), θ uniform in [1.5π, 4.5π]: scikit-learn's Swiss roll seen from its end."""
     _check(n, noise, scale=scale)
     angle_key, noise_key = jax.random.split(key)
     share = (1 + 2 * jax.random.uniform(angle_key, (n,))) / 3
@@ -93,7 +90,7 @@ def _noised(key: Key[Array, ""], x: Float[Array, "n 2"], noise: ArrayLike) -> Fl
 
 
 def _check(n: int, noise: ArrayLike, **positive: ArrayLike) -> None:
-    """Refuse concrete values out of range; traced ones pass."""
+    """Refuse values out of range, unless they are traced."""
     if n < 1:
         raise ValueError(f"need at least one point, got n={n}")
     known = {name: value for name, value in positive.items() if not isinstance(value, jax.core.Tracer)}

@@ -11,6 +11,7 @@ from scipy import ndimage, stats
 
 from jaxgen.data import (
     CaptchaStyle,
+    ImageDataset,
     decode_texts,
     encode_texts,
     held_out_texts,
@@ -43,6 +44,7 @@ def digest(images):
 
 
 class TestSeed:
+    @pytest.mark.slow
     def test_the_same_bits_in_fresh_processes(self):
         program = (
             "import hashlib; from jaxgen.data import *;"
@@ -50,16 +52,15 @@ class TestSeed:
             "print(hashlib.sha256(d.images.tobytes()).hexdigest())"
         )
         here = digest(render_captchas(12, SMALL, 5).images)
-        for hash_seed in "12":
-            run = subprocess.run(
-                [sys.executable, "-c", program], env={"PYTHONHASHSEED": hash_seed}, capture_output=True, text=True
-            )
-            assert run.stdout.strip() == here, run.stderr
+        run = subprocess.run(
+            [sys.executable, "-c", program], env={"PYTHONHASHSEED": "1"}, capture_output=True, text=True
+        )
+        assert run.stdout.strip() == here, run.stderr
 
     @pytest.mark.parametrize("held_out", [(), held_out_texts(100, LETTERS, 3)])
     def test_an_image_depends_on_the_seed_and_its_index_alone(self, held_out):
-        whole = render_captchas(40, SMALL, 7, held_out=held_out)
-        for n in (1, 13, 39):
+        whole = render_captchas(20, SMALL, 7, held_out=held_out)
+        for n in (1, 13):
             part = render_captchas(n, SMALL, 7, held_out=held_out)
             np.testing.assert_array_equal(part.images, whole.images[:n])
             np.testing.assert_array_equal(part.labels, whole.labels[:n])
@@ -70,8 +71,8 @@ class TestSeed:
 
     def test_threads_do_not_mix_their_draws(self):
         with ThreadPoolExecutor(4) as pool:
-            found = list(pool.map(lambda seed: digest(render_captchas(40, SMALL, seed).images), range(8)))
-        assert found == [digest(render_captchas(40, SMALL, seed).images) for seed in range(8)]
+            found = list(pool.map(lambda seed: digest(render_captchas(20, SMALL, seed).images), range(4)))
+        assert found == [digest(render_captchas(20, SMALL, seed).images) for seed in range(4)]
 
     def test_global_randomness_is_neither_used_nor_touched(self):
         state = np.random.get_state()[1].copy()  # noqa: NPY002
@@ -94,7 +95,7 @@ class TestTexts:
         assert decode_texts(encode_texts(texts, "aZ09"), tuple("aZ09")) == list(texts)
 
     def test_texts_are_uniform(self):
-        tokens = render_captchas(3000, replace(SMALL, size=(12, 24), dots=0, curves=0), 3).labels
+        tokens = render._draw_tokens(3000, SMALL, 3, ())
         counts = np.bincount(tokens @ [36, 6, 1], minlength=216)
         assert stats.chisquare(counts).pvalue > 1e-4
 
@@ -109,18 +110,18 @@ class TestTexts:
         assert len(set(held_out)) == 150
         assert held_out_texts(40, LETTERS, 3, seed=2) == held_out[:40]
         assert held_out_texts(40, LETTERS, 3, seed=3) != held_out[:40]
-        style = replace(SMALL, size=(12, 24), dots=0, curves=0)
-        kept = render_captchas(2000, style, 1, held_out=held_out)
-        texts = decode_texts(kept.labels, LETTERS)
+        texts = decode_texts(render._draw_tokens(2000, SMALL, 1, held_out), LETTERS)
         assert not set(texts) & set(held_out)
         counts = np.unique(texts, return_counts=True)[1]
         assert len(counts) == 216 - 150
         assert stats.chisquare(counts).pvalue > 1e-4
         # What was not held out stays what it was, image by image, whatever becomes of the others.
+        kept = render_captchas(60, SMALL, 1, held_out=held_out)
+        assert decode_texts(kept.labels, LETTERS) == texts[:60]
         for fewer in ((), held_out[:50]):
-            before = render_captchas(2000, style, 1, held_out=fewer)
+            before = render_captchas(60, SMALL, 1, held_out=fewer)
             allowed = ~np.isin(decode_texts(before.labels, LETTERS), held_out)
-            assert 0 < allowed.sum() < 2000
+            assert 0 < allowed.sum() < 60
             np.testing.assert_array_equal(kept.images[allowed], before.images[allowed])
 
     def test_more_texts_than_a_machine_integer_counts(self):
@@ -130,7 +131,8 @@ class TestTexts:
         assert not set(decode_texts(render_captchas(3, style, held_out=held_out).labels, alphabet)) & set(held_out)
 
     def test_split_by_text(self):
-        data = render_captchas(1500, replace(SMALL, size=(12, 24), dots=0, curves=0))
+        tokens = np.random.default_rng(0).integers(0, 6, (1500, 3))
+        data = ImageDataset(np.zeros((1500, 1, 1, 1), np.uint8), tokens, tuple(LETTERS))
         train, test = split_by_text(data, 0.2, seed=1)
         assert len(train) + len(test) == 1500
         seen, unseen = ({tuple(row) for row in part.labels} for part in (train, test))
@@ -141,7 +143,7 @@ class TestTexts:
         assert {tuple(row) for row in split_by_text(data, 0.2, seed=2)[1].labels} != unseen
 
     def test_split_by_image(self):
-        data = render_captchas(200, SMALL)
+        data = render_captchas(60, SMALL)
         train, test = split_by_content(data, 0.25)
         by_image = {image.tobytes(): tuple(row) for image, row in zip(data.images, data.labels, strict=True)}
         for part in (train, test):
@@ -184,6 +186,7 @@ class TestDrawing:
         )
         assert (with_noise <= without).all()
         assert (with_noise < without).any((1, 2, 3)).all()
+        assert ((with_noise == without).mean((1, 2, 3)) > 0.2).all()  # the letters stay where they are
 
     @pytest.mark.parametrize(
         "change",
@@ -195,12 +198,6 @@ class TestDrawing:
         np.testing.assert_array_equal(first.labels, second.labels)
         assert (first.images != second.images).any((1, 2, 3)).mean() > 0.8
         np.testing.assert_array_equal(first.images.max((1, 2, 3)), second.images.max((1, 2, 3)))
-
-    def test_noise_leaves_the_letters_where_they_are(self):
-        """Removing dots and curves is all that `dots=0, curves=0` does: what is left of the ink agrees."""
-        quiet = render_captchas(30, replace(SMALL, dots=0, curves=0)).images.astype(int)
-        noisy = render_captchas(30, SMALL).images.astype(int)
-        assert ((noisy == quiet).mean((1, 2, 3)) > 0.5).all()
 
     def test_grey_is_the_luminance_of_colour(self):
         colour = render_captchas(30, replace(SMALL, colour=True)).images
@@ -343,9 +340,8 @@ class TestDrawing:
 
 
 class TestRefusals:
-    @pytest.mark.parametrize(
-        ("change", "message"),
-        [
+    def test_styles(self, unchecked):
+        for change, message in (
             ({"alphabet": ""}, "the alphabet is empty"),
             ({"alphabet": "AAB"}, r"repeats \['A'\]"),
             ({"alphabet": "A B"}, r"holds \[' '\]"),
@@ -362,11 +358,9 @@ class TestRefusals:
             ({"warp": -0.1}, "warp is -0.1"),
             ({"warp": float("nan")}, "warp is nan"),
             ({"gaps": 1.1}, "gaps is 1.1"),
-        ],
-    )
-    def test_styles(self, change, message, unchecked):
-        with pytest.raises(ValueError, match=message):
-            replace(SMALL, **change)
+        ):
+            with pytest.raises(ValueError, match=message):
+                replace(SMALL, **change)
 
     def test_font_files(self, tmp_path):
         with pytest.raises(FileNotFoundError, match=r"nowhere.ttf does not exist"):
@@ -375,9 +369,8 @@ class TestRefusals:
         with pytest.raises(ValueError, match=r"bad.ttf is not a readable font"):
             replace(SMALL, fonts=(str(tmp_path / "bad.ttf"),))
 
-    @pytest.mark.parametrize(
-        ("call", "message"),
-        [
+    def test_calls(self):
+        for call, message in (
             (lambda: render_captchas(0, SMALL), "n is 0"),
             (lambda: render_captchas(1, SMALL, -1), "seed is -1"),
             (
@@ -399,11 +392,9 @@ class TestRefusals:
             (lambda: split_by_text(render_captchas(1, SMALL), 0.5), "side of 1 texts is empty"),
             (lambda: split_by_text(render_captchas(1, SMALL), 1.0), "strictly between 0 and 1"),
             (lambda: split_by_text(replace(render_captchas(3, SMALL), labels=np.arange(3)), 0.5), "has no texts"),
-        ],
-    )
-    def test_calls(self, call, message):
-        with pytest.raises(ValueError, match=message):
-            call()
+        ):
+            with pytest.raises(ValueError, match=message):
+                call()
 
     def test_a_missing_package(self, monkeypatch):
         monkeypatch.setattr(fonts, "find_spec", lambda name: None)

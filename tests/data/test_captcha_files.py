@@ -2,6 +2,7 @@ import tarfile
 
 import numpy as np
 import pytest
+from hostile import png, put
 from PIL import Image
 
 from jaxgen.data import CaptchaStyle, decode_texts, load_captchas, render_captchas
@@ -15,7 +16,7 @@ def save(folder, name, pixels, **options):
     Image.fromarray(pixels).save(folder / name, **options)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def rendered():
     return render_captchas(30, STYLE, 1)
 
@@ -108,30 +109,23 @@ class TestRefusals:
         (tmp_path / "x.npy").touch()
         self.refuse("neither a folder nor a tar", tmp_path / "x.npy")
 
-    @pytest.mark.parametrize(
-        ("name", "message"),
-        [
-            ("ACZ.png", r"the name of .*ACZ.png has the characters \['Z'\] outside the alphabet 'ACEHKX'"),
-            ("AC.png", "the name of .*AC.png has 2 characters; expected 3"),
-            ("ACEH.png", "the name of .*ACEH.png has 4 characters; expected 3"),
-            ("ACE_a.png", "the name of .*ACE_a.png has 5 characters"),
-            ("_12.png", r"the name of .*_12.png has the characters"),
-        ],
-    )
-    def test_names(self, folder, rendered, name, message):
-        save(folder, name, rendered.images[0])
+    def test_names(self, folder, rendered):
         (folder / "AAA_9.png").write_bytes(b"garbage")  # names are checked before any image is read
-        self.refuse(message, folder, alphabet="ACEHKX", length=3)
-
-    def test_names_without_a_given_alphabet(self, folder, rendered):
-        save(folder, "A_C.png", rendered.images[0])
-        self.refuse(r"A_C.png has the characters \['_'\]", folder)
-        (folder / "A_C.png").rename(folder / "A C.png")
-        self.refuse(r"A C.png has the characters \[' '\], which cannot be seen", folder)
-        (folder / "A C.png").rename(folder / "ABCD.png")
-        self.refuse("ABCD.png has 4 characters; expected 3", folder)
-        (folder / "ABCD.png").rename(folder / "AB.png")
-        self.refuse("AB.png has 2 characters; expected 3", folder)  # the commonest, not the shortest
+        given = {"alphabet": "ACEHKX", "length": 3}
+        for name, options, message in (
+            ("ACZ.png", given, r"the name of .*ACZ.png has the characters \['Z'\] outside the alphabet 'ACEHKX'"),
+            ("AC.png", given, "the name of .*AC.png has 2 characters; expected 3"),
+            ("ACEH.png", given, "the name of .*ACEH.png has 4 characters; expected 3"),
+            ("ACE_a.png", given, "the name of .*ACE_a.png has 5 characters"),
+            ("_12.png", given, r"the name of .*_12.png has the characters"),
+            ("A_C.png", {}, r"A_C.png has the characters \['_'\]"),
+            ("A C.png", {}, r"A C.png has the characters \[' '\], which cannot be seen"),
+            ("ABCD.png", {}, "ABCD.png has 4 characters; expected 3"),
+            ("AB.png", {}, "AB.png has 2 characters; expected 3"),  # the commonest, not the shortest
+        ):
+            save(folder, name, rendered.images[0])
+            self.refuse(message, folder, **options)
+            (folder / name).unlink()
 
     def test_alphabets(self, folder):
         self.refuse("'_', which numbers copies", folder, alphabet="ACEHKX_")
@@ -152,16 +146,10 @@ class TestRefusals:
         self.refuse(r"24×72 pixels, which 72×72 would distort more than 2 times", folder, size=(72, 72))
         self.refuse("resize_filter is 'cubic'", folder, size=(24, 72), resize_filter="cubic")
 
-    @pytest.mark.parametrize("shape", [(1, 1, 1), (4, 72, 1), (10, 3000, 1)])
-    def test_absurd_sizes(self, folder, shape):
-        save(folder, "XXX_9.png", np.zeros(shape, np.uint8))
-        self.refuse(rf"XXX_9.png has {shape[0]}×{shape[1]} pixels; expected sides of 8 to 2048", folder, size=(24, 72))
-
-    def test_an_absurd_size_is_refused_before_it_is_decoded(self, tmp_path):
-        """A header that promises 60000×60000 pixels, with no pixels behind it."""
-        save(tmp_path / "d", "AA.png", np.zeros((8, 8, 1), np.uint8))
-        content = bytearray((tmp_path / "d/AA.png").read_bytes())
-        content[16:24] = (60000).to_bytes(4, "big") * 2
-        content[29:33] = __import__("zlib").crc32(content[12:29]).to_bytes(4, "big")
-        (tmp_path / "d/AA.png").write_bytes(content)
-        self.refuse("AA.png", tmp_path / "d")
+    def test_absurd_sizes(self, folder, tmp_path):
+        for height, width in ((1, 1), (4, 72), (10, 3000)):
+            save(folder, "XXX_9.png", np.zeros((height, width, 1), np.uint8))
+            self.refuse(rf"XXX_9.png has {height}×{width} pixels; expected sides of 8 to", folder, size=(24, 72))
+        # A header that promises 60000×60000 pixels, with no pixels behind it
+        path = put(tmp_path, "e/AA.png", png(60_000, 60_000, b""))
+        self.refuse("AA.png has", path)

@@ -27,6 +27,20 @@ def test_texts_are_rows_of_tokens():
     np.testing.assert_array_equal(data.take(np.array([2, 0])).labels, [[3, 3], [0, 4]])
 
 
+def test_classes_without_an_image():
+    """Are meant where they are named, counted, few, or those of a larger dataset."""
+    sparse = np.array([0, 10_000, 5000])
+    assert ImageDataset(images(3), sparse, num_classes=10_001).num_classes == 10_001
+    assert ImageDataset(images(3), sparse, tuple(map(str, range(20_000)))).num_classes == 20_000
+    whole = ImageDataset(images(300), np.arange(300))
+    part = whole.take(slice(260, 262))
+    assert (part.num_classes, part.take(np.array([0])).num_classes) == (300, 300)
+    np.testing.assert_array_equal(np.flatnonzero(part.class_counts), [260, 261])
+    assert ImageDataset(images(2), np.array([3, 5])).class_counts.tolist() == [0, 0, 0, 1, 0, 1]
+    assert ImageDataset(images(2), np.array([[3, 1], [1, 1]])).class_counts.tolist() == [0, 3, 0, 1]
+    assert ImageDataset(images(2)).class_counts.tolist() == []
+
+
 def test_classes_without_names_or_labels():
     assert ImageDataset(images(3), np.array([0, 4, 1])).num_classes == 5
     assert ImageDataset(images(3)).num_classes == 0
@@ -52,6 +66,13 @@ def test_classes_without_names_or_labels():
         ((images(), np.arange(6), ("a", "b")), ValueError, "highest label is 5 but there are 2"),
         ((images(), np.arange(6) + 2**31 - 6, ()), ValueError, "highest label is 2,147,483,647, of 6 images: number"),
         ((images(), None, ("a", "b")), ValueError, "without labels"),
+        ((images(), np.arange(6), (), 5), ValueError, "highest label is 5 but num_classes is 5"),
+        ((images(), np.arange(6), tuple("abcdef"), 5), ValueError, "num_classes is 5 but there are 6 label_names"),
+        (
+            (images(3), np.array([0, 10_000, 5000])),
+            ValueError,
+            "labels 0, 5000, 10000 make 10,001 classes, of which 3",
+        ),
     ],
 )
 def test_bad_datasets_are_refused(arguments, error, message):

@@ -19,7 +19,7 @@ def test_every_grey_level_can_be_told_again():
     assert data.label_names == tuple("0123456789")
 
 
-@pytest.mark.parametrize("size", [16, 32])
+@pytest.mark.parametrize("size", [16, pytest.param(32, marks=pytest.mark.slow)])
 def test_larger_ones_show_the_same(size):
     small, large = digits(), digits(size)
     assert large.images.shape == (1797, size, size, 1)

@@ -82,89 +82,77 @@ def test_resizing(folder):
     assert load_images(folder, subset="test", resize=14).images.shape == (5, 14, 14, 1)
 
 
-class TestRefusals:
-    def refuse(self, message, path, error=ValueError, **options):
-        with pytest.raises(error, match=message):
-            load_images(path, **options)
+def refuse(message, path, error=ValueError, **options):
+    with pytest.raises(error, match=message):
+        load_images(path, **options)
 
-    def test_subsets_and_labels(self, folder):
-        self.refuse(r"no subset 'valid'; its files of images are those of \['train', 'test'\]", folder, subset="valid")
-        self.refuse("is one file: give its folder", next(folder.glob("t10k-images*")), subset="test")
-        self.refuse("in files beside its images: drop labels=", folder, labels=TRAIN_LABELS)
-        self.refuse(r"labels have shape \(5,\); expected \(12,\)", next(folder.glob("train-i*")), labels=TEST_LABELS)
-        self.refuse(r"9×7 images; expected 9×9: pass resize=9", folder, size=9)
-        next(folder.glob("t10k-labels*")).unlink()
-        self.refuse(r"do not go together .*labels \[True, False\]\): read one of them by subset=", folder)
-        next(folder.glob("t10k-images*")).unlink()
-        self.refuse(r"no subset 'test'; .* those of \['train'\]", folder, subset="test")
 
-    def test_subsets_of_two_sizes(self, tmp_path):
-        write(tmp_path / NAMES[0], idx(TRAIN))
-        write(tmp_path / NAMES[2], idx(TEST[:, :5]))
-        self.refuse(r"do not go together \(shapes \[\(12, 9, 7, 1\), \(5, 5, 7, 1\)\]", tmp_path)
+def test_subsets_and_labels_are_refused(folder, tmp_path):
+    refuse(r"no subset 'valid'; its files of images are those of \['train', 'test'\]", folder, subset="valid")
+    refuse("is one file: give its folder", next(folder.glob("t10k-images*")), subset="test")
+    refuse("in files beside its images: drop labels=", folder, labels=TRAIN_LABELS)
+    refuse(r"labels have shape \(5,\); expected \(12,\)", next(folder.glob("train-i*")), labels=TEST_LABELS)
+    refuse(r"9×7 images; expected 9×9: pass resize=9", folder, size=9)
+    next(folder.glob("t10k-labels*")).unlink()
+    refuse(r"do not go together .*labels \[True, False\]\): read one of them by subset=", folder)
+    next(folder.glob("t10k-images*")).unlink()
+    refuse(r"no subset 'test'; .* those of \['train'\]", folder, subset="test")
+    write(tmp_path / NAMES[0], idx(TRAIN))
+    write(tmp_path / NAMES[2], idx(TEST[:, :5]))
+    refuse(r"do not go together \(shapes \[\(12, 9, 7, 1\), \(5, 5, 7, 1\)\]", tmp_path)
 
-    @pytest.mark.parametrize("suffix", ["", ".gz"])
-    @pytest.mark.parametrize(
-        ("content", "message"),
-        [
-            (b"", "begins with nothing; expected 00 00 08 03"),
-            (b"\x89PNG" + bytes(100), "begins with 89 50 4e 47; expected 00 00 08 03, the mark of idx images"),
-            (idx(TRAIN_LABELS), "begins with 00 00 08 01; expected 00 00 08 03"),
-            (b"\0\0\x0d\3" + idx(TRAIN)[4:], "begins with 00 00 0d 03"),  # floats
-            (idx(TRAIN)[:9], "ends within its header"),
-            (idx(TRAIN)[:-1], r"which its .* bytes cannot hold|1 bytes are missing"),
-            (idx(TRAIN) + b"\0", r"do not hold alone|goes on after the 756 bytes"),
-            (idx(TRAIN[:0]), r"announces the shape \(0, 9, 7\); expected at least one"),
-            (idx(TRAIN, (12, 0, 7)), "expected at least one, with sides of 1 to 4096"),
-            (idx(TRAIN, (12, 9, 5000)), "sides of 1 to 4096"),
-        ],
-        ids=lambda value: "" if isinstance(value, bytes) else value[:20],
-    )
-    def test_contents(self, tmp_path, content, message, suffix):
-        self.refuse(message, write(tmp_path / f"x-images-idx3-ubyte{suffix}", content))
 
-    @pytest.mark.parametrize("suffix", ["", ".gz"])
-    def test_files_of_labels(self, tmp_path, suffix):
-        images = write(tmp_path / "train-images-idx3-ubyte", idx(TRAIN))
-        labels = write(tmp_path / f"train-labels-idx1-ubyte{suffix}", idx(TRAIN))
-        self.refuse("train-labels.* begins with 00 00 08 03; expected 00 00 08 01, the mark of idx labels", images)
-        write(labels, idx(TEST_LABELS))
-        self.refuse(r"labels have shape \(5,\); expected \(12,\)", images)
-        write(labels, idx(TRAIN_LABELS)[:-3])
-        self.refuse("train-labels.*(cannot hold|3 bytes are missing)", images)
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_contents_are_refused(tmp_path, suffix):
+    for content, message in (
+        (b"", "begins with nothing; expected 00 00 08 03"),
+        (b"\x89PNG" + bytes(100), "begins with 89 50 4e 47; expected 00 00 08 03, the mark of idx images"),
+        (idx(TRAIN_LABELS), "begins with 00 00 08 01; expected 00 00 08 03"),
+        (b"\0\0\x0d\3" + idx(TRAIN)[4:], "begins with 00 00 0d 03"),  # floats
+        (idx(TRAIN)[:9], "ends within its header"),
+        (idx(TRAIN)[:-1], r"which its .* bytes cannot hold|1 bytes are missing"),
+        (idx(TRAIN) + b"\0", r"do not hold alone|goes on after the 756 bytes"),
+        (idx(TRAIN[:0]), r"announces the shape \(0, 9, 7\); expected at least one"),
+        (idx(TRAIN, (12, 0, 7)), "expected at least one, with sides of 1 to 4096"),
+        (idx(TRAIN, (12, 9, 5000)), "sides of 1 to 4096"),
+    ):
+        refuse(message, write(tmp_path / f"x-images-idx3-ubyte{suffix}", content))
+    images = write(tmp_path / "train-images-idx3-ubyte", idx(TRAIN))
+    for labels, message in (
+        (idx(TRAIN), "train-labels.* begins with 00 00 08 03; expected 00 00 08 01, the mark of idx labels"),
+        (idx(TEST_LABELS), r"labels have shape \(5,\); expected \(12,\)"),
+        (idx(TRAIN_LABELS)[:-3], "train-labels.*(cannot hold|3 bytes are missing)"),
+    ):
+        write(tmp_path / f"train-labels-idx1-ubyte{suffix}", labels)
+        refuse(message, images)
 
-    def test_broken_gzip(self, tmp_path):
-        path = write(tmp_path / "x-images-idx3-ubyte.gz", idx(TRAIN))
-        whole = path.read_bytes()
-        for content in (whole[: len(whole) // 2], whole[:-4], idx(TRAIN), whole[:40] + b"\xff" * 40 + whole[80:]):
-            path.write_bytes(content)
-            self.refuse("not a readable idx file", path)
-        (tmp_path / "y-images-idx3-ubyte").write_bytes(whole)
-        self.refuse(
-            "begins with 1f 8b 08 00; expected .*: it is gzipped, so give it a name that ends in .gz",
-            tmp_path / "y-images-idx3-ubyte",
-        )
 
-    @pytest.mark.parametrize("shape", [(2**32 - 1, 4096, 4096), (120, 4096, 4096), (2**20, 28, 28)])
-    @pytest.mark.parametrize("suffix", ["", ".gz"])
-    def test_absurd_claims_are_refused_before_anything_is_allocated(self, tmp_path, shape, suffix):
-        path = write(tmp_path / f"x-images-idx3-ubyte{suffix}", idx(np.zeros(1000, np.uint8), shape))
+def test_broken_gzip(tmp_path):
+    path = write(tmp_path / "x-images-idx3-ubyte.gz", idx(TRAIN))
+    whole = path.read_bytes()
+    for content in (whole[: len(whole) // 2], whole[:-4], idx(TRAIN), whole[:40] + b"\xff" * 40 + whole[80:]):
+        path.write_bytes(content)
+        refuse("not a readable idx file", path)
+    path = tmp_path / "y-images-idx3-ubyte"
+    path.write_bytes(whole)
+    refuse("begins with 1f 8b 08 00; expected .*: it is gzipped, so give it a name that ends in .gz", path)
+
+
+def test_what_files_announce_is_refused_before_anything_is_allocated(tmp_path):
+    cases = [
+        (f"x-images-idx3-ubyte{suffix}", idx(np.zeros(1000, np.uint8), shape), "read up to 2147483648|cannot hold")
+        for shape in ((2**32 - 1, 4096, 4096), (120, 4096, 4096), (2**20, 28, 28))
+        for suffix in ("", ".gz")
+    ]
+    # twelve small images, and megabytes of zeros behind them
+    cases.append(("y-images-idx3-ubyte.gz", idx(TRAIN) + bytes(3 * 10**7), "goes on after the 756 bytes that it"))
+    for name, content, message in cases:
+        path = write(tmp_path / name, content)
         tracemalloc.start()
-        self.refuse(r"read up to 2147483648|cannot hold", path)
+        refuse(message, path)
         assert tracemalloc.get_traced_memory()[1] < 1e6
         tracemalloc.stop()
-
-    def test_files_of_gigabytes(self, tmp_path):
-        shape = (200, 4096, 4096)
-        path = write(tmp_path / "x-images-idx3-ubyte", idx(np.zeros(0, np.uint8), shape))
-        with path.open("r+b") as file:
-            file.truncate(16 + 200 * 2**24)  # a hole, of no size on the disk
-        self.refuse(r"announces \(200, 4096, 4096\), 3355443200 bytes; idx files are read up to 2147483648", path)
-
-    def test_a_bomb_is_not_unpacked(self, tmp_path):
-        """A header of 12 small images, and a hundred megabytes of zeros behind it."""
-        path = write(tmp_path / "x-images-idx3-ubyte.gz", idx(TRAIN) + bytes(10**8))
-        tracemalloc.start()
-        self.refuse("goes on after the 756 bytes that it announces", path)
-        assert tracemalloc.get_traced_memory()[1] < 1e6
-        tracemalloc.stop()
+    path = write(tmp_path / "z-images-idx3-ubyte", idx(np.zeros(0, np.uint8), (200, 4096, 4096)))
+    with path.open("r+b") as file:
+        file.truncate(16 + 200 * 2**24)  # a hole, of no size on the disk
+    refuse(r"announces \(200, 4096, 4096\), 3355443200 bytes; idx files are read up to 2147483648", path)

@@ -111,6 +111,7 @@ def test_other_ways_to_lie_on_the_mesh(spec):
     [
         ((data(10), 11), "batch_size is 11; expected 1 to 10"),
         ((data(10), 0), "batch_size is 0; expected 1 to 10"),
+        ((data(0), 1), "holds no examples: its arrays have a first axis of length 0"),
         (((), 1), "holds no arrays"),
         (((np.zeros(3), np.zeros(4)), 1), "first axes must be equal"),
         (((np.zeros(3), np.float32(1)), 1), "a scalar has no axis of examples"),
@@ -122,13 +123,10 @@ def test_bad_arguments_are_refused(arguments, message):
         Batches(*arguments)
 
 
-def test_bad_shardings_are_refused():
+def test_bad_shardings_and_steps_are_refused():
     with pytest.raises(ValueError, match="batch_size is 6 but the sharding splits it 4 ways: take 8"):
         Batches(data(), 6, sharding=NamedSharding(mesh(), PartitionSpec("data")))
     with pytest.raises(ValueError, match="only the first axis"):
         Batches(data(), 8, sharding=NamedSharding(mesh(), PartitionSpec("data", "model")))
-
-
-def test_negative_steps_are_refused():
     with pytest.raises(ValueError, match="step is -1"):
         Batches(data(), 8)(-1)

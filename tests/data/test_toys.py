@@ -1,7 +1,5 @@
 """Toy densities by what defines them: their curves, exactly, and their laws by Kolmogorov–Smirnov and chi-square."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -34,10 +32,10 @@ def test_ring():
         np.testing.assert_allclose(r, radius, rtol=1e-14)
         assert kstest(angle / (2 * np.pi), "uniform").pvalue > 1e-3
     # of a noisy ring, r² = (R + σz₁)² + σ²z₂² in every direction
-    r, _ = polar(drawn(ring, 20_000, noise=0.1))
+    r, _ = polar(drawn(ring, noise=0.1))
     spread = np.sqrt(4 * 0.1**2 + 4 * 0.1**4)
-    assert abs(np.mean(r**2) - 1.02) < 5 * spread / np.sqrt(20_000)
-    np.testing.assert_allclose(np.std(r**2), spread, rtol=5 * np.sqrt(2 / 20_000))
+    assert abs(np.mean(r**2) - 1.02) < 5 * spread / np.sqrt(4000)
+    np.testing.assert_allclose(np.std(r**2), spread, rtol=5 * np.sqrt(2 / 4000))
 
 
 def test_moons():
@@ -53,16 +51,16 @@ def test_moons():
 
 
 def test_moons_are_scikit_learns_about_the_origin():
-    ours, (theirs, _) = drawn(moons, 20_000), make_moons(400, noise=None)
+    ours, (theirs, _) = drawn(moons), make_moons(100, noise=None)
     gaps = np.linalg.norm((theirs - CENTRE)[:, None] - ours, axis=-1).min(-1)
-    assert gaps.max() < 5e-3
+    assert gaps.max() < 2e-2
 
 
-@pytest.mark.parametrize("cells", [2, 4, 6])
+@pytest.mark.parametrize("cells", [4, *(pytest.param(cells, marks=pytest.mark.slow) for cells in (2, 6))])
 def test_checkerboard(cells):
     """Always on a dark square, and equally often in every quarter of every dark square."""
     scale = 3.0
-    x = drawn(checkerboard, 20_000, cells=cells, scale=scale)
+    x = drawn(checkerboard, cells=cells, scale=scale)
     place = (x / scale + 1) / 2 * cells
     assert place.min() >= 0
     assert place.max() <= cells
@@ -77,7 +75,10 @@ def test_checkerboard(cells):
         assert kstest(within[:, axis], "uniform").pvalue > 1e-3
 
 
-@pytest.mark.parametrize(("arms", "turns", "scale"), [(1, 2.0, 1.0), (2, 1.5, 1.0), (3, 0.7, 4.0)])
+@pytest.mark.parametrize(
+    ("arms", "turns", "scale"),
+    [(3, 0.7, 4.0), *(pytest.param(*case, marks=pytest.mark.slow) for case in ((1, 2.0, 1.0), (2, 1.5, 1.0)))],
+)
 def test_spirals(arms, turns, scale):
     """r = scale θ/(2π turns), up to the turn of an arm, each arm as often, and r²/scale² uniform."""
     x = drawn(spirals, arms=arms, turns=turns, scale=scale)
@@ -101,10 +102,10 @@ def test_swiss_roll():
 
 
 def test_the_swiss_roll_is_scikit_learns_from_its_end():
-    theirs, _ = make_swiss_roll(300, noise=0.0, random_state=0)
-    ours = drawn(swiss_roll, 20_000, scale=4.5 * np.pi)
+    theirs, _ = make_swiss_roll(100, noise=0.0, random_state=0)
+    ours = drawn(swiss_roll, scale=4.5 * np.pi)
     gaps = np.linalg.norm(theirs[:, None, [0, 2]] - ours, axis=-1).min(-1)
-    assert gaps.max() < 0.06  # of turns 6.3 apart
+    assert gaps.max() < 0.3  # of turns 6.3 apart
 
 
 # -- what all share ----------------------------------------------------------------------------------------------
@@ -114,54 +115,45 @@ def test_the_swiss_roll_is_scikit_learns_from_its_end():
 def test_noise_is_gaussian_in_both_coordinates(name):
     still, noisy = drawn(TOYS[name]), drawn(TOYS[name], noise=0.3)
     z = (noisy - still) / 0.3
+    assert abs(np.mean(z[:, 0] * z[:, 1])) < 5 / np.sqrt(len(z))
     for axis in range(2):
         assert kstest(z[:, axis], "norm").pvalue > 1e-3
-    assert abs(np.mean(z[:, 0] * z[:, 1])) < 5 / np.sqrt(len(z))
-    for axis in range(2):  # and of its own, not the curve's draw again
+        # independent of the curve
         assert abs(np.corrcoef(z[:, axis], still[:, axis])[0, 1]) < 5 / np.sqrt(len(z))
 
 
 @every_toy
 def test_scale(name):
     size = "radius" if name == "ring" else "scale"
-    one, three = (drawn(TOYS[name], 50, **{size: value}) for value in (1.0, 3.0))
+    one, three = (drawn(TOYS[name], **{size: value}) for value in (1.0, 3.0))
+    assert one.dtype == np.float64
     np.testing.assert_allclose(three, 3 * one, rtol=1e-12)
+    assert np.abs(one.mean(0)).max() < 0.3  # about the origin
 
 
-@every_toy
-def test_transformations_and_dtypes(name):
-    toy = TOYS[name]
-    x = toy(KEY, 7)
-    assert x.shape == (7, 2)
-    assert x.dtype == jnp.float32
-    assert drawn(toy, 7).dtype == np.float64
-    np.testing.assert_allclose(jax.jit(toy, static_argnums=1)(KEY, 7), x, rtol=1e-5, atol=1e-6)
-    noise = jax.jit(lambda noise: toy(KEY, 7, noise=noise))(0.1)
-    np.testing.assert_allclose(noise, toy(KEY, 7, noise=0.1), rtol=1e-5, atol=1e-6)
-    keys = jax.random.split(KEY, 3)
-    many = jax.vmap(partial(toy, n=7))(keys)
-    np.testing.assert_allclose(many[1], toy(keys[1], 7), rtol=1e-5, atol=1e-6)
+@pytest.mark.parametrize("name", ["ring", *(pytest.param(name, marks=pytest.mark.slow) for name in list(TOYS)[1:])])
+def test_transformations(name):
+    toy, keys = TOYS[name], jax.random.split(KEY, 3)
+    x = toy(keys[1], 7, noise=0.1)
+    assert (x.shape, x.dtype) == ((7, 2), jnp.float32)
+    many = jax.jit(jax.vmap(lambda key, noise: toy(key, 7, noise=noise), (0, None)))(keys, 0.1)
+    np.testing.assert_allclose(many[1], x, rtol=1e-5, atol=1e-6)
     assert np.abs(many[0] - many[1]).max() > 0.01
-    assert np.abs(np.float64(toy(KEY, 5000)).mean(0)).max() < 0.3  # about the origin
 
 
-@every_toy
 @pytest.mark.usefixtures("unchecked")
-def test_refusals(name):
-    size = "radius" if name == "ring" else "scale"
-    for options, message in (({"noise": -0.1}, "noise"), ({size: 0.0}, size), ({size: float("nan")}, "finite")):
+def test_refusals():
+    for name, toy in TOYS.items():
+        size = "radius" if name == "ring" else "scale"
+        for options, message in (({"noise": -0.1}, "noise"), ({size: 0.0}, size), ({size: float("nan")}, "finite")):
+            with pytest.raises(ValueError, match=message):
+                toy(KEY, 5, **options)
+        with pytest.raises(ValueError, match="at least one point"):
+            toy(KEY, 0)
+    for toy, options, message in (
+        *((checkerboard, {"cells": cells}, "even") for cells in (0, 3, -2)),
+        (spirals, {"arms": 0}, "one arm"),
+        (spirals, {"turns": 0.0}, "turns"),
+    ):
         with pytest.raises(ValueError, match=message):
-            TOYS[name](KEY, 5, **options)
-    with pytest.raises(ValueError, match="at least one point"):
-        TOYS[name](KEY, 0)
-
-
-@pytest.mark.usefixtures("unchecked")
-def test_refusals_of_their_own():
-    for cells in (0, 3, -2):
-        with pytest.raises(ValueError, match="even"):
-            checkerboard(KEY, 5, cells=cells)
-    with pytest.raises(ValueError, match="one arm"):
-        spirals(KEY, 5, arms=0)
-    with pytest.raises(ValueError, match="turns"):
-        spirals(KEY, 5, turns=0.0)
+            toy(KEY, 5, **options)

@@ -16,7 +16,7 @@ from experiments import controllable_errors as worth
 from experiments import controllable_fills as fills
 from experiments.features import FRECHET, Judge
 from jaxgen.data import ImageDataset
-from jaxgen.diffusion import Prediction, as_function, guidance, ve, vp
+from jaxgen.diffusion import Prediction, clip_x0, guidance, ve, vp
 from jaxgen.metrics import MeanAndError
 from jaxgen.report import Report
 from tests.oracles import gaussian_denoiser
@@ -152,7 +152,7 @@ def model_of(process, calls=None, clips=None):
         def of(x, t, cond=None):
             if calls is not None:
                 jax.debug.callback(lambda: calls.append(1))
-            return guidance.clip_x0(process, correlated_denoiser(process)(x, t), x, t, as_function(clip))
+            return clip_x0(process, correlated_denoiser(process)(x, t), x, t, clip)
 
         return of
 

@@ -1,4 +1,4 @@
-"""Text CAPTCHAs: rendered from a seed, or read from files named by what they show."""
+"""Text CAPTCHAs: rendered from a seed, or read from files that are named by their text."""
 
 from jaxgen.data.captcha.files import load_captchas
 from jaxgen.data.captcha.render import CaptchaStyle, render_captchas, render_texts

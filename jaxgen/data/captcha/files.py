@@ -1,4 +1,4 @@
-"""Real CAPTCHAs from files whose names are their texts."""
+"""CAPTCHAs from image files that are named by their text."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from jaxgen.data.captcha.texts import check_alphabet, check_text, encode_texts
 from jaxgen.data.dataset import ImageDataset
 from jaxgen.data.reading.decoding import decode_image
 from jaxgen.data.reading.entries import image_entries, is_tar
-from jaxgen.data.reading.images import Room, stack_images
+from jaxgen.data.reading.images import MemoryBudget, stack_images
 from jaxgen.data.resizing import Resize
 
-SIDES = (8, 2048)  # of a CAPTCHA's file, in pixels
-_STRETCH = 2.0  # the most that resizing may change the ratio of the sides
+SIDES = (8, 2048)  # of an image, in pixels
+_STRETCH = 2.0  # the largest change of the aspect ratio by resizing
 
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 _COPY = re.compile(r"(?P<text>.+)_\d+")
@@ -31,26 +31,29 @@ def load_captchas(
     colour: bool = False,
     resize_filter: str = "bicubic",
 ) -> ImageDataset:
-    """Load CAPTCHAs from a folder or tar of images named by their text: uint8 (N, H, W, 1 or 3), tokens (N, L).
+    """Load CAPTCHAs from a folder or tar of images that are named by their text.
 
-    `2b827.png` shows 2b827, and so do `2b827_1.png`, `2b827_2.jpg`: an underscore and digits number copies, and an
-    underscore is no part of a text. Upper and lower case differ. Images come in the order of their paths, at all
-    depths; hidden files and those without an image extension are passed over. Transparent pixels are laid on white.
+    `2b827.png` shows 2b827, and so do `2b827_1.png` and `2b827_2.jpg`: an underscore and digits number copies, so
+    texts hold no underscore. Upper and lower case differ. Images at all depths are loaded, sorted by path; hidden files
+    and files without an image extension are ignored. Transparent pixels are blended with white.
 
     Args:
-        path: a folder, .tar, .tar.gz or .tar.xz.
+        path: a folder, .tar, .tar.gz, .tar.xz or .tar.bz2.
         alphabet: the characters of the texts, in the order of their tokens; None takes those found, sorted.
-        length: characters of every text; None takes the commonest.
-        size: height and width in pixels that images are stretched to, whole, as a crop could cut characters off; None
-            asks for one size in all files.
-        colour: keep three channels, else the luminance alone.
+        length: the number of characters of each text; None takes the most frequent.
+        size: the (height, width) in pixels to which whole images are stretched; None expects all images to have the
+            same size. Images are not cropped, as that could remove characters.
+        colour: keep three channels instead of the luminance.
         resize_filter: as in `load_images`.
+
+    Returns:
+        Images (N, H, W, 1 or 3), uint8, with tokens (N, L) as labels and the alphabet as their names.
 
     Raises:
         FileNotFoundError: no such path, or no images in it.
-        ValueError: a name that is no text of that alphabet and length, an unreadable image, a side outside [8, 2048]
-            pixels, files of different sizes without `size`, or a shape that stretching would distort more than twofold;
-            each names the file. Names are all checked before any image is read.
+        ValueError: a name that is not a text of that alphabet and length, an unreadable image, a side outside [8, 2048]
+            pixels, files of different sizes without `size`, or stretching that changes the aspect ratio more than
+            twofold. The message names the file. All names are checked before any image is decoded.
         ImportError: Pillow is not installed.
     """
     path = Path(path).expanduser()
@@ -64,7 +67,7 @@ def load_captchas(
 
     texts = _texts_of_names(path, alphabet, length)
     found: dict[PurePosixPath, np.ndarray] = {}
-    room = Room(path)
+    budget = MemoryBudget(path)
     for name, read in image_entries(path):
         image = decode_image(read, f"{path}/{name}", SIDES)
         if resize is not None:
@@ -77,7 +80,7 @@ def load_captchas(
                 f"{path}/{name} has {other}×{another} pixels but {first[0]} has {height}×{width}: "
                 f"pass size=({height}, {width}), or another, to stretch all to it."
             )
-        room.take(name, image)
+        budget.add(name, image)
         found[name] = _channels(image, colour)
     names = sorted(found)
     characters = alphabet or "".join(sorted(set("".join(texts.values()))))

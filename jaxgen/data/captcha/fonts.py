@@ -1,4 +1,4 @@
-"""The fonts CAPTCHAs are written in, found by name in the packages they come with, and their glyphs."""
+"""The fonts of CAPTCHAs, found by name in the packages that ship them, and their glyphs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FILES = (".ttf", ".otf")
 
 
 class Glyph(NamedTuple):
-    """The ink of a character, a grey image cropped to it (None for a gap), and the box it is to fill, in pixels."""
+    """The ink of a character, a grey image cropped to it (None for a gap), and the box that it fills, in pixels."""
 
     ink: Any
     width: int
@@ -30,13 +30,7 @@ class Glyph(NamedTuple):
 
 @lru_cache(maxsize=64)
 def font_file(font: str) -> Path:
-    """Return the file of a font: one of `FONTS`, or the path of a .ttf or .otf file.
-
-    Raises:
-        ValueError: an unknown name.
-        FileNotFoundError: no such file.
-        ImportError: the package that the font comes with is not installed.
-    """
+    """Return the file of a font: one of `FONTS`, or the path of a .ttf or .otf file."""
     if font.lower().endswith(_FILES):
         path = Path(font).expanduser()
         if not path.is_file():
@@ -45,7 +39,7 @@ def font_file(font: str) -> Path:
     if font not in FONTS:
         raise ValueError(f"font {font!r} is unknown; expected one of {FONTS}, or the path of a .ttf or .otf file.")
     package, folder = ("captcha", "data") if font in _CAPTCHA else ("matplotlib", "mpl-data/fonts/ttf")
-    # Where the package lies, without running it: importing matplotlib takes longer than drawing a thousand images.
+    # Locates the package without importing it, as importing matplotlib is slow.
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         raise ImportError(f"the font {font!r} comes with the package {package}: pip install {package}")
@@ -57,23 +51,19 @@ def font_file(font: str) -> Path:
 
 @lru_cache(maxsize=4096)
 def glyph(font: str, size: int, character: str) -> Glyph:
-    """Return the ink of a character in a font of `size` pixels; of a space, the gap it leaves."""
+    """Return the glyph of a character in a font of `size` pixels; that of a space has no ink."""
     loaded = _load(font, size)
     right, bottom = loaded.getbbox(character)[2:]
-    # One pixel more, as the captcha package measures text that begins at (1, 1).
+    # One pixel more, as in the captcha package, which measures text from (1, 1).
     box = int(right) + 1, int(bottom) + 1
     ink = _ink(loaded, character)
     return Glyph(None if ink is None else ink.crop(ink.getbbox()), *box)
 
 
 def check_glyphs(font: str, alphabet: str) -> None:
-    """Refuse characters that a font cannot draw, or draws without ink.
-
-    Raises:
-        ValueError: there are such characters, or the file is no font.
-    """
+    """Raise a ValueError for characters that a font cannot draw, or a file that is not a font."""
     loaded = _load(font, 24)
-    missing = _ink(loaded, "\U0010ffff")  # what the font draws for a character it does not have
+    missing = _ink(loaded, "\U0010ffff")  # what the font draws for missing characters
     blank = None if missing is None else (missing.getbbox(), missing.tobytes())
     for character in alphabet:
         ink = _ink(loaded, character)
@@ -88,7 +78,7 @@ def _load(font: str, size: int):
 
     file = str(font_file(font))
     try:
-        # The basic layout is in every build of Pillow; the other needs a library of the system.
+        # Every build of Pillow has the basic layout; the other needs a system library.
         return ImageFont.truetype(file, size, layout_engine=ImageFont.Layout.BASIC)
     except OSError as error:
         raise ValueError(f"{font} is not a readable font ({error}): choose another.") from error

@@ -10,40 +10,42 @@ from itertools import count
 import numpy as np
 from jaxtyping import Float64, Int32, UInt8
 
-from jaxgen.data.captcha.drawing import Piece, draw_ink
+from jaxgen.data.captcha.drawing import DistortedGlyph, draw_ink
 from jaxgen.data.captcha.fonts import check_glyphs, glyph
 from jaxgen.data.captcha.texts import check_alphabet, encode_texts
 from jaxgen.data.dataset import ImageDataset
 
-_SMALLEST, _LARGEST = 12, 1024  # sides in pixels: what can be read, and what is no CAPTCHA any more
-_DRAWN_HEIGHT = 32  # lower pictures are drawn larger and shrunk: glyphs of ten pixels cannot be turned
-_FONT_SIZES = (42 / 60, 50 / 60, 56 / 60)  # of the height
+_MIN_SIDE, _MAX_SIDE = 12, 1024  # pixels
+_DRAWN_HEIGHT = 32  # lower images are drawn larger and shrunk, as glyphs of ten pixels cannot be rotated well
+_FONT_SIZES = (42 / 60, 50 / 60, 56 / 60)  # as fractions of the height
 _LUMINANCE = np.array([0.299, 0.587, 0.114])
 
-# Every purpose draws from a stream of its own, so that an option changes what it says and nothing else.
+# Each purpose has its own random stream, so that an option changes nothing but what it describes.
 _TEXT, _FONT, _GAP, _ANGLE, _WARP, _OVERLAP, _COLOUR, _DOTS, _CURVES = range(9)
 
 
 @dataclass(frozen=True)
 class CaptchaStyle:
-    """What CAPTCHAs look like; the noise of the captcha package by default, at its size.
+    """The appearance of CAPTCHAs. The defaults are the size and the noise of the captcha package.
 
     Attributes:
-        alphabet: the characters that texts are made of; a token is a position in it.
-        length: characters in a text.
+        alphabet: the characters of the texts; a token is an index into it.
+        length: the number of characters in a text, at least 1.
         size: height and width in pixels, each 12 to 1024.
-        fonts: names out of `jaxgen.data.captcha.fonts.FONTS`, or paths of .ttf or .otf files; each character has one of
-            them. The names come with matplotlib, "DroidSansMono" with the captcha package.
-        dots: how many dots, each a twentieth of the height.
-        curves: how many arcs across the text.
-        rotation: the most that a character is turned, in degrees up to 90.
-        warp: how far the corners of a character's box may go, as a fraction of its width, and half that of its height.
-        gaps: the probability of a gap before a character; 0 puts texts where they are expected.
-        colour: random ink on random paper as RGB, else the luminance of that, one channel.
+        fonts: names from `jaxgen.data.captcha.fonts.FONTS`, or paths of .ttf or .otf files; each character is drawn in
+            a random one. The fonts come with matplotlib, "DroidSansMono" with the captcha package.
+        dots: the number of dots, each a twentieth of the height wide, up to 1000.
+        curves: the number of arcs across the text, up to 1000.
+        rotation: the largest rotation of a character in degrees, 0 to 90.
+        warp: the largest displacement of the corners of a character's box, as a fraction of its width; vertically half
+            that fraction of its height. 0 to 1.
+        gaps: the probability of a gap before a character.
+        colour: random colours of ink and paper, as RGB, instead of their luminance.
 
     Raises:
-        ValueError: values out of range, characters named twice or not in a font, or unknown fonts.
-        FileNotFoundError, ImportError: a font that is not there.
+        ValueError: values out of range, repeated characters, characters that a font lacks, or unknown fonts.
+        FileNotFoundError: the file of a font does not exist.
+        ImportError: the package of a font is not installed.
     """
 
     alphabet: str = "0123456789"
@@ -61,8 +63,8 @@ class CaptchaStyle:
         check_alphabet(self.alphabet)
         if self.length < 1:
             raise ValueError(f"length is {self.length}; expected at least one character.")
-        if len(self.size) != 2 or not all(_SMALLEST <= side <= _LARGEST for side in self.size):
-            raise ValueError(f"size is {self.size}; expected (height, width), each from {_SMALLEST} to {_LARGEST}.")
+        if len(self.size) != 2 or not all(_MIN_SIDE <= side <= _MAX_SIDE for side in self.size):
+            raise ValueError(f"size is {self.size}; expected (height, width), each from {_MIN_SIDE} to {_MAX_SIDE}.")
         for name, low, high in (
             *(("dots", 0, 1000), ("curves", 0, 1000)),
             *(("rotation", 0.0, 90.0), ("warp", 0.0, 1.0), ("gaps", 0.0, 1.0)),
@@ -78,20 +80,23 @@ class CaptchaStyle:
 def render_captchas(
     n: int, style: CaptchaStyle | None = None, seed: int = 0, *, held_out: Collection[str] = ()
 ) -> ImageDataset:
-    """Render `n` CAPTCHAs of random texts: uint8 (n, H, W, 1 or 3), tokens (n, L) as labels, the alphabet as names.
+    """Render CAPTCHAs of random texts.
 
-    Image i depends on (seed, i) and the style alone: the first k of n are those of k. The drawing follows the captcha
-    package (text from left to right with gaps and overlaps, characters turned and warped, dots, arcs, smoothing), whose
-    own randomness cannot be seeded. The bits also depend on the versions of Pillow and of the fonts.
+    Image i depends on the style, the seed and i alone: the first k of n images are those of `n=k`. The drawing follows
+    the captcha package (glyphs with gaps and overlaps, rotation and warp, dots, arcs, smoothing), whose own randomness
+    cannot be seeded. The exact pixels also depend on the versions of Pillow and of the fonts.
 
     Args:
-        n: how many.
-        style: what they look like; None is `CaptchaStyle()`.
-        seed: any integer from 0.
-        held_out: texts never drawn (`held_out_texts` chooses some); the others stay equally likely.
+        n: the number of images, at least 1.
+        style: their appearance; None is `CaptchaStyle()`.
+        seed: an integer from 0.
+        held_out: texts that are never drawn, as from `held_out_texts`; all others are equally likely.
+
+    Returns:
+        Images (n, H, W, 1 or 3), uint8, with tokens (n, L) as labels and the alphabet as their names.
 
     Raises:
-        ValueError: n below 1, a negative seed, or held-out texts that the style does not write or that leave none.
+        ValueError: n below 1, a negative seed, or held-out texts of another length or alphabet or that leave no text.
     """
     style = style or CaptchaStyle()
     _check(n, seed)
@@ -99,10 +104,10 @@ def render_captchas(
 
 
 def render_texts(texts: Sequence[str], style: CaptchaStyle | None = None, seed: int = 0) -> ImageDataset:
-    """Render the given texts, as `render_captchas` would have if it had drawn them.
+    """Render the given texts as `render_captchas` does its random ones.
 
     Raises:
-        ValueError: no texts, texts that the style does not write, or a negative seed.
+        ValueError: no texts, texts of another length or alphabet than the style's, or a negative seed.
     """
     style = style or CaptchaStyle()
     _check(len(texts), seed)
@@ -125,7 +130,7 @@ def _uniform(seed: int, stream: int, *shape: int) -> np.ndarray:
 
 def _draw_tokens(n: int, style: CaptchaStyle, seed: int, held_out: Collection[str]) -> Int32[np.ndarray, "n length"]:
     letters, length = len(style.alphabet), style.length
-    powers = letters ** np.arange(length, dtype=object)  # texts as numbers, of any size
+    powers = letters ** np.arange(length, dtype=object)  # texts as integers of any size
     forbidden: set[int] = set()
     if held_out:
         tokens = encode_texts(held_out, style.alphabet)
@@ -138,7 +143,7 @@ def _draw_tokens(n: int, style: CaptchaStyle, seed: int, held_out: Collection[st
     drawn = np.empty((n, length), np.int32)
     again = np.arange(n)
     for attempt in count():
-        # Each attempt draws for all n, and keeps what is asked for: image i's text hangs on no other's.
+        # Each attempt draws for all n, so that the text of image i depends on no other.
         uniform = np.random.default_rng((seed, _TEXT, attempt)).random((n, length))
         drawn[again] = (uniform[again] * letters).astype(np.int32)
         if forbidden:
@@ -168,28 +173,28 @@ def _render(tokens: Int32[np.ndarray, "n length"], style: CaptchaStyle, seed: in
     colours = _colours(_uniform(seed, _COLOUR, n, 2, 3), style.colour)
     images = np.empty((n, height, width, colours.shape[-1]), np.uint8)
     for i in range(n):
-        pieces = []
+        glyphs = []
         of_characters = (values[i].tolist() for values in (tokens, fonts, gaps, angles, warps, overlaps))
         for token, font, gap, angle, warp, overlap in zip(*of_characters, strict=True):
             if gap:
-                pieces.append(Piece(glyph_of(" ", font[0]), overlap=overlap[0]))
+                glyphs.append(DistortedGlyph(glyph_of(" ", font[0]), overlap=overlap[0]))
             drawn = glyph_of(style.alphabet[token], font[1])
             corners = _corners(warp, style.warp * drawn.width, style.warp / 2 * drawn.height)
-            pieces.append(Piece(drawn, angle, corners, overlap[1]))
+            glyphs.append(DistortedGlyph(drawn, angle, corners, overlap[1]))
         curves = [_curve(draws, wide, high) for draws in arcs[i].tolist()]
-        images[i] = colours[i][draw_ink(style.size, pieces, dots[i].tolist(), curves, shrink)]
+        images[i] = colours[i][draw_ink(style.size, glyphs, dots[i].tolist(), curves, shrink)]
     return ImageDataset(images, tokens, tuple(style.alphabet))
 
 
 def _corners(draws: list[float], across: float, down: float) -> tuple[int, int, int, int]:
-    """How far the corners go, (x1, y1, x2, y2): at most a random part of what they may."""
+    """Displacements (x1, y1, x2, y2) of the corners, within a random part of their maximum."""
     first, second, *rest = draws
     across, down = across * first, down * second
     return tuple(int((2 * draw - 1) * most) for draw, most in zip(rest, (across, down, across, down), strict=True))
 
 
 def _curve(draws: list[float], width: int, height: int) -> tuple[tuple[int, int, int, int], int, int]:
-    """An arc of an ellipse that begins at the left fifth and ends to its right, as (box, start, end)."""
+    """An arc of an ellipse that begins in the left fifth of the image, as (box, start, end)."""
 
     def below(draw: float, bound: int) -> int:
         return int(draw * bound)
@@ -203,8 +208,8 @@ def _curve(draws: list[float], width: int, height: int) -> tuple[tuple[int, int,
 
 
 def _colours(draws: Float64[np.ndarray, "n 2 3"], colour: bool) -> UInt8[np.ndarray, "n 256 c"]:
-    """What each amount of ink looks like: from paper, at 0, to ink, at 255."""
-    # Ink is darker than the package's, which goes to 200: some of its texts can hardly be told from the paper.
+    """The colour of each amount of ink, from paper at 0 to ink at 255."""
+    # Darker ink than the package's, which goes to 200: some of its texts are almost invisible.
     paper, inks = 238 + (draws[:, 0] * 18).astype(int), 10 + (draws[:, 1] * 151).astype(int)
     if not colour:
         paper, inks = (paper @ _LUMINANCE)[:, None], (inks @ _LUMINANCE)[:, None]

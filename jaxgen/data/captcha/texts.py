@@ -1,4 +1,4 @@
-"""The texts of CAPTCHAs as tokens, and texts kept away from training."""
+"""The texts of CAPTCHAs as tokens, and texts held out from training."""
 
 from __future__ import annotations
 
@@ -10,15 +10,11 @@ from jaxtyping import Int, Int32
 
 from jaxgen.data.dataset import ImageDataset
 
-_HELD_OUT = 100  # a stream that no image draws from
+_HELD_OUT = 100  # a random stream that no image uses
 
 
 def check_alphabet(alphabet: str | Sequence[str]) -> None:
-    """Refuse an alphabet that is empty, repeats a character, or holds white space or more than single characters.
-
-    Raises:
-        ValueError: as said.
-    """
+    """Raise a ValueError unless an alphabet consists of different, visible, single characters."""
     if not alphabet:
         raise ValueError("the alphabet is empty; expected the characters that texts are made of, such as '0123456789'.")
     if repeated := sorted({c for c in alphabet if list(alphabet).count(c) > 1}):
@@ -28,7 +24,7 @@ def check_alphabet(alphabet: str | Sequence[str]) -> None:
 
 
 def encode_texts(texts: Iterable[str], alphabet: str | Sequence[str]) -> Int32[np.ndarray, "n length"]:
-    """Turn texts of one length into tokens (N, L), the positions of their characters in the alphabet.
+    """Encode texts of one length as tokens (N, L), the indices of their characters in the alphabet.
 
     Raises:
         ValueError: no texts, different lengths, an empty text, or characters outside the alphabet.
@@ -44,7 +40,7 @@ def encode_texts(texts: Iterable[str], alphabet: str | Sequence[str]) -> Int32[n
 
 
 def decode_texts(tokens: Int[np.ndarray, "n length"], alphabet: str | Sequence[str]) -> list[str]:
-    """Turn tokens (N, L) back into texts; `alphabet` may be a data set's `label_names`.
+    """Decode tokens (N, L) to texts; `alphabet` may be the `label_names` of a dataset.
 
     Raises:
         ValueError: tokens outside [0, len(alphabet)).
@@ -60,11 +56,7 @@ def decode_texts(tokens: Int[np.ndarray, "n length"], alphabet: str | Sequence[s
 
 
 def check_text(text: str, alphabet: str | Sequence[str], length: int, what: str) -> None:
-    """Refuse a text of another length or with other characters, naming `what` holds it.
-
-    Raises:
-        ValueError: as said.
-    """
+    """Raise a ValueError that names `what` if its text has another length or other characters."""
     if len(text) != length or not length:
         raise ValueError(f"{what} has {len(text)} characters; expected {max(length, 1)}.")
     if outside := sorted(set(text) - set(alphabet)):
@@ -72,12 +64,12 @@ def check_text(text: str, alphabet: str | Sequence[str], length: int, what: str)
 
 
 def held_out_texts(count: int, alphabet: str | Sequence[str], length: int, seed: int = 0) -> tuple[str, ...]:
-    """Choose `count` different texts for `render_captchas(..., held_out=)` to leave out, to ask for later.
+    """Choose `count` different random texts for the argument `held_out` of `render_captchas`.
 
-    The first k of them are those of a smaller `count`.
+    The first k of them are those of `count=k`.
 
     Raises:
-        ValueError: a bad alphabet or seed, a length or count below 1, or nothing left beside the held-out texts.
+        ValueError: a bad alphabet or seed, a length or count below 1, or no text left to draw.
     """
     check_alphabet(alphabet)
     if length < 1 or seed < 0:
@@ -97,12 +89,12 @@ def held_out_texts(count: int, alphabet: str | Sequence[str], length: int, seed:
 
 
 def split_by_text(dataset: ImageDataset, test_fraction: float, seed: int = 0) -> tuple[ImageDataset, ImageDataset]:
-    """Split into (train, test) by a hash of each image's text: no text of the test set is ever seen in training.
+    """Split into (train, test) by a hash of each image's text, so that they share no text.
 
-    `split_by_content` splits by image instead. A text's side depends on its tokens and the seed alone.
+    The side of a text depends on its tokens and the seed alone. `split_by_content` hashes images instead.
 
     Raises:
-        ValueError: no texts, `test_fraction` outside (0, 1), or one side comes out empty.
+        ValueError: no texts, `test_fraction` outside (0, 1), or an empty side.
     """
     if dataset.labels is None or dataset.labels.ndim != 2:
         raise ValueError("the data set has no texts: its labels are not tokens (N, L).")

@@ -1,4 +1,4 @@
-"""dSprites, the benchmark of disentanglement: drawn by number, or read from its file."""
+"""dSprites, the benchmark of disentanglement: rendered by index, or read from the published file."""
 
 from jaxgen.data.dsprites.files import load_dsprites
 from jaxgen.data.dsprites.images import DSprites

@@ -9,29 +9,29 @@ import numpy as np
 from jaxgen.data.dsprites.images import DSprites
 from jaxgen.data.dsprites.lattice import COUNT, SIZES, dsprites_index
 from jaxgen.data.dsprites.render import SIDE
-from jaxgen.data.reading.npy import REFETCH
+from jaxgen.data.reading.npy import DOWNLOAD_AGAIN
 from jaxgen.data.reading.npz import Member, NpzArchive
-from jaxgen.data.reading.untrusted import RefusedFileError, naming, read_exactly, refusing
+from jaxgen.data.reading.untrusted import RefusedFileError, prefixing_errors, read_exactly, refuse_errors
 
 _KEYS = ("imgs", "latents_classes")
 _BLOCK = 4096  # images unpacked at once, 16 MiB
 
 
 def load_dsprites(path: str | Path, *, size: int = SIDE, average: bool = False) -> DSprites:
-    """Read `dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz`, or a part of it in the same form, into eighth of its 3 GB.
+    """Read the published file of dSprites, `dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz`, or a part in its format.
 
-    The file is an archive of `imgs` (N, 64, 64), uint8 of 0 and 1, and of `latents_classes` (N, 6), and is read in
-    blocks: the images are kept as bits. Its pickled `metadata` is never opened, since that can run code.
+    The file holds `imgs` (N, 64, 64), uint8 of 0 and 1, and `latents_classes` (N, 6). It is read in blocks and kept as
+    bits, in an eighth of its 3 GB. Its pickled `metadata` is not read, as unpickling can run code.
 
     Args:
-        path: the .npz.
+        path: the .npz file.
         size: height and width in pixels: 64, or 32 or 16 with `average`.
         average: shrink by averaging boxes of pixels, as in `render_dsprites`.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: no such archive, missing, broken or pickled arrays, other shapes or dtypes, more images than the
-            lattice has, pixels other than 0 and 1, classes outside it, or a smaller size without `average`.
+        ValueError: not such an archive; missing, broken or pickled arrays; other shapes or dtypes; more images than the
+            lattice has; pixels other than 0 and 1; classes outside the lattice; or a smaller size without `average`.
     """
     path = Path(path).expanduser()
     if not path.exists():
@@ -42,14 +42,14 @@ def load_dsprites(path: str | Path, *, size: int = SIDE, average: bool = False) 
         if missing := [key for key in _KEYS if key not in archive.keys]:
             raise ValueError(f"{path} holds {archive.shown} but not {missing}: is it the dSprites file?")
         classes = _read_classes(archive)
-        with naming(path):
+        with prefixing_errors(path):
             index = dsprites_index(classes)
         return DSprites(index, size, average, _read_bits(archive, len(classes)))
 
 
 def _read_classes(archive: NpzArchive) -> np.ndarray:
     with archive.open("latents_classes") as member:
-        (count, *rest), dtype = _announced(member, 2)
+        (count, *rest), dtype = _header_with_axes(member, 2)
         if rest != [len(SIZES)] or not np.issubdtype(dtype, np.integer) or not 1 <= count <= COUNT:
             raise RefusedFileError(
                 f"{member.name} is {dtype} of shape {(count, *rest)}; expected integers (N, 6), N to {COUNT}."
@@ -59,7 +59,7 @@ def _read_classes(archive: NpzArchive) -> np.ndarray:
 
 def _read_bits(archive: NpzArchive, count: int) -> np.ndarray:
     with archive.open("imgs") as member:
-        shape, dtype = _announced(member, 3)
+        shape, dtype = _header_with_axes(member, 3)
         if shape != (count, SIDE, SIDE) or dtype != np.uint8:
             raise RefusedFileError(
                 f"{member.name} is {dtype} of shape {shape}; expected uint8 ({count}, {SIDE}, {SIDE})."
@@ -67,7 +67,7 @@ def _read_bits(archive: NpzArchive, count: int) -> np.ndarray:
         member.check_length()
         bits = np.empty((count, SIDE * SIDE // 8), np.uint8)
         block = np.empty((min(count, _BLOCK), SIDE * SIDE), np.uint8)
-        with refusing(member.name, "array of numbers", REFETCH):
+        with refuse_errors(member.name, "array of numbers", DOWNLOAD_AGAIN):
             for start in range(0, count, _BLOCK):
                 rows = block[: count - start]
                 read_exactly(member.file, memoryview(rows).cast("B"))
@@ -79,7 +79,7 @@ def _read_bits(archive: NpzArchive, count: int) -> np.ndarray:
         return bits
 
 
-def _announced(member: Member, axes: int) -> tuple[tuple[int, ...], np.dtype]:
+def _header_with_axes(member: Member, axes: int) -> tuple[tuple[int, ...], np.dtype]:
     shape, dtype, column_major, _ = member.header
     if column_major or len(shape) != axes:
         raise RefusedFileError(

@@ -1,4 +1,4 @@
-"""A set of dSprites for training that holds no images."""
+"""A dataset of dSprites for training that stores no images."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from jaxtyping import Array, Int32, UInt8
 from jaxgen.data.dsprites.lattice import COUNT, DSPRITES_FACTORS, check_index, dsprites_factors
 from jaxgen.data.dsprites.render import SIDE, box_average, check_size, render_dsprites
 
-Kept = int | slice | Sequence[int] | np.ndarray
+FactorClasses = int | slice | Sequence[int] | np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
 class DSprites:
-    """Images of the dSprites lattice, kept as `codes` that `images` turns into pixels, under jit if need be.
+    """A subset of dSprites, stored as compact `codes` that `images` turns into pixels, also under jit.
 
-    A code is the image's number, or the bits of an image read from a file (`load_dsprites`). Batches are drawn of codes
-    and become images inside the loss, so that neither the host nor the device ever holds the whole set:
+    A code is the index of an image in the lattice, or the bits of an image read from a file (`load_dsprites`). Draw
+    batches of codes and turn them into images inside the loss; then no memory holds the whole dataset:
 
         data = DSprites().subset(orientation=slice(None, None, 4))
         batches = Batches(data.codes, 64)
@@ -29,13 +29,13 @@ class DSprites:
             x = data.images(codes) / 255  # in [0, 1]
 
     Attributes:
-        index: (N,) the images' numbers in the lattice; None is all 737,280.
-        size: height and width in pixels, 64, 32 or 16.
-        average: how smaller sizes come about, as in `render_dsprites`.
-        packed: (N, 512) the images' bits, if they come from a file; their smaller sizes are averages.
+        index: (N,) indices of the images in the lattice; None takes all 737,280.
+        size: height and width in pixels: 64, 32 or 16.
+        average: how smaller sizes are made, as in `render_dsprites`.
+        packed: (N, 512) uint8, the bits of the images if they come from a file; smaller sizes then need `average`.
 
     Raises:
-        ValueError: numbers that are not in the lattice, none, bits that are not as many, or another size.
+        ValueError: no index or one outside the lattice, `packed` of another shape, or another size.
     """
 
     index: np.ndarray | None = None
@@ -63,18 +63,18 @@ class DSprites:
 
     @property
     def codes(self) -> Int32[np.ndarray, " n"] | UInt8[np.ndarray, "n 512"]:
-        """What stands for the images, one row each, to be shuffled and batched."""
+        """The rows that stand for the images: `packed` if there is one, else `index`."""
         return self.index if self.packed is None else self.packed
 
     @property
     def factors(self) -> Int32[np.ndarray, "n 6"]:
-        """The images' classes of colour, shape, scale, orientation, x and y, each from 0, whatever was left out."""
+        """The classes of colour, shape, scale, orientation, x and y in the full lattice, each from 0."""
         return dsprites_factors(self.index)
 
     def images(
         self, codes: Int32[np.ndarray, " b"] | Int32[Array, " b"] | UInt8[np.ndarray, "b 512"] | UInt8[Array, "b 512"]
     ) -> UInt8[np.ndarray, "b size size 1"] | UInt8[Array, "b size size 1"]:
-        """Return the images of some of `codes`, uint8 (b, size, size, 1) by NumPy or by JAX, as the codes are."""
+        """Return the images of codes, uint8 (b, size, size, 1), as NumPy or JAX arrays like the codes."""
         if self.packed is None:
             return render_dsprites(codes, self.size, self.average)
         xp = jnp if isinstance(codes, jax.Array) else np
@@ -82,29 +82,29 @@ class DSprites:
         return box_average(xp, bits * xp.uint8(255), self.size)
 
     def take(self, positions: np.ndarray | slice) -> DSprites:
-        """Return the set of the images at `positions` in this one: a slice, integers, or a boolean mask of length N."""
+        """Return the subset at `positions` in this dataset: a slice, integers, or a boolean mask of length N."""
         packed = None if self.packed is None else self.packed[positions]
         return replace(self, index=self.index[positions], packed=packed)
 
-    def subset(self, **kept: Kept) -> DSprites:
-        """Return the set of the images whose factors have certain classes only, in the same order.
+    def subset(self, **classes: FactorClasses) -> DSprites:
+        """Return the images whose factors have the given classes, in the same order.
 
-        `subset(shape=2, orientation=slice(None, None, 4), x=[0, 15, 31])`: by a factor's name one class, a slice of all
-        its classes, or several.
+        A factor takes a class, a sequence of classes, or a slice of all its classes, as in
+        `subset(shape=2, orientation=slice(None, None, 4), x=[0, 15, 31])`.
 
         Raises:
             ValueError: an unknown factor, a class it does not have, or no image left.
         """
         chosen = np.ones(len(self), bool)
         factors = dict(zip(DSPRITES_FACTORS, self.factors.T, strict=True))
-        for name, wanted in kept.items():
+        for name, wanted in classes.items():
             if name not in factors:
                 raise ValueError(f"there is no factor {name!r}; the factors are {', '.join(factors)}.")
             size = len(DSPRITES_FACTORS[name])
-            classes = np.arange(size)[wanted] if isinstance(wanted, slice) else np.atleast_1d(wanted)
-            if not classes.size or not np.isin(classes, np.arange(size)).all():
-                raise ValueError(f"{name}={wanted} asks for {classes.tolist()}; its classes are 0 to {size - 1}.")
-            chosen &= np.isin(factors[name], classes)
+            asked = np.arange(size)[wanted] if isinstance(wanted, slice) else np.atleast_1d(wanted)
+            if not asked.size or not np.isin(asked, np.arange(size)).all():
+                raise ValueError(f"{name}={wanted} asks for {asked.tolist()}; its classes are 0 to {size - 1}.")
+            chosen &= np.isin(factors[name], asked)
         if not chosen.any():
-            raise ValueError(f"no image of this set has {kept}: ask for classes that it still holds.")
+            raise ValueError(f"no image of this set has {classes}: ask for classes that it still holds.")
         return self.take(chosen)

@@ -1,4 +1,4 @@
-"""The lattice of dSprites: its six factors, and the numbering of the images they make."""
+"""The lattice of dSprites: its six factors, and the index of each of its images."""
 
 import numpy as np
 from jaxtyping import Int, Int32
@@ -12,7 +12,7 @@ def _frozen(values) -> np.ndarray:
     return values
 
 
-# Names and values in the order of the columns; the first and last orientations are one, up to round-off.
+# In the order of the columns. The first and last orientations are equal up to rounding.
 DSPRITES_FACTORS = {
     "colour": _frozen([1]),
     "shape": _frozen([1, 2, 3]),
@@ -26,7 +26,7 @@ COUNT = int(np.prod(SIZES))  # 737,280
 
 
 def unravel(index):
-    """The class of each factor, from 0, of NumPy's or JAX's `index`, unchecked."""
+    """Return the class of each factor for a NumPy or JAX `index`, which is not checked."""
     classes = []
     for size in reversed(SIZES):
         classes.append(index % size)
@@ -35,32 +35,25 @@ def unravel(index):
 
 
 def check_index(index: np.ndarray) -> None:
-    """Refuse what is no image's number.
-
-    Raises:
-        ValueError: an index outside [0, 737280).
-    """
+    """Raise a ValueError for an index outside [0, 737280)."""
     if index.size and not 0 <= index.min() <= index.max() < COUNT:
         raise ValueError(f"index spans [{index.min()}, {index.max()}]; dSprites has the images 0 to {COUNT - 1}.")
 
 
 def dsprites_factors(index: Int[np.ndarray, " n"]) -> Int32[np.ndarray, "n 6"]:
-    """Return the classes (n, 6) of images' colour, shape, scale, orientation, x and y, each from 0.
+    """Return the classes (n, 6) of colour, shape, scale, orientation, x and y of images, each from 0.
 
-    `index` counts the 737,280 images row by row, y fastest, as the published file does.
-
-    Raises:
-        ValueError: an index outside [0, 737280).
+    The index counts the images in the order of the published file, y fastest. Raises a ValueError outside [0, 737280).
     """
     check_index(index)
     return np.stack(unravel(index), axis=-1).astype(np.int32)
 
 
 def dsprites_index(factors: Int[np.ndarray, "n 6"]) -> Int32[np.ndarray, " n"]:
-    """Return the numbers (n,) of the images of these classes (n, 6): the inverse of `dsprites_factors`.
+    """Return the indices (n,) of the images of given classes (n, 6): the inverse of `dsprites_factors`.
 
     Raises:
-        ValueError: a class outside [0, 1), [0, 3), [0, 6), [0, 40), [0, 32) or [0, 32), or other than six columns.
+        ValueError: not six columns, or classes that are not below 1, 3, 6, 40, 32 and 32.
     """
     if factors.ndim != 2 or factors.shape[1] != len(SIZES):
         raise ValueError(f"factors have shape {factors.shape}; expected (n, 6): {', '.join(DSPRITES_FACTORS)}.")

@@ -1,4 +1,4 @@
-"""dSprites drawn from their numbers, on the host or on the device."""
+"""Rendering of dSprites by index, on the host or on the device."""
 
 import functools
 
@@ -10,7 +10,7 @@ from jaxtyping import Array, Int, UInt8
 from jaxgen.data.dsprites.lattice import DSPRITES_FACTORS, check_index, unravel
 
 SIDE = 64
-_BLOCK = 32  # images drawn at once by NumPy: what stays in the cache
+_BLOCK = 32  # images that NumPy draws at once, few enough for the cache
 
 _SCALE, _ANGLE = np.meshgrid(DSPRITES_FACTORS["scale"], DSPRITES_FACTORS["orientation"], indexing="ij")
 _COS, _SIN = np.cos(_ANGLE) / _SCALE, np.sin(_ANGLE) / _SCALE  # (6, 40)
@@ -20,24 +20,30 @@ _CENTRES = 16 + 32 * DSPRITES_FACTORS["x"]  # in pixels, of x and of y
 def render_dsprites(
     index: Int[np.ndarray, " n"] | Int[Array, " n"], size: int = SIDE, average: bool = False
 ) -> UInt8[np.ndarray, "n size size 1"] | UInt8[Array, "n size size 1"]:
-    """Draw images of the dSprites lattice by their numbers: uint8 (n, size, size, 1), 0 outside the shape, 255 inside.
+    """Draw images of the dSprites lattice by their index: 0 outside the shape, 255 inside.
 
-    The square's half-side is 9.6 pixels, the ellipse's half-axes 12.77 and 7.21, and the heart is
-    (9.594 sin³τ, −1.4362 − .6623 (13 cos τ − 5 cos 2τ − 2 cos 3τ − cos 4τ)), times the scale, about the position. A
-    pixel is inside if its centre is. This is a reconstruction of the published images (Matthey et al. 2017), right in
-    nearly all pixels; `load_dsprites` reads the images themselves.
+    With the lattice's scale and orientation both at 1 and 0, and (u, v) the offset in pixels from the position, the
+    square is |u|, |v| ≤ 9.599, the ellipse is (u/12.77)² + (v/7.2125)² ≤ 1, and the heart's outline is
+    (9.594 sin³τ, −1.4365 − .6622 (13 cos τ − 5 cos 2τ − 2 cos 3τ − cos 4τ)). A pixel is inside if its centre is. The
+    constants reconstruct the published images, in nearly all pixels; `load_dsprites` reads the published images.
 
-    NumPy's index is drawn by NumPy in float64; JAX's by JAX in float32, also under jit, without a table of images.
-    They may differ where a pixel's centre is on an outline: on a CPU, in 16 pixels of the whole lattice.
+    A NumPy index is drawn by NumPy in float64, a JAX index by JAX in float32, also under jit. The two can differ where
+    the centre of a pixel lies on an outline.
 
     Args:
-        index: numbers in [0, 737280), y fastest. Under jit they cannot be looked at, and others draw nonsense.
+        index: integers (n,) in [0, 737280), y fastest. Traced values are not checked.
         size: height and width in pixels: 64, 32 or 16.
-        average: of the sizes below 64, give the share of the 64×64 image's pixels inside, rounded to 255ths, in place
-            of whether the centre of the larger pixel is: smooth in the position, but no longer binary.
+        average: for sizes below 64, give the mean of the 64×64 image over boxes of pixels, rounded, instead of testing
+            the centre of the larger pixel. Averages are not binary.
+
+    Returns:
+        Images (n, size, size, 1), uint8, of the same array type as `index`.
 
     Raises:
         ValueError: another size, or an index outside [0, 737280).
+
+    Reference:
+        Matthey et al. 2017, dSprites: disentanglement testing sprites dataset.
     """
     check_size(size)
     if not isinstance(index, jax.core.Tracer):
@@ -48,17 +54,13 @@ def render_dsprites(
 
 
 def check_size(size: int) -> None:
-    """Refuse what 64 pixels do not divide into.
-
-    Raises:
-        ValueError: a size other than 64, 32 and 16.
-    """
+    """Raise a ValueError for a size other than 64, 32 and 16."""
     if size not in (64, 32, 16):
         raise ValueError(f"size is {size}; dSprites are drawn on 64, 32 or 16 pixels.")
 
 
 def box_average(xp, images, size: int):
-    """Shrink uint8 images (n, 64, 64, 1) by the mean over boxes of pixels, halves rounded up, with NumPy or JAX."""
+    """Shrink uint8 images (n, 64, 64, 1) by the mean over boxes of pixels, halves rounded up; xp is numpy or jnp."""
     factor = SIDE // size
     if factor == 1:
         return images
@@ -94,7 +96,7 @@ def _as_image(xp, inside, size: int, average: bool):
 
 
 def _coordinates(xp, index, size: int, dtype):
-    """The centres of the pixels in the frame that is turned and scaled with the shape: u and v, (n, size, size)."""
+    """Pixel centres in the frame of the shape, which is rotated and scaled: u and v, each (n, size, size)."""
     _, _, scale, orientation, x, y = unravel(index)
     pixels = (np.arange(size) + 0.5) * (SIDE / size)
     offsets = xp.asarray((pixels - _CENTRES[:, None]).astype(dtype))  # (32, size), taken in float64
@@ -106,18 +108,18 @@ def _coordinates(xp, index, size: int, dtype):
 
 
 def _square(xp, u, v):
-    return xp.maximum(xp.abs(u), xp.abs(v)) <= 9.6
+    return xp.maximum(xp.abs(u), xp.abs(v)) <= 9.599
 
 
 def _ellipse(xp, u, v):
-    return u * u * (1 / 12.77**2) + v * v * (1 / 7.21**2) <= 1
+    return u * u * (1 / 12.77**2) + v * v * (1 / 7.2125**2) <= 1
 
 
 def _heart(xp, u, v):
-    # At each u the outline passes twice, at cos τ = ±√(1 − sin²τ), and what it passes is between: so v is compared with
+    # At each u the outline has two points, at cos τ = ±√(1 − sin²τ), and the heart lies between them. There
     # 13 cos τ − 5 cos 2τ − 2 cos 3τ − cos 4τ = (4 − 2 cos²τ − 8 cos⁴τ) + (19 − 8 cos²τ) cos τ.
     cos2 = xp.maximum(1 - xp.cbrt(u * u * (1 / 9.594**2)), 0)
-    return xp.abs((v + 1.4362) * (1 / 0.6623) + 4 - 2 * cos2 - 8 * cos2 * cos2) < (19 - 8 * cos2) * xp.sqrt(cos2)
+    return xp.abs((v + 1.4365) * (1 / 0.6622) + 4 - 2 * cos2 - 8 * cos2 * cos2) < (19 - 8 * cos2) * xp.sqrt(cos2)
 
 
 _OUTLINES = (_square, _ellipse, _heart)

@@ -1,1 +1,1 @@
-"""Files of images and arrays, read as the files of strangers that they may be."""
+"""Readers of image and array files that treat every file as untrusted."""

@@ -1,7 +1,8 @@
-"""Images and labels stored as numpy arrays."""
+"""Images and labels in NumPy's files."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -10,11 +11,11 @@ import numpy as np
 
 from jaxgen.data.reading.npy import Header, read_header, read_values
 from jaxgen.data.reading.npz import NpzArchive
-from jaxgen.data.reading.untrusted import RefusedFileError, naming, open_plain, refusing, stored_bytes
+from jaxgen.data.reading.untrusted import RefusedFileError, bytes_on_disk, open_regular, prefixing_errors, refuse_errors
 
-Parts = tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]  # images, labels, label names
+LoadedArrays = tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]  # images, labels, label names
 
-_MOST_NAMES = 2**20  # the largest sets of labelled images have a hundredth of it
+_MAX_NAMES = 2**20  # a hundred times those of the largest datasets
 
 
 class _Role(NamedTuple):
@@ -30,22 +31,17 @@ _LABELS = _Role("labels", lambda dtype: dtype.kind in "biuf", "integers (N,) or 
 _NAMES = _Role("label names", lambda dtype: dtype.kind in "SU", "a text for each class")
 
 
-def read_npy(path: Path, subset: str | None) -> Parts:
-    """Read an array of images (N, H, W, C) or (N, H, W).
-
-    Raises:
-        ValueError: a `subset` was asked for, or the file is no plain array of uint8 or floats.
-    """
+def read_npy(path: Path, subset: str | None) -> LoadedArrays:
+    """Read an array of images (N, H, W, C) or (N, H, W)."""
     if subset is not None:
         raise ValueError(f"subset={subset!r} was asked for, but {path} is one array without parts: drop subset=.")
     return _with_channels(_load(path, _IMAGES)), None, ()
 
 
-def read_npz(path: Path, subset: str | None) -> Parts:
+def read_npz(path: Path, subset: str | None, warn: bool = True) -> LoadedArrays:
     """Read images, labels and label names from the arrays of an archive.
 
-    Raises:
-        ValueError: no array of images, several with none of the usual names, other dtypes, or pickled objects.
+    If no array has the name of labels, a warning lists the arrays that were not read; `warn=False` drops it.
     """
     with NpzArchive(path) as archive:
         keys = archive.keys
@@ -61,18 +57,21 @@ def read_npz(path: Path, subset: str | None) -> Parts:
             )
         images = _with_channels(_read(archive, image_key, _IMAGES))
         label_key = _find(keys, ("labels", "y"), subset)
+        unread = [key for key in keys if key not in (image_key, "label_names") and (subset is None or subset in key)]
+        if label_key is None and unread and warn:
+            expected = "'labels' or 'y'" if subset is None else f"'{subset}_labels' or 'y_{subset}'"
+            warnings.warn(
+                f"{path} has no labels under {expected}, and its arrays {[key[:80] for key in unread[:10]]} were not "
+                f"read. If one of them holds the labels, rename it, or pass it to load_images as labels=.",
+                stacklevel=3,
+            )
         labels = None if label_key is None else _labels(_read(archive, label_key, _LABELS), f"{path}[{label_key}]")
         names = _names(_read(archive, "label_names", _NAMES), path) if "label_names" in keys else ()
     return images, labels, names
 
 
 def read_labels(source: str | Path | np.ndarray) -> np.ndarray:
-    """Return integer labels (N,) from integers (N,) or (N, 1), one-hot rows (N, K), or the .npy file of either.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: rows that are not one-hot, integers beyond 32 bits, another shape, or a file of anything else.
-    """
+    """Return integer labels (N,) from integers (N,) or (N, 1), one-hot rows (N, K), or the .npy file of either."""
     if isinstance(source, np.ndarray):
         return _integers(source)
     path = Path(source).expanduser()
@@ -84,7 +83,7 @@ def read_labels(source: str | Path | np.ndarray) -> np.ndarray:
 
 
 def _labels(stored: np.ndarray, name: str | Path) -> np.ndarray:
-    with naming(name):
+    with prefixing_errors(name):
         labels = _integers(stored)
     if not np.issubdtype(labels.dtype, np.integer):
         raise RefusedFileError(f"{name}: labels have dtype {labels.dtype}; expected {_LABELS.expected}.")
@@ -99,20 +98,20 @@ def _integers(source: np.ndarray) -> np.ndarray:
         return labels.argmax(axis=1).astype(np.int32)
     if labels.ndim != 1:
         raise ValueError(f"labels have shape {labels.shape}; expected integers (N,) or one-hot rows (N, K).")
-    # Other dtypes go on to ImageDataset, which refuses them.
+    # ImageDataset refuses other dtypes.
     if not np.issubdtype(labels.dtype, np.integer):
         return labels
-    # A cast would wrap 2**32 round to the class 0.
+    # A cast would turn 2**32 into class 0.
     if labels.size and not -(2**31) <= int(labels.min()) <= int(labels.max()) < 2**31:
         raise ValueError(f"labels span {labels.min()} to {labels.max()}, beyond 32 bits: number the classes from 0.")
     return labels.astype(np.int32)
 
 
 def _load(path: Path, role: _Role) -> np.ndarray:
-    with open_plain(path) as file:
+    with open_regular(path) as file:
         header = read_header(file, str(path))
         _check_role(header, role, str(path))
-        return read_values(file, header, path.stat().st_size, stored_bytes(path), str(path))
+        return read_values(file, header, path.stat().st_size, bytes_on_disk(path), str(path))
 
 
 def _read(archive: NpzArchive, key: str, role: _Role) -> np.ndarray:
@@ -132,9 +131,9 @@ def _check_role(header: Header, role: _Role, name: str) -> None:
 
 
 def _names(stored: np.ndarray, path: Path) -> tuple[str, ...]:
-    if stored.ndim != 1 or stored.size > _MOST_NAMES:
-        raise RefusedFileError(f"{path}[label_names] has shape {stored.shape}; expected (K,), K to {_MOST_NAMES}.")
-    with refusing(f"{path}[label_names]", "array of text", "save it again"):  # of numbers that are no characters
+    if stored.ndim != 1 or stored.size > _MAX_NAMES:
+        raise RefusedFileError(f"{path}[label_names] has shape {stored.shape}; expected (K,), K to {_MAX_NAMES}.")
+    with refuse_errors(f"{path}[label_names]", "array of text", "save it again"):  # code points beyond Unicode
         return tuple(map(str, stored))
 
 

@@ -1,4 +1,4 @@
-"""The image files below a folder or in a tar, found and read under guard."""
+"""Finding and reading image files below a folder or in a tar, both untrusted."""
 
 from __future__ import annotations
 
@@ -7,41 +7,36 @@ import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
-from jaxgen.data.dataset import unprintable
-from jaxgen.data.reading.npy import REFETCH
+from jaxgen.data.dataset import has_control_characters
+from jaxgen.data.reading.npy import DOWNLOAD_AGAIN
 from jaxgen.data.reading.tar import TarStream
-from jaxgen.data.reading.untrusted import RefusedFileError, open_plain, refusing
+from jaxgen.data.reading.untrusted import RefusedFileError, open_regular, refuse_errors
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2")
 
-LARGEST_FILE = 2**28  # bytes of an encoded image, which is in memory while it is decoded
-# What a tar may hold beside images, folders with them: each takes 30 µs to pass over, and a few bytes if compressed.
-_MOST_OTHERS = 2**17
-_OTHERS_PER_IMAGE = 4  # a text, a record …
+MAX_FILE_BYTES = 2**28  # bytes of an encoded image
+# Members of a tar besides images, folders included. Each takes time to skip, but only a few bytes if compressed.
+_MAX_OTHERS = 2**17
+_OTHERS_PER_IMAGE = 4
 _COPY = "remove it or, if you trust it, copy the files that links lead to with cp -rL"
 
 Entries = Iterator[tuple[PurePosixPath, Callable[[], bytes]]]
 
 
 def is_tar(path: Path) -> bool:
-    """Tell by its name whether a file is a tar."""
+    """Tell from its name whether a file is a tar."""
     return path.name.lower().endswith(TAR_SUFFIXES)
 
 
 def image_entries(path: Path) -> Entries:
-    """Yield the name of every image below a folder or in a tar, and what reads it; hidden files are passed over.
+    """Yield the name of each image below a folder or in a tar, and a function that reads its bytes.
 
-    What is yielded must be read, if at all, before the next one.
-
-    Raises:
-        RefusedFileError: names with control characters; in a folder, links out of it or to another folder, and pipes
-            or devices named as images; in a tar, paths out of it, a name that comes twice, anything but files and
-            folders, and whatever `TarStream` refuses.
+    Hidden files are skipped. Read an image, if at all, before the next one is yielded.
     """
     for name, read in _tar_entries(path) if is_tar(path) else _folder_entries(path):
         if _is_image(name):
-            if unprintable(str(name)):
+            if has_control_characters(str(name)):
                 raise RefusedFileError(f"{path} holds {str(name)!r}, a name with control characters: rename it.")
             yield name, read
 
@@ -64,9 +59,12 @@ def _folder_entries(path: Path) -> Entries:
 
 
 def _files_below(path: Path) -> list[Path]:
-    waiting, found = [path], []  # no recursion, so that no depth is too deep
+    waiting, found = [path], []  # no recursion, whose depth is limited
     while waiting:
-        with refusing(waiting[-1], "folder", "change its mode, or remove it"), os.scandir(waiting.pop()) as entries:
+        with (
+            refuse_errors(waiting[-1], "folder", "change its mode, or remove it"),
+            os.scandir(waiting.pop()) as entries,
+        ):
             for entry in entries:
                 if _hidden(PurePosixPath(entry.name)):
                     continue
@@ -89,35 +87,35 @@ def _check_link(file: Path, root: Path) -> None:
 
 
 def _whole(file: Path) -> bytes:
-    with open_plain(file) as opened:
+    with open_regular(file) as opened:
         _check_file(file, file.stat().st_size)
-        with refusing(file, "file", "remove or replace it"):
-            return opened.read(LARGEST_FILE)
+        with refuse_errors(file, "file", "remove or replace it"):
+            return opened.read(MAX_FILE_BYTES)
 
 
 def _check_file(name: str | Path, size: int) -> None:
-    if not 0 <= size <= LARGEST_FILE:
-        raise RefusedFileError(f"{name} has {size} bytes; images have at most {LARGEST_FILE}: shrink or remove it.")
+    if not 0 <= size <= MAX_FILE_BYTES:
+        raise RefusedFileError(f"{name} has {size} bytes; images have at most {MAX_FILE_BYTES}: shrink or remove it.")
 
 
 def _tar_entries(path: Path) -> Entries:
-    # Members are read in memory, one after another as they come; nothing is unpacked onto the disk.
+    # Members are read into memory one by one; nothing is unpacked to disk.
     seen: set[PurePosixPath] = set()
     images = others = 0
     with TarStream(path) as stream:
-        with refusing(path, "tar", REFETCH):
+        with refuse_errors(path, "tar", DOWNLOAD_AGAIN):
             archive = tarfile.TarFile(fileobj=stream)
         while True:
-            stream.grant()
-            with refusing(path, "tar", REFETCH):
+            stream.allow()
+            with refuse_errors(path, "tar", DOWNLOAD_AGAIN):
                 member = archive.next()
-            archive.members.clear()  # or it would keep them all
+            archive.members.clear()  # tarfile keeps them all otherwise
             if member is None:
                 break
             content, name = _is_content(member, path), PurePosixPath(member.name)
             image = content and _is_image(name)
             images, others = images + image, others + (not image)
-            if others > _MOST_OTHERS + _OTHERS_PER_IMAGE * images:
+            if others > _MAX_OTHERS + _OTHERS_PER_IMAGE * images:
                 raise RefusedFileError(
                     f"{path} holds {others} members that are no images beside {images} images: pack the images alone."
                 )
@@ -128,11 +126,11 @@ def _tar_entries(path: Path) -> Entries:
             seen.add(name)
             yield name, lambda member=member: _content(archive, stream, member, path)
         if not stream.ended_well:
-            raise RefusedFileError(f"{path} has a broken header at byte {archive.offset}: {REFETCH}.")
+            raise RefusedFileError(f"{path} has a broken header at byte {archive.offset}: {DOWNLOAD_AGAIN}.")
 
 
 def _is_content(member: tarfile.TarInfo, path: Path) -> bool:
-    """Whether a member is a file; folders are none, and whatever else a tar may hold has no place in it."""
+    """Whether a member is a file, not a folder; anything else is refused."""
     shown, name = repr(member.name[:200]), PurePosixPath(member.name)
     if name.is_absolute() or ".." in name.parts:
         raise RefusedFileError(f"{path} holds {shown}, a path out of its folder: do not trust it, or pack it again.")
@@ -153,6 +151,6 @@ def _is_content(member: tarfile.TarInfo, path: Path) -> bool:
 def _content(archive: tarfile.TarFile, stream: TarStream, member: tarfile.TarInfo, path: Path) -> bytes:
     name = f"{path}/{member.name}"
     _check_file(name, member.size)
-    stream.grant(member.size + 1)  # to reach its end
-    with refusing(name, "member of a tar", REFETCH):
+    stream.allow(member.size + 1)  # tarfile reads to its end
+    with refuse_errors(name, "member of a tar", DOWNLOAD_AGAIN):
         return archive.extractfile(member).read()

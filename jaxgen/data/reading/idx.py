@@ -1,4 +1,4 @@
-"""Images and labels in MNIST's idx format (LeCun et al. 1998), plain or gzipped."""
+"""Images and labels in the idx format of MNIST (LeCun et al. 1998), plain or gzipped."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxgen.data.reading.arrays import Parts
-from jaxgen.data.reading.npy import REFETCH
+from jaxgen.data.reading.arrays import LoadedArrays
+from jaxgen.data.reading.npy import DOWNLOAD_AGAIN
 from jaxgen.data.reading.untrusted import (
     RefusedFileError,
-    check_inflation,
-    open_plain,
+    bytes_on_disk,
+    check_expansion,
+    open_regular,
     read_exactly,
-    refusing,
-    stored_bytes,
+    refuse_errors,
 )
 
-_SUBSETS = {"train": "train", "t10k": "test"}  # as the files are named, and as users say
+_SUBSETS = {"train": "train", "t10k": "test"}  # in file names, and for users
 _NAME = re.compile(r".*idx\d-ubyte(\.gz)?")
 _STANDARD = re.compile(r"(?P<subset>train|t10k)-images[-.]idx3-ubyte(\.gz)?")
 _UNSIGNED_BYTES = 0x08
-_LARGEST_SIDE = 4096  # pixels
-_LARGEST_FILE = 2**31  # bytes of values
-_DEFLATE = 1032  # times at most that gzip shrinks anything
+_MAX_SIDE = 4096  # pixels
+_MAX_FILE_BYTES = 2**31  # bytes of values
+_DEFLATE = 1032  # the largest ratio of compression in gzip
 
 
 def is_idx(path: Path) -> bool:
-    """Tell by its name, such as train-images-idx3-ubyte.gz, whether a file is in the idx format."""
+    """Tell from its name, such as train-images-idx3-ubyte.gz, whether a file is in the idx format."""
     return _NAME.fullmatch(path.name) is not None
 
 
 def idx_images_in(folder: Path) -> dict[str, Path]:
-    """Return a folder's standard files of images by subset, "train" or "test"; plain files go before gzipped ones."""
+    """Return the image files of a folder by subset, "train" or "test"; plain files are preferred to gzipped ones."""
     found: dict[str, Path] = {}
-    with refusing(folder, "folder", "change its mode"):
+    with refuse_errors(folder, "folder", "change its mode"):
         files = sorted(folder.iterdir())
     for file in files:
         if (match := _STANDARD.fullmatch(file.name)) and file.is_file():
@@ -48,13 +48,8 @@ def idx_images_in(folder: Path) -> dict[str, Path]:
     return {name: found[name] for name in _SUBSETS.values() if name in found}
 
 
-def read_idx_folder(path: Path, subset: str | None, files: dict[str, Path]) -> Parts:
-    """Read the images and labels of one of the subsets found by `idx_images_in`, or of all, one after another.
-
-    Raises:
-        ValueError: a subset that is not there, subsets of other shapes or with labels beside some alone, and whatever
-            `read_idx_images` refuses.
-    """
+def read_idx_folder(path: Path, subset: str | None, files: dict[str, Path]) -> LoadedArrays:
+    """Read the images and labels of one of the subsets found by `idx_images_in`, or of all, concatenated."""
     if subset is not None and subset not in files:
         raise ValueError(f"{path} has no subset {subset!r}; its files of images are those of {list(files)}.")
     images, labels = zip(
@@ -68,14 +63,11 @@ def read_idx_folder(path: Path, subset: str | None, files: dict[str, Path]) -> P
     return np.concatenate(images), None if labels[0] is None else np.concatenate(labels), ()
 
 
-def read_idx_images(path: Path) -> Parts:
-    """Read images uint8 (N, H, W, 1), and their labels (N,) if a file of them lies beside, named the standard way.
+def read_idx_images(path: Path) -> LoadedArrays:
+    """Read images (N, H, W, 1), and labels (N,) from the file beside them if there is one.
 
-    The labels of train-images-idx3-ubyte.gz are in train-labels-idx1-ubyte, gzipped or not; a dot may stand for the
-    second hyphen.
-
-    Raises:
-        ValueError: as `read_idx`, of either file.
+    The labels of train-images-idx3-ubyte.gz are in train-labels-idx1-ubyte, gzipped or not. A dot may replace the
+    second hyphen. Raises as `read_idx` does, for either file.
     """
     images = read_idx(path, 3)[..., None]
     labels = _labels_beside(path)
@@ -88,17 +80,13 @@ def read_idx_labels(path: Path) -> np.ndarray:
 
 
 def read_idx(path: Path, axes: int) -> np.ndarray:
-    """Read an array of unsigned bytes with so many axes, 3 for images and 1 for labels.
+    """Read an array of unsigned bytes with `axes` axes, 3 for images and 1 for labels.
 
-    What the header announces is held against the file before anything is allocated for it.
-
-    Raises:
-        ValueError: a pipe or device, another magic number, sides above 4096, more than 2 GiB, a file that is shorter or
-            longer than its header says, one that grows more than 250 times and past half a GiB, or broken gzip.
+    The announced shape is compared with the size of the file before memory is allocated.
     """
     with ExitStack() as opened:
-        plain = opened.enter_context(open_plain(path))
-        with refusing(path, "idx file", REFETCH):
+        plain = opened.enter_context(open_regular(path))
+        with refuse_errors(path, "idx file", DOWNLOAD_AGAIN):
             file = opened.enter_context(gzip.GzipFile(fileobj=plain)) if path.suffix == ".gz" else plain
             shape = _shape(file, path, axes)
             _check_length(path, shape)
@@ -129,9 +117,9 @@ def _shape(file: BufferedIOBase, path: Path, axes: int) -> tuple[int, ...]:
     if len(header) < 4 + 4 * axes:
         raise EOFError("it ends within its header")
     count, *sides = struct.unpack(f">{axes}I", header[4:])
-    if not count or (sides and not 1 <= min(sides) <= max(sides) <= _LARGEST_SIDE):
+    if not count or (sides and not 1 <= min(sides) <= max(sides) <= _MAX_SIDE):
         raise RefusedFileError(
-            f"{path} announces the shape {(count, *sides)}; expected at least one, with sides of 1 to {_LARGEST_SIDE}."
+            f"{path} announces the shape {(count, *sides)}; expected at least one, with sides of 1 to {_MAX_SIDE}."
         )
     return count, *sides
 
@@ -143,9 +131,9 @@ def _gzip_hint(path: Path, header: bytes) -> str:
 
 def _check_length(path: Path, shape: tuple[int, ...]) -> None:
     announced, there = math.prod(shape), path.stat().st_size
-    if announced > _LARGEST_FILE:
+    if announced > _MAX_FILE_BYTES:
         raise RefusedFileError(
-            f"{path} announces {shape}, {announced} bytes; idx files are read up to {_LARGEST_FILE}."
+            f"{path} announces {shape}, {announced} bytes; idx files are read up to {_MAX_FILE_BYTES}."
         )
     whole = announced + 4 + 4 * len(shape)
     fits = whole <= _DEFLATE * there if path.suffix == ".gz" else whole == there
@@ -154,4 +142,4 @@ def _check_length(path: Path, shape: tuple[int, ...]) -> None:
             f"{path} announces {shape}, {announced} bytes, which its {there} bytes cannot hold, or do not hold alone: "
             "fetch it again."
         )
-    check_inflation(path, announced, stored_bytes(path))
+    check_expansion(path, announced, bytes_on_disk(path))

@@ -1,4 +1,4 @@
-"""Folders and tars of image files, in which a folder is a class."""
+"""Folders and tars of image files, where a folder is a class."""
 
 from __future__ import annotations
 
@@ -7,25 +7,19 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from jaxgen.data.reading.arrays import Parts
+from jaxgen.data.reading.arrays import LoadedArrays
 from jaxgen.data.reading.decoding import decode_image, size_of
 from jaxgen.data.reading.entries import IMAGE_SUFFIXES, image_entries, is_tar
-from jaxgen.data.reading.untrusted import check_inflation, stored_bytes
+from jaxgen.data.reading.untrusted import bytes_on_disk, check_expansion
 
 
 def read_image_files(
     path: Path, subset: str | None, transform: Callable[[np.ndarray], np.ndarray] | None, size: int | None
-) -> Parts:
-    """Read every image below a folder or in a tar as uint8, in the order of their paths.
-
-    Raises:
-        FileNotFoundError: no images.
-        ValueError: an unknown subset, images at different depths, whatever `image_entries`, `decode_image` and `Room`
-            refuse, or images whose size (after `transform`) is not `size`, or not the first one's.
-    """
+) -> LoadedArrays:
+    """Read all images below a folder or in a tar as uint8, sorted by path."""
     found: dict[PurePosixPath, np.ndarray] = {}
     folders: set[str] = set()
-    room = Room(path)
+    budget = MemoryBudget(path)
     expected = None if size is None else ((size, size), "size asked for")
     for name, read in image_entries(path):
         folders.update(name.parts[:-1])
@@ -39,7 +33,7 @@ def read_image_files(
                 f"{path}/{name} has {size_of(image.shape)} pixels, but the {expected[1]} is {size_of(expected[0])}: "
                 f"pass resize={max(expected[0])}, or another size for all."
             )
-        room.take(name, image)
+        budget.add(name, image)
         found[name] = image
     if not found and subset is not None and folders:
         raise ValueError(
@@ -53,25 +47,21 @@ def read_image_files(
     return stack_images([found[name] for name in names]), *_labels_from_folders(path, names)
 
 
-class Room:
-    """How much images may take in memory, for what their folder or tar takes on the disk."""
+class MemoryBudget:
+    """Limits the memory of decoded images by the size of their folder or tar on disk."""
 
     def __init__(self, path: Path):
-        """Take the folder or tar."""
+        """Start with no images of this folder or tar."""
         self._path, self._kept = path, 0
         self._tar = is_tar(path)
-        self._stored = stored_bytes(path) if self._tar else 0
+        self._stored = bytes_on_disk(path) if self._tar else 0
 
-    def take(self, name: PurePosixPath, image: np.ndarray) -> None:
-        """Count an image that is kept, and the file it came from.
-
-        Raises:
-            RefusedFileError: as `check_inflation`, of all images together.
-        """
+    def add(self, name: PurePosixPath, image: np.ndarray) -> None:
+        """Count an image that is kept."""
         self._kept += image.nbytes
         if not self._tar:
-            self._stored += stored_bytes(self._path / name)
-        check_inflation(self._path, self._kept, self._stored)
+            self._stored += bytes_on_disk(self._path / name)
+        check_expansion(self._path, self._kept, self._stored)
 
 
 def _labels_from_folders(path: Path, names: list[PurePosixPath]) -> tuple[np.ndarray | None, tuple[str, ...]]:
@@ -88,7 +78,7 @@ def _labels_from_folders(path: Path, names: list[PurePosixPath]) -> tuple[np.nda
 
 
 def stack_images(images: list[np.ndarray]) -> np.ndarray:
-    """Stack images of one size; grey ones get three channels where others have colour."""
+    """Stack images of one size; grey ones get three channels if others have them."""
     channels = max(image.shape[-1] for image in images)
     out = np.empty((len(images), *images[0].shape[:2], channels), np.uint8)
     for target, image in zip(out, images, strict=True):

@@ -1,4 +1,4 @@
-"""Real images from the files they come in: arrays, idx files, folders and tars."""
+"""Images and labels from arrays, idx files, folders and tars."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jaxgen.data.reading.arrays import read_labels, read_npy, read_npz
 from jaxgen.data.reading.entries import TAR_SUFFIXES, is_tar
 from jaxgen.data.reading.idx import idx_images_in, is_idx, read_idx_folder, read_idx_images, read_idx_labels
 from jaxgen.data.reading.images import read_image_files
-from jaxgen.data.reading.untrusted import naming
+from jaxgen.data.reading.untrusted import prefixing_errors
 from jaxgen.data.resizing import SquareResize
 
 
@@ -25,38 +25,47 @@ def load_images(
     resize: int | None = None,
     resize_filter: str = "bicubic",
 ) -> ImageDataset:
-    """Load images, and their labels where there are any, from one of the following.
+    """Load images, and their labels if there are any, from a file or folder.
 
-    * **.npy**: an array (N, H, W, C) or, grey, (N, H, W). Its labels come from `labels`.
-    * **.npz**: images under `images`, `x` or the only key with four axes; labels under `labels` or `y`; class names
-      under `label_names`. With `subset="train"` the keys are `train_images`, `images_train` or `x_train`, and so on.
-    * **idx files**, as MNIST and its kin come: `train-images-idx3-ubyte`, gzipped (.gz) or not, with the labels of
-      `train-labels-idx1-ubyte` beside it; or the folder of the four, where `subset` is "train" or "test" (t10k).
-    * **folder, .tar, .tar.gz, .tar.xz** of image files, in the order of their paths. A class is the folder that holds
-      the image, as in `train/cat/01.png`; images that all lie in one folder are unlabelled. `subset="train"` keeps
-      what lies below a folder `train`. Files without an image extension, and hidden ones, are passed over.
+    The formats are:
 
-    Grey images become (N, H, W, 1) unless other files have colour; transparent pixels are laid on white.
+    * **.npy**: an array (N, H, W, C), or (N, H, W) for grey images. Labels come from `labels`.
+    * **.npz**: images under the key `images` or `x`, or under the only key with four axes; labels under `labels` or
+      `y`; class names under `label_names`. With `subset="train"` the keys are `train_images`, `images_train` or
+      `x_train`, and likewise for labels.
+    * **idx files**, as of MNIST: `train-images-idx3-ubyte`, optionally with .gz, and the labels of
+      `train-labels-idx1-ubyte` beside it; or a folder of such files, where `subset` is "train" or "test" (t10k).
+    * **a folder, .tar, .tar.gz, .tar.xz or .tar.bz2** of image files, sorted by path. The class of an image is its
+      folder, as in `train/cat/01.png`. Images that all lie in one folder have no labels. `subset="train"` keeps images
+      below a folder `train`. Hidden files and files without an image extension are ignored.
 
-    Files may come from strangers: nothing in them is run or unpacked onto the disk, and what would grow to more than
-    half a GiB and 250 times its size is refused.
+    Grey images have one channel unless other images of the dataset have colour. Transparent pixels are blended with
+    white. Files may be untrusted: nothing in them is executed or unpacked to disk, and a file that would expand both
+    above half a GiB and above 250 times its size is refused.
 
     Args:
         path: the file or folder.
-        size: required height and width in pixels; None takes any.
-        subset: part of the data, by the name it has there; None takes everything.
-        labels: for arrays without labels: integers (N,) or one-hot (N, K), or a .npy or idx file of them.
+        size: the height and width, in pixels, that the images must have; None accepts any.
+        subset: the part of the data to load, by its name in the file or folder; None loads everything.
+        labels: labels for arrays without them: integers (N,), one-hot rows (N, K), or a .npy or idx file of either.
         resize: crop to the central square and resize to this height and width in pixels.
-        resize_filter: "nearest", "box", "bilinear", "bicubic" or "lanczos" as in Pillow, all but the first antialiased
+        resize_filter: "nearest", "box", "bilinear", "bicubic" or "lanczos", as in Pillow. All but "nearest" antialias
             when shrinking. Fréchet distances depend on it.
+
+    Returns:
+        The images, uint8 or floating point as stored, with labels as class indices. Labels are not renumbered, so that
+        the parts of a dataset agree.
+
+    Warns:
+        UserWarning: an .npz without labels under one of the names above has arrays that were not read.
 
     Raises:
         FileNotFoundError: no such path, or no images in it.
-        ValueError: unknown extension, sizes that differ from each other or from `size`, labels of another length,
-            an unknown `subset`, whatever else `ImageDataset` refuses, and files that are not to be trusted: pickled
-            arrays or ones neither uint8 nor floating point, files cut short or longer than they announce, bombs, images
-            above 179 megapixels, links and paths that lead out of a folder or tar, pipes and devices.
-        TypeError: `labels` is an array of anything but integers.
+        ValueError: an unknown extension or subset; images of different sizes, or not of `size`; anything that
+            `ImageDataset` refuses, such as labels of another length or labels that leave most classes empty; or an
+            untrusted file: pickled arrays, other dtypes, files shorter or longer than they announce, bombs, images of
+            more than 8192² pixels (67 megapixels), links and paths that lead out of a folder or tar, pipes and devices.
+        TypeError: `labels` is an array but not of integers.
         ImportError: image files or `resize` without Pillow.
     """
     path = Path(path).expanduser()
@@ -72,7 +81,7 @@ def load_images(
         raise ValueError(f"labels were given, but the labels of {path} are {held}: drop labels=.")
     if is_tar(path) or (path.is_dir() and not idx_files):
         parts = read_image_files(path, subset, transform, size)
-        with naming(path):
+        with prefixing_errors(path):
             return ImageDataset(*parts)
 
     if idx_files:
@@ -80,7 +89,7 @@ def load_images(
     elif path.suffix == ".npy":
         images, found, names = read_npy(path, subset)
     elif path.suffix == ".npz":
-        images, found, names = read_npz(path, subset)
+        images, found, names = read_npz(path, subset, warn=labels is None)
     elif is_idx(path):
         if subset is not None:
             raise ValueError(
@@ -91,7 +100,7 @@ def load_images(
         known = ", ".join((".npy", ".npz", "…idx3-ubyte", "…idx3-ubyte.gz", *TAR_SUFFIXES))
         raise ValueError(f"{path} has an unknown extension; expected {known}, or a folder of images.")
     found = found if labels is None else _labels(labels)
-    with naming(path):
+    with prefixing_errors(path):
         dataset = ImageDataset(images, found, () if found is None else names)
     if transform is not None:
         dataset = replace(dataset, images=np.stack([transform(image) for image in images]))

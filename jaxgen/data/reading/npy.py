@@ -1,4 +1,4 @@
-"""NumPy's .npy format, of arrays that hold numbers or text alone: a header that is matched, never evaluated."""
+"""NumPy's .npy format, for arrays of numbers or text. The header is parsed, never evaluated."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxgen.data.reading.untrusted import RefusedFileError, check_inflation, read_exactly, refusing
+from jaxgen.data.reading.untrusted import RefusedFileError, check_expansion, read_exactly, refuse_errors
 
-REFETCH = "it may be cut short; fetch it again"
+DOWNLOAD_AGAIN = "it may be cut short; fetch it again"
 
 _MAGIC = b"\x93NUMPY"
 _LENGTHS = {b"\1\0": 2, b"\2\0": 4, b"\3\0": 4}  # bytes of the header's length, by version
-_LONGEST_HEADER = 10_000  # bytes, NumPy's own limit; a plain array's has 118
-# Three items in any order; 64L is how Python 2 wrote 64.
+_MAX_HEADER = 10_000  # bytes, as in NumPy
+# Three items in any order. Python 2 wrote 64L for 64.
 _HEADER = re.compile(
     r"\{ *(?:(?:'descr': *'(?P<descr>[<>|=]?[a-zA-Z]\d{0,9})'"
     r"|'fortran_order': *(?P<column_major>True|False)"
@@ -25,27 +25,22 @@ _HEADER = re.compile(
 
 
 class Header(NamedTuple):
-    """What an array announces."""
+    """The header of an array."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
     column_major: bool
-    length: int  # bytes before the values
+    length: int  # bytes before the values, the magic string included
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the values."""
+        """Size of the values in bytes."""
         return math.prod(self.shape) * self.dtype.itemsize
 
 
 def read_header(file: BufferedIOBase, name: str) -> Header:
-    """Read the header of an array, and stop where its values begin.
-
-    Raises:
-        RefusedFileError: another format, pickled objects, records, a header that is too long or says anything but a
-            dtype, an order and a shape.
-    """
-    with refusing(name, "array of numbers", REFETCH):
+    """Read the header of an array, up to its values."""
+    with refuse_errors(name, "array of numbers", DOWNLOAD_AGAIN):
         begin = file.read(8)
         width = _LENGTHS.get(begin[6:])
         if begin[:6] != _MAGIC or width is None:
@@ -54,8 +49,8 @@ def read_header(file: BufferedIOBase, name: str) -> Header:
                 f"NumPy's format does. {_advice()}"
             )
         length = int.from_bytes(file.read(width), "little")
-        if length > _LONGEST_HEADER:
-            raise RefusedFileError(f"{name} has a header of {length} bytes; expected at most {_LONGEST_HEADER}.")
+        if length > _MAX_HEADER:
+            raise RefusedFileError(f"{name} has a header of {length} bytes; expected at most {_MAX_HEADER}.")
         text = file.read(length).decode("latin-1").rstrip()
     found = _HEADER.fullmatch(text)
     if found is None or None in found.groups():
@@ -71,11 +66,7 @@ def read_header(file: BufferedIOBase, name: str) -> Header:
 
 
 def check_length(header: Header, there: int, name: str) -> None:
-    """Hold what the header announces against the bytes that are there, header and values, before any is read.
-
-    Raises:
-        RefusedFileError: they differ.
-    """
+    """Compare the size that the header announces with the size of the file, `there`, before any value is read."""
     if header.length + header.nbytes != there:
         raise RefusedFileError(
             f"{name} announces {header.dtype} of shape {header.shape}, {header.nbytes} bytes, but holds "
@@ -84,16 +75,12 @@ def check_length(header: Header, there: int, name: str) -> None:
 
 
 def read_values(file: BufferedIOBase, header: Header, there: int, stored: int, name: str) -> np.ndarray:
-    """Read the values after a header, of a file of `there` bytes that takes `stored` on the disk.
-
-    Raises:
-        RefusedFileError: as `check_length`, an empty array, one that grows too much, or broken data.
-    """
+    """Read the values after a header, of a file of `there` bytes that occupies `stored` on disk."""
     check_length(header, there, name)
     if not header.nbytes:
         raise RefusedFileError(f"{name} has shape {header.shape}: there is nothing in it.")
-    check_inflation(name, header.nbytes, stored)
-    with refusing(name, "array of numbers", REFETCH):
+    check_expansion(name, header.nbytes, stored)
+    with refuse_errors(name, "array of numbers", DOWNLOAD_AGAIN):
         flat = np.empty(header.nbytes, np.uint8)
         read_exactly(file, memoryview(flat))
         shaped = flat.view(header.dtype).reshape(header.shape, order="F" if header.column_major else "C")

@@ -1,4 +1,4 @@
-"""An .npz, opened so that nothing in it is believed before it is read."""
+"""NumPy's .npz archives, opened without trusting what they announce."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxgen.data.reading.npy import REFETCH, Header, check_length, read_header, read_values
-from jaxgen.data.reading.untrusted import PIECE, RefusedFileError, open_plain, refusing, stored_bytes
+from jaxgen.data.reading.npy import DOWNLOAD_AGAIN, Header, check_length, read_header, read_values
+from jaxgen.data.reading.untrusted import CHUNK, RefusedFileError, bytes_on_disk, open_regular, refuse_errors
 
-_SHOWN = 10  # keys in a message
+_SHOWN = 10  # keys in an error message
 
 
 class Member(NamedTuple):
-    """One array of an archive, open at its first value."""
+    """An array of an archive, open at its first value."""
 
     file: zipfile.ZipExtFile
     header: Header
@@ -28,7 +28,7 @@ class Member(NamedTuple):
     name: str
 
     def check_length(self) -> None:
-        """Refuse an array that is longer or shorter than it announces."""
+        """Refuse an array of another size than it announces."""
         check_length(self.header, self.there, self.name)
 
     def values(self) -> np.ndarray:
@@ -37,26 +37,20 @@ class Member(NamedTuple):
 
 
 class NpzArchive:
-    """The arrays of an .npz by their keys; a context. Only what is asked for is unpacked, into memory alone.
+    """The arrays of an .npz, and a context manager. Only the arrays asked for are unpacked, in memory.
 
     Attributes:
-        keys: the names of the arrays; other members, such as archives in the archive, are passed over.
+        keys: the names of the arrays. Members that are not .npy files are ignored.
     """
 
     keys: tuple[str, ...]
 
     def __init__(self, path: Path):
-        """Open the archive and read its list of members.
-
-        Raises:
-            FileNotFoundError: no such file.
-            RefusedFileError: not a plain file, no zip, a list of members above a mebibyte, names that come twice or
-                lead out of a folder.
-        """
+        """Open the archive and read its directory."""
         self._path = path
         self._source = _Source(path)
         try:
-            with refusing(path, ".npz", REFETCH):
+            with refuse_errors(path, ".npz", DOWNLOAD_AGAIN):
                 self._zip = zipfile.ZipFile(self._source)
             names = self._zip.namelist()
             self._check(names)
@@ -74,30 +68,27 @@ class NpzArchive:
 
     @property
     def shown(self) -> str:
-        """The first keys, for a message."""
+        """The first keys, for error messages."""
         more = len(self.keys) - _SHOWN
         return f"{[key[:80] for key in self.keys[:_SHOWN]]}{f' and {more} more' if more > 0 else ''}"
 
     @contextmanager
     def open(self, key: str) -> Iterator[Member]:
-        """Open an array of `keys`.
-
-        Raises:
-            RefusedFileError: encrypted, compressed otherwise than NumPy does, longer than its archive, or not a plain
-                array.
-        """
+        """Open an array of `keys`."""
         name, info = f"{self._path}[{key}]", self._zip.getinfo(f"{key}.npy")
         if info.flag_bits & 1:
             raise RefusedFileError(f"{name} is encrypted: unpack it, and save it with numpy.savez.")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            # Python unpacks the others without bound, however little is asked for.
+            # Python decompresses the others without bound.
             raise RefusedFileError(f"{name} is compressed in another way than numpy.savez_compressed does: use that.")
         if info.compress_size > self._path.stat().st_size:
-            raise RefusedFileError(f"{name} announces {info.compress_size} bytes, more than the file has: {REFETCH}.")
-        with refusing(self._path, ".npz", REFETCH):
+            raise RefusedFileError(
+                f"{name} announces {info.compress_size} bytes, more than the file has: {DOWNLOAD_AGAIN}."
+            )
+        with refuse_errors(self._path, ".npz", DOWNLOAD_AGAIN):
             file = self._zip.open(info)
         with file:
-            stored = min(info.compress_size, stored_bytes(self._path))
+            stored = min(info.compress_size, bytes_on_disk(self._path))
             yield Member(file, read_header(file, name), info.file_size, stored, name)
 
     def _check(self, names: list[str]) -> None:
@@ -112,14 +103,14 @@ class NpzArchive:
 
 
 class _Source(BufferedReader):
-    """A file that is read in pieces, so that `ZipFile`, which reads the list of members at once, cannot take more."""
+    """A file that limits single reads, as `ZipFile` reads the whole directory in one."""
 
     def __init__(self, path: Path):
-        super().__init__(open_plain(path).detach())
+        super().__init__(open_regular(path).detach())
         self._path, self._end = path, path.stat().st_size
 
     def read(self, size: int | None = -1) -> bytes:
         asked = self._end - self.tell() if size is None or size < 0 else size
-        if asked > PIECE:
-            raise RefusedFileError(f"{self._path} lists its members in {asked} bytes; arrays need at most {PIECE}.")
+        if asked > CHUNK:
+            raise RefusedFileError(f"{self._path} lists its members in {asked} bytes; arrays need at most {CHUNK}.")
         return super().read(size)

@@ -1,4 +1,4 @@
-"""The bytes of a tar, plain or compressed, read once forwards and under guard."""
+"""The bytes of a tar, plain or compressed, read forwards within limits."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import re
 from io import BufferedIOBase, BufferedReader
 from pathlib import Path
 
-from jaxgen.data.reading.untrusted import INFLATION, PIECE, RefusedFileError, open_plain, refusing
+from jaxgen.data.reading.untrusted import CHUNK, MAX_EXPANSION, RefusedFileError, open_regular, refuse_errors
 
-FREE = 2**26  # bytes that any tar may unpack to; were they headers alone, they would take seconds
-_HEADER = 2**14  # bytes read for one header, extended ones and long names included; the usual one has 512
+ALWAYS_ALLOWED = 2**26  # bytes that any tar may unpack to; so many headers take seconds
+_HEADER = 2**14  # bytes of one header with its extensions and long names; usually 512
 _OPENERS = (
     (re.compile(rb"\x1f\x8b\x08"), gzip.open),
     (re.compile(rb"BZh[1-9]1AY&SY"), bz2.open),
@@ -21,25 +21,21 @@ _OPENERS = (
 
 
 class TarStream:
-    """What `tarfile` reads from, a context: it goes forwards alone, and a header cannot ask for more than a header.
+    """A forward-only file for `tarfile`, and a context manager, that limits what one header can read.
 
-    `tarfile` takes in whole whatever length an extended header states, follows negative sizes backwards, for ever,
-    and keeps reading a header that goes on and on; here each of these ends in a refusal.
+    `tarfile` alone reads extended headers of any stated length whole, follows negative sizes backwards for ever, and
+    follows chains of headers without end. Here each of these is refused.
     """
 
     def __init__(self, path: Path):
-        """Open the file, and unpack it as it is read.
-
-        Raises:
-            RefusedFileError: not a plain file.
-        """
+        """Open the file; it is decompressed as it is read."""
         self._path = path
-        self._plain = open_plain(path)
-        with refusing(path, "tar", "fetch it again"):
+        self._plain = open_regular(path)
+        with refuse_errors(path, "tar", "fetch it again"):
             self._file = _unpacked(self._plain)
         size = path.stat().st_size
-        self._limit = size if self._file is self._plain else max(FREE, INFLATION * size)
-        self._position, self._granted = 0, _HEADER
+        self._limit = size if self._file is self._plain else max(ALWAYS_ALLOWED, MAX_EXPANSION * size)
+        self._position, self._allowed = 0, _HEADER
         self._last = b""
 
     def __enter__(self) -> TarStream:
@@ -49,48 +45,48 @@ class TarStream:
         self._file.close()
         self._plain.close()
 
-    def grant(self, size: int = _HEADER) -> None:
-        """Let `size` bytes be read from here on, and no more: the next header's, or a member's content."""
-        self._granted = size
+    def allow(self, size: int = _HEADER) -> None:
+        """Allow the next `size` bytes to be read, of a header or of a member's content."""
+        self._allowed = size
 
     @property
     def ended_well(self) -> bool:
-        """Whether the last block read was one of zeros, or the end of the file: what follows the last member."""
+        """Whether the last block read was zeros or the end of the file, as after the last member."""
         return not self._last.strip(b"\0")
 
     def tell(self) -> int:
-        """Return how many bytes of the tar lie behind."""
+        """Return the position in the tar."""
         return self._position
 
     def seek(self, position: int) -> None:
-        """Go forwards to `position`."""
+        """Move forwards to `position`."""
         if position < self._position:
             raise RefusedFileError(f"{self._path} has a member of negative size: do not trust it.")
         self._check(position)
         if self._file is self._plain:
             self._position = self._file.seek(position)
-        while self._position < position and (passed := self._file.read(min(PIECE, position - self._position))):
+        while self._position < position and (passed := self._file.read(min(CHUNK, position - self._position))):
             self._position += len(passed)
 
     def read(self, size: int) -> bytes:
-        """Read `size` bytes, fewer at the end."""
-        if not 0 <= size <= self._granted:
+        """Read `size` bytes, or fewer at the end."""
+        if not 0 <= size <= self._allowed:
             raise RefusedFileError(
                 f"{self._path} has a header of {size} bytes or more; expected at most {_HEADER}: pack its files again, "
                 "with tar --format=ustar."
             )
         self._check(self._position + size)
         self._last = self._file.read(size)
-        self._granted -= len(self._last)
+        self._allowed -= len(self._last)
         self._position += len(self._last)
         return self._last
 
     def _check(self, position: int) -> None:
-        # A plain tar is left to find its own end.
+        # A plain tar cannot expand.
         if self._file is not self._plain and position > self._limit:
             raise RefusedFileError(
-                f"{self._path} unpacks to more than {self._limit:,} bytes, over {INFLATION} times its size: it looks "
-                "like a bomb. If you trust it, unpack it and give the folder."
+                f"{self._path} unpacks to more than {self._limit:,} bytes, over {MAX_EXPANSION} times its size: it "
+                "looks like a bomb. If you trust it, unpack it and give the folder."
             )
 
 

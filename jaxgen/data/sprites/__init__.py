@@ -1,4 +1,4 @@
-"""Pixel-art sprites drawn by the library itself: a data set that needs no download."""
+"""Pixel-art sprites rendered from the sheets of this package: a data set that needs no download."""
 
 from jaxgen.data.sprites.render import render_sprites
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-# Usual colours of the materials, by the letter they have in drawings.
+# Default colours of the materials, by their letter in drawings.
 MATERIALS: dict[str, tuple[str, ...]] = {
     "c": ("d04648", "3c64c8", "3c9a50", "8a4ab8", "e0a030", "2f8f9a", "d86a2c", "6a7488", "e070a0", "8a6444"),  # cloth
     "g": ("4a9c3c", "6ab04c", "3c8a5a"),  # leaves
@@ -22,9 +22,9 @@ MATERIALS: dict[str, tuple[str, ...]] = {
 }
 
 PAPER, OUTLINE, WHITE, BLACK = "ffffff", "2a2036", "fbfbf4", "1c1826"
-FIXED_COLOURS = (PAPER, OUTLINE, WHITE, BLACK, PAPER)  # of the inks . # o e _
+FIXED_COLOURS = (PAPER, OUTLINE, WHITE, BLACK, PAPER)  # of the inks .#oe_
 
-# Shades lean towards blue and lights towards yellow, as pixel artists paint them.
+# Shades lean towards blue and lights towards yellow, as is usual in pixel art.
 _SHADE = np.array([0.66, 0.60, 0.72])
 _LIGHT = np.array([0.55, 0.52, 0.38])
 

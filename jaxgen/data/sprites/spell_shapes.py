@@ -1,8 +1,8 @@
-"""Spells: shapes of light, drawn as contours of distance fields from a dark rim to a white core."""
+"""The shapes of spells that are computed: contours of distance fields, from a dark rim to a white core."""
 
 import numpy as np
 
-from jaxgen.data.sprites.drawing import FIXED_INKS, LIGHT, PLAIN, SHADE, SIDE, Kind, Scatter, draw, ink
+from jaxgen.data.sprites.sheet import FIXED_INKS, LIGHT, PLAIN, SHADE, SIDE, Drawings, ink
 
 # Pixel centres, with the origin in the middle of the sprite and y upwards.
 X, Y = np.meshgrid(np.arange(SIDE) - (SIDE - 1) / 2, (SIDE - 1) / 2 - np.arange(SIDE))
@@ -94,27 +94,7 @@ COMETS = tuple(
     for angle in (np.pi / 4, 0.0, -np.pi / 4, -np.pi / 2)
     for head, length in ((5.4, 9.0), (4.6, 10.0))
 )
-LIGHTNING = (
-    draw(
-        """
-        .......FFFFFF...
-        ......Ff+++fF...
-        ......Ff++fF....
-        .....Ff+++F.....
-        .....Ff++fF.....
-        ....Ff+++FFFF...
-        ....Ff++++++F...
-        ...FFf+o+++F....
-        ...FFFF+o+fF....
-        ......F+o+F.....
-        ......F++fF.....
-        .....Ff+fF......
-        .....F+fF.......
-        ....Ff+F........
-        ....F+F.........
-        ....FF..........
-        """
-    ),
+BOLTS = (
     glow(bolt((3.0, 7.5), (-2.0, 1.0), (2.0, 1.0), (-3.0, -7.0)), 1.9, 1.2, 0.75),
     glow(bolt((4.0, 7.5), (-3.0, 2.0), (3.0, -0.5), (-4.0, -7.0)), 2.1, 1.3, 0.7),
 )
@@ -123,86 +103,14 @@ CRYSTALS = tuple(
     for width, height in ((4.6, 8.0), (6.4, 8.0), (8.0, 8.0))
 )
 
-SPARKS = draw(
-    """
-    .f....+..f...+..
-    +..............f
-    ................
-    f..............+
-    ................
-    ................
-    +..............f
-    ................
-    ................
-    f..............+
-    ................
-    ................
-    +..............f
-    ................
-    f..............+
-    ..+..f...+...f..
-    """
-)
-
-FLAMES = (
-    draw(
-        """
-        .......F........
-        ......FF....F...
-        ......FfF..FF...
-        .....FffF..FfF..
-        .F..FfffF.FffF..
-        .FF.FfffFFfffF..
-        .FfFFff+fffffF..
-        FffffF++ffffffF.
-        Fffff++++ff+ffF.
-        Ffff+++++++++fF.
-        Fff+++oo++++++fF
-        Fff++oooo++++ffF
-        Fff++oooooo++ffF
-        .Fff+oooooo+ffF.
-        ..Fff+ooooo+fF..
-        ...FFfff++ffF...
-        """
-    ),
-    draw(
-        """
-        ........F.......
-        .......FF.......
-        .......FfF......
-        ......FffF......
-        .....FfffF......
-        .....Fff+fF.....
-        ....Fff++ffF....
-        ...Fff+++fffF...
-        ..Fff++o++ffF...
-        ..Ff++ooo++ffF..
-        ..Ff++oooo+ffF..
-        ..Ff+ooooo++fF..
-        ..Ff+ooooo++fF..
-        ...Ff+ooo++fF...
-        ....FFf++ffF....
-        ......FFFF......
-        """
-    ),
-)
-
-FIRE = ("f07020", "e84828", "f49028")
-FROST = ("48a8f0", "60c8f0", "5880e8")
-ARCANE = ("a050e0", "7a58e8", "d050d8", "f060a8")
-LIFE = ("58c048", "30b890", "98c830")
-HOLY = ("f4b820", "f0cc38")
-DARK = ("5a4888", "483c68", "a02848")
-ALL = FIRE + FROST + ARCANE + LIFE + HOLY + DARK
-
-SPELLS = (
-    Kind((ORBS, Scatter(SPARKS)), colours={"f": ALL}),
-    Kind((RINGS, Scatter(SPARKS)), colours={"f": ALL}),
-    Kind((STARS, Scatter(SPARKS)), colours={"f": ALL}),
-    Kind((SPIRALS,), colours={"f": ALL}, flips=True),
-    Kind((CRESCENTS, Scatter(SPARKS)), colours={"f": ALL}, flips=True),
-    Kind((COMETS,), colours={"f": ALL}, flips=True),
-    Kind((LIGHTNING, Scatter(SPARKS)), colours={"f": HOLY + FROST + ARCANE}, flips=True),
-    Kind((CRYSTALS, Scatter(SPARKS)), colours={"f": FROST + ARCANE + LIFE}),
-    Kind((FLAMES,), colours={"f": FIRE + FROST + ARCANE + LIFE}, flips=True),
-)
+# By the names that the layers of `sheets/spells.txt` have for them.
+SPELL_SHAPES: dict[str, Drawings] = {
+    "orbs": ORBS,
+    "rings": RINGS,
+    "stars": STARS,
+    "spirals": SPIRALS,
+    "crescents": CRESCENTS,
+    "comets": COMETS,
+    "bolts": BOLTS,
+    "crystals": CRYSTALS,
+}

@@ -1,4 +1,4 @@
-"""Integers spread over the reals, so that a density can be fitted to them."""
+"""Uniform dequantisation."""
 
 import jax
 import jax.numpy as jnp
@@ -14,11 +14,26 @@ def dequantise(
     low: float = -1.0,
     high: float = 1.0,
 ) -> Float[Array, "b *event"]:
-    """low + (high − low) (x + u)/levels with u uniform in (0, 1), float32: integers spread evenly over [low, high).
+    """Add uniform noise to integer images: low + (high − low)(x + u)/levels with u uniform in (0, 1), float32.
 
-    Uria et al. 2013, §5.1. keys (B,): image b's u come from keys[b] alone. u lies on the middles of a grid so fine
-    that x + u keeps all its digits, so that ⌊levels (y − low)/(high − low)⌋ gives x back.
-    Raises ValueError unless 2 ≤ levels ≤ 256 and low < high, and for concrete images with values of `levels` or more.
+    A density fitted to the result bounds the log-probability of the integers. u lies on a grid fine enough that x + u
+    is exact in float32, so ⌊levels (y − low)/(high − low)⌋ recovers x from y.
+
+    Args:
+        keys: (B,) typed keys. The noise of image b depends on keys[b] alone.
+        images: (B, ...) uint8 in [0, levels).
+        levels: number of grey levels, 2 to 256.
+        low: the lower end of the range of y.
+        high: its upper end.
+
+    Returns:
+        y, of the shape of `images`, in [low, high).
+
+    Raises:
+        ValueError: `levels` out of range, low ≥ high, or images (not traced) with values of `levels` or more.
+
+    Reference:
+        Uria et al. 2013, RNADE: The real-valued neural autoregressive density-estimator, §5.1.
     """
     if not 2 <= levels <= 256 or not low < high:
         raise ValueError(f"images of uint8 have 2 to 256 levels, and low < high: got {levels}, {low} and {high}")

@@ -1,4 +1,4 @@
-"""Which examples a training step sees, as a pure function of (seed, step)."""
+"""The order in which training draws examples, as a pure function of (seed, step)."""
 
 import functools
 import operator
@@ -8,27 +8,34 @@ import numpy as np
 from jaxtyping import Int, PyTree
 
 
-class Order:
-    """Examples in batches, drawn without replacement: `order(step)` are the indices of that training step.
+class ShuffledIndices:
+    """Shuffled indices without replacement: `indices(step)` are the examples of that training step's batch.
 
-    Epochs run across batch borders: of the examples in order of `step`, each consecutive N are a fresh permutation of
-    all N, and none is dropped (a batch that spans a border may hold an example twice). Raises ValueError for a
-    `batch_size` outside [1, N] and a negative seed.
+    Concatenated in the order of the steps, each consecutive N indices are a new permutation of all N examples. Batches
+    run across the borders of epochs, so that none is smaller, and such a batch may hold an example twice.
+
+    Args:
+        num_examples: N, at least 1.
+        batch_size: from 1 to N.
+        seed: an integer from 0.
+
+    Raises:
+        ValueError: an argument out of range.
     """
 
     def __init__(self, num_examples: int, batch_size: int, seed: int = 0):
+        if num_examples < 1:
+            raise ValueError("data holds no examples: its arrays have a first axis of length 0.")
         if not 1 <= batch_size <= num_examples:
-            raise ValueError(
-                f"batch_size is {batch_size}; expected 1 to {num_examples}, the number of examples: lower it."
-            )
+            raise ValueError(f"batch_size is {batch_size}; expected 1 to {num_examples}, the number of examples.")
         if seed < 0:
             raise ValueError(f"seed is {seed}; expected an integer from 0.")
         self.num_examples, self.batch_size = num_examples, batch_size
-        # A batch spans two epochs at most, so two permutations are kept.
+        # A batch spans at most two epochs.
         self._permutation = functools.lru_cache(maxsize=2)(functools.partial(_permutation, num_examples, seed))
 
     def __call__(self, step: int) -> Int[np.ndarray, " batch"]:
-        """Which examples, integers in [0, N), make up the batch of `step`; raises ValueError for a negative one."""
+        """Return the indices in [0, N) of the batch of `step`; raises ValueError for a negative step."""
         if step < 0:
             raise ValueError(f"step is {step}; steps count from 0.")
         epoch, start = divmod(operator.index(step) * self.batch_size, self.num_examples)
@@ -38,12 +45,12 @@ class Order:
 
     @property
     def steps_per_epoch(self) -> float:
-        """Steps in which every example is drawn once, N / batch_size; a fraction where N is not a multiple."""
+        """Number of steps in an epoch, N / batch_size, which need not be an integer."""
         return self.num_examples / self.batch_size
 
 
 def leading_axis(data: PyTree) -> int:
-    """The number of examples of a pytree of arrays (N, ...); raises ValueError where there is not one N."""
+    """Return the N of a pytree of arrays (N, ...); raises ValueError if they do not share one."""
     leaves = jax.tree.leaves(data)
     if not leaves:
         raise ValueError("data holds no arrays: pass a pytree of arrays (N, ...).")
@@ -56,7 +63,7 @@ def leading_axis(data: PyTree) -> int:
 
 
 def _permutation(n: int, seed: int, epoch: int) -> np.ndarray:
-    # NumPy promises the raw bits of a seeded PCG64 for all versions; of Generator.permutation it does not.
+    # NumPy keeps the raw bits of a seeded PCG64 across versions, but not Generator.permutation.
     order = np.random.PCG64((seed, epoch)).random_raw(n).argsort(kind="stable").astype(np.int32)
     order.flags.writeable = False
     return order

@@ -1,4 +1,4 @@
-"""Handwritten digits that come with scikit-learn: a data set of real images that needs no download."""
+"""The handwritten digits of scikit-learn: real images that need no download."""
 
 import numpy as np
 
@@ -9,18 +9,24 @@ SIDE = 8
 
 
 def digits(size: int = SIDE, resize_filter: str = "bicubic") -> ImageDataset:
-    """Return 1,797 handwritten digits, uint8 (1797, size, size, 1), ink bright on black, with labels 0 to 9.
+    """Load the 1,797 handwritten digits of scikit-learn, white on black.
 
-    They are the test part of the UCI set of optical digits (Alpaydin & Kaynak 1998). Their 17 grey levels k = 0…16
-    become 255 k/16, rounded (so 16 becomes 255, and 16 x/255, rounded, is k again); larger sizes are resized from that.
+    They are the test set of the UCI optical digits. Their grey levels k = 0 … 16 become round(255 k/16), from which k
+    can be recovered.
 
     Args:
-        size: height and width in pixels, 8 or more.
-        resize_filter: "nearest", "box", "bilinear", "bicubic" or "lanczos", for sizes above 8.
+        size: height and width in pixels, at least 8, which is the original size.
+        resize_filter: for larger sizes: "nearest", "box", "bilinear", "bicubic" or "lanczos".
+
+    Returns:
+        Images (1797, size, size, 1), uint8, with labels 0 to 9.
 
     Raises:
         ValueError: a size below 8, or an unknown filter.
-        ImportError: scikit-learn is not installed, or, for sizes above 8, Pillow.
+        ImportError: scikit-learn is not installed, or Pillow for larger sizes.
+
+    Reference:
+        Alpaydin & Kaynak 1998, Optical recognition of handwritten digits.
     """
     if size < SIDE:
         raise ValueError(f"size is {size}; the digits have {SIDE}×{SIDE} pixels: ask for {SIDE} or more.")
