@@ -109,7 +109,7 @@ class Checkpoints:
                 names = (path.name for path in self.directory.iterdir() if path.is_dir())
                 if stray := [name for name in names if name.isdigit() and name != str(int(name))]:
                     raise ValueError(
-                        f"{self.directory} holds {', '.join(stray)}, which would be taken for a checkpoint and is none: "
+                        f"{self.directory} holds {', '.join(stray)}, which is no checkpoint but looks like one: "
                         "move it away, or train in another directory"
                     )
                 self._lock = acquire_lock(self.directory / ".lock")

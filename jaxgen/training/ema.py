@@ -65,7 +65,7 @@ def power_gamma(width: float) -> float:
 
 
 def update_ema(ema: PyTree, params: PyTree, decay: Float[Array, ""] | float) -> PyTree:
-    """Return ema + (1 − decay)(params − ema) in the dtypes of `ema`; leaves without a floating-point type are copied."""
+    """Return ema + (1 − decay)(params − ema) in the dtypes of `ema`; leaves that are not floats are copied."""
 
     def blend(average: Array, value: Array) -> Array:
         return average + ((1 - decay) * (value - average)).astype(average.dtype) if is_inexact(average) else value

@@ -21,17 +21,17 @@ def first_nonfinite(state: PyTree) -> str | None:
     NaN is refused in every array of any pytree. Infinities are refused in the attributes `params` and `ema` only: an
     optimiser may begin with one, such as the lowest loss so far. An attribute `carry` may hold anything.
     """
-    leaves = {}
+    paths, arrays, strict = [], [], []
     for path, leaf in jax.tree_util.tree_leaves_with_path(state):
         field = next((name for key in path if (name := getattr(key, "name", None)) in _FIELDS), None)
         if field != "carry" and is_inexact(leaf):
-            leaves[jax.tree_util.keystr(path, simple=True, separator="/")] = leaf, field in ("params", "ema")
-    arrays, strict = zip(*leaves.values(), strict=True) if leaves else ((), ())
-    return next(
-        (path for path, bad in zip(leaves, jax.device_get(_nonfinite(arrays, strict)), strict=True) if bad), None
-    )
+            paths.append(path)
+            arrays.append(leaf)
+            strict.append(field in ("params", "ema"))
+    found = zip(paths, jax.device_get(_nonfinite(arrays, strict)), strict=True)
+    return next((jax.tree_util.keystr(path, simple=True, separator="/") for path, bad in found if bad), None)
 
 
 @jax.jit
-def _nonfinite(arrays: tuple[Array, ...], strict: tuple[bool, ...]) -> list[Array]:
+def _nonfinite(arrays: list[Array], strict: list[bool]) -> list[Array]:
     return [jnp.any(jnp.isnan(x) | (only & jnp.isinf(x))) for x, only in zip(arrays, strict, strict=True)]

@@ -75,7 +75,7 @@ def jit_step(step: Callable, layout: Layout | None) -> Callable:
 def make_update(
     loss_fn: LossFn, optimizer: optax.GradientTransformation, ema: Ema | None, accumulate: int = 1
 ) -> Update:
-    """Return `update(state, batch, *others) -> (state, metrics)`, where loss_fn(key, params, *others, batch, **carry)."""
+    """Return `update(state, batch, *others)`, which calls loss_fn(key, params, *others, batch, **carry)."""
 
     def mean_loss(
         params: PyTree, key: PRNGKeyArray, batch: PyTree, carry: PyTree, others: tuple
@@ -104,10 +104,9 @@ def make_update(
         return (loss, extra, grads), carry
 
     def update(state: TrainState, batch: PyTree, *others: PyTree) -> tuple[TrainState, Metrics]:
-        inputs = state.params, jax.random.fold_in(state.key, state.step), batch, state.carry, others
-        (loss, extra, grads), carry = (
-            gradient(*inputs) if accumulate == 1 else _accumulate(gradient, *inputs, accumulate)
-        )
+        mean_gradient = gradient if accumulate == 1 else partial(_accumulate, gradient, parts=accumulate)
+        key = jax.random.fold_in(state.key, state.step)
+        (loss, extra, grads), carry = mean_gradient(state.params, key, batch, state.carry, others)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         n = state.step + 1
