@@ -129,8 +129,10 @@ class Checkpoints:
         Raises:
             OSError: if it, or the checkpoint before it, could not be written. A later error is raised by the next call
                 of `save`, `wait` or `close`.
+            DirectoryInUse, ValueError: as `claim`.
         """
         self.wait()
+        self.claim()
         self._saving, state = int(state.step), _arrays(state)
 
         def write() -> None:
@@ -234,8 +236,6 @@ class Checkpoints:
         try:
             action()
             return
-        except DirectoryInUse:
-            raise
         except Exception as error:  # orbax and tensorstore have several types for a full disk
             reason = f"{error!s:.300}"
             # the writer is closed, because it would raise the error again
@@ -257,7 +257,6 @@ class Checkpoints:
 
     def _open_writer(self) -> ocp.CheckpointManager:
         if self._writer is None:
-            self.claim()
             _hide_tracebacks()
             # renamed, because the run will reach these steps again
             for step in self._damaged if jax.process_index() == 0 else ():

@@ -33,5 +33,5 @@ def first_nonfinite(state: PyTree) -> str | None:
 
 
 @jax.jit
-def _nonfinite(arrays: list[Array], strict: list[bool]) -> list[Array]:
+def _nonfinite(arrays: list[Any], strict: list[Any]) -> list[Array]:
     return [jnp.any(jnp.isnan(x) | (only & jnp.isinf(x))) for x, only in zip(arrays, strict, strict=True)]

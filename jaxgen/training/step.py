@@ -1,6 +1,7 @@
 """The train step: per-example losses in, an updated state out."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax

@@ -18,6 +18,7 @@ import optax
 import orbax.checkpoint as ocp
 import pytest
 from jaxtyping import PyTree
+from oracles import slow
 
 from jaxgen.training import (
     CheckpointMismatch,
@@ -195,6 +196,37 @@ def test_missing_checkpoints(tmp_path):
         Checkpoints(tmp_path, keep=0)
 
 
+def test_parameters_are_restored_by_name_without_the_optimiser(tmp_path, caplog):
+    with Checkpoints(tmp_path) as checkpoints:
+        for step in (1, 2):
+            state = state_at(step)
+            checkpoints.save(state.replace(params={**state.params, "half": (jnp.bfloat16([step, 1.1]), state.key)}))
+    found = Checkpoints(tmp_path)
+    assert bits(found.restore_params()) == bits(state_at(2).ema)
+    params = found.restore_params("params", step=1)
+    assert bits(params) == bits({**state_at(1).params, "half": [jnp.bfloat16([1, 1.1]), state_at(1).key]})
+    assert bits(found.restore_params("params/dense/bias")) == bits(state_at(2).params["dense"]["bias"])
+    with pytest.raises(CheckpointMismatch, match=rf"{tmp_path}/2 holds no 'weights', only \['ema', 'params'\]"):
+        found.restore_params("weights")
+    with pytest.raises(FileNotFoundError, match=r"step 7 .* steps \[1, 2\]"):
+        found.restore_params(step=7)
+    damage(tmp_path / "2")
+    assert bits(Checkpoints(tmp_path).restore_params()) == bits(state_at(1).ema)
+    assert f"{tmp_path}/2 cannot be read" in caplog.text
+
+
+def test_a_directory_that_looks_like_a_checkpoint_is_refused_and_not_read(tmp_path):
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(state_at(1))
+    (tmp_path / "050").mkdir()
+    stray = Checkpoints(tmp_path)
+    assert stray.steps == [1]
+    assert stray.restore(state_at(0)).step == 1
+    for use in (stray.claim, lambda: stray.save(state_at(2))):
+        with pytest.raises(ValueError, match=rf"{tmp_path} holds 050, which is no checkpoint .*: move it away"):
+            use()
+
+
 def damage(directory: Path):
     for file in directory.rglob("*"):
         if file.is_file() and file.parent.name == "d":
@@ -239,7 +271,7 @@ def test_a_passing_error_is_no_damage(tmp_path, monkeypatch, caplog):
         return restore(self, *args, **kwargs)
 
     monkeypatch.setattr(ocp.CheckpointManager, "restore", failing)
-    monkeypatch.setattr(checkpoint, "_PAUSE", 0.01)
+    monkeypatch.setattr(checkpoint, "_RETRY_DELAY", 0.01)
     assert bits(Checkpoints(tmp_path).restore(state_at(0))) == bits(state_at(2))
     assert not caplog.text
 
@@ -259,7 +291,7 @@ def flipped(good, rng):
     return bytes(data)
 
 
-def test_a_flipped_bit_is_never_restored(tmp_path, caplog):
+def test_a_flipped_bit_is_never_restored(tmp_path, caplog, daily):
     def state(step):  # with an array so large that it gets a file of its own
         return state_at(step).replace(carry={"noise": jax.random.normal(jax.random.key(step), (5000,))})
 
@@ -269,7 +301,7 @@ def test_a_flipped_bit_is_never_restored(tmp_path, caplog):
     rng, passed_over, files = random.Random(0), [], [p for p in (tmp_path / "2").rglob("*") if p.is_file()]
     for file in files:
         good = file.read_bytes()
-        for _ in range(5):
+        for _ in range(1 if daily else 5):
             file.write_bytes(flipped(good, rng))
             caplog.clear()
             restored = Checkpoints(tmp_path).restore(state(0))
@@ -280,12 +312,12 @@ def test_a_flipped_bit_is_never_restored(tmp_path, caplog):
                 passed_over.append(caplog.text)
         file.write_bytes(good)
     # what orbax sees by itself, and what only the checksums see
-    assert any("changed since it was written: carry/noise" in text for text in passed_over)
-    assert len(passed_over) > 15
+    assert daily or any("changed since it was written: carry/noise" in text for text in passed_over)
+    assert len(passed_over) > (3 if daily else 15)
 
 
 @pytest.mark.parametrize(
-    ("was", "becomes"), [("float32[2,3]", "float32[2,2]"), ("float32[3]", "float16[3]"), ("fry", "rbg")]
+    ("was", "becomes"), [("float32[2,3]", "float32[2,2]"), slow("float32[3]", "float16[3]"), slow("fry", "rbg")]
 )
 def test_a_changed_manifest_is_damage_and_not_another_architecture(tmp_path, caplog, was, becomes):
     with Checkpoints(tmp_path) as checkpoints:
@@ -334,7 +366,9 @@ def test_a_checkpoint_without_checksums_is_restored(tmp_path, caplog):
         Checkpoints(tmp_path).restore(state_at(0, width=4))
 
 
-@pytest.mark.parametrize("missing", ["_CHECKPOINT_METADATA", "default/_METADATA", "default/manifest.ocdbt"])
+@pytest.mark.parametrize(
+    "missing", ["_CHECKPOINT_METADATA", *map(slow, ("default/_METADATA", "default/manifest.ocdbt"))]
+)
 def test_a_missing_file_is_damage_and_not_another_architecture(tmp_path, missing):
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(state_at(1))
@@ -379,6 +413,7 @@ def test_a_full_disk_is_named_and_loses_nothing(tmp_path):
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         assert f"checkpoint {tmp_path}/2" in str(error.value)
+        assert error.value.__cause__ is error.value.__context__ is None  # no chain of tracebacks above the message
         assert f"last good checkpoint is of step 1, in {tmp_path}" in str(error.value)
         assert checkpoints.steps == [1]
         assert bits(checkpoints.restore(large(0))) == bits(large(1))
@@ -442,7 +477,7 @@ KILLED_IN_A_SAVE = """
 def test_killed_in_the_middle_of_a_save(tmp_path):
     child = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(KILLED_IN_A_SAVE), str(tmp_path)],
-        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+        env={**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(Path(__file__).parents[2])},
         check=False,
     )
     assert child.returncode == -9
