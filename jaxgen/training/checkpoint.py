@@ -313,7 +313,7 @@ def _read(reader: ocp.CheckpointManager, step: int, make_target: _Target) -> tup
     if not everywhere(failure is None):
         return None, failure or ValueError("another process could not read it")
     found, found_sums = _types(state), _checksums(state)
-    changed = [p for p in found if found[p] != types.get(p) or (p in sums and found_sums.get(p) != sums[p])]
+    changed = [p for p in found if p in sums and (found[p], found_sums.get(p)) != (types[p], sums[p])]
     if not everywhere(not changed):
         return None, ValueError(f"changed since it was written: {', '.join(changed) or 'in another process'}")
     if hasattr(state, "step") and int(state.step) != step:

@@ -1,4 +1,4 @@
-"""Training by several real processes on this machine: the same curve, one log, each its own rows, one checkpoint."""
+"""Training by several processes on this machine: the same curve, one log, each its own rows, one checkpoint."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ import pytest
 from oracles import slow
 
 from jaxgen.training import Checkpoints, History
-from jaxgen.training.lock import hold
+from jaxgen.training.lock import acquire_lock
 
 PROGRAM = Path(__file__).with_name("several.py")
 ROOT = PROGRAM.parents[2]
@@ -69,10 +69,8 @@ def assert_same(directory, expected, processes):
                     np.testing.assert_allclose(found[name], final[name], rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("how", "processes"),
-    [("split", 2), slow("whole", 2), slow("split", 4)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("how", "processes"), [("split", 2), ("whole", 2), ("split", 4)])
 def test_processes_train_like_one(tmp_path, alone, how, processes):
     said = end(begin(tmp_path, how, processes))
     assert_same(tmp_path, alone, processes)
@@ -88,9 +86,10 @@ def test_processes_train_like_one(tmp_path, alone, how, processes):
     end(begin(tmp_path, how, processes, "--resume"))
 
 
+@pytest.mark.slow
 def test_all_end_where_one_finds_the_directory_in_use(tmp_path):
     (tmp_path / "checkpoints").mkdir()
-    with hold(tmp_path / "checkpoints" / ".lock"):
+    with acquire_lock(tmp_path / "checkpoints" / ".lock"):
         children = begin(tmp_path, "whole", 2)
         try:
             said = [child.communicate(timeout=120)[1] for child in children]
@@ -100,7 +99,8 @@ def test_all_end_where_one_finds_the_directory_in_use(tmp_path):
     assert all("DirectoryInUse: " in errors for errors in said)
 
 
-def test_a_signal_to_one_stops_all_and_one_process_goes_on(tmp_path, alone):
+@pytest.mark.parametrize("processes", [2, slow(1)])
+def test_a_signal_to_one_stops_all_and_they_or_one_process_goes_on(tmp_path, alone, processes):
     children = begin(tmp_path, "split", 2, "--slow")
     for line in children[1].stdout:
         if "step 5" in line:
@@ -108,10 +108,15 @@ def test_a_signal_to_one_stops_all_and_one_process_goes_on(tmp_path, alone):
     children[1].send_signal(signal.SIGTERM)
     said = end(children, status=3)
     assert all("SIGTERM at step" in out and "--resume continues" in out for out in said)
-    end(begin(tmp_path, "whole", 1, "--resume"))
-    assert_same(tmp_path, alone, 1)
+    end(begin(tmp_path, "split" if processes == 2 else "whole", processes, "--resume"))
+    assert_same(tmp_path, alone, processes)
+    with np.load(alone / "final0.npz") as whole, np.load(tmp_path / "final0.npz") as found:
+        # each process reads its own rows alone, here of the steps since the signal
+        steps = History.read(tmp_path / "metrics.jsonl")["loss"][0][-1] - int(said[0].split("at step ")[1].split()[0])
+        assert found["read"] == whole["read"] * steps / 40 / processes
 
 
+@pytest.mark.slow
 def test_all_go_back_where_one_cannot_read_the_newest_checkpoint(tmp_path, alone):
     shutil.copytree(alone, tmp_path, dirs_exist_ok=True)
     said = end(begin(tmp_path, "split", 2, "--resume", "--unreadable"))
