@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from oracles import slow
 from jax.sharding import NamedSharding, PartitionSpec
+from oracles import slow
 
 from jaxgen.data import Batches
 from jaxgen.training import (
