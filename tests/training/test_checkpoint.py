@@ -463,6 +463,7 @@ KILLED_IN_A_SAVE = """
 """
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_of_a_save(tmp_path):
     child = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(KILLED_IN_A_SAVE), str(tmp_path)],
