@@ -83,13 +83,13 @@ def train(
 
     def loss(key, params, batch, step):
         losses, metrics = vae_loss(key, autoencoder.model(params), images(batch[0]), beta=weight(step))
-        return losses, metrics, step + 1
+        return losses, metrics, {"step": step + 1}
 
-    def held_out_loss(params, _):
+    def held_out_loss(params, **_):
         return jnp.mean(vae_loss(jax.random.key(1), autoencoder.model(params), images(held_out), beta=beta)[0])
 
     trained = train_network(
-        config, params, loss, (data,), directory, held_out_loss=held_out_loss, seed=seed, carry=jnp.zeros((), int),
-        **how,
+        config, params, loss, (data,), directory, held_out_loss=held_out_loss, seed=seed,
+        carry={"step": jnp.zeros((), int)}, **how,
     )  # fmt: skip
     return Trained(autoencoder, trained.averaged, trained.history)

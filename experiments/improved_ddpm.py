@@ -178,7 +178,7 @@ def make_denoiser(net: nn.Module, learned: bool, process: GaussianProcess, param
 
 
 def loss_of(objective: Objective, schedule: Schedule) -> Callable[..., Any]:
-    """(key, network, x0) -> losses; for the bound (key, network, x0, history) -> (losses, metrics, history)."""
+    """(key, network, x0) -> losses; for the bound (key, network, x0, history) -> (losses, metrics, {"history"})."""
     process = schedule.chain
     match objective:
         case "simple":
@@ -193,7 +193,7 @@ def loss_of(objective: Objective, schedule: Schedule) -> Callable[..., Any]:
         time_key, loss_key = jax.random.split(key)
         t, weights = importance.draw(time_key, history, len(x0))
         losses = vlb_loss(loss_key, process, network, x0, variance="learned", times=lambda *_: t)
-        return weights * losses, {}, importance.record(history, t, losses)
+        return weights * losses, {}, {"history": importance.record(history, t, losses)}
 
     return bound
 
@@ -222,15 +222,15 @@ def train(
     learned, process = learns_variance(objective), schedule.chain
     net, objective_loss = unet(config, images.shape[-1]), loss_of(objective, schedule)
 
-    def loss(key, params, batch, *carry):
-        return objective_loss(key, network(net, learned, process, params), batch[0], *carry)
+    def loss(key, params, batch, **carry):
+        return objective_loss(key, network(net, learned, process, params), batch[0], **carry)
 
-    def held_out_error(params, *_):
+    def held_out_error(params, **_):
         return jnp.mean(denoising_loss(jax.random.key(1), process, network(net, False, process, params), held_out))
 
     trained = train_network(
         config, stem, loss, (images,), directory, held_out_loss=held_out_error, seed=config.seed + 10,
-        carry=importance.loss_history(config.timesteps) if objective == "bound" else None,
+        carry={"history": importance.loss_history(config.timesteps)} if objective == "bound" else None,
     )  # fmt: skip
     return Model(name, process, trained.averaged, learned, trained.history)
 

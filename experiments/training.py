@@ -64,8 +64,8 @@ def train_network(
 ) -> Trained:
     """Train by `loss`; checkpoints and the log lie in `directory`.
 
-    loss and carry: as `make_train_step` takes them. held_out_loss(params) -> (), or of (params, carry) where there is
-    one, is followed on the averaged parameters.
+    loss and carry: as `make_train_step` takes them. held_out_loss(params, **carry) -> () is followed
+    on the averaged parameters.
     clip: the longest gradient that is taken whole, 0 for any. clip_apart: bound that of each part of a dict of params
     by itself, for parts whose losses differ in unit.
     With config.resume the directory's last checkpoint is continued, if it has one.
@@ -113,7 +113,7 @@ def train_network(
             checkpoint_every=config.checkpoint_every,
             log=directory / "metrics.jsonl",
             log_every=whole_calls(config.steps // 200),
-            evaluate=lambda state: {"loss": evaluate(state.ema, *(() if carry is None else (state.carry,)))},
+            evaluate=lambda state: {"loss": evaluate(state.ema, **state.carry)},
             evaluate_every=whole_calls(config.steps // 25),
             progress=config.progress,
         )

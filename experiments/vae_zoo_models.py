@@ -114,16 +114,16 @@ class Zoo:
         def loss(key, params, batch, book):
             losses, metrics, quantised = found(params, book, batch[0])
             book = codebook.update(book, quantised.encodings, quantised.indices)
-            return losses, metrics, codebook.reset_dead(key, book, quantised.encodings)
+            return losses, metrics, {"book": codebook.reset_dead(key, book, quantised.encodings)}
 
         first = encode(begun, jnp.asarray(self.images[: 4 * config.batch_size]))
         trained = train_network(
             config, begun, loss, (self.images,), self.directory / "vq-vae", seed=config.seed,
-            carry=codebook.from_encodings(self.key, first, size),
+            carry={"book": codebook.from_encodings(self.key, first, size)},
             held_out_loss=lambda params, book: jnp.mean(found(params, book, self.shown)[0]),
         )  # fmt: skip
         # the codebook has followed these parameters, not their average
-        params, codes = trained.params, trained.carry.codes
+        params, codes = trained.params, trained.carry["book"].codes
 
         def indices(x):
             return quantise(encode(params, x), codes).indices.reshape(len(x), -1)

@@ -1,4 +1,4 @@
-"""Frozen dataclasses that are pytrees."""
+"""PytreeDataclass dataclasses that are pytrees."""
 
 import dataclasses
 from typing import Any, TypeVar, dataclass_transform

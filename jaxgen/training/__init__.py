@@ -1,5 +1,6 @@
 """Training of any model: state, step, averages, loop, checkpoints, devices."""
 
+from jaxgen.training.adversarial import AdversarialState, create_adversarial_state, make_adversarial_step
 from jaxgen.training.checkpoint import CheckpointMismatch, Checkpoints
 from jaxgen.training.ema import Ema, power_ema, power_gamma, update_ema, warmup_ema
 from jaxgen.training.lock import DirectoryInUse
@@ -10,6 +11,7 @@ from jaxgen.training.state import TrainState, create_state
 from jaxgen.training.step import LossFn, make_train_step
 
 __all__ = [
+    "AdversarialState",
     "CheckpointMismatch",
     "Checkpoints",
     "DirectoryInUse",
@@ -22,11 +24,13 @@ __all__ = [
     "LossFn",
     "TrainState",
     "batch_sharding",
+    "create_adversarial_state",
     "create_state",
     "data_mesh",
     "fit",
     "fully_sharded",
     "gather",
+    "make_adversarial_step",
     "make_train_step",
     "place",
     "power_ema",

@@ -1,15 +1,21 @@
-"""Training states on disk: written in the background, committed by a rename, checked before they are read."""
+"""Training states on disk: written in the background, committed by a rename, verified when they are read."""
 
+import atexit
+import functools
+import gc
 import itertools
 import json
 import logging
 import os
+import re
+import sys
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
+from types import CoroutineType
 from typing import Any
 
 import jax
@@ -20,27 +26,43 @@ from jaxtyping import PyTree
 
 from jaxgen.core import all_processes
 from jaxgen.training.checksum import checksums
-from jaxgen.training.disk import disk_of
-from jaxgen.training.lock import DirectoryInUse, hold
+from jaxgen.training.disk import describe_disk
+from jaxgen.training.lock import DirectoryInUse, acquire_lock
 
 _logger = logging.getLogger(__name__)
 
-_PAUSE = 1.0  # seconds before what could not be read is tried once more
+_RETRY_DELAY = 1.0  # seconds
+
+_Types = dict[str, str]
+_Target = Callable[[ocp.CheckpointManager, int, _Types], PyTree]
 
 
 class CheckpointMismatch(ValueError):
-    """The checkpoint was written by another architecture or optimiser than the one asked for."""
+    """The checkpoint holds other arrays than those asked for."""
 
 
 class Checkpoints:
-    """The newest `keep` checkpoints of a run, under `directory` (made at the first save); a context manager.
+    """The newest checkpoints of a run; a context manager.
 
-    A checkpoint half written when the process died is never seen. One that was damaged later, be it by one bit, is
-    passed over, with a warning, in favour of the one before it, and kept as N.damaged by the next save. One run at a
-    time can save to a directory. An error that leaves the context says, in a note, which checkpoint is the last good
-    one.
+    A checkpoint that was incomplete when the process died is never seen. One that was damaged later, if only by one
+    bit, is skipped with a warning in favour of the one before it; the next save renames it to N.damaged. One run at a
+    time can save to a directory. An exception that leaves the context gets a note that names the last good checkpoint.
 
-    With several processes, `directory` lies on a disk they share, and each calls the same methods in the same order.
+    With several processes, the directory lies on a shared disk, and all call the same methods in the same order.
+
+    Args:
+        directory: created at the first save.
+        keep: the number of checkpoints to keep, at least 1.
+
+    Example:
+        ```python
+        with Checkpoints("runs/first/checkpoints") as checkpoints:
+            if checkpoints.latest_step is not None:
+                state = checkpoints.restore(state)
+            state, history = fit(step, state, batches, steps=1000, checkpoints=checkpoints)
+
+        averaged = Checkpoints("runs/first/checkpoints").restore_params("ema")
+        ```
     """
 
     def __init__(self, directory: str | os.PathLike[str], *, keep: int = 3):
@@ -59,7 +81,9 @@ class Checkpoints:
         """The steps that can be restored, ascending."""
         if not self.directory.is_dir():
             return []
-        return sorted(set(ocp.utils.checkpoint_steps(self.directory)) - self._damaged)
+        # a directory 050 is no checkpoint of step 50
+        found = {step for step in ocp.utils.checkpoint_steps(self.directory) if (self.directory / str(step)).is_dir()}
+        return sorted(found - self._damaged)
 
     @property
     def latest_step(self) -> int | None:
@@ -67,9 +91,14 @@ class Checkpoints:
         return max(self.steps, default=None)
 
     def claim(self) -> None:
-        """Take the directory for this run, until `close` or the end of the process; `save` does so by itself.
+        """Reserve the directory for this run until `close` or the end of the process.
 
-        Raises DirectoryInUse (a RuntimeError) if another run has it: called before the training, not after some of it.
+        `save` does so by itself; call it before the training to learn of a refusal early.
+
+        Raises:
+            DirectoryInUse: if another run has reserved the directory.
+            ValueError: if it holds a directory whose name is a number, but not that of a checkpoint.
+            OSError: if it cannot be created.
         """
         if self._claimed:
             return
@@ -77,67 +106,110 @@ class Checkpoints:
         if jax.process_index() == 0:
             try:
                 self.directory.mkdir(parents=True, exist_ok=True)
-                self._lock = hold(self.directory / ".lock")
-            except (DirectoryInUse, OSError) as error:
+                names = (path.name for path in self.directory.iterdir() if path.is_dir())
+                if stray := [name for name in names if name.isdigit() and name != str(int(name))]:
+                    raise ValueError(
+                        f"{self.directory} holds {', '.join(stray)}, which is no checkpoint but looks like one: "
+                        "move it away, or train in another directory"
+                    )
+                self._lock = acquire_lock(self.directory / ".lock")
+            except (DirectoryInUse, OSError, ValueError) as error:
                 refusal = error
         if not all_processes(refusal is None):
             raise refusal or DirectoryInUse(f"{self.directory} is in use by another run, or cannot be made")
         self._claimed = True
 
     def save(self, state: PyTree) -> None:
-        """Copy the state, whose `.step` names the checkpoint, to the host, and write it in the background.
+        """Copy the state to the host and write it in the background.
 
-        A step already saved is left as it is. An error of the write before this one is raised here, or in `wait`:
-        OSError if it could not be written.
+        Args:
+            state: any pytree with an attribute `step`, which names the checkpoint. A step that is already saved is
+                left as it is.
+
+        Raises:
+            OSError: if it, or the checkpoint before it, could not be written. A later error is raised by the next call
+                of `save`, `wait` or `close`.
+            DirectoryInUse, ValueError: as `claim`.
         """
         self.wait()
+        self.claim()
         self._saving, state = int(state.step), _arrays(state)
-        with self._writing():
+
+        def write() -> None:
             writer, step = self._open_writer(), self._saving
             if step not in writer.all_steps():
                 writer.save(step, args=ocp.args.StandardSave(state), custom_metadata=_manifest(state), force=True)
 
-    def restore(self, like: PyTree, step: int | None = None) -> PyTree:
-        """The state at `step` (default: the last), with the structure, types and shardings of `like`.
+        self._write(write)
 
-        Raises FileNotFoundError if there is no such checkpoint, CheckpointMismatch (a ValueError) if it holds other
-        arrays than `like`, and ValueError if it cannot be read.
+    def restore(self, like: PyTree, step: int | None = None) -> PyTree:
+        """Return a saved state with the structure, types and shardings of `like`.
+
+        Args:
+            like: a state, or its shapes.
+            step: the step of the checkpoint (default: the last that can be read).
+
+        Raises:
+            FileNotFoundError: if there is no such checkpoint.
+            CheckpointMismatch: if it holds other arrays than `like`.
+            ValueError: if it cannot be read.
         """
-        self.wait()
-        steps = self.steps
-        if not steps:
-            missing = "holds none" if self.directory.is_dir() else "does not exist"
-            raise FileNotFoundError(
-                f"no checkpoint to resume from: {self.directory} {missing}. Check the path, or start without --resume"
-            )
-        if step is not None and step not in steps:
-            raise FileNotFoundError(f"no checkpoint of step {step} in {self.directory}; there are steps {steps}")
         like = _arrays(like)
         expected, target = _types(like), jax.tree.map(_abstract, like)
-        damaged: dict[int, Exception] = {}
-        with _reader(self.directory) as reader:
-            for candidate in [step] if step is not None else reversed(steps):
-                state, failure = self._read(reader, candidate, expected, target)
-                if failure is None:
-                    self._damaged |= damaged.keys()
-                    return state
-                _logger.warning("checkpoint %s cannot be read (%.200s)", self.directory / str(candidate), failure)
-                damaged[candidate] = failure
-        message = f"no readable checkpoint in {self.directory}: tried steps {sorted(damaged)}"
-        raise ValueError(message) from damaged[max(damaged)]
+
+        def check(reader: ocp.CheckpointManager, step: int, types: _Types) -> PyTree:
+            if types != expected:
+                raise CheckpointMismatch(_difference(self.directory / str(step), types, expected))
+            return target
+
+        return self._restore(check, step)
+
+    def restore_params(self, name: str = "ema", step: int | None = None) -> PyTree:
+        """Return parameters from a checkpoint of any state, without its optimiser.
+
+        Args:
+            name: "ema" or "params" of a `TrainState`; "generator/ema", "generator/params" or "critic/params" of an
+                `AdversarialState`; in general the path of a part of the state.
+            step: the step of the checkpoint (default: the last that can be read).
+
+        Returns:
+            The arrays on the default device, in dicts as Flax has them. Tuples and dataclasses come back as lists and
+            dicts.
+
+        Raises:
+            FileNotFoundError: if there is no such checkpoint.
+            CheckpointMismatch: if it has no part of this name.
+            ValueError: if it cannot be read.
+        """
+        keys = name.split("/")
+
+        def select(reader: ocp.CheckpointManager, step: int, types: _Types) -> PyTree:
+            if not any(path == name or path.startswith(f"{name}/") for path in types):
+                known = sorted({m[0] for path in types if (m := re.match(r"(\w+/)?(params|ema)(?=/|$)", path))})
+                raise CheckpointMismatch(f"checkpoint {self.directory / str(step)} holds no {name!r}, only {known}")
+            part = reader.item_metadata(step).tree
+            for key in keys:
+                part = part[key]
+            part = jax.tree.map(lambda x: _abstract(jax.ShapeDtypeStruct(x.shape, x.dtype)), part)
+            for key in reversed(keys):
+                part = {key: part}
+            return part
+
+        part = self._restore(select, step)
+        for key in keys:
+            part = part[key]
+        return part
 
     def wait(self) -> None:
         """Block until what was saved is on disk; raises OSError if it could not be written."""
         if self._writer is not None:
-            with self._writing():
-                self._writer.wait_until_finished()
+            self._write(self._writer.wait_until_finished)
 
     def close(self) -> None:
-        """Wait for the last write, release the threads behind it, and the directory for other runs."""
+        """Wait for the last write, stop the threads behind it, and release the directory for other runs."""
         try:
             if self._writer is not None:
-                with self._writing():
-                    self._writer.close()
+                self._write(self._writer.close)
         finally:
             self._writer = None
             self._claimed = False
@@ -158,25 +230,26 @@ class Checkpoints:
             error.add_note(str(another))
         else:
             if str(self.directory) not in str(error):
-                error.add_note(self._last_good())
+                error.add_note(self._describe_last())
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _write(self, action: Callable[[], None]) -> None:
         try:
-            yield
-        except DirectoryInUse:
-            raise
+            action()
+            return
         except Exception as error:  # orbax and tensorstore have several types for a full disk
-            # not to be used again: what it failed at stays with it
+            reason = f"{error!s:.300}"
+            # the writer is closed, because it would raise the error again
             writer, self._writer = self._writer, None
             with suppress(Exception):
                 writer.close()
-            raise OSError(
-                f"checkpoint {self.directory / str(self._saving)} could not be written ({disk_of(self.directory)}): "
-                f"{error!s:.300}\n{self._last_good()}"
-            ) from error
+        atexit.register(_close_coroutines)
+        # raised outside the handler: the error's chain of tracebacks is hundreds of lines long
+        raise OSError(
+            f"checkpoint {self.directory / str(self._saving)} could not be written ({describe_disk(self.directory)}): "
+            f"{reason}\n{self._describe_last()}"
+        )
 
-    def _last_good(self) -> str:
+    def _describe_last(self) -> str:
         step = self.latest_step
         if step is None:
             return f"No checkpoint was completed in {self.directory}"
@@ -184,71 +257,112 @@ class Checkpoints:
 
     def _open_writer(self) -> ocp.CheckpointManager:
         if self._writer is None:
-            self.claim()
-            # Out of the way of the steps to come, which will reach these numbers again.
+            _hide_tracebacks()
+            # renamed, because the run will reach these steps again
             for step in self._damaged if jax.process_index() == 0 else ():
                 names = (f"{step}.damaged{i}" for i in itertools.chain([""], itertools.count(2)))
                 aside = next(self.directory / name for name in names if not (self.directory / name).exists())
                 (self.directory / str(step)).rename(aside)
             self._damaged.clear()
-            # Only a writer may clear what a killed run left half written: to a reader it could be a save in progress.
+            # Only a writer may remove what a killed run left: to a reader it could be a save in progress.
             options = ocp.CheckpointManagerOptions(max_to_keep=self._keep, cleanup_tmp_directories=True)
             # waits for all processes before it lists the directory, hence for the renames
             self._writer = ocp.CheckpointManager(self.directory, options=options)
         return self._writer
 
-    def _read(
-        self, reader: ocp.CheckpointManager, step: int, expected: dict[str, str], target: PyTree
-    ) -> tuple[PyTree, Exception | None]:
-        """The state, or why it cannot be read: the same one of the two on all processes."""
-
-        def load() -> tuple[PyTree, dict[str, str], dict[str, str]]:
-            types, sums = _open_manifest(reader.metadata(step).custom_metadata)
-            if types != expected:
-                raise CheckpointMismatch(_difference(self.directory / str(step), types, expected))
-            # the manifest agrees leaf by leaf: partial, so that a field that holds nothing may be newer than it
-            how = ocp.checkpoint_utils.construct_restore_args(target)
-            return reader.restore(step, args=ocp.args.PyTreeRestore(target, how, partial_restore=True)), types, sums
-
-        state, failure = None, None
-        try:
-            state, types, sums = _twice(load)
-        except CheckpointMismatch:
-            raise
-        except Exception as error:  # orbax has no type of its own for damaged files
-            failure = error
-        if not all_processes(failure is None):
-            return None, failure or ValueError("another process could not read it")
-        found, found_sums = _types(state), _checksums(state)
-        changed = [p for p in sums if (found.get(p), found_sums.get(p)) != (types[p], sums[p])]
-        if not all_processes(not changed):
-            return None, ValueError(f"changed since it was written: {', '.join(changed) or 'in another process'}")
-        if int(state.step) != step:
-            return None, ValueError(f"it is of step {int(state.step)}: its directory was renamed or copied")
-        return state, None
+    def _restore(self, make_target: _Target, step: int | None) -> PyTree:
+        self.wait()
+        steps = self.steps
+        if not steps:
+            missing = "holds none" if self.directory.is_dir() else "does not exist"
+            raise FileNotFoundError(
+                f"no checkpoint to resume from: {self.directory} {missing}. Check the path, or start without --resume"
+            )
+        if step is not None and step not in steps:
+            raise FileNotFoundError(f"no checkpoint of step {step} in {self.directory}; there are steps {steps}")
+        damaged: dict[int, Exception] = {}
+        with _open_reader(self.directory) as reader:
+            for candidate in [step] if step is not None else reversed(steps):
+                state, failure = _read(reader, candidate, make_target)
+                if failure is None:
+                    self._damaged |= damaged.keys()
+                    return state
+                _logger.warning("checkpoint %s cannot be read (%.200s)", self.directory / str(candidate), failure)
+                damaged[candidate] = failure
+        message = f"no readable checkpoint in {self.directory}: tried steps {sorted(damaged)}"
+        raise ValueError(message) from damaged[max(damaged)]
 
 
-def _twice(read: Callable[[], Any]) -> Any:
-    """What may have failed in passing is tried once more: for too many open files, say, or a disk that is far away."""
+def _read(reader: ocp.CheckpointManager, step: int, make_target: _Target) -> tuple[PyTree, Exception | None]:
+    """Return the state, or the reason why it cannot be read, for all processes alike."""
+
+    def load() -> tuple[PyTree, _Types, dict[str, str]]:
+        types, sums = _open_manifest(reader.metadata(step).custom_metadata)
+        target = make_target(reader, step, types)
+        # partial: a field that holds no arrays may be newer than the checkpoint
+        how = ocp.checkpoint_utils.construct_restore_args(target)
+        return reader.restore(step, args=ocp.args.PyTreeRestore(target, how, partial_restore=True)), types, sums
+
+    state, failure = None, None
+    try:
+        state, types, sums = _retry_once(load)
+    except CheckpointMismatch:
+        raise
+    except Exception as error:  # orbax has no type of its own for damaged files
+        failure = error
+    if not all_processes(failure is None):
+        return None, failure or ValueError("another process could not read it")
+    found, found_sums = _types(state), _checksums(state)
+    changed = [p for p in found if p in sums and (found[p], found_sums.get(p)) != (types[p], sums[p])]
+    if not all_processes(not changed):
+        return None, ValueError(f"changed since it was written: {', '.join(changed) or 'in another process'}")
+    if hasattr(state, "step") and int(state.step) != step:
+        return None, ValueError(f"it is of step {int(state.step)}: its directory was renamed or copied")
+    return state, None
+
+
+def _retry_once(read: Callable[[], Any]) -> Any:
+    """Retry once after a transient error, such as too many open files."""
     try:
         return read()
     except FileNotFoundError:
         raise
     except (OSError, MemoryError):
-        time.sleep(_PAUSE)
+        time.sleep(_RETRY_DELAY)
         return read()
 
 
-def _reader(directory: Path) -> ocp.CheckpointManager:
-    """Each process reads by itself: where one fails to, the others must not wait for it."""
-    me = jax.process_index()
+def _open_reader(directory: Path) -> ocp.CheckpointManager:
+    # each process reads by itself: if one fails to, the others must not wait for it
+    process = jax.process_index()
     alone = ocp.options.MultiprocessingOptions(
-        primary_host=me, active_processes={me}, barrier_sync_key_prefix=f"reader{me}"
+        primary_host=process, active_processes={process}, barrier_sync_key_prefix=f"reader{process}"
     )
     options = ocp.CheckpointManagerOptions(create=False, multiprocessing_options=alone)
     # named here, or orbax warns that it does not know what it reads
     handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=alone)
     return ocp.CheckpointManager(directory, options=options, item_handlers=handler)
+
+
+def _close_coroutines() -> None:
+    """Close what a failed save left unfinished, which would print tracebacks while the interpreter shuts down."""
+    for x in gc.get_objects():
+        if isinstance(x, CoroutineType) and "orbax" in x.cr_code.co_filename:
+            with suppress(Exception):
+                x.close()
+
+
+@functools.cache
+def _hide_tracebacks() -> None:
+    """Hide the tracebacks that orbax and tensorstore print on their threads; `_write` raises the errors behind them."""
+    logging.getLogger("absl").addFilter(lambda record: not (record.exc_info and "orbax" in record.pathname))
+    hook = sys.unraisablehook
+
+    def without_closed_loops(unraisable: Any) -> None:
+        if str(unraisable.exc_value) != "Event loop is closed":
+            hook(unraisable)
+
+    sys.unraisablehook = without_closed_loops
 
 
 def _arrays(tree: PyTree) -> PyTree:
@@ -270,17 +384,17 @@ def _checksums(state: PyTree) -> dict[str, str]:
 
 
 def _manifest(state: PyTree) -> dict[str, Any]:
-    """What a checkpoint says of itself: type, shape and checksum of each array, and the checksum of all that."""
+    """Return the type, shape and checksum of each array, and a checksum of the manifest itself."""
     arrays, sums = _types(state), _checksums(state)
     return {"arrays": arrays, "checksums": sums, "crc32": _crc32(arrays, sums)}
 
 
 def _open_manifest(found: dict[str, Any] | None) -> tuple[dict[str, str], dict[str, str]]:
-    """Types and checksums; raises ValueError for a damaged manifest."""
+    """Return types and checksums; raises ValueError for a damaged manifest."""
     if not found:
         raise ValueError("its manifest is gone")
     if not isinstance(found.get("arrays"), dict):
-        return found, {}  # as it was before there were checksums: types alone
+        return found, {}  # written before there were checksums
     if found.get("crc32") != _crc32(found["arrays"], found.get("checksums")):
         raise ValueError("its manifest changed since it was written")
     return found["arrays"], found["checksums"]
@@ -305,5 +419,5 @@ def _difference(path: Path, found: dict[str, str], expected: dict[str, str], sho
 
 
 def _abstract(x: jax.Array | np.ndarray | jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
-    sharding = getattr(x, "sharding", None) or jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    sharding = getattr(x, "sharding", None) or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)

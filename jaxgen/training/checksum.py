@@ -1,4 +1,4 @@
-"""Checksums of arrays, computed where they lie: whole numbers, so that no sharding and no rounding changes them."""
+"""Checksums of arrays in integers, computed on their devices; they do not depend on the sharding."""
 
 import functools
 from collections.abc import Iterable, Iterator
@@ -11,22 +11,23 @@ from jaxtyping import Array, UInt32
 
 Words = UInt32[Array, "..."] | UInt32[np.ndarray, "..."]
 
-# Below this, in bytes, an array is sooner fetched than a program for its shape compiled.
+# Bytes below which fetching an array is faster than compiling a program for its shape.
 _SMALL = 2**16
 _CHUNK = 2**16
 
 
 def checksums(arrays: Iterable[jax.Array | np.ndarray]) -> list[str | None]:
-    """Sixteen hexadecimal digits for each array, of any type, its elements' bits and places; typed keys included.
+    """Return sixteen hexadecimal digits for each array, computed from the bits and places of its elements.
 
-    A change within one 32-bit word of an array always changes them, any other but for one chance in 2⁶⁴. None stands
-    for a type that jax would convert, such as float64 without jax_enable_x64.
+    A change within one 32-bit word always changes the digits; any other change does with probability 1 − 2⁻⁶⁴. Arrays
+    may have any type, typed keys included. None stands for a type that jax would convert, such as float64 without
+    jax_enable_x64.
     """
-    sums = [_on_host(x) if _is_at_hand(x) else _on_device(x) for x in arrays]
+    sums = [_on_host(x) if _is_on_host(x) else _on_device(x) for x in arrays]
     return [None if pair is None else "{:08x}{:08x}".format(*map(int, pair)) for pair in jax.device_get(sums)]
 
 
-def _is_at_hand(x: jax.Array | np.ndarray) -> bool:
+def _is_on_host(x: jax.Array | np.ndarray) -> bool:
     if not isinstance(x, jax.Array):
         return True
     return x.is_fully_replicated and (x.nbytes <= _SMALL or all(d.platform == "cpu" for d in x.devices()))
@@ -47,7 +48,7 @@ def _chunks(words: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def _on_device(x: jax.Array) -> UInt32[Array, "2"]:
-    # every process is to read the sums, also those of an array it holds a part of
+    # replicated, so that every process can read the sums of an array that it holds a part of
     named = isinstance(x.sharding, NamedSharding)
     return _program(NamedSharding(x.sharding.mesh, PartitionSpec()) if named else None)(x)
 
@@ -72,7 +73,7 @@ def _sums_of_sharded(x: Array) -> UInt32[Array, "2"]:
 
 
 def _data(x: jax.Array | np.ndarray) -> jax.Array | np.ndarray:
-    """The array without types that have no bytes of their own: keys, and types of less than eight bits."""
+    """Replace typed keys by their data, and types of less than eight bits by wider ones."""
     if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
         return jax.random.key_data(x)
     for kind, info, wider in ((jnp.integer, jnp.iinfo, np.int8), (jnp.floating, jnp.finfo, np.float32)):
@@ -82,8 +83,7 @@ def _data(x: jax.Array | np.ndarray) -> jax.Array | np.ndarray:
 
 
 def _sums(words: Words, place: Words) -> Words:
-    """For arrays of NumPy and of JAX alike."""
-    # one to one in the word for each place, hence the promise of `checksums`
+    # one to one in the word at each place, which guarantees that a change of one word is noticed
     first = _mix(words + place * np.uint32(0x9E3779B9))
     second = _mix(words * np.uint32(0x85EBCA6B) + place * np.uint32(0xC2B2AE35) + np.uint32(0x27D4EB2F))
     stack = np.stack if isinstance(words, np.ndarray) else jnp.stack
@@ -91,7 +91,7 @@ def _sums(words: Words, place: Words) -> Words:
 
 
 def _mix(h: Words) -> Words:
-    """The 32-bit finaliser "lowbias32" of C. Wellons, a one-to-one map."""
+    """The 32-bit finaliser "lowbias32" of C. Wellons, which is one to one."""
     h = (h ^ (h >> 16)) * np.uint32(0x7FEB352D)
     h = (h ^ (h >> 15)) * np.uint32(0x846CA68B)
     return h ^ (h >> 16)

@@ -1,12 +1,12 @@
-"""What an error about a file should say of its disk."""
+"""The disk that a file lies on, for error messages."""
 
 import os
 import shutil
 from pathlib import Path
 
 
-def disk_of(path: Path) -> str:
-    """The disk that `path`, which need not exist, lies on, and the room there, in words."""
+def describe_disk(path: Path) -> str:
+    """Return the mount point of the disk under `path` and its free space; the path need not exist."""
     try:
         place = next(p for p in (path, *path.parents) if p.exists()).resolve()
         mount = next(p for p in (place, *place.parents) if os.path.ismount(p))

@@ -1,4 +1,4 @@
-"""Exponential moving averages of parameters: how fast to forget, and the update."""
+"""Exponential moving averages of parameters."""
 
 from collections.abc import Callable
 
@@ -7,27 +7,56 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PyTree
 
+from jaxgen.training.finite import is_inexact
+
 Ema = Callable[[Int[Array, ""]], Float[Array, ""]]
-"""n -> decay in [0, 1), where n = 1, 2, … counts the updates, this one included."""
+"""n -> decay in [0, 1), where n = 1, 2, … counts the updates, the current one included."""
 
 
 def warmup_ema(decay: float = 0.9999) -> Ema:
-    """Constant `decay` in [0, 1), reached from below as min(decay, (1+n)/(10+n)): the start is soon forgotten."""
+    """Return the decay min(decay, (1+n)/(10+n)), which forgets the initial parameters quickly.
+
+    Args:
+        decay: the limit, in [0, 1).
+
+    Raises:
+        ValueError: for a decay outside [0, 1).
+    """
     if not 0 <= decay < 1:
         raise ValueError(f"EMA decay must be in [0, 1), got {decay}; 0.999 or 0.9999 are usual")
     return lambda n: jnp.minimum(decay, (1.0 + n) / (10.0 + n))
 
 
 def power_ema(gamma: float) -> Ema:
-    """Power-function EMA, β = (1 − 1/n)^{γ+1}: parameters of step t weigh ∝ t^γ, γ ≥ 0 (Karras et al. 2024, eq. 2)."""
+    """Return the decay (1 − 1/n)^{γ+1}, under which the parameters of step t have a weight ∝ t^γ.
+
+    Args:
+        gamma: the exponent γ ≥ 0; `power_gamma` computes it from the width of the average.
+
+    Raises:
+        ValueError: for a negative gamma.
+
+    Reference:
+        Karras et al. 2024, "Analyzing and Improving the Training Dynamics of Diffusion Models", eq. 2.
+    """
     if gamma < 0:
         raise ValueError(f"power_ema needs gamma >= 0, got {gamma}; power_gamma(0.05) = 16.97 is the paper's 5 % width")
-    # exp-log1p: 1 - 1/n rounds away the digits that matter once n is large
+    # 1 - 1/n in float32 loses the digits that matter for large n
     return lambda n: jnp.exp((gamma + 1) * jnp.log1p(-1.0 / n))
 
 
 def power_gamma(width: float) -> float:
-    """The γ whose profile t^γ on [0, 1] has standard deviation `width` in (0, 12^−½) (Karras et al. 2024, Alg. 2)."""
+    """Return the γ for which the profile t^γ on [0, 1] has the standard deviation `width`.
+
+    Args:
+        width: relative to the length of the training, in (0, 12^−½).
+
+    Raises:
+        ValueError: for a width outside that range.
+
+    Reference:
+        Karras et al. 2024, algorithm 2.
+    """
     if not 0 < width < 12**-0.5:
         raise ValueError(f"width must be in (0, {12**-0.5:.4f}), the width of a uniform average, got {width}")
     # width² = (γ+1) / ((γ+2)² (γ+3)), a cubic in γ with one non-negative root
@@ -36,11 +65,9 @@ def power_gamma(width: float) -> float:
 
 
 def update_ema(ema: PyTree, params: PyTree, decay: Float[Array, ""] | float) -> PyTree:
-    """One step ema ← ema + (1 − decay)(params − ema), in the dtypes of `ema`; leaves that are not floats are copied."""
+    """Return ema + (1 − decay)(params − ema) in the dtypes of `ema`; leaves that are not floats are copied."""
 
     def blend(average: Array, value: Array) -> Array:
-        if not jnp.issubdtype(average.dtype, jnp.inexact):
-            return value
-        return average + ((1 - decay) * (value - average)).astype(average.dtype)
+        return average + ((1 - decay) * (value - average)).astype(average.dtype) if is_inexact(average) else value
 
     return jax.tree.map(blend, ema, params)

@@ -1,40 +1,37 @@
-"""Whether what was learned is still made of numbers."""
+"""Checks that the arrays of a training state are finite."""
 
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import PyTree
+from jaxtyping import Array, PyTree
 
-from jaxgen.training.state import TrainState
+# The fields of a TrainState, wherever one lies within a state.
+_FIELDS = {"params", "opt_state", "ema", "carry"}
 
 
-def not_finite(state: PyTree) -> str | None:
-    """The first array of a state that holds NaN, None if none does: its path.
+def is_inexact(x: Any) -> bool:
+    """Whether x, an array or a number, has a floating-point or complex type."""
+    return jnp.issubdtype(x.dtype if hasattr(x, "dtype") else jnp.result_type(x), jnp.inexact)
 
-    Of a `TrainState` parameters and average may not be infinite either, and what it carries may hold anything; an
-    optimiser may begin with infinities, such as the least loss so far.
+
+def first_nonfinite(state: PyTree) -> str | None:
+    """Return the path of the first array that is not finite, or None.
+
+    NaN is refused in every array of any pytree. Infinities are refused in the attributes `params` and `ema` only: an
+    optimiser may begin with one, such as the lowest loss so far. An attribute `carry` may hold anything.
     """
-    strict = ()
-    if isinstance(state, TrainState):
-        strict, state = (state.params, state.ema), state.replace(carry=None)
-    leaves = [(path, leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(state) if _inexact(leaf)]
-    finite = [leaf for leaf in jax.tree.leaves(strict) if _inexact(leaf)]
-    if bool(_healthy([leaf for _, leaf in leaves], finite)):
-        return None
-    among = {id(leaf) for leaf in finite}
-    for path, leaf in leaves:
-        if not bool(_healthy([leaf], [leaf] if id(leaf) in among else [])):
-            return jax.tree_util.keystr(path, simple=True, separator="/")
-    return None
+    paths, arrays, strict = [], [], []
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+        field = next((name for key in path if (name := getattr(key, "name", None)) in _FIELDS), None)
+        if field != "carry" and is_inexact(leaf):
+            paths.append(path)
+            arrays.append(leaf)
+            strict.append(field in ("params", "ema"))
+    found = zip(paths, jax.device_get(_nonfinite(arrays, strict)), strict=True)
+    return next((jax.tree_util.keystr(path, simple=True, separator="/") for path, bad in found if bad), None)
 
 
 @jax.jit
-def _healthy(numbers: list[Any], finite: list[Any]) -> jax.Array:
-    checks = [~jnp.isnan(x).any() for x in numbers] + [jnp.isfinite(x).all() for x in finite]
-    return jnp.all(jnp.array(checks))
-
-
-def _inexact(leaf: Any) -> bool:
-    return jnp.issubdtype(leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype, jnp.inexact)
+def _nonfinite(arrays: list[Any], strict: list[Any]) -> list[Array]:
+    return [jnp.any(jnp.isnan(x) | (only & jnp.isinf(x))) for x, only in zip(arrays, strict, strict=True)]

@@ -1,4 +1,4 @@
-"""Stopping on a signal, but not in the middle of a step."""
+"""Signals that end a training run after the current step."""
 
 import os
 import signal
@@ -13,20 +13,21 @@ from jax.experimental import multihost_utils
 
 @dataclass
 class StopRequest:
-    """The signal that asked the run to stop, None as long as none has."""
+    """The signal that asked the run to stop, or None."""
 
     received: signal.Signals | None = None
 
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """Note SIGINT and SIGTERM instead of dying; a Ctrl-C after either raises KeyboardInterrupt at once.
+    """Record SIGINT and SIGTERM instead of ending the process; a Ctrl-C after either raises KeyboardInterrupt.
 
-    The old handlers come back at the end. Outside the main thread, where Python allows no handlers, it does nothing.
+    The previous handlers are restored at the end. Outside the main thread, where Python allows no handlers, nothing
+    is changed.
     """
     request = StopRequest()
 
-    def note(number: int, _frame: object) -> None:
+    def record(number: int, _frame: object) -> None:
         if request.received is None:
             request.received = signal.Signals(number)
             # write, not print: a handler may run in the middle of another print
@@ -34,20 +35,20 @@ def stop_on_signals() -> Iterator[StopRequest]:
         elif number == signal.SIGINT:
             raise KeyboardInterrupt
 
-    old = {}
+    previous = {}
     try:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 # ignored signals stay ignored (nohup, background jobs of a shell)
                 if signal.getsignal(number) is not signal.SIG_IGN:
-                    old[number] = signal.signal(number, note)
+                    previous[number] = signal.signal(number, record)
         yield request
     finally:
-        for number, handler in old.items():
+        for number, handler in previous.items():
             signal.signal(number, handler or signal.SIG_DFL)
 
 
-def agreed(request: StopRequest) -> signal.Signals | None:
-    """The signal that any of several processes was sent; all of them must ask together."""
+def agreed_signal(request: StopRequest) -> signal.Signals | None:
+    """Return the signal that any process received; all processes must call it at the same point."""
     numbers = multihost_utils.process_allgather(np.int32(request.received or 0))
     return signal.Signals(int(numbers.max())) if numbers.any() else None

@@ -1,4 +1,4 @@
-"""A file that one process at a time can hold, and that the system takes back however that process ends."""
+"""A lock file that one process at a time can hold; the system releases it when that process ends."""
 
 import os
 import socket
@@ -12,29 +12,33 @@ try:
 except ImportError:  # not on Windows
     fcntl = None
 
-_held: weakref.WeakSet[FileIO] = weakref.WeakSet()
+_open_locks: weakref.WeakSet[FileIO] = weakref.WeakSet()
 
 
 class DirectoryInUse(RuntimeError):
     """Another run is writing to this directory."""
 
 
-def hold(path: Path) -> FileIO | None:
-    """Hold the file at `path`, made where there is none, until what is returned is closed or this process ends.
+def acquire_lock(path: Path) -> FileIO | None:
+    """Lock the file at `path`, creating it if needed, until the returned file is closed or the process ends.
 
-    Raises DirectoryInUse, with the process and host that hold it, if it is held. Where the system or the disk knows no
-    locks, nothing is held and None returned.
+    Returns:
+        The open file, or None where the system or the disk does not support locks.
+
+    Raises:
+        DirectoryInUse: if the file is locked; the message names the process and the host.
     """
     if fcntl is None:
         return None
     file = path.open("a+b", buffering=0)
+    this_process = f"process {os.getpid()} on {socket.gethostname()}"
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.seek(0)
         owner = file.read(200).decode(errors="replace").strip() or "another process"
         file.close()
-        here = owner == _me()
+        here = owner == this_process
         raise DirectoryInUse(
             f"{path.parent} is in use by {owner}"
             + (", this very one: close its other Checkpoints first" if here else ": wait for it, or stop it first")
@@ -43,22 +47,18 @@ def hold(path: Path) -> FileIO | None:
     except OSError:
         file.close()
         return None
-    with suppress(OSError):  # a full disk: held all the same, by nobody in particular
+    with suppress(OSError):  # on a full disk the lock works, but does not name its owner
         file.truncate(0)
-        file.write(_me().encode())
-    _held.add(file)
+        file.write(this_process.encode())
+    _open_locks.add(file)
     return file
 
 
-def _me() -> str:
-    return f"process {os.getpid()} on {socket.gethostname()}"
-
-
-def _let_go() -> None:
-    # a forked worker that outlives its parent must not keep the file held
-    for file in list(_held):
+def _close_locks() -> None:
+    # a forked worker that outlives its parent must not keep the lock
+    for file in list(_open_locks):
         file.close()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go)
+    os.register_at_fork(after_in_child=_close_locks)

@@ -1,4 +1,4 @@
-"""The metrics of a run: rows on disk as JSON lines, fetched from the device one row late, and read back as curves."""
+"""The metrics of a run: written as JSON lines, fetched from the device one row late, and read back as curves."""
 
 import json
 import os
@@ -13,20 +13,20 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from jaxgen.training.disk import disk_of
+from jaxgen.training.disk import describe_disk
 
 Row = dict[str, float | int]
 
 
 @dataclass(frozen=True)
 class History:
-    """The logged rows, ascending in step: `history["loss"]` is the curve (steps, values)."""
+    """The logged rows, ascending in step; `history["loss"]` is the curve (steps, values)."""
 
     rows: list[Row]
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> "History":
-        """The rows of a metrics.jsonl; drops a last line cut short by a kill, raises ValueError for one elsewhere."""
+        """Read a metrics.jsonl; an incomplete last line is dropped, elsewhere it raises ValueError."""
         *lines, tail = Path(path).read_text().split("\n")
         rows = []
         for number, line in enumerate([*lines, tail] if _is_row(tail) else lines, 1):
@@ -37,7 +37,7 @@ class History:
 
     @property
     def names(self) -> list[str]:
-        """The metrics there are, in order of appearance."""
+        """The names of the metrics, in order of appearance."""
         return [name for name in dict.fromkeys(name for row in self.rows for name in row) if name != "step"]
 
     def __getitem__(self, name: str) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
@@ -48,11 +48,15 @@ class History:
 
 
 class MetricsLog:
-    """Appends rows to `path` (None: memory only), having dropped those after `step`, the one a run starts at.
+    """Appends rows of metrics to a file.
 
-    Of several processes one `writes`; the others read what there is and keep their rows in memory.
+    Every method raises OSError if a row cannot be written; the rows before it are safe.
 
-    Raises OSError, here and in every method, when they cannot be written; the rows before are safe then.
+    Args:
+        path: the file, or None to keep the rows in memory only.
+        step: the step at which the run starts; later rows in the file are dropped.
+        writes: whether this process writes. Of several processes one does; the others read the file and keep their
+            rows in memory.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None, step: int = 0, *, writes: bool = True):
@@ -67,25 +71,25 @@ class MetricsLog:
                 rows = [row for row in History.read(path).rows if row["step"] <= step]
         if path is not None and writes:
             with self._writing():
-                # replaced in one move, so that a kill here loses nothing
-                kept = path.with_name(path.name + ".new")
-                with kept.open("w") as file:
+                # replaced by a rename, so that a kill here loses nothing
+                new = path.with_name(path.name + ".new")
+                with new.open("w") as file:
                     file.writelines(json.dumps(row) + "\n" for row in rows)
                     file.flush()
                     os.fsync(file.fileno())
-                kept.replace(path)
+                new.replace(path)
                 self._file = path.open("a")
         self.history = History(rows)
 
     def push(self, step: int, metrics: Mapping[str, Any]) -> Row | None:
-        """Start fetching these scalars, and write and return the row pushed before them, which has long arrived."""
+        """Start to fetch these scalars; write and return the row pushed before them."""
         if "step" in metrics:
             raise ValueError("no metric may be called step: it is the key of the row")
         for name, value in metrics.items():
             if np.shape(value) != ():
                 raise ValueError(f"metrics must be scalars: {name!r} has shape {np.shape(value)}; take its mean")
         row = self._fetch()
-        # copied, for a metric may be a part of the state, which the next step donates
+        # copied, because a metric may be a part of the state, which the next step donates
         copies = {name: jnp.copy(v) if isinstance(v, jax.Array) else v for name, v in metrics.items()}
         for copy in copies.values():
             if isinstance(copy, jax.Array):
@@ -94,7 +98,7 @@ class MetricsLog:
         return row
 
     def flush(self) -> Row | None:
-        """Wait for the pending row, and bring the file to the disk."""
+        """Write and return the pending row, and synchronise the file with the disk."""
         row = self._fetch()
         if self._file is not None:
             with self._writing():
@@ -102,7 +106,7 @@ class MetricsLog:
         return row
 
     def close(self) -> None:
-        """Close the file; a row still pending is dropped."""
+        """Close the file and drop the pending row."""
         if self._file is not None:
             self._file.close()
 
@@ -124,14 +128,14 @@ class MetricsLog:
             yield
         except OSError as error:
             if self._file is not None:
-                with suppress(OSError):  # it would try, and fail, to write the rest
+                with suppress(OSError):  # closing tries, and fails, to write the rest
                     self._file.close()
                 self._file = None
-            raise OSError(f"{self._path} could not be written ({disk_of(self._path)}): {error}") from error
+            raise OSError(f"{self._path} could not be written ({describe_disk(self._path)}): {error}") from error
 
 
 def fetch_row(step: int, metrics: Mapping[str, Any]) -> Row:
-    """The metrics as Python floats, waiting for the device where they are not there yet."""
+    """Return the metrics as Python floats, waiting for the device if necessary."""
     return {"step": step, **{name: float(value) for name, value in jax.device_get(dict(metrics)).items()}}
 
 

@@ -1,4 +1,4 @@
-"""The training loop: any step, any state, and nothing lost when it ends before its time."""
+"""The training loop, for any step and any state."""
 
 import logging
 import math
@@ -14,32 +14,33 @@ from jaxtyping import PyTree
 
 from jaxgen.core import progress_bar
 from jaxgen.training.checkpoint import Checkpoints
-from jaxgen.training.finite import not_finite
-from jaxgen.training.interrupt import agreed, stop_on_signals
+from jaxgen.training.finite import first_nonfinite
+from jaxgen.training.interrupt import agreed_signal, stop_on_signals
 from jaxgen.training.log import History, MetricsLog, Row, fetch_row
-from jaxgen.training.window import Step, WindowedBatches, check_metrics, window_of_steps
+from jaxgen.training.scan import Step, WindowedBatches, check_metrics, scanned_steps
+from jaxgen.training.state import check_not_donated
 
 _logger = logging.getLogger(__name__)
 
-# Steps the host may run ahead: enough to keep the device busy, few enough to stop soon and to hold few batches.
+# Steps by which the host may be ahead of the device: enough to keep it busy, few enough to stop soon.
 _IN_FLIGHT = 8
 
-# Steps after which several processes ask each other whether to stop.
-_TOGETHER = 50
+# Steps after which several processes agree on whether to stop.
+_AGREE_EVERY = 50
 
-# Calls whose metrics are kept, to name the step at which they ceased to be finite.
-_REMEMBERED = 1000
+# Calls whose metrics are kept, to name the first step at which one was not finite.
+_RECENT_CALLS = 1000
 
 
 class FitResult(NamedTuple):
-    """The state after the last step, and what was logged, earlier parts of a resumed run included."""
+    """The last state and the logged metrics, including those from before a resumption."""
 
     state: PyTree
     history: History
 
 
 class Interrupted(KeyboardInterrupt):
-    """The run was asked to stop, and did so after a whole step; `result` is how far it came."""
+    """A signal stopped the run after a whole step; `result` is what `fit` would have returned."""
 
     def __init__(self, message: str, result: FitResult):
         super().__init__(message)
@@ -47,7 +48,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Diverged(FloatingPointError):
-    """A metric, or the state, is no longer finite; `history` is what was logged, that row included."""
+    """A metric or the state is not finite; `history` holds the logged metrics."""
 
     def __init__(self, message: str, history: History):
         super().__init__(message)
@@ -71,29 +72,46 @@ def fit(
     finite: Collection[str] | None = None,
     progress: bool = True,
 ) -> FitResult:
-    """Train from step `state.step` up to step `steps`, and return the last state and the history of the metrics.
+    """Train from step `state.step` up to step `steps`.
 
-    `step(state, batch) -> (state, metrics)` may be any function that adds one to `state.step`, the metrics a dict of
-    scalars; if it donates its state, as `make_train_step` does, the one given here is gone afterwards. `batches(n)` is
-    the batch of step n = 0, 1, …, so a resumed run needs no replay: restore the state, call `fit` again. With
-    `steps_per_call` up to so many steps are taken in one call of a compiled function, which for small models saves the
-    time between them; `batches` are then `jaxgen.data.Batches`, and `step` one that can be compiled. (On a CPU leave
-    it at 1 for convolutions, whose gradients XLA computes many times slower within a loop.)
+    The last step is logged, evaluated and saved whatever the intervals. To resume a run, restore its state and call
+    `fit` again with the same arguments: the result is bit for bit that of the run that was never stopped.
 
-    Metrics are fetched every `log_every` steps, one log point late so that the device never waits, written to `log` as
-    JSON lines and passed to `on_log(step, row)`; those of `evaluate(state)` join them every `evaluate_every` steps as
-    eval/…. Whatever the intervals, the last step is logged, evaluated and saved. A `log` that is continued is cut back
-    to `state.step` first.
+    Several processes run the same program (`jax.distributed`). The first writes `log` and shows progress. A signal to
+    one of them stops all within 50 steps. An error in one does not end the others, which wait for it: a program of
+    several processes must then end its own process at once (`os._exit`).
 
-    Several processes run the same program (`jax.distributed`): the first alone writes `log` and shows progress, and a
-    signal to one of them stops all within 50 steps, for which they wait for each other that often. An error in one does
-    not end the others, which wait for it: a program of several processes must then end its own at once (`os._exit`).
+    Args:
+        step: any `step(state, batch) -> (state, metrics)` that adds 1 to `state.step` and returns a dict of scalars. If
+            it donates its state, as `make_train_step` does, the state given here cannot be used afterwards.
+        state: any pytree with an attribute `step`.
+        batches: `batches(n)` is the batch of step n = 0, 1, …, such as `jaxgen.data.Batches`.
+        steps: the step to train up to.
+        steps_per_call: the largest number of steps in one call of a compiled function, which saves time for small
+            models. Above 1, `batches` must be `jaxgen.data.Batches`, and `step` one that can be compiled. On a CPU,
+            leave it at 1 for convolutions: XLA computes their gradients many times slower within a loop.
+        checkpoints: where the state is saved.
+        checkpoint_every: steps between two checkpoints.
+        log: a file to which the metrics are written as JSON lines. If it exists, rows after `state.step` are dropped.
+        log_every: steps between two rows. A row is fetched one row late, so that the device never waits.
+        evaluate: `evaluate(state)` returns a dict of scalars, which join the metrics as eval/….
+        evaluate_every: steps between two evaluations.
+        on_log: called as `on_log(step, row)`.
+        finite: the metrics that must be finite (default: all of the step's).
+        progress: whether to show a progress bar.
 
-    Raises Interrupted after SIGINT or SIGTERM, the current step finished and saved; Diverged when a metric of the step
-    (or only those named in `finite`) is NaN or infinite at a log point or checkpoint, naming the step where that began,
-    or the state is before it is saved; DirectoryInUse where another run saves to the same directory; ValueError for
-    intervals below 1 and for a directory whose checkpoints are later than `state`; and TypeError for a state without a
-    step, or batches that `steps_per_call` cannot draw from.
+    Returns:
+        The last state and the history of the metrics.
+
+    Raises:
+        Interrupted: after SIGINT or SIGTERM; the current step was finished and saved.
+        Diverged: if a metric is NaN or infinite at a log point or checkpoint, or the state is when it is to be saved.
+            The message names the step at which that began.
+        DirectoryInUse: if another run saves to the same directory.
+        OSError: if a checkpoint or the log cannot be written.
+        ValueError: for intervals below 1, a directory with checkpoints later than `state`, a step that does not add 1
+            to `state.step`, and a state that was donated to an earlier step.
+        TypeError: for a state without a step, and batches that are no function or that `steps_per_call` cannot select.
     """
     intervals = {"checkpoint_every": checkpoint_every, "log_every": log_every, "evaluate_every": evaluate_every}
     for name, value in {"steps_per_call": steps_per_call, **intervals}.items():
@@ -103,7 +121,13 @@ def fit(
         raise TypeError(
             f"fit needs a state with a .step, a scalar that the step increments; got {type(state).__name__}"
         )
-    call = _single_step(step, batches) if steps_per_call == 1 else _window(step, batches, steps_per_call)
+    if not callable(batches):
+        raise TypeError(
+            "batches must be a function of the step's number, such as jaxgen.data.Batches(data, batch_size, seed) or "
+            f"lambda n: batch; got {type(batches).__name__}"
+        )
+    check_not_donated(state)
+    call = _single_step(step, batches) if steps_per_call == 1 else _several_steps(step, batches, steps_per_call)
     if checkpoints is not None:
         checkpoints.claim()
     first = int(state.step)
@@ -125,20 +149,21 @@ def fit(
     def check(row: Row) -> None:
         bad = [name for name in sorted(watched & row.keys()) if not math.isfinite(row[name])]
         if bad:
-            name, at, value = _began(recent, bad, row["step"]) or (bad[0], row["step"], row[bad[0]])
-            raise Diverged(f"{name} is {value} at step {at}. {_last_good(checkpoints)}", history)
+            name, at, value = _first_bad_metric(recent, bad, row["step"]) or (bad[0], row["step"], row[bad[0]])
+            raise Diverged(f"{name} is {value} at step {at}. {_how_to_restart(checkpoints)}", history)
 
     def publish(row: Row | None) -> None:
         nonlocal status
         if row is not None:
-            status = f"loss {row['loss']:.4g}" if "loss" in row else ""
+            losses = [name for name in row if name.split("/")[-1] == "loss" and not name.startswith("eval/")]
+            status = ", ".join(f"{name} {row[name]:.4g}" for name in losses)
             if on_log is not None:
                 on_log(row["step"], row)
             check(row)
 
     status, done = "", first
     in_flight: deque[Mapping[str, Any]] = deque()
-    recent: deque[tuple[int, int, Mapping[str, Any]]] = deque(maxlen=_REMEMBERED)
+    recent: deque[tuple[int, int, Mapping[str, Any]]] = deque(maxlen=_RECENT_CALLS)
     with (
         closing(metrics_log),
         progress_bar(first, steps, visible=progress and leads) as show,
@@ -154,7 +179,7 @@ def fit(
             done += n
             in_flight.append(metrics)
             if len(in_flight) > max(1, _IN_FLIGHT // steps_per_call):
-                jax.block_until_ready(_kept(in_flight.popleft()))
+                jax.block_until_ready(_not_deleted(in_flight.popleft()))
 
             last = done == steps
             row = dict(metrics) if last or done % log_every == 0 else {}
@@ -163,19 +188,20 @@ def fit(
             if row:
                 publish(metrics_log.push(done, row))
 
-            together = row or done // _TOGETHER > (done - n) // _TOGETHER
-            asked = stop.received if alone else agreed(stop) if together else None
-            ends = last or asked is not None
+            meets = row or done // _AGREE_EVERY > (done - n) // _AGREE_EVERY
+            received = stop.received if alone else agreed_signal(stop) if meets else None
+            ends = last or received is not None
             if ends or (checkpoints is not None and done % checkpoint_every == 0):
-                # A save waits for the device anyway: first the log, so that it is never behind a checkpoint.
+                # the log first, so that it is never behind a checkpoint
                 publish(metrics_log.flush())
                 check(fetch_row(done, metrics))
-                if (bad := not_finite(state)) is not None:
-                    # the metrics are those before the update
-                    raise Diverged(f"{bad} is no longer finite after step {done}. {_last_good(checkpoints)}", history)
+                # the metrics are from before the update
+                if (bad := first_nonfinite(state)) is not None:
+                    message = f"{bad} is no longer finite after step {done}. {_how_to_restart(checkpoints)}"
+                    raise Diverged(message, history)
                 if checkpoints is not None:
                     checkpoints.save(state)
-            elif len(recent) == _REMEMBERED:
+            elif len(recent) == _RECENT_CALLS:
                 check(fetch_row(done, metrics))
                 recent.clear()
             show(done, status)
@@ -183,12 +209,12 @@ def fit(
                 break
         if checkpoints is not None:
             checkpoints.wait()
-        if asked is None:  # a signal that came while the last step was saved
-            asked = stop.received if alone else agreed(stop)
+        if received is None:  # a signal may have come while the last step was saved
+            received = stop.received if alone else agreed_signal(stop)
         result = FitResult(state, history)
-        if asked is not None:
+        if received is not None:
             where = f"saved in {checkpoints.directory}; --resume continues" if checkpoints is not None else "not saved"
-            raise Interrupted(f"{asked.name} at step {done} of {steps}, {where}", result)
+            raise Interrupted(f"{received.name} at step {done} of {steps}, {where}", result)
     return result
 
 
@@ -200,7 +226,7 @@ def _single_step(step: Step, batches: Callable[[int], PyTree]) -> Callable:
     return call
 
 
-def _window(step: Step, batches: Callable[[int], PyTree], length: int) -> Callable:
+def _several_steps(step: Step, batches: Callable[[int], PyTree], length: int) -> Callable:
     if not isinstance(batches, WindowedBatches):
         raise TypeError(
             f"steps_per_call={length} draws its batches on the device: pass jaxgen.data.Batches, or steps_per_call=1 "
@@ -208,7 +234,7 @@ def _window(step: Step, batches: Callable[[int], PyTree], length: int) -> Callab
         )
 
     def call(state: PyTree, done: int, n: int) -> tuple[PyTree, Any, Any]:
-        return window_of_steps(step, batches.select, state, batches.data, batches.window(done, n, length), n)
+        return scanned_steps(step, batches.select, state, batches.data, batches.window(done, n, length), n)
 
     return call
 
@@ -223,12 +249,12 @@ def _check_first_step(first: int, n: int, state: PyTree, metrics: Any, finite: C
         raise ValueError(f"finite={sorted(unknown)}: the step has no such metric, only {sorted(metrics)}")
 
 
-def _began(
+def _first_bad_metric(
     recent: Iterable[tuple[int, int, Mapping[str, Any]]], names: Sequence[str], until: int
 ) -> tuple[str, int, float] | None:
-    """The first of the remembered steps up to `until` whose metrics are not finite: the metric, the step, the value."""
+    """Return the first of these metrics that was not finite in recent calls up to step `until`: name, step, value."""
     for start, n, rows in recent:
-        values = {name: np.atleast_1d(value)[:n] for name, value in jax.device_get(_kept(rows)).items()}
+        values = {name: np.atleast_1d(value)[:n] for name, value in jax.device_get(_not_deleted(rows)).items()}
         for i in range(min(n, until + 1 - start)):
             for name in names:
                 if name in values and not math.isfinite(values[name][i]):
@@ -236,12 +262,12 @@ def _began(
     return None
 
 
-def _kept(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Without those that were parts of the state, and went with it when the next step donated it."""
+def _not_deleted(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out metrics that were parts of the state, which the next step donated."""
     return {name: value for name, value in metrics.items() if not getattr(value, "is_deleted", bool)()}
 
 
-def _last_good(checkpoints: Checkpoints | None) -> str:
+def _how_to_restart(checkpoints: Checkpoints | None) -> str:
     if checkpoints is not None:
         checkpoints.wait()
         if (step := checkpoints.latest_step) is not None:

@@ -1,4 +1,4 @@
-"""Where arrays lie on many devices and processes: `jit` does the rest."""
+"""Shardings of states and batches over devices and processes; `jit` follows them."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -11,29 +11,37 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, PyTree
 
 Layout = PyTree
-"""A sharding for each array of a tree, or one for all of them."""
+"""A sharding for each array of a tree, or one sharding for all."""
 
 
 def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """A one-dimensional mesh with the axis "data" over `devices` (default: all, of every process)."""
+    """Return a one-dimensional mesh with the axis "data" over `devices` (default: all devices of all processes)."""
     return Mesh(np.asarray(jax.devices() if devices is None else devices), ("data",))
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """The sharding that splits the leading (batch) axis over the mesh."""
+    """Return the sharding that splits the leading (batch) axis over the mesh."""
     return NamedSharding(mesh, PartitionSpec("data"))
 
 
 def replicated(mesh: Mesh) -> Layout:
-    """Data parallelism: the state whole on every device, while batches are split."""
+    """Return the layout of data parallelism: every device holds the whole state and a part of the batch."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def fully_sharded(state: PyTree, mesh: Mesh, *, min_size: int = 2**12) -> Layout:
-    """Fully sharded data parallelism: of every array each device keeps one part (Rajbhandari et al. 2020, ZeRO-3).
+    """Return the layout of fully sharded data parallelism: every device holds a part of each large array.
 
-    Arrays of `min_size` entries or more are split along their longest axis that the number of devices divides; others
-    are whole on every device. The compiler gathers parameters where a layer needs them and scatters their gradients.
+    An array is split along the longest of the axes that the number of devices divides; an array without such an axis
+    is whole on every device. The compiler gathers parameters where a layer needs them and scatters their gradients.
+
+    Args:
+        state: arrays or their shapes.
+        mesh: as `data_mesh` makes it.
+        min_size: the number of entries below which an array is not split.
+
+    Reference:
+        Rajbhandari et al. 2020, "ZeRO: Memory Optimizations Toward Training Trillion Parameter Models", stage 3.
     """
     devices = mesh.shape["data"]
 
@@ -48,14 +56,14 @@ def fully_sharded(state: PyTree, mesh: Mesh, *, min_size: int = 2**12) -> Layout
 
 
 def place(tree: PyTree, layout: Layout) -> PyTree:
-    """A copy of the arrays as `layout` has it; where it spans processes, each gives the same arrays."""
+    """Return a copy of the arrays in this layout; if it spans processes, each must give the same arrays."""
     layouts = jax.tree.broadcast(layout, tree)
-    # copied first: device_put may share buffers with its argument, and a step that donates the result would delete both
+    # device_put may share buffers with its argument, which a step that donates the result would delete
     return jax.tree.map(lambda x, where: _place(jnp.copy(x), where), tree, layouts)
 
 
 def gather(tree: PyTree) -> PyTree:
-    """The arrays whole in every process, on its first device; all processes must call it together."""
+    """Return the whole arrays on the first device of each process; all processes must call it at the same point."""
     return jax.tree.map(_gather, tree)
 
 
@@ -67,17 +75,17 @@ def _place(x: Array, sharding: NamedSharding) -> Array:
         values = np.asarray(x)
         return jax.make_array_from_callback(x.shape, sharding, lambda part: values[part])
 
-    return _by_data(spread, x)
+    return _move_data(spread, x)
 
 
 def _gather(x: Array) -> Array:
     if x.is_fully_addressable or x.is_fully_replicated:
-        return _by_data(lambda x: jnp.asarray(np.asarray(x)), x)
-    return _by_data(lambda x: jnp.asarray(multihost_utils.process_allgather(x, tiled=True)), x)
+        return _move_data(lambda x: jnp.asarray(np.asarray(x)), x)
+    return _move_data(lambda x: jnp.asarray(multihost_utils.process_allgather(x, tiled=True)), x)
 
 
-def _by_data(move: Callable[[Array], Array], x: Array) -> Array:
-    """move(x), and of keys by way of their numbers."""
+def _move_data(move: Callable[[Array], Array], x: Array) -> Array:
+    """Return move(x), applied to the key data of typed keys."""
     if not jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
         return move(x)
     return jax.random.wrap_key_data(move(jax.random.key_data(x)), impl=jax.random.key_impl(x))

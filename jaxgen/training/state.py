@@ -1,4 +1,7 @@
-"""What a training run is made of, from one step to the next."""
+"""The state of a training run between two steps."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import flax.struct
 import jax
@@ -6,11 +9,19 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
+from jaxgen.training.finite import is_inexact
+
 
 class TrainState(flax.struct.PyTreeNode):
-    """Step () int32, parameters, optimiser state, average of the parameters, and the typed key () of the whole run.
+    """The state that `make_train_step` advances.
 
-    carry is what the loss function hands from step to step: running statistics, a history of losses, or None.
+    Attributes:
+        step: the number of updates so far, int32 ().
+        params: the parameters.
+        opt_state: the state of the optimiser.
+        ema: the average of the parameters, float32 at least.
+        key: the typed key () of the whole run; step n uses fold_in(key, n).
+        carry: what the loss function keeps from step to step, by name: running statistics, a history of losses.
     """
 
     # PyTree, not Array: jax builds such nodes with shapes, shardings and placeholders as leaves too.
@@ -19,31 +30,57 @@ class TrainState(flax.struct.PyTreeNode):
     opt_state: PyTree
     ema: PyTree
     key: PyTree
-    carry: PyTree = None
+    carry: PyTree = flax.struct.field(default_factory=dict)
 
 
 def create_state(
-    key: PRNGKeyArray, params: PyTree, optimizer: optax.GradientTransformation, carry: PyTree = None
+    key: PRNGKeyArray,
+    params: PyTree,
+    optimizer: optax.GradientTransformation,
+    carry: Mapping[str, PyTree] | None = None,
 ) -> TrainState:
-    """The state before the first step; `key` () is typed; raises TypeError for an old-style key.
+    """Return the state before the first step.
 
-    Everything is copied, since a train step donates its state: what is given stays usable. The average is float32
-    at least, whatever the parameters are, because a bfloat16 average with decay .999 would never move.
+    All arrays are copied, since a train step donates its state: the arguments stay usable. The average is float32 at
+    least, because a bfloat16 average with a decay of .999 would never move.
+
+    Args:
+        key: a typed key ().
+        params: the initial parameters.
+        optimizer: initialised with `params`.
+        carry: initial values of what the loss function keeps from step to step, by name; see `LossFn`.
+
+    Raises:
+        TypeError: for an old-style key, and for a carry that is not a dict.
     """
     if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         raise TypeError(
             f"create_state needs a typed key, got {key.dtype}{list(key.shape)}; make it with jax.random.key"
         )
+    if not isinstance(carry, Mapping | None):
+        raise TypeError(
+            "carry must be a dict of the loss function's keyword arguments, such as {'history': …}; "
+            f"got {type(carry).__name__}"
+        )
+
+    def average(x: Array) -> Array:
+        return x.astype(jnp.promote_types(x.dtype, jnp.float32)) if is_inexact(x) else x
+
     state = TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
         opt_state=optimizer.init(params),
-        ema=jax.tree.map(_at_least_float32, params),
+        ema=jax.tree.map(average, params),
         key=key,
-        carry=carry,
+        carry=dict(carry or {}),
     )
     return jax.tree.map(jnp.copy, state)
 
 
-def _at_least_float32(x: Array) -> Array:
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32)) if jnp.issubdtype(x.dtype, jnp.inexact) else x
+def check_not_donated(state: Any) -> None:
+    """Raise ValueError for a state whose arrays were donated to an earlier step."""
+    if any(getattr(x, "is_deleted", bool)() for x in jax.tree.leaves(state)):
+        raise ValueError(
+            "this state was used by an earlier step, which reuses its memory: continue from the state that `fit` or "
+            "the step returned, or create the state anew (in a notebook, run the cell that creates it again)"
+        )

@@ -16,7 +16,7 @@ from experiments import controllable_errors as worth
 from experiments import controllable_fills as fills
 from experiments.features import FRECHET, Judge
 from jaxgen.data import ImageDataset
-from jaxgen.diffusion import Prediction, clip_x0, guidance, ve, vp
+from jaxgen.diffusion import Prediction, clip_x0, ve, vp
 from jaxgen.metrics import MeanAndError
 from jaxgen.report import Report
 from tests.oracles import gaussian_denoiser

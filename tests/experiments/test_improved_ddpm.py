@@ -58,7 +58,8 @@ def test_objectives_weigh_the_same_error_as_they_are_named():
     history = importance.record(
         importance.loss_history(50, 1), jnp.arange(1, 51) / 50, 1 + jnp.arange(50, dtype=jnp.float32)
     )
-    (weighted, _, after), t = jax.jit(lambda history: run("bound", history))(history)
+    (weighted, _, carry), t = jax.jit(lambda history: run("bound", history))(history)
+    after = carry["history"]
     step = np.round(np.asarray(t) * 50).astype(int)
     assert len(set(step)) > 20
     p = np.float64(importance.probabilities(history))[step - 1]

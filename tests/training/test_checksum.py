@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.sharding import NamedSharding, PartitionSpec
+from oracles import slow
 
 from jaxgen.training import data_mesh
-from jaxgen.training.checksum import _on_device, _on_host, checksums
+from jaxgen.training.checksum import _on_device, _on_host, _program, checksums
 
 TYPES = ["float32", "bfloat16", "float16", "float8_e4m3fn", "int8", "uint8", "int32", "uint16", "int4", "bool"]
 
@@ -25,7 +26,7 @@ def words_of(x):
     return np.asarray(x).view(np.uint32)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.integers(1, 70_000), st.integers(0, 31), st.data())
 def test_every_single_bit_counts(size, bit, data):
     x = np.random.default_rng(size).normal(size=size).astype(np.float32)
@@ -51,14 +52,14 @@ def test_places_count():
 
 
 def test_both_halves_are_spread_evenly():
-    digits = [one(np.float32([x, 1])) for x in range(4000)]
-    assert len({d[:8] for d in digits}) == len({d[8:] for d in digits}) == 4000
+    digits = [one(np.float32([x, 1])) for x in range(2000)]
+    assert len({d[:8] for d in digits}) == len({d[8:] for d in digits}) == 2000
     bits = np.array([[int(b) for b in f"{int(d, 16):064b}"] for d in digits])
-    assert np.abs(bits.mean(0) - 0.5).max() < 5 * 0.5 / np.sqrt(4000)
+    assert np.abs(bits.mean(0) - 0.5).max() < 5 * 0.5 / np.sqrt(2000)
 
 
 @pytest.mark.parametrize("name", TYPES)
-@pytest.mark.parametrize("shape", [(), (0,), (7,), (8, 5, 3)])
+@pytest.mark.parametrize("shape", [(8, 5, 3), *map(slow, ((), (0,), (7,)))])
 def test_host_and_device_agree(name, shape):
     x = jnp.asarray(jax.random.randint(jax.random.key(0), shape, 0, 7)).astype(name)
     assert on_device(x) == _on_host(x).tolist()
@@ -101,7 +102,7 @@ def test_64_bits():
         assert len({one(x), one(low), one(high)}) == 3
 
 
-@pytest.mark.parametrize("shape", [(16,), (8, 24), (5, 16, 3)])
+@pytest.mark.parametrize("shape", [(8, 24), slow((16,)), slow((5, 16, 3))])
 def test_any_sharding_gives_the_same(shape):
     mesh = data_mesh()
     x = jax.random.normal(jax.random.key(3), shape)
@@ -115,8 +116,6 @@ def test_any_sharding_gives_the_same(shape):
 def test_a_sharded_array_is_not_gathered():
     mesh = data_mesh()
     x = jax.device_put(jnp.zeros((24, 64)), NamedSharding(mesh, PartitionSpec(None, "data")))
-    from jaxgen.training.checksum import _program
-
     text = _program(NamedSharding(mesh, PartitionSpec())).lower(x).compile().as_text()
     assert "all-gather" not in text
     assert "all-to-all" not in text

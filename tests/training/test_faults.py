@@ -13,10 +13,15 @@ PROGRAM = Path(__file__).with_name("faults.py")
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forks, and looks into /proc")
 
 
-def strike(kills, seed, timeout):
+ROOT = PROGRAM.parents[2]
+
+DAILY = ["SIGKILL in a save", "disk full in a save", "bit flipped"]
+
+
+def strike(kills, seed, timeout, *options, faults=14):
     done = subprocess.run(
-        [sys.executable, PROGRAM, "--kills", str(kills), "--seed", str(seed)],
-        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+        [sys.executable, PROGRAM, "--kills", str(kills), "--seed", str(seed), *options],
+        env={**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=timeout,
@@ -25,19 +30,22 @@ def strike(kills, seed, timeout):
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     table, _, counts = done.stdout.strip().rpartition("\n")
     counts = json.loads(counts)
-    assert counts["kills"] == kills
+    assert counts["kills"] >= kills * (faults == 14)
     assert counts["lost"] == 0
     assert counts["exact"] == counts["runs"] > 0
-    # every fault did strike: none of the rows has a 0 in its second column
     rows = [line.rsplit(maxsplit=5) for line in table.splitlines()[1:-1]]
-    assert len(rows) == 14
-    assert all(int(times) > 0 for _, times, *_ in rows), table
+    assert sum(int(times) > 0 for _, times, *_ in rows) == faults, table
 
 
 def test_nothing_completed_is_lost():
-    strike(kills=12, seed=3, timeout=600)
+    strike(6, 3, 600, "--adversarial", "--only", *DAILY, faults=len(DAILY))
 
 
 @pytest.mark.slow
 def test_nothing_completed_is_lost_in_200_kills():
-    strike(kills=200, seed=0, timeout=3000)
+    strike(200, 0, 3000)
+
+
+@pytest.mark.slow
+def test_two_players_lose_nothing_in_50_kills():
+    strike(50, 0, 3000, "--adversarial")

@@ -4,19 +4,21 @@ import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import pytest
 
-from jaxgen.training import DirectoryInUse, lock
-from jaxgen.training.lock import hold
+from jaxgen.training import lock
+from jaxgen.training.lock import DirectoryInUse, acquire_lock
 
 pytest.importorskip("fcntl")
+ROOT = Path(__file__).parents[2]
 
 
 def start(program, path):
     child = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(program), str(path)],
-        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+        env={**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -25,44 +27,19 @@ def start(program, path):
 
 def test_held_until_closed(tmp_path):
     path = tmp_path / ".lock"
-    held = hold(path)
+    held = acquire_lock(path)
     with pytest.raises(DirectoryInUse, match=rf"^{tmp_path} is in use by process {os.getpid()} on .*, this very one"):
-        hold(path)
+        acquire_lock(path)
     held.close()
-    hold(path).close()
-
-
-def test_held_until_dropped(tmp_path):
-    hold(tmp_path / ".lock")
-    hold(tmp_path / ".lock").close()
-
-
-HOLDS = """
-    import sys, time
-    from pathlib import Path
-    from jaxgen.training.lock import hold
-    held = hold(Path(sys.argv[1]))
-    print("held", flush=True)
-    time.sleep(600)
-"""
-
-
-def test_a_killed_process_holds_nothing(tmp_path):
-    path = tmp_path / ".lock"
-    child, said = start(HOLDS, path)
-    assert said == "held"
-    with pytest.raises(DirectoryInUse, match=rf"in use by process {child.pid} on \S+: wait for it, or stop it first"):
-        hold(path)
-    child.kill()
-    child.communicate()
-    hold(path).close()
+    acquire_lock(path)  # released as soon as nothing refers to it
+    acquire_lock(path).close()
 
 
 HOLDS_AND_FORKS = """
     import os, sys, time
     from pathlib import Path
-    from jaxgen.training.lock import hold
-    held = hold(Path(sys.argv[1]))
+    from jaxgen.training.lock import acquire_lock
+    held = acquire_lock(Path(sys.argv[1]))
     worker = os.fork()
     if worker == 0:
         os.write(1, f"{os.getpid()}\\n".encode())
@@ -70,16 +47,17 @@ HOLDS_AND_FORKS = """
 """
 
 
-def test_a_worker_that_outlives_its_parent_holds_nothing(tmp_path):
+def test_neither_a_killed_process_nor_a_worker_that_outlives_it_holds_anything(tmp_path):
     path = tmp_path / ".lock"
     child, worker = start(HOLDS_AND_FORKS, path)
     try:
-        with pytest.raises(DirectoryInUse):
-            hold(path)
+        message = rf"in use by process {child.pid} on \S+: wait for it, or stop it first"
+        with pytest.raises(DirectoryInUse, match=message):
+            acquire_lock(path)
         child.kill()
         child.wait()
         time.sleep(0.05)
-        hold(path).close()
+        acquire_lock(path).close()
     finally:
         os.kill(int(worker), signal.SIGKILL)
         child.stdout.close()
@@ -93,7 +71,7 @@ def test_without_locks_nothing_is_held(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(lock.fcntl, "flock", no_locks)
-        assert hold(path) is None
+        assert acquire_lock(path) is None
     monkeypatch.setattr(lock, "fcntl", None)
-    assert hold(path) is None
-    assert hold(path) is None
+    assert acquire_lock(path) is None
+    assert acquire_lock(path) is None

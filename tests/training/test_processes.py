@@ -1,5 +1,6 @@
-"""Training by several real processes on this machine: the same curve, one log, each its own rows, one checkpoint."""
+"""Training by several processes on this machine: the same curve, one log, each its own rows, one checkpoint."""
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -14,7 +15,7 @@ import pytest
 from oracles import slow
 
 from jaxgen.training import Checkpoints, History
-from jaxgen.training.lock import hold
+from jaxgen.training.lock import acquire_lock
 
 PROGRAM = Path(__file__).with_name("several.py")
 ROOT = PROGRAM.parents[2]
@@ -50,10 +51,18 @@ def end(children, status=0):
     return said
 
 
+def run_here(directory, resume=False):
+    """Train in this process, which saves its start."""
+    spec = importlib.util.spec_from_file_location("several", PROGRAM)
+    several = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(several)
+    several.main(directory, "whole", 1, 0, None, resume, False, False)
+
+
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     directory = tmp_path_factory.mktemp("alone")
-    end(begin(directory, "whole", 1))
+    run_here(directory)
     return directory
 
 
@@ -69,10 +78,8 @@ def assert_same(directory, expected, processes):
                     np.testing.assert_allclose(found[name], final[name], rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("how", "processes"),
-    [("split", 2), slow("whole", 2), slow("split", 4)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("how", "processes"), [("split", 2), ("whole", 2), ("split", 4)])
 def test_processes_train_like_one(tmp_path, alone, how, processes):
     said = end(begin(tmp_path, how, processes))
     assert_same(tmp_path, alone, processes)
@@ -88,9 +95,10 @@ def test_processes_train_like_one(tmp_path, alone, how, processes):
     end(begin(tmp_path, how, processes, "--resume"))
 
 
+@pytest.mark.slow
 def test_all_end_where_one_finds_the_directory_in_use(tmp_path):
     (tmp_path / "checkpoints").mkdir()
-    with hold(tmp_path / "checkpoints" / ".lock"):
+    with acquire_lock(tmp_path / "checkpoints" / ".lock"):
         children = begin(tmp_path, "whole", 2)
         try:
             said = [child.communicate(timeout=120)[1] for child in children]
@@ -100,7 +108,8 @@ def test_all_end_where_one_finds_the_directory_in_use(tmp_path):
     assert all("DirectoryInUse: " in errors for errors in said)
 
 
-def test_a_signal_to_one_stops_all_and_one_process_goes_on(tmp_path, alone):
+@pytest.mark.parametrize("processes", [1, slow(2)])
+def test_a_signal_to_one_stops_all_and_they_or_one_process_goes_on(tmp_path, alone, processes):
     children = begin(tmp_path, "split", 2, "--slow")
     for line in children[1].stdout:
         if "step 5" in line:
@@ -108,10 +117,18 @@ def test_a_signal_to_one_stops_all_and_one_process_goes_on(tmp_path, alone):
     children[1].send_signal(signal.SIGTERM)
     said = end(children, status=3)
     assert all("SIGTERM at step" in out and "--resume continues" in out for out in said)
-    end(begin(tmp_path, "whole", 1, "--resume"))
-    assert_same(tmp_path, alone, 1)
+    if processes == 1:
+        run_here(tmp_path, resume=True)
+    else:
+        end(begin(tmp_path, "split", processes, "--resume"))
+    assert_same(tmp_path, alone, processes)
+    with np.load(alone / "final0.npz") as whole, np.load(tmp_path / "final0.npz") as found:
+        # each process reads its own rows alone, of 16 in a batch, and none of the steps before the signal
+        done = int(said[0].split("SIGTERM at step ")[1].split()[0])
+        assert found["read"] == (whole["read"] - 16 * done) / processes
 
 
+@pytest.mark.slow
 def test_all_go_back_where_one_cannot_read_the_newest_checkpoint(tmp_path, alone):
     shutil.copytree(alone, tmp_path, dirs_exist_ok=True)
     said = end(begin(tmp_path, "split", 2, "--resume", "--unreadable"))

@@ -1,6 +1,6 @@
 """A small training run, made to be killed by faults.py, that reports what it saves on its standard output.
 
-Each line of the report begins with @ and is one write, so that what was reported before a kill can be relied on.
+Each line of the report begins with @ and is one write, so that a kill cannot cut it.
 """
 
 import hashlib
@@ -16,7 +16,17 @@ import numpy as np
 import optax
 
 from jaxgen.data import Batches, load_images, to_float
-from jaxgen.training import Checkpoints, Diverged, Interrupted, create_state, fit, make_train_step, power_ema
+from jaxgen.training import (
+    Checkpoints,
+    Diverged,
+    Interrupted,
+    create_adversarial_state,
+    create_state,
+    fit,
+    make_adversarial_step,
+    make_train_step,
+    power_ema,
+)
 
 STEPS = 60
 CHECKPOINT_EVERY = 5
@@ -31,12 +41,13 @@ class Options:
     """How this run differs from one that nothing happens to.
 
     nan_at: the step whose batch is not a number. full_log_at: the step from which the log's disk is full.
-    survey: save nothing, but report the state after every step.
+    survey: save nothing, but report the state after every step. adversarial: train two players.
     """
 
     nan_at: int | None = None
     full_log_at: int | None = None
     survey: bool = False
+    adversarial: bool = False
 
 
 def report(*words):
@@ -44,7 +55,7 @@ def report(*words):
 
 
 def digest(state):
-    """A hash of every bit of a state."""
+    """A hash of all bits of a state."""
     found = hashlib.sha256()
     for x in jax.tree.leaves(state):
         found.update(
@@ -81,6 +92,34 @@ def loss(key, params, x):
     return (hidden @ params["out"] - jnp.sin(x.sum(-1))) ** 2
 
 
+def one_player(key):
+    """The step and the first state of a regression."""
+    optimizer = optax.adam(optax.cosine_decay_schedule(1e-2, STEPS))
+    k1, k2, k3 = jax.random.split(key, 3)
+    params = {"in": jax.random.normal(k1, (16, 64)) / 4, "out": jax.random.normal(k2, (64,)) / 8}
+    return make_train_step(loss, optimizer, ema=power_ema(6.94)), create_state(k3, params, optimizer)
+
+
+def two_players(key):
+    """The step and the first state of a small GAN, with two steps of the critic for each of the generator."""
+    generate = lambda params, key, n: jnp.tanh(jax.random.normal(key, (n, 8)) @ params["in"]) @ params["out"]
+    judge = lambda params, x: jnp.tanh(x @ params["in"]) @ params["out"]
+
+    def generator_loss(key, params, critic, x):
+        return -judge(critic, generate(params, key, len(x)))
+
+    def critic_loss(key, params, generator, x):
+        losses = judge(params, generate(generator, key, len(x))) - judge(params, x)
+        return losses + 0.1 * losses**2, {"gap": losses}
+
+    optimizers = optax.adam(optax.cosine_decay_schedule(1e-3, STEPS)), optax.adam(1e-3)
+    k1, k2, k3, k4, k5 = jax.random.split(key, 5)
+    generator = {"in": jax.random.normal(k1, (8, 32)) / 3, "out": jax.random.normal(k2, (32, 16)) / 6}
+    critic = {"in": jax.random.normal(k3, (16, 32)) / 4, "out": jax.random.normal(k4, (32,)) / 6}
+    step = make_adversarial_step(generator_loss, critic_loss, *optimizers, critic_steps=2, ema=power_ema(6.94))
+    return step, create_adversarial_state(k5, generator, critic, *optimizers)
+
+
 def write_data(path):
     np.save(path, np.random.default_rng(0).integers(0, 256, (100, 4, 4, 1), np.uint8))
 
@@ -106,10 +145,8 @@ def main(directory: Path, options: Options) -> int:
             fill_disk(log)
         return data(step) * (jnp.nan if step == options.nan_at else 1.0)
 
-    optimizer = optax.adam(optax.cosine_decay_schedule(1e-2, STEPS))
-    k1, k2, k3 = jax.random.split(jax.random.key(0), 3)
-    params = {"in": jax.random.normal(k1, (16, 64)) / 4, "out": jax.random.normal(k2, (64,)) / 8}
-    state = create_state(k3, params, optimizer)
+    step, state = (two_players if options.adversarial else one_player)(jax.random.key(0))
+    average = lambda state: state.generator.ema if options.adversarial else state.ema
     with (Surveyed if options.survey else Reported)(directory / "checkpoints", keep=KEEP) as checkpoints:
         checkpoints.claim()
         if checkpoints.latest_step is not None:
@@ -117,7 +154,7 @@ def main(directory: Path, options: Options) -> int:
         report("from", int(state.step), digest(state))
         try:
             state, _ = fit(
-                make_train_step(loss, optimizer, ema=power_ema(6.94)),
+                step,
                 state,
                 batches,
                 steps=STEPS,
@@ -125,7 +162,7 @@ def main(directory: Path, options: Options) -> int:
                 checkpoint_every=1 if options.survey else CHECKPOINT_EVERY,
                 log=log,
                 log_every=LOG_EVERY,
-                evaluate=lambda s: {"norm": optax.tree.norm(s.ema)},
+                evaluate=lambda state: {"norm": optax.tree.norm(average(state))},
                 evaluate_every=10,
                 progress=False,
             )

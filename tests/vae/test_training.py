@@ -99,15 +99,15 @@ def test_a_vq_vae_whose_codebook_is_carried_tells_kinds_apart(accumulate):
             encode(params), decode(params), book.codes, x, likelihood=likelihoods.gaussian(), codebook_weight=0.0
         )
         book = codebook.update(book, found.encodings, found.indices, decay=0.95)
-        return losses, metrics, codebook.reset_dead(key, book, found.encodings)
+        return losses, metrics, {"book": codebook.reset_dead(key, book, found.encodings)}
 
     params = {"read": jnp.eye(2), "write": 0.3 * jnp.eye(2)}
     book = codebook.from_encodings(KEY, encode(params)(x), 8)
     batch = lambda n: x[(64 * n) % 512 : (64 * n) % 512 + 64]
-    state, metrics = train(loss, params, batch, 300, 0.01, book, accumulate=accumulate)
+    state, metrics = train(loss, params, batch, 300, 0.01, {"book": book}, accumulate=accumulate)
     assert {"reconstruction", "commitment"} <= metrics.keys()
     _, _, found = vq_vae_loss(
-        encode(state.params), decode(state.params), state.carry.codes, x, likelihood=likelihoods.gaussian()
+        encode(state.params), decode(state.params), state.carry["book"].codes, x, likelihood=likelihoods.gaussian()
     )
     drawn = decode(state.params)(found.codes).mean
     assert np.square(drawn - x).mean() < 1.3 * 0.1**2

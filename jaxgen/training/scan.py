@@ -14,21 +14,21 @@ Metrics = dict[str, Array]
 
 @runtime_checkable
 class WindowedBatches(Protocol):
-    """Batches that a compiled function can draw by itself from data on the device."""
+    """Batches that a compiled function can select from data on the device."""
 
     data: PyTree
 
     def window(self, step: int, n: int, length: int) -> Int[Array, "length batch"]:
-        """Which examples make up the batches of n <= length steps from `step`."""
+        """Return the indices of the examples in the batches of n <= length steps from `step`."""
         ...
 
     def select(self, data: PyTree, index: Int[Array, " batch"]) -> PyTree:
-        """The batch of these examples."""
+        """Return the batch of the examples with these indices."""
         ...
 
 
 @partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
-def window_of_steps(
+def scanned_steps(
     step: Step,
     select: Callable[[PyTree, Array], PyTree],
     state: PyTree,
@@ -36,10 +36,13 @@ def window_of_steps(
     window: Int[Array, "length batch"],
     n: int | Int[Array, ""],
 ) -> tuple[PyTree, Metrics, Metrics]:
-    """The state after n <= length steps, the metrics of the last, and those of each in arrays of length rows.
+    """Take n <= length steps; the state is donated.
 
-    n is dynamic, so that one program serves windows that a log point cuts short. The state is donated. Raises TypeError
-    for metrics that are not a dict.
+    Returns:
+        The last state, the metrics of the last step, and the metrics of every step in arrays of `length` rows.
+
+    Raises:
+        TypeError: for metrics that are not a dict.
     """
     _, found = jax.eval_shape(step, state, select(data, window[0]))
     check_metrics(found)
@@ -52,10 +55,11 @@ def window_of_steps(
         last = {name: jnp.asarray(value, rows[name].dtype) for name, value in metrics.items()}
         return state, last, {name: rows[name].at[i].set(value) for name, value in last.items()}
 
+    # n is dynamic, so that one program serves windows of any length
     return jax.lax.fori_loop(0, n, body, (state, last, rows))
 
 
 def check_metrics(metrics: Any) -> None:
-    """Raise TypeError for a step that does not return a dict of metrics."""
+    """Raise TypeError for metrics that are not a dict."""
     if not isinstance(metrics, Mapping):
         raise TypeError(f"step(state, batch) must return (state, dict of scalars), got {type(metrics).__name__}")
