@@ -62,6 +62,6 @@ def test_up_conv_is_flaxs_transposed_convolution(random_params):
 
 def test_up_conv_keeps_the_variance_of_its_input():
     """Every output sees 2×2 inputs: a network of such layers neither fades nor explodes at its start."""
-    x = np.random.default_rng(0).standard_normal((2, 12, 12, 64)).astype(np.float32)
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((2, 12, 12, 64)), jnp.float32)
     y = jax.jit(lambda key: UpConv(64).init_with_output(key, x)[0])(jax.random.key(0, impl="rbg"))
     np.testing.assert_allclose(np.std(y[:, 1:-1, 1:-1]), 1, rtol=0.05)
