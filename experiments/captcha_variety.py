@@ -37,7 +37,8 @@ def novelty(report: Report, data, images: np.ndarray) -> None:
         "The generated images that are nearest to a training image, and that image.",
     )
     report.finding(
-        f"**Novelty.** The nearest training image is {format_value(tuple(drawn))} away (root mean square); from held-out "
+        f"**Novelty.** The nearest training image is {format_value(tuple(drawn))} away (root mean square); "
+        "from held-out "
         f"real images {format_value(tuple(real))}."
     )
 

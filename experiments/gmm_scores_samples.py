@@ -33,7 +33,7 @@ def trajectories(report: Report, draw: Drawer) -> None:
     report.figure(
         panels_2d(rows, (-half, half), row_labels=["ascent", "Langevin"]),
         "trajectories",
-        f"Six starts (rings) and where {steps} steps take them (dot_plot); contours of p and of p * N(0, σ² I). Without "
+        f"Six starts (rings) and where {steps} steps take them (dots); contours of p and of p * N(0, σ² I). Without "
         f"noise, x ← x + ε/2 score {stops({plane.title: last_moves(plane.paths) for plane in rows[0]})}; the six end "
         f"in so many points: {told}. Below, with √ε z, the first tenth of the steps. ε = {draw.config.step_size:g} "
         "max(1, σ²)." + cropped({plane.title: plane.paths for plane in rows[1]}, half),

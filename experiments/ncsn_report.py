@@ -99,7 +99,8 @@ def compare(
     ]
     of_noise = [
         {"variant": name, "predicted": variants[name].predicted_noise if name in variants else None,
-         "chain's end": mean_and_error(ends[name]), "samples": mean_and_error(left[name]), "minus NCSNv2's": paired(noisier, name),
+         "chain's end": mean_and_error(ends[name]), "samples": mean_and_error(left[name]),
+         "minus NCSNv2's": paired(noisier, name),
          "noise images": broken[name]}
         for name in images
     ]  # fmt: skip
@@ -136,7 +137,8 @@ def compare(
         "network being trained once; a star: on another ladder than trained on."
     )
     report.finding(
-        f"**Noise in the samples** of NCSNv2 {plus_minus(mean_and_error(left[WHOLE]))} σ_L. {sorted_by_verdict(noisier)}"
+        f"**Noise in the samples** of NCSNv2 {plus_minus(mean_and_error(left[WHOLE]))} σ_L. "
+        f"{sorted_by_verdict(noisier)}"
     )
     report.finding(last_denoising(ends[WHOLE], left[WHOLE], changes))
     report.finding(step_sizes(variants, {name: values.mean() for name, values in ends.items()}))

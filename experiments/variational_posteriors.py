@@ -136,7 +136,8 @@ def widths_told(rows: Sequence[Mapping[str, Any]]) -> str:
         ratios = [row["ratio"] for row in rows if row["model"] == name]
         told.append(f"{min(ratios):.3f} and {max(ratios):.3f} ({name})")
     correlation = next(row["exact correlation"] for row in rows if row["model"] == LINEAR_GAUSSIAN)
-    theory = f"of two Gaussians of correlation {format_value(correlation)} it is √(1 − ρ²) = {math.sqrt(1 - correlation**2):.3f}"
+    narrower = math.sqrt(1 - correlation**2)
+    theory = f"of two Gaussians of correlation {format_value(correlation)} it is √(1 − ρ²) = {narrower:.3f}"
     return (
         f"**What the mean field keeps.** It {said}. Its standard deviations over the exact ones: {'; '.join(told)}; "
         f"{theory}."
