@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from jaxgen.core.keys import per_sample_keys
+
 VectorField = Callable[[Array], Array]
 Divergence = Callable[[VectorField, Array], tuple[Array, Array]]
 
@@ -63,7 +65,7 @@ def hutchinson(
     if probes < 1:
         raise ValueError(f"need at least one probe, got {probes}")
     draw = jax.random.rademacher if distribution == "rademacher" else jax.random.normal
-    eps = jax.vmap(lambda key: draw(key, (probes, *shape), jnp.float32))(keys)
+    eps = jax.vmap(lambda key: draw(key, (probes, *shape), jnp.float32))(per_sample_keys(keys))
     return jax.tree_util.Partial(_probe, eps)
 
 

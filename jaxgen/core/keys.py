@@ -14,8 +14,8 @@ def fold_in(key: Key[Array, "..."], index: ArrayLike) -> Key[Array, "..."]:
 
 
 def noise(keys: Key[Array, " b"], shape: tuple[int, ...], dtype: Any = jnp.float32) -> Float[Array, "b *event"]:
-    """Standard normal noise (B, *shape), row b from keys[b] alone, where the keys are threefry."""
-    return jax.vmap(lambda key: jax.random.normal(key, shape, dtype))(keys)
+    """Standard normal noise (B, *shape), row b from keys[b] alone; keys of another kind go through `threefry_key`."""
+    return jax.vmap(lambda key: jax.random.normal(key, shape, dtype))(threefry_key(keys))
 
 
 def threefry_key(key: Key[Array, "..."]) -> Key[Array, "..."]:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from jaxgen.core import fold_in
+from jaxgen.core import fold_in, threefry_key
 from jaxgen.distributions import Distribution, Gaussian, standard_normal
 from jaxgen.distributions.likelihoods import Likelihood
 
@@ -87,7 +87,7 @@ def elbo(
         raise ValueError("this prior has no closed form of the KL: use kl='monte_carlo'")
     if samples < 1:
         raise ValueError(f"need at least one sample of z, got {samples}")
-    q = posterior(model, x)
+    q, key = posterior(model, x), threefry_key(key)
 
     def at(index: Array) -> tuple[Array, Array]:
         z = q.sample(fold_in(key, index))

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from jaxgen.core import fold_in
+from jaxgen.core import fold_in, threefry_key
 from jaxgen.vae._elbo import VAE, log_likelihood, posterior
 
 
@@ -36,7 +36,7 @@ def importance_weighted_bound(
     block = min(samples if block is None else block, samples)
     if block < 1:
         raise ValueError(f"samples and block must be at least 1, got {samples} and {block}")
-    q = posterior(model, x)
+    q, key = posterior(model, x), threefry_key(key)
 
     def log_weight(index: Array) -> Float[Array, " b"]:
         z = q.sample(fold_in(key, index))

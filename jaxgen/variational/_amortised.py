@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 from jaxtyping import Array, Float, Key
 
+from jaxgen.core import threefry_key
 from jaxgen.distributions import Family
 from jaxgen.variational.estimators import reparameterised
 
@@ -40,7 +41,7 @@ def amortised(
     def bound(key: Array, x: Any, params: Any) -> Array:
         return estimator(key, lambda z: log_joint(x, z), family, params, **options)
 
-    return jax.vmap(bound)(keys, x, encode(x))
+    return jax.vmap(bound)(threefry_key(keys), x, encode(x))
 
 
 class InferenceGaps(NamedTuple):
