@@ -11,8 +11,7 @@ from rich.table import Table
 
 from experiments.benchmark_peers import SCHEDULERS
 from experiments.timing import Spread, Timing, overhead, spread, threads
-from jaxgen.report import Report, dot_plot
-from jaxgen.report.tables import table
+from jaxgen.report import Report, dot_plot, table
 
 BOUND = 1.02  # of the overhead, for samplers of fixed steps
 

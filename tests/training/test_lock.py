@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from jaxgen.training import lock
-from jaxgen.training.lock import DirectoryInUse, acquire_lock
+from jaxgen.training import DirectoryInUse, lock
+from jaxgen.training.lock import acquire_lock
 
 pytest.importorskip("fcntl")
 ROOT = Path(__file__).parents[2]
