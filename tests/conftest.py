@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import jax
@@ -9,39 +10,40 @@ import jaxtyping
 import pytest
 from hypothesis import settings
 
+COMPILED = pytest.StashKey[str]()
 MOST_MEMORY = 1.5e9  # of a process, above which compiled programs are forgotten
-
-jax.config.update("jax_platforms", "cpu")
-jax.config.update("jax_num_cpu_devices", 8)
-
 
 settings.register_profile("daily", deadline=None, max_examples=15)
 settings.register_profile("nightly", deadline=None, max_examples=60)
 
 
 def pytest_configure(config):
-    """Hypothesis draws fewer examples by day; a test's own `max_examples` comes before this one."""
-    settings.load_profile("daily" if config.option.markexpr == "not slow" else "nightly")
+    """Sets JAX and hypothesis up before test modules are imported, for they compile too.
 
-
-@pytest.fixture(scope="session", autouse=True)
-def daily(request):
-    """Tests compile longer than they compute: the daily run does so lightly, `-m slow` and `-m ""` as users do."""
-    daily = request.config.option.markexpr == "not slow"
+    Tests compile longer than they compute. The daily run compiles with few optimisations and draws few examples, unless
+    a test has its own `max_examples`; `-m slow` and `-m ""` compile as users do. What the tests of a process compile
+    alike is compiled once, through a cache of its own, as two processes may not write to one.
+    """
+    daily = config.option.markexpr == "not slow"
+    settings.load_profile("daily" if daily else "nightly")
+    config.stash[COMPILED] = tempfile.mkdtemp(prefix="compiled-")
+    jax.config.update("jax_platforms", "cpu")
+    jax.config.update("jax_num_cpu_devices", 8)
     jax.config.update("jax_disable_most_optimizations", daily)
-    return daily
-
-
-@pytest.fixture(scope="session", autouse=True)
-def compilation_cache(tmp_path_factory):
-    """Programs that tests of a session compile alike are compiled once; a directory each, for writes are not atomic."""
-    directory = tmp_path_factory.mktemp("compiled")
-    jax.config.update("jax_compilation_cache_dir", str(directory))
+    jax.config.update("jax_compilation_cache_dir", config.stash[COMPILED])
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    yield
-    jax.config.update("jax_compilation_cache_dir", None)
-    shutil.rmtree(directory, ignore_errors=True)
+
+
+def pytest_unconfigure(config):
+    """Removes the cache of compiled programs."""
+    shutil.rmtree(config.stash[COMPILED], ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def daily(request):
+    """Whether this is the daily run, which compiles with few optimisations."""
+    return request.config.option.markexpr == "not slow"
 
 
 @pytest.hookimpl(tryfirst=True)
