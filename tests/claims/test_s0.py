@@ -88,6 +88,7 @@ def test_c0_8c_weight_of_the_eps_form(i):
     np.testing.assert_allclose(kl, weight * np.sum((eps - model_eps) ** 2, -1), rtol=2e-3)
 
 
+@pytest.mark.slow
 def test_c0_3_noise_levels_must_be_close_enough_to_overlap():
     """Annealed Langevin through ten levels finds the modes' weights; through two, of equal cost, it does not.
 

@@ -51,6 +51,7 @@ def fisher_divergence(p, q, n=400_001):
     return float(np.sum(np.exp(np.asarray(p.log_density(x))) * error) * 120 / (n - 1))
 
 
+@pytest.mark.slow
 def test_c0_4_where_data_are_rare_a_wrong_score_costs_nothing():
     """The scores of .2/.8 and .5/.5 differ only between the modes: the objective's price vanishes with distance.
 

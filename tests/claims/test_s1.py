@@ -133,6 +133,7 @@ def test_c1_10_variance_explodes_or_is_preserved():
         np.testing.assert_allclose(preserving.var(), 1, rtol=5 * standard_error)
 
 
+@pytest.mark.slow
 def test_c1_7_ddim_saves_calls_at_little_loss():
     """DDIM by 50 of 1000 steps is about as near to the data as DDPM's whole chain, at a twentieth of its calls.
 

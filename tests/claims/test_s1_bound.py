@@ -61,6 +61,7 @@ def simulated(variance, n, seed=0):
     return log_q - log_p
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variance", siblings_slow(["fixed_small", "fixed_large", "learned"], "fixed_small", "learned"))
 def test_c1_3_the_terms_add_up_to_the_variational_bound(variance):
     """L_0 + Σ L_{t−1} + L_T = E_q[−log p(x_{0:T})/q(x_{1:T}|x0)] ≥ −log p(x0), of a network that is far from exact."""
@@ -79,6 +80,7 @@ def test_c1_3_the_terms_add_up_to_the_variational_bound(variance):
     assert logsumexp(-direct) - np.log(n) > -direct.mean()
 
 
+@pytest.mark.slow
 def test_c1_3_the_prior_term_has_no_gradient():
     """L_T does not know the network; the other terms do."""
     x0 = jnp.linspace(-1, 1, 8).reshape(4, 2)

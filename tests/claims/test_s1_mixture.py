@@ -41,6 +41,7 @@ def points(mixture):
     return jnp.concatenate([x, (x + x[::-1]) / 2, 10 * x])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", siblings_slow(MIXTURES, "three"))
 def test_c1_12_the_analytic_score_is_autodiffs(name):
     """Of the data, and under the noise of σ = 1, 3 and 7 of the homework."""
@@ -66,6 +67,7 @@ def test_c1_12_under_every_process(name):
         np.testing.assert_allclose(mixture.perturbed(alpha, sigma).score(x), gradient, rtol=1e-8, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_c1_14_without_noise_all_chains_end_in_the_modes():
     """Ascent from anywhere ends at a zero of the score where the density curves down; with noise it does not."""
     mixture, n = random_mixture(3), 200

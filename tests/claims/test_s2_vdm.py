@@ -118,6 +118,7 @@ def diffusion_terms(process, steps, n, times=None):
 # -- C2.6g: L_T → L_∞ ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", siblings_slow(SHAPES, "cosine", "random"))
 def test_c2_6g_the_sums_tend_to_the_integral(name):
     """From above, falling each time the steps are doubled, as 1/T."""
@@ -162,6 +163,7 @@ def test_c2_6g_the_integral_of_the_estimate_is_l_infinity(name):
     np.testing.assert_allclose(quad(integrand, 0, 1, limit=200, epsrel=1e-7)[0], closed_l_infinity(), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_c2_6g_a_chain_from_s_of_1_is_no_bound():
     """With s(i) = i/T in place of (i−1)/T the first step is lost, and L_T comes to L_∞ from below."""
     process, n = linear_log_snr(-1.0, 0.5), 40_000
@@ -202,6 +204,7 @@ def test_c2_6g_in_few_steps_the_shape_matters():
         assert abs(terms.mean() - closed_l_t(SHAPES[name], 8)) < 4 * terms.std() / np.sqrt(20_000)
 
 
+@pytest.mark.slow
 def test_c2_6g_only_for_a_network_that_sees_the_noise():
     """A network that was told γ keeps its L_∞ when the schedule bends; told t, it loses it."""
     n = 40_000
@@ -265,6 +268,7 @@ def entropy(process, t, scale):
     return -np.sum(q * np.log(np.maximum(q, 1e-300))) * (x[1] - x[0]), q, x
 
 
+@pytest.mark.slow
 def test_c2_6_bound_and_ode_on_a_mixture_agree_and_lie_above_the_nll():
     """In expectation both are the entropy of z_0/alpha_0 and KL(q(z_1) ‖ N(0, 1)); the exact NLL is below."""
     process = linear_log_snr(-5.0, 3.0)
@@ -297,6 +301,7 @@ def test_c2_6_bound_and_ode_on_a_mixture_agree_and_lie_above_the_nll():
     assert bound.mean() > clean + 4 * bound_error
 
 
+@pytest.mark.slow
 def test_c2_6_fewer_steps_lie_further_above():
     """bound_T > bound_∞ ≥ NLL on the mixture too."""
     process, x0 = linear_log_snr(-5.0, 3.0), MIXTURE.sample(jax.random.key(5), 100_000)

@@ -61,6 +61,7 @@ def test_c3_10_the_smld_chain_tends_to_the_ve_sde():
     assert np.all(np.abs(ratios - 2) < 0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", siblings_slow(CONTINUOUS))
 def test_c3_10_the_reverse_sde_undoes_the_forward_one(name):
     """−∂q/∂t by the Fokker–Planck equation of the reverse SDE equals that of the forward one, on a mixture."""

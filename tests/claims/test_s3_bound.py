@@ -98,6 +98,7 @@ def estimated(variance, n, denoise=affine, process=CHAIN):
     return run(jax.random.split(jax.random.key(1), n), jnp.full((n, 1), X0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variance", siblings_slow(["fixed_small", "fixed_large"], "fixed_small"))
 def test_c3_7_importance_identity_and_bound(variance):
     """p_θ(x0) = E_q[p_θ(x_{0:T})/q(x_{1:T}|x0)] (3-7), so −log p_θ(x0) ≤ E_q[−log of it] (3-9) = L."""
@@ -124,6 +125,7 @@ def test_c3_7_the_bound_is_an_equality_for_the_true_reverse_chain():
     assert abs(total.mean() + norm.logpdf(X0)) < 4 * total.std() / np.sqrt(len(total))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variance", siblings_slow(["fixed_small", "fixed_large"], "fixed_small"))
 def test_c3_7_decomposition(variance):
     """(3-10)–(3-13): along every path the log-weight is −log q(x_T|x0)/p(x_T) − Σ log q/p + log p_θ(x0|x_1)."""
@@ -149,6 +151,7 @@ def test_c3_7_decomposition(variance):
     np.testing.assert_allclose(bound.prior, prior, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_c3_7_the_transition_terms_are_distances_of_means():
     """(3-14): L_{t−1} = ‖μ̃ − μ_θ‖²/(2σ_t²) + C, C free of the network and 0 where σ_t² = β̃."""
     x0, x_t = jax.random.normal(jax.random.key(0), (2, 5, 3))
@@ -187,6 +190,7 @@ def test_c3_7_mean_and_step():
             np.testing.assert_allclose(x, mean + sigma * z, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_c3_7_importance_over_time():
     """E_t[L_t] = E_{p_t}[L_t/(T p_t)] for any p_t, and p_t ∝ √E[L_t²] has the least variance: of the true bound."""
     n, chain = 200_000, from_betas(linear_betas(20, 0.005, 0.4))
@@ -257,6 +261,7 @@ def expected_bound(steps, std, grid=None):
     return prior + np.sum(terms, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("std", siblings_slow([0.2, 0.6], 0.2))
 def test_c3_9_more_steps_and_a_learned_variance_lower_the_bound(std):
     """For a fixed exact denoiser: every larger T lowers both fixed-variance bounds, and learning beats both."""

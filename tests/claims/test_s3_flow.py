@@ -37,6 +37,7 @@ def test_c3_11_ode_and_sde_share_their_marginals(name):
     assert ks_2samp(solved(0.05)[0], solved(0.6)[0]).pvalue < 1e-3  # the test can tell laws apart
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", siblings_slow(["cosine", "rectified_flow"]))
 def test_c3_11_the_likelihood_is_exact(name):
     """log p of the instantaneous change of variables is log q at t_min, in data of several dimensions and modes."""
@@ -50,6 +51,7 @@ def test_c3_11_the_likelihood_is_exact(name):
         np.testing.assert_allclose(found.log_density, norm.logpdf(x, 0.2, 0.7).sum(-1), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_c3_11_the_encoding_is_unique_and_invertible():
     """One code per datum, whatever solver finds it, and one datum per code; two SDE runs from a code differ."""
     process = CONTINUOUS["vp"]

@@ -45,6 +45,7 @@ def test_c3_5_half_of_the_radii_are_shared(dims):
         assert abs(shared - expected) < 1 / np.sqrt(dims)
 
 
+@pytest.mark.slow
 def test_c3_5_the_radius_of_a_gaussian_is_nearly_normal():
     """‖N(0, σ² I)‖ in D dimensions has mean √D σ and variance σ²/2 (NCSNv2, proposition 2), and half are shared."""
     dims, sigma, n = 784, 0.7, 20_000

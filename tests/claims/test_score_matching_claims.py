@@ -81,6 +81,7 @@ def within(draws, exact, deviations=4.0):
 # -- explicit, implicit and sliced ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_c1_8_the_score_does_not_depend_on_z():
     """∇_x log(e^{−E}/Z) = −∇E, so score matching's gradient in θ needs no Z, where maximum likelihood's does."""
     x = jnp.linspace(-6, 6, 1201)
@@ -135,6 +136,7 @@ def test_c1_9_sliced_is_an_unbiased_estimate(distribution):
         within(found - implicit(score, x), 0.0)
 
 
+@pytest.mark.slow
 def test_c3_1_objectives_2_1_and_2_2_differ_by_a_constant():
     """On the seminar's mixture: equal gradients in every parameter of a model, and none at the truth."""
     mixture = Mixture([0.8, 0.2], [[5.0, 5.0], [-5.0, -5.0]], [np.eye(2), np.eye(2)])
@@ -188,6 +190,7 @@ def test_c0_6a_explicit_is_denoising_plus_a_constant():
     assert abs(gap.mean() - (under_p["shrinks"] - under_p["turns"])) > 20 * error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sigma", [0.3, slow(2.0)])
 def test_c0_6b_sigma_times_the_score_is_minus_the_predicted_noise(sigma):
     """With s = −ε̂/σ denoising score matching is ‖ε̂ − ε‖²/2σ²; its optimum on data {x_m} is ε̂ = E[ε|x̃]."""
@@ -217,6 +220,7 @@ def test_c3_4_the_target_is_minus_the_displacement_over_sigma_squared():
         assert loss(lambda noised, wrong=wrong: wrong(noised - x)).mean() > 0.5
 
 
+@pytest.mark.slow
 def test_c1_13_the_optimum_is_the_score_with_every_covariance_widened():
     """E[−ε/σ | x̃] by quadrature over x is the score of Σ_k w_k N(μ_k, Σ_k + σ²I), and denoising is least there."""
     sigma, n = 0.8, 100_000
@@ -254,6 +258,7 @@ def test_c3_2_denoising_finds_the_data_score_as_sigma_vanishes():
     np.testing.assert_allclose(ratios[-1], 16, rtol=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "process", [slow(vp()), slow(cosine()), from_betas(linear_betas(100))], ids=["vp", "cosine", "ddpm"]
 )
@@ -288,6 +293,7 @@ def kernel_log_density(x, sigma):
     return jnp.log(kernels.mean())
 
 
+@pytest.mark.slow
 def test_c2_8a_the_kernel_density_score():
     """∇log (1/M) Σ_m N(x; x_m, σ²I) = (1/M) Σ_m N_m (x_m − x)/σ² / ((1/M) Σ_m N_m).
 
@@ -349,6 +355,7 @@ def test_c2_8c_denoising_on_a_finite_set_is_least_at_the_kernel_density_score(si
         assert excess.mean() > 5 * error
 
 
+@pytest.mark.slow
 def test_c2_8d_denoising_then_langevin_samples_q_sigma():
     """Langevin with what denoising converges to has the moments of the noised data, not of the data."""
     sigma, n, step = 0.8, 8000, 0.05

@@ -48,6 +48,7 @@ def with_fractions(denoise, grid, fractions):
     return learned
 
 
+@pytest.mark.slow
 def test_c1_3_c2_6_c3_11_on_known_data_the_ode_is_exact_and_the_bounds_lie_above_by_their_gaps():
     """Paired with the exact −log₂ p of the same draws; every gap is known in closed form."""
     n, grid, t_min, process = 20_000, uniform_grid(16), 0.1, vp()

@@ -53,6 +53,7 @@ def trained():
     return np.asarray(means), np.asarray(kl)
 
 
+@pytest.mark.slow
 def test_c4_9_a_larger_beta_raises_the_mutual_information_gap(trained):
     """Paired by seed, beyond four standard errors; at β = 8 the code is all but empty and no gap is left."""
     means, _ = trained

@@ -48,6 +48,7 @@ def test_c2_3_the_mini_batch_estimate_of_the_data_sets_elbo_is_unbiased():
     assert np.std(estimates) > 0.1 * abs(whole) / np.sqrt(15)  # single batches are far off
 
 
+@pytest.mark.slow
 def test_c2_3_the_amortisation_gap_is_not_negative_and_vanishes_for_an_encoder_that_is_exact():
     """Free Gaussians for each x reach the posterior; an encoder that treats all alike stays below by KL(q ‖ p(z|x))."""
     mean, std = LAW.posterior(np.float64(X))

@@ -32,6 +32,7 @@ def test_c4_7_a_gaussian_decoder_is_the_square_error():
     np.testing.assert_allclose(jax.grad(lambda m: log_p(m).sum())(mean), (x - mean) / std**2, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_c4_8_the_reparameterised_gradient_of_the_elbo_is_its_gradient():
     """Of E_q log p(x|z) − KL in mean and log-std, at a point of probabilistic PCA, in closed form."""
     law, n = PPCA(dims=3, latents=1), 20_000
@@ -58,6 +59,7 @@ def test_c4_8_the_reparameterised_gradient_of_the_elbo_is_its_gradient():
 BETAS = (1.0, 4.0, 16.0)
 
 
+@pytest.mark.slow
 def test_c4_9_a_larger_beta_lowers_the_kl_at_its_optimum():
     """The likelihood given, the best q of β is ∝ p(z) p(x|z)^{1/β}: its gradient vanishes, and its KL falls with β."""
     law = PPCA()
@@ -92,6 +94,7 @@ def test_c4_10_every_encoding_is_replaced_by_its_nearest_code():
     np.testing.assert_array_equal(quantise(z, codes).codes, codes[distances.argmin(-1)])
 
 
+@pytest.mark.slow
 def test_c4_10_the_gradient_passes_straight_through():
     """What the likelihood asks of a code is asked of the encoding, unchanged, though the lookup itself is flat."""
     z, codes = jax.random.normal(KEY, (4, 3)), jax.random.normal(jax.random.key(1), (6, 3))
@@ -117,6 +120,7 @@ def expected_kl(log_prior):
     return (np.exp(log_q) * (log_q - log_prior)).sum(-1).mean() * (GRID[1] - GRID[0])
 
 
+@pytest.mark.slow
 def test_c4_11_the_vamp_prior_lowers_the_kl():
     """By KL(q(z) ‖ N(0, 1)) of the aggregated posterior q(z), which the prior of both pseudo-inputs is."""
     aggregated = logsumexp(norm.logpdf(GRID, CENTRES[:, None], WIDTH), axis=0) - np.log(2)
@@ -139,6 +143,7 @@ def test_c4_11_the_vamp_prior_lowers_the_kl():
     np.testing.assert_allclose(found["vamp"], np.log(2), rtol=0.02)
 
 
+@pytest.mark.slow
 def test_c4_11_no_prior_does_better_than_the_aggregated_posterior():
     """A mixture whose two components are moved or reweighted costs more: learning pseudo-inputs ends there."""
 
@@ -185,6 +190,7 @@ def test_c4_12_ista_descends_at_every_step(slower):
     assert np.any(too_long[-1] > 10 * too_long[0])
 
 
+@pytest.mark.slow
 def test_c4_12_codes_are_sparse_and_those_of_the_lasso():
     model = Lasso(alpha=PENALTY / 8, fit_intercept=False, tol=1e-12, max_iter=1_000_000)
     exact = np.stack([model.fit(DICTIONARY, x).coef_.copy() for x in SIGNALS])

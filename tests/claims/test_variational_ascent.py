@@ -85,6 +85,7 @@ def numerical_optimum(name, seed):
     return back(jnp.asarray(found.x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [slow("mixture"), *(name for name in MODELS if name != "mixture")])
 def test_c2_2_no_update_lowers_the_elbo(name):
     """Each update alone, from random factors and from factors that are best already, which a wrong one would leave."""

@@ -100,6 +100,7 @@ def mixture_log_evidence(x, components, prior_variance):
     return np.logaddexp.reduce(terms)
 
 
+@pytest.mark.slow
 def test_c2_1_evidence_is_elbo_plus_kl_for_the_mixture():
     """By enumeration of assignments and, for the means, Gauss–Hermite, which is exact for quadratics."""
     x, prior_variance = np.array([[-1.2], [0.4], [2.5], [1.9]]), 4.0
@@ -144,6 +145,7 @@ def test_c2_1_evidence_is_elbo_plus_kl_for_the_gamma_exponential():
 # -- C2.3: the N/B estimate is unbiased; the amortisation gap is not negative ------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [slow(1), 3])
 def test_c2_3_scaled_batches_have_the_elbo_as_their_mean(size):
     """Over all batches of the data, exactly; the unscaled sum over a batch has not."""
@@ -199,6 +201,7 @@ def test_c2_3_the_amortisation_gap_is_not_negative_and_zero_only_at_the_optimum(
         assert gaps(worse).amortisation.mean() > values[1] ** 2 / 2
 
 
+@pytest.mark.slow
 def test_c2_3_an_amortised_bound_is_each_datums_own():
     """With the same keys: the sum over data of bounds by an encoder is the sum of bounds with what it encodes."""
     model = linear_gaussian.LinearGaussian(RNG.normal(size=(3, 2)), RNG.normal(size=3), 0.5)

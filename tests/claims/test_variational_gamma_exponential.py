@@ -85,6 +85,7 @@ ESTIMATORS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_c4_6_every_estimators_gradient_is_that_of_the_closed_form(name):
     """In log shape and log rate; the first through the implicit derivative of a Gamma's draws."""
@@ -104,6 +105,7 @@ def test_c4_6_every_estimators_gradient_is_that_of_the_closed_form(name):
         assert abs(found.mean() - wanted) < 4.5 * found.std() / np.sqrt(len(found))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [slow("leave one out"), "sticking the landing"])
 def test_c4_6_stochastic_ascent_finds_the_posterior(name):
     """Shape and rate from (1, 1) to (2, x + 1), exactly: both gradients lose their noise there."""
@@ -118,6 +120,7 @@ def test_c4_6_stochastic_ascent_finds_the_posterior(name):
     np.testing.assert_allclose(np.exp(found), [2, x + 1], rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_c4_6_the_bounds_of_many_draws_are_exact_there_too():
     """At the posterior every weight is p(x): all bounds are log p(x) for every key."""
     x, q = 0.6, GammaParams(jnp.log(2.0), jnp.log(1.6))

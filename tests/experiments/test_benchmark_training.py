@@ -54,6 +54,7 @@ def test_the_peak_is_above_what_a_matrix_product_reaches():
     assert 1e8 < peak < 1e13  # of one CPU
 
 
+@pytest.mark.slow
 def test_networks_are_compared_with_the_first():
     found = compare_networks({"a": Dense(), "b": Dense()}, WORKLOAD, 2, lambda i: None)
     assert {name: size for name, (_, size) in found.items()} == dict.fromkeys("ab", found["a"][1])

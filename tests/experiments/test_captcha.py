@@ -201,6 +201,7 @@ def test_reading_on_known_answers(known, tmp_path):
     assert "20 of texts drawn as those of the training images, which show 100% of them, and 8 of texts" in text
 
 
+@pytest.mark.slow
 def test_the_writer_goes_from_null_to_the_condition_and_beyond():
     """x0 ~ N(m, .01²) with m = −.4 without a text and .1 times the first token with it."""
     process = vp()

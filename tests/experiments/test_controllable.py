@@ -261,6 +261,7 @@ def labelled(counts):
     return ImageDataset(np.float32(found + 0.3 * np.eye(3)[labels][:, None, None]), labels, ("red", "green", "blue"))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Fréchet distance of")
 def test_samples_are_of_the_class_that_is_asked_for(monkeypatch, tmp_path):
     """With the exact denoiser of N(0, .2² I) and an exact gradient: a third without guidance, nearly all with."""

@@ -80,6 +80,7 @@ def test_the_modes_left_under_noise(sigma, modes):
     assert fields.modes_left(song_ermon_mixture(), sigma) == modes
 
 
+@pytest.mark.slow
 def test_the_error_by_sigma_of_a_perfect_network_is_nothing_and_of_none_is_the_score():
     """E‖σ ∇log q_σ‖² of a wide σ is nearly 2, that of the noise itself."""
     mixture = song_ermon_mixture()
@@ -124,6 +125,7 @@ def test_the_flow_begins_as_it_is_said_to(monkeypatch):
         np.testing.assert_allclose(matched, draws.matched_start(mixture, plain / 20, 20.0), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_emptier_half_of_the_square_is_the_emptier():
     """An error that grows with −log q is the larger there; of one that is even, the share of the loss is q's mass."""
     mixture = random_mixture(3)
@@ -151,6 +153,7 @@ def test_the_emptier_half_of_the_square_is_the_emptier():
     assert even.metrics["halves"]["1.0"]["mass of the emptier half"] == pytest.approx(out, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_c1_14_ascent_ends_in_the_modes_and_langevin_does_not():
     """From the drawer's own starts, by the exact scores of p and of p * N(0, 7² I); the gradient at the ends is 0."""
     config, mixture = replace(SMOKE, langevin_steps=1000), random_mixture(3)
@@ -186,6 +189,7 @@ def test_c1_13_the_networks_of_one_sigma_are_held_against_q_and_against_p():
     assert "is not yet the score of q" in of_p.findings[0]
 
 
+@pytest.mark.slow
 def test_the_steps_down_the_ladders_go_with_the_levels_variance():
     """With no score a level adds T ε_i = T ε σ_i² of variance to each chain, ε being that of σ = 1, on both ladders."""
     config = replace(SMOKE, samples=2000)
@@ -199,6 +203,7 @@ def test_the_steps_down_the_ladders_go_with_the_levels_variance():
     np.testing.assert_allclose(by_level, config.step_size * np.array([1, 49]), rtol=0.05)
 
 
+@pytest.mark.slow
 def test_the_denoised_samples_are_the_means_of_the_data():
     """x + σ² s is E[x0 | x] at the last level of the homework's ladder, here 1."""
     mixture = random_mixture(3)

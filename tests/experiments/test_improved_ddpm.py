@@ -31,6 +31,7 @@ def test_a_run_leaves_its_report(finished):
     assert metrics["skipping"]["share"] == [0.0, 0.2]
 
 
+@pytest.mark.slow
 def test_objectives_weigh_the_same_error_as_they_are_named():
     """One key has the same times and noise: min(SNR, 5)/SNR, ½ |dλ/dt| sigmoid(2 − λ), 1/(T p_t) of the bound."""
     schedule, key = improved_ddpm.schedules(50)["cosine"], jax.random.key(3)
@@ -79,6 +80,7 @@ class Exact(NamedTuple):
     learned: bool = False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [slow(60), 12])
 def test_bounds_at_random_steps_are_those_of_the_whole_chain(n):
     """The full sum over the chain, averaged over noise, is what the estimate at few random steps is unbiased for."""

@@ -70,6 +70,7 @@ def test_a_network_told_nothing_is_divided_by_sigma_and_one_told_sigma_is_not():
     np.testing.assert_allclose(told, 2 * x + t[:, None])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", siblings_slow(variants(), report.WHOLE, "without 3: a network told σ"))
 def test_chains_of_exact_scores_end_with_the_predicted_noise(name):
     """By their own ladder, step and parameters: the raw ones of this network do not pull at all."""

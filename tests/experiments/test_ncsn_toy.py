@@ -307,6 +307,7 @@ def test_dsms_gradient_is_noisier_the_less_noise_it_adds():
         chex.assert_trees_all_equal(x(name, 0.03), x(name, 1.0))
 
 
+@pytest.mark.slow
 def test_the_gradients_law_has_the_seminars_weights_and_distance():
     gradients = gradient_noise.Gradients(replace(SMOKE, objective_steps=1), 8)
     x = np.asarray(gradients.draw(jax.random.key(0), 20_000))

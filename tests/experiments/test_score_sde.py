@@ -41,6 +41,7 @@ def test_a_run_leaves_its_report(finished):
     assert metrics["round_trip"] < 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["DPM-Solver++(2M) SDE", slow("predictor–corrector")])
 def test_step_by_step_the_samples_are_those_of_the_driver(kind):
     class Exact(NamedTuple):

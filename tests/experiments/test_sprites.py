@@ -196,6 +196,7 @@ def test_bad_flags_are_refused(flags, message, monkeypatch, capsys, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_architecture_is_refused(finished, tmp_path, monkeypatch):
     directory = tmp_path / "other"
     shutil.copytree(finished, directory)

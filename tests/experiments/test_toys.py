@@ -33,6 +33,7 @@ def test_training_finds_the_least_of_a_quadratic_and_follows_it():
     np.testing.assert_allclose(other.params, -1.0, atol=5 * 0.1 / 8)
 
 
+@pytest.mark.slow
 def test_the_score_network_is_divided_by_sigma():
     """Far above the data's size only the ratio x/σ enters but for ln σ, whose weight is taken out here."""
     net = ScoreNet(16, spread=1e-3)
@@ -75,6 +76,7 @@ def test_annealing_follows_the_recursion_of_its_variance():
         np.testing.assert_allclose(path[i + 1].var(), v, rtol=5 * np.sqrt(2 / (2 * N)))
 
 
+@pytest.mark.slow
 def test_the_judges_mmd_and_floor_are_those_of_gaussians():
     """E k(x, x′) = b²/(b² + 2) for x, x′ ~ N(0, I₂), times exp(−δ²/2(b² + 2)) for means δ apart."""
     judge = sampling.Judge(STANDARD, 1000, jax.random.key(0), draws=20)
@@ -89,6 +91,7 @@ def test_the_judges_mmd_and_floor_are_those_of_gaussians():
     assert np.isnan(judge.mmd(np.full((5, 2), np.nan)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sigma", [0.0, 1.0])
 def test_the_judge_reads_weight_and_width(sigma):
     mixture = random_mixture(0)
@@ -100,6 +103,7 @@ def test_the_judge_reads_weight_and_width(sigma):
     assert sampling.true_widths(mixture, 0.0) == 1
 
 
+@pytest.mark.slow
 def test_exact_scores_are_those_of_the_noised_mixture():
     mixture = song_ermon_mixture()
     x = jnp.array([[1.0, 2.0], [-4.0, 0.0], [9.0, 9.0]])
@@ -122,6 +126,7 @@ def test_chains_in_law_come_to_the_share_of_the_level():
     assert expected_shares(mixture, level, 10, 8.0)[1] < of_q - 0.05
 
 
+@pytest.mark.slow
 def test_chains_in_law_do_one_step_as_chains_do():
     """One step of ε from U[−8, 8]²: the starts' share moved by the score and blurred, by a million draws."""
     mixture, n = song_ermon_mixture(), 1_000_000

@@ -30,6 +30,7 @@ def test_a_run_leaves_its_report(finished):
         assert 1 < rows[name][figures.BITS]["mean"] < 3 * np.log2(17), name
 
 
+@pytest.mark.slow
 def test_the_prior_over_indices_is_a_law_and_its_samples_follow_it():
     """The probabilities of all sequences sum to 1, and samples have them within their error."""
     prior = CodePrior(codes=3, width=4)

@@ -65,6 +65,7 @@ def test_the_mixtures_evidence_is_the_sum_over_all_assignments():
     np.testing.assert_allclose(mixture.mixture_log_evidence(x), np.logaddexp.reduce(terms), rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_the_mixtures_evidence_is_exact_for_narrow_posteriors():
     """With the most data allowed, and components eight deviations apart: the mean field lacks log 2 and no more."""
     x = mixture.mixture_rows(np.random.default_rng(0), 200, 8.0)
@@ -96,6 +97,7 @@ def compared():
         return shown, problems, optima
 
 
+@pytest.mark.slow
 def test_exact_and_mean_field_widths(compared):
     """The Normal–Gamma's are those of a Student's μ and a Gamma's τ; two Gaussians lose √(1 − ρ²)."""
     shown, problems, optima = compared
@@ -128,6 +130,7 @@ def test_c2_2_coordinate_ascent_in_the_experiment(compared):
     assert rows["mixture"]["gap of coordinate ascent"] > np.log(2)
 
 
+@pytest.mark.slow
 def test_the_exact_gradient_and_its_draws():
     """−Λ(m − m*) in the means and 1 − Λ_ii s_i² in the log-stds, and 0 at the optimum; the estimators' mean is it."""
     weight, std = posteriors.LINEAR.weight, posteriors.LINEAR.std
@@ -153,6 +156,7 @@ def test_total_variance_and_largest_bias():
     assert gradients.in_errors(gradients.off_by(np.full((5, 2), 3.0), np.full(2, 3.0 + 1e-12))) == 0
 
 
+@pytest.mark.slow
 def test_batches_estimate_the_elbo_without_bias():
     """C2.3 for natural parameters: the mean over the batches is the ELBO; and the KL part is in every one of them."""
     x = mixture.mixture_rows(np.random.default_rng(1), 60, 2.5)
@@ -166,6 +170,7 @@ def test_batches_estimate_the_elbo_without_bias():
     np.testing.assert_allclose(mixture.natural_elbo(x[:0], natural), -kl, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_encoders_least_gap_is_reached_and_not_beaten():
     drawn = encoders.Encoders.draw(np.random.default_rng(0), 200, 5, 3)
     off = np.asarray(drawn.x) - drawn.model.offset
@@ -186,6 +191,7 @@ def test_encoders_least_gap_is_reached_and_not_beaten():
     assert np.all(np.asarray(along) > drawn.least(2) - 1e-9)
 
 
+@pytest.mark.slow
 def test_c4_6_toy_ascents_end_in_the_posterior():
     """By STL from every x; follow is before the step, so the first is the start."""
     found = toy.run(gradients.STICKING, (0.5, 3.0), jax.random.split(jax.random.key(0), 2), 1000)
