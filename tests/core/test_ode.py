@@ -153,6 +153,7 @@ def towards_zero(t, y, args):
     return -(y**2) * jnp.sign(y)
 
 
+@pytest.mark.slow
 def test_a_sample_with_its_own_steps_is_the_same_in_any_batch():
     solution = jax.jit(lambda y0: integrate(towards_zero, y0, 0.0, 1.0, per_sample=True))
     batch = solution(Y0)
@@ -176,6 +177,7 @@ def test_a_batch_of_one_shares_its_steps_with_itself():
         assert one.evaluations == own.evaluations[i]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("adjoint", "per_sample"), [(None, False), slow(None, True), slow(diffrax.BacksolveAdjoint(), False)]
 )

@@ -28,6 +28,7 @@ def test_crawl_sprites():
     assert not {image.tobytes() for image in train.images} & {image.tobytes() for image in test.images}
 
 
+@pytest.mark.slow
 def test_cifar10_test_images():
     data = load_images(at_hand("cifar10_jpeg.tar.xz"), size=32, subset="test")
     assert data.images.shape == (10_000, 32, 32, 3)

@@ -221,6 +221,7 @@ def test_every_sample_and_step_has_noise_of_its_own():
     assert np.all(np.abs(correlation - np.eye(len(correlation))) < 5 / np.sqrt(n))
 
 
+@pytest.mark.slow
 def test_each_example_has_its_own_step():
     """bound_term at (B,) times is bound_term at each of them, L_0 included."""
     process, index = DISCRETE["cosine_table"], jnp.array([1, 2, 3, 25, 49, 50])
@@ -308,6 +309,7 @@ def test_the_clean_kernel_of_a_ddpm_is_between_its_first_two_variances():
 # -- compilation ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_sweeps_compile_once_and_vmap_over_schedules():
     @chex.assert_max_traces(n=2)  # jit and vmap
     def total(process, grid, keys, x0):

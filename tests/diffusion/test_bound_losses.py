@@ -67,6 +67,7 @@ def two_heads(dtype=jnp.float32):
     return {"mean": values[0], "variance": values[1]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("predicts", "vlb_weight"), [("eps", 1e-3), slow("x0", 1.0), slow("v", 0.1)])
 def test_the_hybrid_trains_the_mean_by_l_simple_and_the_variance_by_the_bound(predicts, vlb_weight):
     with jax.enable_x64(True):
@@ -96,6 +97,7 @@ def test_the_hybrid_trains_the_mean_by_l_simple_and_the_variance_by_the_bound(pr
     np.testing.assert_array_equal(unused, 0)
 
 
+@pytest.mark.slow
 def test_the_hybrid_calls_the_network_once():
     calls = []
 
@@ -107,6 +109,7 @@ def test_the_hybrid_calls_the_network_once():
     assert calls == ["label"]
 
 
+@pytest.mark.slow
 def test_learning_the_variance_finds_the_true_one():
     """The loss of one step is least at the fraction of the true variance."""
     theory, n = Theory(CHAIN, subset_grid(20, 20)), 20_000
@@ -162,6 +165,7 @@ def test_gradients_are_finite_at_every_step(make, zero_snr):
     chex.assert_tree_all_finite(gradient)  # of each step by itself
 
 
+@pytest.mark.slow
 def test_dtypes_follow_the_data():
     """bfloat16 data give float32 terms, float64 data float64 ones, and a table in float64 does not widen float32."""
     network, key = lambda x, t, cond: jnp.concatenate([x, x], -1), jax.random.key(0)

@@ -132,6 +132,7 @@ def test_every_step_of_a_long_chain_keeps_its_index():
     np.testing.assert_allclose(t * steps, np.round(t * steps), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_inside_a_jitted_step_it_compiles_once_and_passes_no_gradient():
     process = from_betas(linear_betas(T, 1e-3, 0.2))
     x0 = jax.random.normal(jax.random.key(0), (16, 2))

@@ -207,6 +207,7 @@ def test_a_shape_of_ones_own():
     np.testing.assert_allclose(process.gamma(np.array([0.0, 0.5, 1.0])), -2 + softplus(3.0) * np.array([0, 0.25, 1]))
 
 
+@pytest.mark.slow
 def test_precision_follows_the_times():
     process = PROCESSES["learned"]
     half = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), process)

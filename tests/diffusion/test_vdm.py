@@ -314,6 +314,7 @@ def between_the_ends(process, network):
     return conditioned
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("predicts", "conditioned"),
     [
@@ -378,6 +379,7 @@ def products(jaxpr):
     return count
 
 
+@pytest.mark.slow
 def test_the_gradients_cost_one_pass():
     """Beside the bound's own gradient: the same matrix products and, with a wide network, the same arithmetic."""
     params, x0 = {"process": learned_schedule(KEY, features=8), "network": mlp_params(256, 32)}, data(64, 32)
@@ -402,6 +404,7 @@ def test_the_gradients_cost_one_pass():
     assert flops[2] > 1.3 * flops[0]
 
 
+@pytest.mark.slow
 def test_the_ends_go_where_the_exact_bound_falls():
     """On N(m, s²) the expected total is ½ d log(s² + e^γ0) + d KL(q_1 ‖ N(0, 1)) and a constant: its derivatives."""
     x0, keys = data(256), jax.random.split(KEY, 400)

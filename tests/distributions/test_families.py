@@ -95,6 +95,7 @@ def test_draws_of_a_categorical_have_its_shares():
     assert np.all(np.abs(shares - exact) < 4 * np.sqrt(exact * (1 - exact) / n))
 
 
+@pytest.mark.slow
 def test_factors_of_a_product_are_drawn_apart():
     z = draws("product", 50_000)
     together = np.corrcoef(np.concatenate([np.asarray(z["a"]), np.asarray(z["b"])], -1).T)
@@ -136,6 +137,7 @@ MOMENTS = {  # E f(z) and its gradient in the parameters
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", MOMENTS)
 def test_c4_8_draws_are_differentiated_through(case):
     """The mean of ∇_params f(z(params)) is ∇_params E f(z), the implicit derivative in a Gamma's shape included."""

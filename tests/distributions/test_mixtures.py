@@ -88,6 +88,7 @@ def test_far_away_the_nearest_component_rules():
     assert np.isfinite(mixture.log_density(x)).all()
 
 
+@pytest.mark.slow
 def test_float32_arrays_give_float32_answers_also_under_x64():
     single = song_ermon_mixture()
     with jax.enable_x64(True):
@@ -147,6 +148,7 @@ def test_noised_density_score_and_posterior_mean_are_bayes(alpha, sigma):
             np.testing.assert_allclose(mean, posterior @ x0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_one_noise_per_example_is_the_loop_over_examples():
     mixture = three()
     n = 5
@@ -197,6 +199,7 @@ def test_the_posterior_mean_at_both_ends():
 # -- as a pytree -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_argument_of_jit_vmap_and_grad():
     traces = chex.assert_max_traces(lambda mixture, x: mixture.log_density(x).sum(), n=1)
     total = jax.jit(traces)
@@ -211,6 +214,7 @@ def test_an_argument_of_jit_vmap_and_grad():
     np.testing.assert_allclose(jax.jit(build)(jnp.array([1.0, 2.0])), np.log(3) - np.log(2 * np.pi), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_gradients_of_the_parameters():
     """∂ log p/∂w_k = p(k|x)/w_k, and the gradients in the means add up to −score: moving all is moving x back."""
     with jax.enable_x64(True):

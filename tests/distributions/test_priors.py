@@ -63,6 +63,7 @@ def test_a_std_of_the_components_may_broadcast_and_latents_have_any_shape():
     assert folded.sample(KEY, (4, 3, 1)).shape == (4, 3, 1)
 
 
+@pytest.mark.slow
 def test_vamp_prior_is_the_mean_of_the_posteriors_of_its_pseudo_inputs():
     law = PPCA()
     u = law.sample(5)

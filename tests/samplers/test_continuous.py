@@ -91,6 +91,7 @@ def test_encode_gives_the_exact_code_and_decode_undoes_it(name):
         assert code.x.dtype == back.x.dtype == jnp.float64
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ve", slow("vp")])
 def test_mixtures_come_back_in_float32(name):
     process, x = CONTINUOUS[name], jnp.linspace(-1.6, 1.3, 8)[:, None]
@@ -129,6 +130,7 @@ def test_the_start_below_1():
     np.testing.assert_allclose(found.x, 20 * prior_noise((2,)), rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_per_sample_steps_and_conditioning():
     """The same alone or in a batch, each under its own condition; shared steps agree to tolerance."""
     process = CONTINUOUS["vp"]
@@ -188,6 +190,7 @@ def test_euler_maruyama_follows_its_exact_law(name, eta):
     assert found.steps == found.evaluations == steps
 
 
+@pytest.mark.slow
 def test_a_thousand_equal_steps_reach_the_data():
     """The default: the number of steps at which rounding of the last one has failed before."""
     process = CONTINUOUS["vp"]
@@ -214,6 +217,7 @@ def test_fixed_steps_sample_the_data(name, solver):
     assert found.evaluations.max() == 150 * (3 if isinstance(solver, diffrax.HalfSolver) else 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "solver"),
     [("vp", diffrax.ShARK()), slow("edm", diffrax.SRA1()), slow("vp", diffrax.Heun())],
@@ -242,6 +246,7 @@ def test_adaptive_steps_reach_the_weights_of_the_mixture():
     check_mixture(found.x, process, T_MIN, bias=0.02)
 
 
+@pytest.mark.slow
 def test_tighter_tolerances_follow_the_same_brownian_path():
     process, keys = CONTINUOUS["vp"], KEYS[:30]
 
@@ -256,6 +261,7 @@ def test_tighter_tolerances_follow_the_same_brownian_path():
     assert near < 0.02
 
 
+@pytest.mark.slow
 def test_sde_and_ode_share_the_marginals_of_q():
     process = CONTINUOUS["vp"]
     denoise = MIXTURE.denoiser(process)
@@ -270,6 +276,7 @@ def test_sde_and_ode_share_the_marginals_of_q():
             check_mixture(x, process, t, bias=0.01)
 
 
+@pytest.mark.slow
 def test_without_noise_the_sde_is_the_ode():
     process = CONTINUOUS["vp"]
     denoise = gaussian_denoiser(process, MEAN, STD)
@@ -278,6 +285,7 @@ def test_without_noise_the_sde_is_the_ode():
     np.testing.assert_allclose(still.x, flow.x, atol=2e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("controller", "tolerance"), [(None, 1e-5), slow(pid(3e-2), 1e-2)])
 def test_an_sde_sample_depends_on_its_own_key_alone(controller, tolerance):
     """Up to rounding, which in adaptive steps moves τ by 1e-7 and a Brownian path by the square root of it."""
@@ -297,6 +305,7 @@ def test_an_sde_sample_depends_on_its_own_key_alone(controller, tolerance):
     assert np.all(np.abs(other - batch) > 2e-2)
 
 
+@pytest.mark.slow
 def test_increments_are_independent_brownian_ones():
     """The noise alone, of a denoiser without drift: variance ∫ g² and independence over steps and samples."""
     process, steps = CONTINUOUS["ve"], 50
@@ -327,6 +336,7 @@ def test_levy_areas_have_the_law_of_their_definition():
     assert np.max(np.abs(np.corrcoef(found) - np.eye(3))) < 5 / np.sqrt(n)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["ode", "sde"])
 def test_a_sweep_compiles_once_and_gradients_reach_the_denoiser(sampler):
     """x_{t_min} of data N(μ, s²) is linear in μ: its derivative is a difference."""
@@ -345,6 +355,7 @@ def test_a_sweep_compiles_once_and_gradients_reach_the_denoiser(sampler):
     assert abs(run(0.2, 0.8, process.replace(beta_max=10.0)) - low) > 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("impl", ["rbg", slow("unsafe_rbg")])
 def test_keys_of_another_kind_are_each_their_sample_s_own(impl):
     process, keys = CONTINUOUS["vp"], jax.random.split(jax.random.key(0, impl=impl), 4)
@@ -364,6 +375,7 @@ def test_keys_of_another_kind_are_each_their_sample_s_own(impl):
 # -- refusals ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_refusals(unchecked):
     process, x = CONTINUOUS["vp"], jnp.ones((2, 3))
     denoise, keys = gaussian_denoiser(process, MEAN, STD), KEYS[:2]

@@ -36,6 +36,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind", "dtype"), [case if case in BY_DAY else slow(*case) for case in CASES])
 def test_samples_are_finite_from_end_to_end(name, kind, dtype):
     process = PROCESSES[name]
@@ -57,6 +58,7 @@ def test_samples_are_finite_from_end_to_end(name, kind, dtype):
         assert np.all(np.isfinite(path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["rectified_flow", *(slow(name) for name in CONTINUOUS if name != "rectified_flow")])
 def test_solvers_are_finite_in_half_precision(name):
     process = CONTINUOUS[name]

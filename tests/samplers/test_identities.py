@@ -49,6 +49,7 @@ def draw(sampler, process, times, **options):
     return sample(KEYS, process, Mixture().denoiser(process), sampler, times, (1,), **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name if name in ("rectified_flow", "zero_snr") else slow(name) for name in PROCESSES])
 def test_samplers_that_are_one_agree_at_every_step(name):
     """DPM-Solver++(1) is DDIM, DDIM of η = 1 is DDPM, a pair without corrector steps its predictor; churn has a range.
@@ -232,6 +233,7 @@ def test_predictors_of_vp_are_the_papers(i):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["vp", *(slow(name) for name in CONTINUOUS if name != "vp")])
 def test_predictors_agree_on_a_short_step(name):
     """Euler–Maruyama, reverse diffusion and ancestral steps are one SDE's, so they differ by O((t − s)^1.5)."""

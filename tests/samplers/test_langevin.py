@@ -67,6 +67,7 @@ def test_c2_7a_without_noise_langevin_climbs_to_the_modes():
     assert (x > 0).any()
 
 
+@pytest.mark.slow
 def test_c2_7b_with_noise_langevin_samples_the_density():
     """One mode at a time, of the mixture at sigma = .6, where it mixes."""
     process, mixture, n, t = edm(10.0), Mixture(), 4000, 0.06
@@ -86,6 +87,7 @@ def test_c2_7b_with_noise_langevin_samples_the_density():
     assert abs(right - expected) < 0.01 + 5 * np.sqrt(expected * (1 - expected) / n)
 
 
+@pytest.mark.slow
 def test_c0_4_c1_11_annealing_restores_mode_weights_where_langevin_loses_them():
     """From U[−8, 8]² Langevin dynamics ends with .50 to .52 at (5, 5), annealed from σ = 20 to 1 with .78 to .79.
 
@@ -130,6 +132,7 @@ def test_annealed_langevin_visits_each_level_of_ves_ladder_once(sigma_min, last)
     assert network_calls(sampler, process, grid) == 16
 
 
+@pytest.mark.slow
 @only_by_day("rectified_flow", ["rectified_flow", "ve", "vp", "sub_vp"])
 def test_annealed_langevin_samples_the_last_level_of_any_process(name):
     """Moments and mode weights of q at the noise σ/α = .1, by levels from far above the data; ve's ends at its own."""
@@ -151,6 +154,7 @@ def test_annealed_langevin_samples_the_last_level_of_any_process(name):
         np.testing.assert_allclose(component.std(), spread, rtol=0.04 + 4 / np.sqrt(2 * len(component)))
 
 
+@pytest.mark.slow
 @only_by_day("ve", ["vp", "ve", "sub_vp"])
 def test_the_papers_pair_keeps_the_law_of_wide_data(name):
     """Reverse diffusion and its corrector (Song et al. 2021, algorithms 2 and 3) on N(m, s² I) in 64 dimensions.
@@ -176,6 +180,7 @@ def test_the_papers_pair_keeps_the_law_of_wide_data(name):
     assert alone > 2 * r**2 + 5 * noise_of_v
 
 
+@pytest.mark.slow
 def test_final_denoising_is_tweedies_step():
     """x + σ_L² score at the last level, and nothing before it."""
     process, mixture = edm(10.0), Mixture()

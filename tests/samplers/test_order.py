@@ -97,6 +97,7 @@ def test_second_order_survives_a_start_without_signal(name, process_name):
         check([float(jnp.abs(x - exact).max()) for x in found], 2)
 
 
+@pytest.mark.slow
 def test_churn_must_be_spread_over_the_steps():
     """A churn that does not shrink with the steps renews the noise ever more often: the error does not vanish."""
     with jax.enable_x64(True):

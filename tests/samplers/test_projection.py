@@ -64,6 +64,7 @@ def chain(process, times, mean, covariance, a, y, repeats=1, variance="fixed_sma
 MASK, GREY = (mask(jnp.array([1, 0, 1])), (3,)), (grayscale(), (2, 3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "operator", "shape"),
     [("vp", *GREY), slow("ve", *MASK), ("zero_snr", *MASK)],
@@ -123,6 +124,7 @@ def test_the_bias_is_what_the_notes_say():
         np.testing.assert_allclose(errors(*setting), stated, atol=0.0051, err_msg=str(setting))
 
 
+@pytest.mark.slow
 def test_the_bias_of_pigdm_is_what_its_docstring_says():
     """The isotropic one's: the chain's law exactly, against numpy's (the Jacobian's is exact, in test_inverse)."""
     process, n = vp(), 1000
@@ -165,6 +167,7 @@ def test_samples_have_the_law_of_the_chain_and_the_bias_falls_with_repeats():
     assert mean_errors[1] < 0.4 * mean_errors[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ve", *(slow(name) for name in ("vp", "cosine", "edm", "zero_snr"))])
 def test_every_sampler_returns_the_observation(name):
     """A mask of ones returns y to the last digit, grayscale its grey; the sampler's own draws stay what they were."""
