@@ -64,7 +64,7 @@ def fixed_step(steps: int) -> dict[str, samplers.Sampler]:
 
 
 def solvers(steps: int) -> dict[str, Callable[..., Any]]:
-    """diffrax's solvers, (keys, process, denoise, shape) -> Solved: adaptive steps, and the SDE in equal ones."""
+    """diffrax's solvers, (keys, process, denoise, shape) -> ODESample: adaptive steps, and the SDE in equal ones."""
     coarse = diffrax.PIDController(rtol=0.1, atol=0.1)
     return {
         "sample_ode, adaptive": partial(sample_ode, controller=coarse, t_min=1e-2),

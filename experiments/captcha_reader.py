@@ -9,6 +9,7 @@ import numpy as np
 
 from experiments.chance import share
 from experiments.features import train_reader
+from experiments.launch import BadInput
 from jaxgen.data import ImageDataset, to_float
 from jaxgen.metrics import MeanAndError, apply_in_batches
 from jaxgen.nets import TextRecogniser
@@ -39,7 +40,7 @@ class Reader(NamedTuple):
 def train_recogniser(train: ImageDataset, *, steps: int, seed: int, progress: bool = True) -> Reader:
     """A recogniser of labelled uint8 images; raises ValueError where they all show the same text."""
     if len(np.unique(train.labels, axis=0)) == 1:
-        raise ValueError("every image shows the same text, so no reader can be trained: give images of two or more")
+        raise BadInput("every image shows the same text, so no reader can be trained: give images of two or more")
     net = TextRecogniser(train.num_classes, train.labels.shape[1])
     params = train_reader(net, to_float(train.images), train.labels, steps=steps, seed=seed, progress=progress)
     read = partial(apply_in_batches, lambda x: jax.nn.log_softmax(net.apply(params, x)).reshape(len(x), -1))

@@ -9,8 +9,9 @@ import jax
 import numpy as np
 
 from experiments.calls import Counter
+from jaxgen.core import fold_in
 from jaxgen.diffusion import Denoiser, GaussianProcess
-from jaxgen.samplers import Sampler, fold_in
+from jaxgen.samplers import Sampler
 
 
 class Drawn(NamedTuple):

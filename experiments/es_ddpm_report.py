@@ -12,10 +12,11 @@ from scipy.stats import t as student
 from experiments.autoencoder import Trained
 from experiments.features import FLOOR, FRECHET, Quality
 from experiments.score_model import Model
+from jaxgen.core import fold_in, noise
 from jaxgen.diffusion import GaussianProcess, perturb, subset_grid
 from jaxgen.metrics import mean_and_error
 from jaxgen.report import Report, image_grid, panels, tradeoff
-from jaxgen.samplers import Sampler, ddim, ddpm, fold_in, noise, sample
+from jaxgen.samplers import Sampler, ddim, ddpm, sample
 
 _SHOWN = 10
 FULL, FAST = "whole chain", "VAE"

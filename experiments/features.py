@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from experiments.launch import BadInput
 from experiments.training import initial_parameters
 from jaxgen.data import Batches, ImageDataset, render_sprites, split_by_content, to_float
 from jaxgen.metrics import apply_in_batches, frechet_distance
@@ -36,7 +37,7 @@ def train_judge(train: ImageDataset, test: ImageDataset, *, steps: int, seed: in
     on which any classifier is always right.
     """
     if train.labels is not None and len(np.unique(train.labels)) == 1:
-        raise ValueError("the labels are all of one class, so no classifier can be trained to judge: give two or more")
+        raise BadInput("the labels are all of one class, so no classifier can be trained to judge: give two or more")
     trained_on = "this data's labels"
     if train.labels is None:
         rendered = render_sprites(20_000, seed)
@@ -45,7 +46,7 @@ def train_judge(train: ImageDataset, test: ImageDataset, *, steps: int, seed: in
     net = ConvClassifier(train.num_classes)
     params = train_reader(net, train.images, train.labels, steps=steps, seed=seed, progress=progress)
 
-    # one function object each, so that `extract` compiles each once
+    # one function object each, so that `apply_in_batches` compiles each once
     features = partial(apply_in_batches, partial(net.apply, params, method=ConvClassifier.features))
     classify = partial(apply_in_batches, lambda x: jax.nn.softmax(net.apply(params, x)))
     accuracy = float(np.mean(classify(test.images).argmax(-1) == test.labels))

@@ -10,6 +10,7 @@ import numpy as np
 from experiments.drawing import Drawer, Drawn
 from experiments.features import FLOOR, FRECHET, Quality
 from experiments.score_model import SIGMA_MAX, SIGMA_MIN, grid
+from jaxgen.core import noise
 from jaxgen.diffusion import GaussianProcess, perturb, score, sde_coefficients, uniform_grid
 from jaxgen.report import Report, curves, image_grid, panels, strip
 from jaxgen.samplers import (
@@ -23,7 +24,6 @@ from jaxgen.samplers import (
     euler_maruyama,
     heun,
     langevin_corrector,
-    noise,
     predictor_corrector,
     reverse_diffusion,
     sample_ode,

@@ -1,7 +1,10 @@
 """Deep generative models in JAX."""
 
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
-__version__ = version("jaxgen")
+try:
+    __version__ = version("jaxgen")
+except PackageNotFoundError:  # run from a source tree
+    __version__ = "not installed"
 
 __all__ = ["__version__"]

@@ -1,4 +1,4 @@
-"""PytreeDataclass dataclasses that are pytrees."""
+"""Frozen dataclasses that are pytrees."""
 
 import dataclasses
 from typing import Any, TypeVar, dataclass_transform
@@ -13,9 +13,10 @@ _Tree = TypeVar("_Tree", bound="PytreeDataclass")
 class PytreeDataclass:
     """Base class of frozen dataclasses whose annotated attributes are the children of a pytree.
 
-    Two instances are equal if they are of the same class and all their leaves have equal values; arrays are compared
-    as a whole, so `==` returns a bool. Equal instances have equal hashes, so an instance can be a static argument of
-    `jax.jit`, which then compiles once for each value. Instances can be copied with `copy.deepcopy` and pickled.
+    Two instances are equal if they are of the same class and all their leaves have equal dtypes and values. Arrays are
+    compared as a whole, so `==` returns a bool. Equal instances have equal hashes, so an instance can be a static
+    argument of `jax.jit`, which then compiles once for each value. Instances can be copied with `copy.deepcopy` and
+    pickled.
 
         class Pair(PytreeDataclass):
             first: jax.Array
@@ -51,9 +52,10 @@ class PytreeDataclass:
         if type(other) is not type(self):
             return NotImplemented
         (leaves, structure), (others, other_structure) = jax.tree.flatten(self), jax.tree.flatten(other)
-        return structure == other_structure and all(
-            np.array_equal(_concrete(leaf), _concrete(other)) for leaf, other in zip(leaves, others, strict=True)
-        )
+        if structure != other_structure:
+            return False
+        pairs = zip(map(_concrete, leaves), map(_concrete, others), strict=True)
+        return all(one.dtype == two.dtype and np.array_equal(one, two) for one, two in pairs)
 
     def __hash__(self) -> int:
         leaves, structure = jax.tree.flatten(self)

@@ -6,6 +6,8 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key, UInt8
 
+from jaxgen.core import threefry_key
+
 
 def dequantise(
     keys: Key[Array, " b"],
@@ -45,4 +47,4 @@ def dequantise(
         u = (jax.random.randint(key, image.shape, 0, cells) + jnp.float32(0.5)) / cells
         return low + (high - low) * ((image + u) / levels)
 
-    return jax.vmap(spread)(keys, images)
+    return jax.vmap(spread)(threefry_key(keys), images)

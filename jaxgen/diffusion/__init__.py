@@ -7,7 +7,7 @@ from jaxgen.diffusion.grids import *
 from jaxgen.diffusion.objectives import *
 from jaxgen.diffusion.processes import *
 
-__all__ = ["grids", "times"]
+__all__ = ["times"]
 __all__ += continuous.__all__
 __all__ += denoisers.__all__
 __all__ += grids.__all__

@@ -143,18 +143,18 @@ def _resume(store: SampleStore | None, have: np.ndarray) -> np.ndarray:
             store.read(have)
     except Exception as error:  # raised only when all processes know, because the others would wait for this one
         failure = error
-    _raise_together(failure, "another process could not use the directory")
+    _raise_in_all_processes(failure, "another process could not use the directory")
     on_disk = have.copy()
     if jax.process_count() > 1:
         on_disk = np.asarray(multihost_utils.broadcast_one_to_all(have.astype(np.uint8)), bool)
         unseen = f"{store.manifest} is not seen by every process: take a directory on a disk that all share"
-        _raise_together(None if store.manifest.exists() else ValueError(unseen), unseen)
+        _raise_in_all_processes(None if store.manifest.exists() else ValueError(unseen), unseen)
     if on_disk.any():
         _logger.info("%d of %d images are there already, beside %s", on_disk.sum(), len(on_disk), store.manifest)
     return on_disk
 
 
-def _raise_together(failure: Exception | None, elsewhere: str) -> None:
+def _raise_in_all_processes(failure: Exception | None, elsewhere: str) -> None:
     """Raise in every process where any failed."""
     if not all_processes(failure is None):
         raise failure or ValueError(elsewhere)

@@ -87,7 +87,9 @@ class SampleStore:
             )
         drew = found.get("draw", self._draw)  # manifests of earlier versions have none
         comparable = drew["jax"] == jax.__version__ and None not in (drew["fingerprint"], self._draw["fingerprint"])
-        if comparable and drew != self._draw:
+        if not comparable or "draw" not in found:
+            _logger.warning("%s: its samples may be of another draw, which cannot be compared", self._directory)
+        elif drew != self._draw:
             raise ValueError(
                 f"{self._directory} holds samples of another draw: the computation of the function given differs "
                 "from that of the one that drew them. Continue with that one, or take another directory"
@@ -203,5 +205,7 @@ def _write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
+    except OSError as error:  # a full disk is reported without the file's name
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         partial.unlink(missing_ok=True)

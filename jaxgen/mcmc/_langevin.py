@@ -4,7 +4,9 @@ import math
 from collections.abc import Callable
 from typing import Literal, NamedTuple, get_args
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
@@ -68,7 +70,7 @@ def annealed_langevin(
         steps: Steps ≥ 1 at each level.
 
     Raises:
-        ValueError: For an ε or a number of steps out of range.
+        ValueError: For an ε or a number of steps out of range, or sigmas that are not as above.
 
     Reference:
         Song & Ermon 2019, algorithm 1.
@@ -76,6 +78,10 @@ def annealed_langevin(
     check_positive(step_size=step_size)
     check_steps(steps, least=1)
     sigmas = jnp.asarray(sigmas)
+    if sigmas.ndim != 1 or not sigmas.size:
+        raise ValueError(f"sigmas must have shape (L,) with L >= 1, got {sigmas.shape}")
+    if not isinstance(sigmas, jax.core.Tracer) and not (np.all(np.diff(sigmas) < 0) and sigmas[-1] > 0):
+        raise ValueError(f"sigmas must be positive and descend strictly, got {sigmas}")
 
     def step(keys: Array, state: AnnealedState) -> AnnealedState:
         sigma = sigmas[jnp.minimum(state.count // steps, len(sigmas) - 1)]

@@ -20,7 +20,7 @@ class PrecisionRecall(NamedTuple):
 
 
 def precision_recall(real: ArrayLike, generated: ArrayLike, k: int = 3) -> PrecisionRecall:
-    """Compare features of real and generated images with balls that radii to the k-th nearest neighbour.
+    """Compare features of real and generated images by balls around each, up to its k-th nearest neighbour.
 
     Precision is the share of generated samples inside a ball around a real one. Recall is the share of real samples
     inside a ball around a generated one. Density is the mean number of real balls around a generated sample, divided by

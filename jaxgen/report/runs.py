@@ -4,10 +4,11 @@ import os
 import platform
 import re
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import jax
+
+import jaxgen
 
 
 def run_directory(root: Path | str, name: str) -> Path:
@@ -39,12 +40,8 @@ def run_directory(root: Path | str, name: str) -> Path:
 def describe_environment() -> dict[str, str]:
     """Return the versions of Python, jax and jaxgen, the devices and the operating system."""
     devices = jax.devices()
-    try:
-        own_version = version("jaxgen")
-    except PackageNotFoundError:  # run from a source tree
-        own_version = "not installed"
     return {
-        "jaxgen": own_version,
+        "jaxgen": jaxgen.__version__,
         "jax": jax.__version__,
         "Python": platform.python_version(),
         "device": f"{os.cpu_count()} CPU cores"

@@ -1,6 +1,5 @@
 """From a denoiser to samples: one driver, and a step for each method."""
 
-from jaxgen.core import fold_in, noise
 from jaxgen.samplers._ddim import ddim
 from jaxgen.samplers._ddpm import ddpm
 from jaxgen.samplers._dpm_solver import dpmpp_1, dpmpp_2m, dpmpp_2m_sde, dpmpp_2s
@@ -27,11 +26,9 @@ __all__ = [
     "dpmpp_2s",
     "euler",
     "euler_maruyama",
-    "fold_in",
     "heun",
     "langevin",
     "langevin_corrector",
-    "noise",
     "ode_decode",
     "ode_encode",
     "predictor_corrector",

@@ -25,8 +25,8 @@ def predictor_corrector(predictor: Sampler, corrector: Sampler) -> Sampler:
     both. With a corrector of no steps the predictor's samples come out.
 
     Args:
-        predictor: Any sampler, another such pair included: then both correctors follow each other, each with its own
-            noise.
+        predictor: Any sampler. It may be such a pair itself; the two correctors then follow each other, each with its
+            own noise.
         corrector: A sampler that stays at its time, such as `langevin_corrector()`.
 
     Raises:
@@ -40,7 +40,7 @@ def predictor_corrector(predictor: Sampler, corrector: Sampler) -> Sampler:
 
     def init(x):
         first = predictor.init(x)
-        return _Carry(first, corrector.init(x), 1 + getattr(first, "fold", 0))
+        return _Carry(first, corrector.init(x), 1 + (first.fold if isinstance(first, _Carry) else 0))
 
     def step(key, process, denoise, t, s, x, carry):
         # Predictor: x at t -> x at s

@@ -1,7 +1,7 @@
 """`sample`: one `lax.scan` from the prior to data, for every sampler."""
 
-import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Shaped
 
 from jaxgen.core import fold_in, per_sample_keys
-from jaxgen.diffusion import Denoiser, GaussianProcess, Prediction, as_float
+from jaxgen.diffusion import Denoiser, GaussianProcess, as_float, evaluate
 
 
 @runtime_checkable
@@ -90,7 +90,8 @@ def sample(
     Raises:
         ValueError: For keys that are not typed and of shape (B,), times that do not descend within [0, 1] or are no
             steps of a discrete process (traced times are not checked), a start of another shape, a function such as
-            `ddim` in place of the sampler `ddim()`, and a bare network in place of a denoiser.
+            `ddim` in place of the sampler `ddim()`.
+        TypeError: For a bare network in place of a denoiser.
 
     Example:
         >>> keys = jax.random.split(jax.random.key(0), 16)
@@ -101,7 +102,7 @@ def sample(
     check_sampler(sampler)
     _check_grid(times, getattr(process, "steps", None))
     if isinstance(process, GaussianProcess):
-        denoise = _refusing_networks(denoise)
+        denoise = partial(evaluate, denoise)
     times = as_float(times)
     x = process.sample_prior(fold_in(keys, 0), shape, times[0]) if start is None else start
     if x.shape != (keys.shape[0], *shape):
@@ -127,26 +128,6 @@ def check_sampler(sampler: Any) -> None:
         name = getattr(sampler, "__name__", None)
         hint = f"call the function {name}: {name}()" if callable(sampler) and name else f"got {sampler!r}"
         raise ValueError(f"sampler must be a pair (step, init) of functions, such as samplers.ddim(); {hint}")
-
-
-def _refusing_networks(denoise: Callable[..., Any]) -> Callable[..., Any]:
-    def refuse(found: str) -> None:
-        raise ValueError(
-            f"denoise must map (x, t) to a Prediction, but {found}: make a denoiser of a bare network by "
-            "diffusion.denoiser(process, network, predicts=…)"
-        )
-
-    def checked(x: Array, t: ArrayLike, **options: Any) -> Prediction:
-        try:
-            inspect.signature(denoise).bind(x, t, **options)
-        except TypeError as error:
-            refuse(f"it cannot be called so ({error})")
-        prediction = denoise(x, t, **options)
-        if not isinstance(prediction, Prediction):
-            refuse(f"it returned {type(prediction).__name__}")
-        return prediction
-
-    return checked
 
 
 def _check_grid(times: ArrayLike, steps: int | None) -> None:

@@ -13,7 +13,7 @@ from jaxgen.training.mesh import Layout
 from jaxgen.training.state import TrainState, create_state
 from jaxgen.training.step import LossFn, Metrics, jit_step, make_update, split_batch
 
-Order = Literal["alternating", "simultaneous"]
+UpdateOrder = Literal["alternating", "simultaneous"]
 
 
 class AdversarialState(flax.struct.PyTreeNode):
@@ -63,7 +63,7 @@ def make_adversarial_step(
     critic_optimizer: optax.GradientTransformation,
     *,
     critic_steps: int = 1,
-    order: Order = "alternating",
+    order: UpdateOrder = "alternating",
     ema: Ema | None = warmup_ema(),  # noqa: B008, a pure function
     layout: Layout | None = None,
 ) -> Callable[[AdversarialState, PyTree], tuple[AdversarialState, Metrics]]:
@@ -112,8 +112,8 @@ def make_adversarial_step(
     """
     if critic_steps < 1:
         raise ValueError(f"critic_steps must be at least 1, got {critic_steps}")
-    if order not in get_args(Order):
-        raise ValueError(f"order must be one of {', '.join(map(repr, get_args(Order)))}, got {order!r}")
+    if order not in get_args(UpdateOrder):
+        raise ValueError(f"order must be one of {', '.join(map(repr, get_args(UpdateOrder)))}, got {order!r}")
     update_generator = make_update(generator_loss, generator_optimizer, ema)
     update_critic = make_update(critic_loss, critic_optimizer, None)
 

@@ -187,17 +187,20 @@ class Checkpoints:
             if not any(path == name or path.startswith(f"{name}/") for path in types):
                 known = sorted({m[0] for path in types if (m := re.match(r"(\w+/)?(params|ema)(?=/|$)", path))})
                 raise CheckpointMismatch(f"checkpoint {self.directory / str(step)} holds no {name!r}, only {known}")
-            part = reader.item_metadata(step).tree
+            part, outer = reader.item_metadata(step).tree, []
             for key in keys:
+                if isinstance(part, list | tuple):  # orbax restores these whole
+                    break
                 part = part[key]
+                outer.append(key)
             part = jax.tree.map(lambda x: _abstract(jax.ShapeDtypeStruct(x.shape, x.dtype)), part)
-            for key in reversed(keys):
+            for key in reversed(outer):
                 part = {key: part}
             return part
 
         part = self._restore(select, step)
         for key in keys:
-            part = part[key]
+            part = part[int(key)] if isinstance(part, list | tuple) else part[key]
         return part
 
     def wait(self) -> None:
@@ -413,7 +416,8 @@ def _difference(path: Path, found: dict[str, str], expected: dict[str, str], sho
         [
             f"checkpoint {path} is of another architecture or optimiser:",
             *lines,
-            "Resume with the configuration it was trained with, or train from scratch in another directory.",
+            "Resume with the configuration it was trained with, or train from scratch in another directory. "
+            'For the parameters alone: restore_params("ema") or restore_params("params").',
         ]
     )
 

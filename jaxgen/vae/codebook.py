@@ -94,8 +94,8 @@ def reset_dead(
         drawn = _draw(key, z, size)
     else:
         row, device = jax.random.split(key)
-        everywhere = jax.lax.all_gather(_draw(row, z, size), axis_name)
-        drawn = everywhere[jax.random.randint(device, (size,), 0, len(everywhere)), jnp.arange(size)]
+        gathered = jax.lax.all_gather(_draw(row, z, size), axis_name)
+        drawn = gathered[jax.random.randint(device, (size,), 0, len(gathered)), jnp.arange(size)]
     mean = book.counts.mean()
     dead = book.counts < threshold * mean
     codes = jnp.where(dead[:, None], drawn.astype(book.codes.dtype), book.codes)

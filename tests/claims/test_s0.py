@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from oracles import PROCESSES, Mixture, siblings_slow, snap
 
+from jaxgen.core import noise
 from jaxgen.diffusion import (
     edm,
     from_betas,
@@ -18,7 +19,7 @@ from jaxgen.diffusion import (
     ve,
 )
 from jaxgen.distributions import Gaussian, gaussian_kl
-from jaxgen.samplers import annealed_langevin, euler_maruyama, noise, sample
+from jaxgen.samplers import annealed_langevin, euler_maruyama, sample
 
 T = 100
 MIXTURE = Mixture()

@@ -11,6 +11,7 @@ from affine_law import law
 from oracles import gaussian_denoiser, siblings_slow
 from scipy.stats import norm
 
+from jaxgen.core import noise
 from jaxgen.diffusion import (
     Prediction,
     bound_term,
@@ -31,7 +32,7 @@ from jaxgen.diffusion import (
     vlb_loss,
 )
 from jaxgen.distributions import gaussian_kl, likelihoods
-from jaxgen.samplers import ddpm, noise
+from jaxgen.samplers import ddpm
 
 T = 6
 BETAS = linear_betas(T, 0.05, 0.6)

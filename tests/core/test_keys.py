@@ -7,6 +7,8 @@ import pytest
 
 from jaxgen import vae, variational
 from jaxgen.core import fold_in, hutchinson, noise, per_sample_keys, threefry_key
+from jaxgen.data import dequantise
+from jaxgen.diffusion import denoiser, uniform_grid, variational_bound, vp
 from jaxgen.distributions import Gaussian, MeanFieldParams, likelihoods, mean_field_gaussian
 
 X = jnp.linspace(-1.0, 1.0, 12).reshape(4, 3)
@@ -17,12 +19,17 @@ def encode(x):
 
 
 MODEL = vae.VAE(encode, lambda z: Gaussian(z, jnp.full((), 0.1)), likelihoods.gaussian())
+DENOISE = denoiser(vp(), lambda x, t, cond: 0.5 * x)
 USES = {
     "noise": lambda keys, x: noise(fold_in(keys, 1), (3,)),
     "gaussian": lambda keys, x: encode(x).sample(keys),
     "hutchinson": lambda keys, x: hutchinson(keys, (3,), distribution="gaussian")(
         lambda x: x**3 * x.sum(-1, keepdims=True), x
     )[1],
+    "dequantise": lambda keys, x: dequantise(keys, jnp.uint8(100 * x + 100)),
+    "bound": lambda keys, x: (
+        variational_bound(keys, vp(), DENOISE, x, grid=uniform_grid(3), likelihood=likelihoods.gaussian()).total
+    ),
     "elbo": lambda keys, x: vae.elbo(keys, MODEL, x).value,
     "importance": lambda keys, x: vae.importance_weighted_bound(keys, MODEL, x, samples=3, block=2),
     "amortised": lambda keys, x: variational.amortised(

@@ -90,8 +90,9 @@ def test_equality_and_hash_are_those_of_the_leaves():
         assert (one == other) is (i == j)
         assert (one != other) is (i != j)
         assert i != j or hash(one) == hash(other)
-    assert Pair(1.0) == Pair(jnp.ones(())) == Pair(1)
-    assert len({Pair(1.0), Pair(jnp.ones(())), Pair(1), Pair(-0.0), Pair(0.0)}) == 2
+    assert Pair(jnp.float32(1)) == Pair(jnp.ones(())) != Pair(jnp.ones((), jnp.bfloat16))
+    assert Pair(1.0) == Pair(1.0) != Pair(1)
+    assert len({Pair(1.0), Pair(1.0), Pair(1), Pair(-0.0), Pair(0.0)}) == 3
     assert vp() != "vp"
     for tree in VALUES:
         assert copy.deepcopy(tree) == copy.copy(tree) == tree

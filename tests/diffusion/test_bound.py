@@ -298,7 +298,7 @@ def test_the_reverse_kernel_is_the_posterior_at_predicted_x0(name):
         np.testing.assert_allclose(found.std, std_expected, rtol=1e-5)
 
 
-def test_the_clean_kernel_of_a_ddpm_is_between_its_first_two_variances():
+def test_the_final_kernel_of_a_ddpm_is_between_its_first_two_variances():
     """Of the linear schedule of 1000 steps: β̃_2 = 5.45319e-5 and β_1 = 1e-4 (Nichol & Dhariwal's code)."""
     prediction = Prediction(jnp.zeros((1, 1)), jnp.zeros((1, 1)))
     for variance, expected in (("fixed_small", 5.45319e-5), ("fixed_large", 1e-4)):
@@ -346,7 +346,7 @@ def test_refusals():
         "at least two steps": lambda: run(grid=[1.0, 0.0]),
         r"descend strictly from at most 1 to 0, got \[1.  0.5 0.1\]": lambda: run(grid=[1.0, 0.5, 0.1]),
         r"descend strictly from at most 1 to 0, got \[0.  0.5 1. \]": lambda: run(grid=[0.0, 0.5, 1.0]),
-        r"use grids.subset_grid\(20, n\)": lambda: run(grid=uniform_grid(7)),
+        r"use diffusion.subset_grid\(20, n\)": lambda: run(grid=uniform_grid(7)),
         "one for each of 4 samples": lambda: run(keys[:3]),
         "a continuous process needs a grid": lambda: run(process=vp()),
         "give the grid's two cleanest times": lambda: bound_term(vp(), denoise(x0, 0.5), x0, x0, 0.2, 0.5),

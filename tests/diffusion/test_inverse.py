@@ -55,7 +55,7 @@ def test_operators_do_what_their_names_say():
 
 
 @every_operator
-def test_transpose_and_row_scale_are_the_matrix_s(name):
+def test_transpose_and_tight_frame_constant_are_the_matrix_s(name):
     operator, c = OPERATORS[name]
     a = matrix(operator, SHAPE)
     u = jax.random.normal(jax.random.key(1), operator(jnp.zeros((2, *SHAPE))).shape)

@@ -48,7 +48,7 @@ POINTS = {
 
 
 @pytest.mark.parametrize(("event", "block"), [((4, 4, 3), 7), *SHAPES])
-def test_largest_distance_is_scipys(event, block):
+def test_max_pairwise_distance_is_scipys(event, block):
     x = np.random.default_rng(0).normal(size=(50, *event)).astype(np.float32)
     expected = pdist(np.float64(x).reshape(50, -1)).max()
     np.testing.assert_allclose(ncsn.max_pairwise_distance(x, block=block), expected, rtol=1e-6)
@@ -268,7 +268,7 @@ def test_training_and_sampling_see_the_same_levels(n):
     np.testing.assert_allclose(noise_grid(process, sigmas), np.linspace(1, 0, n), atol=2e-6)
 
 
-def test_the_network_sees_no_time_and_is_divided_by_sigma():
+def test_the_network_sees_no_time_and_is_scaled_by_sigma():
     process, seen = ve(LAST, 50.0), []
 
     def network(x, t, cond):

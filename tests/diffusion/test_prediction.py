@@ -1,5 +1,7 @@
 """The prediction types carry the same information."""
 
+import itertools
+from functools import partial
 from typing import get_args
 
 import jax
@@ -110,15 +112,21 @@ def test_refusals():
 @pytest.mark.usefixtures("unchecked")
 def test_a_bare_network_in_place_of_a_denoiser_is_refused():
     process, x, y = diffusion.vp(), jnp.ones((2, 3)), jnp.zeros(3)
-    network, operator = lambda x, t, cond=None: x, lambda x: x
-    for use in (
-        lambda: diffusion.probability_flow(process, network, x, 0.5),
-        lambda: diffusion.reverse_sde(process, network, x, 0.5),
-        lambda: diffusion.log_likelihood(process, network, x),
-        lambda: diffusion.guidance.classifier_free(process, network, jnp.zeros(2), 1.0, 2.0)(x, 0.5),
-        lambda: diffusion.guidance.classifier(process, network, lambda x, t: x.sum(-1))(x, 0.5),
-        lambda: diffusion.inverse.pigdm(process, network, operator, y)(x, 0.5),
-        lambda: diffusion.inverse.dps(process, network, operator, y, noise_std=1.0)(x, 0.5),
+    operator = lambda x: x
+    for network, use in itertools.product(
+        (lambda x, t, cond=None: x, lambda x, t, cond: x),
+        (
+            lambda network: diffusion.probability_flow(process, network, x, 0.5),
+            lambda network: diffusion.reverse_sde(process, network, x, 0.5),
+            lambda network: diffusion.log_likelihood(process, network, x),
+            lambda network: diffusion.guidance.classifier_free(process, network, jnp.zeros(2), 1.0, 2.0)(x, 0.5),
+            lambda network: diffusion.guidance.classifier(process, network, lambda x, t: x.sum(-1))(x, 0.5),
+            lambda network: diffusion.inverse.pigdm(process, network, operator, y)(x, 0.5),
+            lambda network: diffusion.inverse.dps(process, network, operator, y, noise_std=1.0)(x, 0.5),
+            lambda network: diffusion.variational_bound(
+                jax.random.split(jax.random.key(0), 2), process, network, x, grid=diffusion.uniform_grid(2)
+            ),
+        ),
     ):
-        with pytest.raises(TypeError, match=r"expected a denoiser.*diffusion\.denoiser\(process, network\)"):
-            jax.eval_shape(use)
+        with pytest.raises(TypeError, match=r"need a denoiser.*diffusion\.denoiser\(process, network"):
+            jax.eval_shape(partial(use, network))

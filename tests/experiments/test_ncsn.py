@@ -62,7 +62,7 @@ def test_each_variant_lacks_what_it_says():
         assert abs(variant.ladder.n * variant.steps / (90 * 5) - 1) < 0.05
 
 
-def test_a_network_told_nothing_is_divided_by_sigma_and_one_told_sigma_is_not():
+def test_a_network_told_nothing_is_scaled_by_sigma_and_one_told_sigma_is_not():
     net = SimpleNamespace(apply=lambda params, x, t, cond=None: params * x + t[:, None])
     x, t = jnp.ones((3, 2)), jnp.array([0.0, 0.4, 1.0])
     blind, told = (experiment.score_network(PROCESS, net, 2.0, told)(x, t, None) for told in (False, True))

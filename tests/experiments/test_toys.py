@@ -34,7 +34,7 @@ def test_training_finds_the_least_of_a_quadratic_and_follows_it():
 
 
 @pytest.mark.slow
-def test_the_score_network_is_divided_by_sigma():
+def test_the_score_network_is_scaled_by_sigma():
     """Far above the data's size only the ratio x/σ enters but for ln σ, whose weight is taken out here."""
     net = ScoreNet(16, spread=1e-3)
     params = initial(net, jax.random.key(0))

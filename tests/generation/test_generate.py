@@ -357,8 +357,8 @@ def test_a_directory_of_other_samples_is_refused_before_anything_is_drawn(tmp_pa
         run(draw, 1.0, KEY, 12, cond=late)
 
 
-def test_another_draw_is_refused(tmp_path):
-    """By what it computes, not by its name; what cannot be compared is not."""
+def test_another_draw_is_refused(tmp_path, caplog):
+    """By what it computes, not by its name; what cannot be compared gives a warning."""
     shift = jnp.arange(3.0)
     run = partial(generate, params=1.0, key=KEY, n=8, batch_size=4, directory=tmp_path)
     truth = run(lambda params, keys, cond: normals(params, keys, cond) + shift)
@@ -377,13 +377,17 @@ def test_another_draw_is_refused(tmp_path):
         with pytest.raises(ValueError, match=r"another draw: .*Continue with that one, or take another directory"):
             run(other)
     of_pairs = lambda params, keys, cond: normals(params, keys.reshape(2, -1).reshape(-1), cond)
+    assert not caplog.records
     np.testing.assert_array_equal(run(of_pairs), truth)  # cannot be traced for a batch of one
+    assert "cannot be compared" in caplog.text
     path = tmp_path / "manifest.json"
     manifest = json.loads(path.read_text())
     drawn_by = manifest.pop("draw")
     for older in (manifest, manifest | {"draw": drawn_by | {"jax": "0.4"}}):
         path.write_text(json.dumps(older))
+        caplog.clear()
         np.testing.assert_array_equal(run(other), truth)
+        assert "cannot be compared" in caplog.text
 
 
 def test_the_bar_counts_images_from_where_the_last_call_came_to(tmp_path, capsys):

@@ -1,7 +1,7 @@
 """JSON records: everything a run measures goes in and comes out, whole or not at all."""
 
-import errno
 import dataclasses
+import errno
 import json
 from pathlib import Path
 from typing import NamedTuple

@@ -9,8 +9,9 @@ import pytest
 from oracles import CONTINUOUS, DISCRETE, Mixture, gaussian_denoiser, slow
 from scipy.stats import norm
 
+from jaxgen.core import fold_in, noise
 from jaxgen.diffusion import denoiser, sde_coefficients
-from jaxgen.samplers import fold_in, noise, ode_decode, ode_encode, sample_ode, sample_sde
+from jaxgen.samplers import ode_decode, ode_encode, sample_ode, sample_sde
 from jaxgen.samplers.brownian import EqualStepNoise
 
 MEAN, STD, T_MIN = 0.4, 0.5, 1e-5

@@ -10,9 +10,9 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from oracles import PROCESSES, gaussian_denoiser, slow
 
-from jaxgen.core import threefry_key
+from jaxgen.core import noise, threefry_key
 from jaxgen.diffusion import denoiser, from_betas, linear_betas, subset_grid, uniform_grid, vp
-from jaxgen.samplers import Sampler, ddim, ddpm, noise, predictor_corrector, repaint, replacement, sample
+from jaxgen.samplers import Sampler, ddim, ddpm, predictor_corrector, repaint, replacement, sample
 
 PROCESS = PROCESSES["linear"]
 WEIGHTS = jax.random.normal(jax.random.key(9), (12, 12)) / 4
@@ -197,7 +197,7 @@ def test_refusals():
     def run(times=four, keys=keys, process=PROCESSES["vp"], denoise=denoise, sampler=ddim(), **options):  # noqa: B008
         return lambda: sample(keys, process, denoise, sampler, times, (2,), **options)
 
-    bare = r"make a denoiser of a bare network by diffusion\.denoiser\(process, network, predicts=…\)"
+    bare = r"make one of a network by diffusion\.denoiser\(process, network, predicts=…\)"
     for message, refused in [
         (r"one per sample: jax\.random\.split", run(keys=jax.random.key(0))),
         (r"one per sample: jax\.random\.split", run(keys=jax.random.PRNGKey(0))),
@@ -214,12 +214,12 @@ def test_refusals():
         ("call the function ddim: ddim", lambda: replacement(ddim, None, None)),
         ("call the function ddim: ddim", lambda: repaint(ddim, 2)),
         ("sampler must be a pair .* got None", run(sampler=None)),
-        (f"missing a required argument: 'cond'.*{bare}", run(denoise=lambda x, t, cond: x)),
-        (f"it returned .*{bare}", run(denoise=lambda x, t, cond=None: x)),
+        (f"{bare}.*missing a required argument: 'cond'", run(denoise=lambda x, t, cond: x)),
+        (f"{bare}.*returned ", run(denoise=lambda x, t, cond=None: x)),
         ("unknown variance 'medium': choose one of", lambda: ddpm("medium")),
         ("noise_scale", lambda: ddpm(noise_scale=-1.0)),
         (r"eta must lie in \[0, 1\]", lambda: ddim(1.5)),
         ("learned_variance=True", run(sampler=ddpm("learned"))),
     ]:
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises((ValueError, TypeError), match=message):
             refused()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from oracles import CONTINUOUS, DISCRETE, PROCESSES, Mixture, slow
 
+from jaxgen.core import fold_in, noise
 from jaxgen.diffusion import (
     Prediction,
     edm,
@@ -30,11 +31,9 @@ from jaxgen.samplers import (
     dpmpp_2m_sde,
     euler,
     euler_maruyama,
-    fold_in,
     heun,
     langevin,
     langevin_corrector,
-    noise,
     predictor_corrector,
     reverse_diffusion,
     sample,
@@ -76,7 +75,7 @@ def test_samplers_that_are_one_agree_at_every_step(name):
 
 
 @pytest.mark.parametrize("name", ["rectified_flow", *(slow(name) for name in CONTINUOUS if name != "rectified_flow")])
-def test_euler_maruyama_of_strength_0_is_euler_and_euler_is_ddim_on_straight_lines(name):
+def test_euler_maruyama_of_eta_0_is_euler_and_euler_is_ddim_on_straight_lines(name):
     """alpha and sigma linear in t (edm, rectified flow): Euler in t moves x as DDIM does, which is Euler in sigma."""
     process, times = CONTINUOUS[name], uniform_grid(20)[:-1]
     etas = {"exact": euler(), 0.0: euler_maruyama(0.0), 0.01: euler_maruyama(0.01), 0.02: euler_maruyama(0.02)}

@@ -9,15 +9,14 @@ from oracles import CONTINUOUS, Mixture, gaussian_denoiser, slow
 
 from experiments.calls import network_calls
 from experiments.toy_law import expected_shares
+from jaxgen.core import fold_in, noise
 from jaxgen.diffusion import denoiser, edm, noise_grid, uniform_grid, ve, vp
 from jaxgen.distributions import song_ermon_mixture
 from jaxgen.samplers import (
     annealed_langevin,
     ddim,
-    fold_in,
     langevin,
     langevin_corrector,
-    noise,
     predictor_corrector,
     reverse_diffusion,
     sample,

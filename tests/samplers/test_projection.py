@@ -11,19 +11,10 @@ from gaussian_law import conditional, correlated, exact, law, matrix
 from oracles import PROCESSES, gaussian_denoiser, slow
 
 from experiments.calls import network_calls
+from jaxgen.core import noise
 from jaxgen.diffusion import subset_grid, uniform_grid, vp
 from jaxgen.diffusion.denoisers.inverse import average_pool, blur, grayscale, mask, pigdm
-from jaxgen.samplers import (
-    Sampler,
-    ddim,
-    ddpm,
-    langevin_corrector,
-    noise,
-    predictor_corrector,
-    repaint,
-    replacement,
-    sample,
-)
+from jaxgen.samplers import Sampler, ddim, ddpm, langevin_corrector, predictor_corrector, repaint, replacement, sample
 
 STAY = Sampler(lambda key, process, denoise, t, s, x, carry: (x, carry))
 PAIR, SEEN = np.array([[1.0, 0.8], [0.8, 1.0]]), mask(jnp.array([1, 0]))

@@ -9,7 +9,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from jaxgen.core import per_example
-from jaxgen.diffusion.denoisers import Denoiser, Prediction, check_prediction
+from jaxgen.diffusion.denoisers import Denoiser, Prediction, evaluate
 from jaxgen.diffusion.processes.kernels import sde_coefficients
 from jaxgen.diffusion.processes.process import GaussianProcess, alpha_sigma_derivatives
 
@@ -62,7 +62,7 @@ def probability_flow(
     Reference:
         Song et al. 2021, eq. 13.
     """
-    return velocity(process, check_prediction(denoise(x, t)), t)
+    return velocity(process, evaluate(denoise, x, t), t)
 
 
 class ReverseSDE(NamedTuple):
@@ -97,7 +97,7 @@ def reverse_sde(
     Reference:
         Song et al. 2021, eq. 6 (Anderson 1982); Huang et al. 2021, eq. 15; Karras et al. 2022, eq. 6.
     """
-    prediction = check_prediction(denoise(x, t))
+    prediction = evaluate(denoise, x, t)
     variance = eta**2 * sde_coefficients(process, t).diffusion_squared
     drift = velocity(process, prediction, t) + per_example(variance / (2 * process.sigma(t)), x) * prediction.eps
     return ReverseSDE(drift, jnp.sqrt(variance))

@@ -1,13 +1,12 @@
 """From a network to a denoiser: predictions, clipping, guidance, inverse problems, the reverse kernel."""
 
 from jaxgen.diffusion.denoisers import guidance, inverse
-from jaxgen.diffusion.denoisers._denoiser import Denoiser, Network, bind, denoiser
+from jaxgen.diffusion.denoisers._denoiser import Denoiser, Network, bind, denoiser, evaluate
 from jaxgen.diffusion.denoisers.clipping import Clip, clip_x0, dynamic_threshold
 from jaxgen.diffusion.denoisers.preconditioning import edm_preconditioning
 from jaxgen.diffusion.denoisers.prediction import (
     Prediction,
     PredictionType,
-    check_prediction,
     check_prediction_type,
     eps_loss_scale,
     score,
@@ -24,7 +23,6 @@ __all__ = [
     "PredictionType",
     "Variance",
     "bind",
-    "check_prediction",
     "check_prediction_type",
     "check_variance",
     "clip_x0",
@@ -32,6 +30,7 @@ __all__ = [
     "dynamic_threshold",
     "edm_preconditioning",
     "eps_loss_scale",
+    "evaluate",
     "final_kernel",
     "guidance",
     "inverse",

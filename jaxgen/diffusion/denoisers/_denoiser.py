@@ -1,5 +1,6 @@
 """Denoisers: what samplers, solvers, guidance and scores take."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
@@ -11,7 +12,6 @@ from jaxgen.diffusion.denoisers.clipping import Clip, clip_function, clip_x0
 from jaxgen.diffusion.denoisers.prediction import (
     Prediction,
     PredictionType,
-    check_prediction,
     check_prediction_type,
     to_x0_eps,
 )
@@ -97,4 +97,36 @@ def bind(denoise: Denoiser, cond: Any) -> Denoiser:
         A denoiser (x, t) -> Prediction. It raises TypeError when called if `denoise` is a bare network.
     """
     options = {} if cond is None else {"cond": cond}
-    return lambda x, t: check_prediction(denoise(x, t, **options))
+    return lambda x, t: evaluate(denoise, x, t, **options)
+
+
+def evaluate(denoise: Denoiser, x: Float[Array, "b *event"], t: ArrayLike, **options: Any) -> Prediction:
+    """Call a denoiser, and check that it is one.
+
+    It looks at Python types alone, so under `jax.jit` the check runs at trace time and costs nothing after.
+
+    Args:
+        denoise: the denoiser.
+        x: states (B, *event).
+        t: their times, () or (B,).
+        **options: `cond`, where the denoiser's own conditioning is replaced.
+
+    Returns:
+        The prediction.
+
+    Raises:
+        TypeError: `denoise` is no denoiser, as when a bare network is given in its place.
+    """
+    try:
+        inspect.signature(denoise).bind(x, t, **options)
+    except TypeError as error:
+        raise TypeError(f"{_NOT_A_DENOISER}; this function cannot be called so ({error})") from None
+    prediction = denoise(x, t, **options)
+    if not isinstance(prediction, Prediction):
+        raise TypeError(f"{_NOT_A_DENOISER}; this function returned {type(prediction).__name__}")
+    return prediction
+
+
+_NOT_A_DENOISER = (
+    "need a denoiser (x, t) -> Prediction: make one of a network by diffusion.denoiser(process, network, predicts=…)"
+)

@@ -10,9 +10,9 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from jaxgen.core import per_example, safe_divide
-from jaxgen.diffusion.denoisers._denoiser import Denoiser, bind
+from jaxgen.diffusion.denoisers._denoiser import Denoiser, bind, evaluate
 from jaxgen.diffusion.denoisers.clipping import Clip, clip_function, clip_x0
-from jaxgen.diffusion.denoisers.prediction import Prediction, check_prediction, to_x0_eps
+from jaxgen.diffusion.denoisers.prediction import Prediction, to_x0_eps
 from jaxgen.diffusion.processes.process import GaussianProcess, as_float, validate_time
 
 __all__ = ["classifier", "classifier_free", "drop_condition"]
@@ -73,7 +73,7 @@ def classifier_free(
             raise ValueError(f"scale must have shape () or ({batch},), one per example, got {jnp.shape(scale)}")
         _check_same_tree(cond, null)
         both = jax.tree.map(lambda c, n: _stack(c, n, batch), cond, null)
-        prediction = check_prediction(denoise(jnp.concatenate([x, x]), jnp.concatenate([t, t]), cond=both))
+        prediction = evaluate(denoise, jnp.concatenate([x, x]), jnp.concatenate([t, t]), cond=both)
         weight = jnp.broadcast_to(as_float(scale), t.shape)
         if interval is not None:
             low, high = (-2 * jnp.log(as_float(end)) for end in interval)

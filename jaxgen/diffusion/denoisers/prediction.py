@@ -5,7 +5,7 @@ two unknowns. Where they do not determine an unknown it is set to its mean, 0: x
 x0 where sigma = 0. This assumes centred data.
 """
 
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -23,28 +23,6 @@ class Prediction(NamedTuple):
     x0: Float[Array, "b *event"]
     eps: Float[Array, "b *event"]
     variance_interpolation: Float[Array, "b *event"] | None = None  # log-scale fraction from β̃ (0) to β (1)
-
-
-def check_prediction(prediction: Any) -> Prediction:
-    """Check that a denoiser returned a Prediction and not a network's array.
-
-    It looks at the Python type alone, so under `jax.jit` it runs at trace time and costs nothing after.
-
-    Args:
-        prediction: what `denoise(x, t)` returned.
-
-    Returns:
-        The prediction.
-
-    Raises:
-        TypeError: it is not a Prediction, as when a bare network is given in place of a denoiser.
-    """
-    if not isinstance(prediction, Prediction):
-        raise TypeError(
-            f"expected a denoiser, which returns a Prediction, but this function returned {type(prediction).__name__}: "
-            "make a denoiser of a network with diffusion.denoiser(process, network)"
-        )
-    return prediction
 
 
 def check_prediction_type(predicts: str) -> None:

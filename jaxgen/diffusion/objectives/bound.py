@@ -8,7 +8,16 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from jaxgen.diffusion.denoisers import Denoiser, Prediction, Variance, check_variance, final_kernel, reverse_kernel
+from jaxgen.core import per_sample_keys
+from jaxgen.diffusion.denoisers import (
+    Denoiser,
+    Prediction,
+    Variance,
+    check_variance,
+    evaluate,
+    final_kernel,
+    reverse_kernel,
+)
 from jaxgen.diffusion.grids import subset_grid
 from jaxgen.diffusion.processes import GaussianProcess, as_float, initial_std, marginal, perturb, posterior
 from jaxgen.distributions import Gaussian, gaussian_kl
@@ -64,14 +73,16 @@ def variational_bound(
     """
     check_variance(variance)
     check_floating(x0)
-    if not jnp.issubdtype(keys.dtype, jax.dtypes.prng_key) or keys.shape != x0.shape[:1]:
+    if keys.shape != x0.shape[:1] or not jnp.issubdtype(keys.dtype, jax.dtypes.prng_key):
         raise ValueError(f"keys must be typed keys, one for each of {len(x0)} samples: jax.random.split(key, len(x0))")
     if grid is None:
         if process.steps is None:
-            raise ValueError("a continuous process needs a grid, such as grids.uniform_grid(n): its bound is that of n")
+            raise ValueError(
+                "a continuous process needs a grid, such as diffusion.uniform_grid(n): its bound is that of n"
+            )
         grid = subset_grid(process.steps, process.steps)
     _check_grid(grid, process.steps)
-    times = as_float(grid)
+    keys, times = per_sample_keys(keys), as_float(grid)
     x0 = x0.astype(jnp.promote_types(x0.dtype, jnp.float32))
 
     def body(_: None, step: tuple[Array, Array, Array]) -> tuple[None, Float[Array, " b"]]:
@@ -79,7 +90,7 @@ def variational_bound(
         eps = jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, index), x0.shape[1:], x0.dtype))(keys)
         x_t = perturb(process, x0, t, eps).astype(x0.dtype)
         options = {"cleanest": (times[-2], times[-3]), "variance": variance, "likelihood": likelihood}
-        return None, bound_term(process, denoise(x_t, t), x_t, x0, s, t, **options)
+        return None, bound_term(process, evaluate(denoise, x_t, t), x_t, x0, s, t, **options)
 
     _, terms = jax.lax.scan(body, None, (jnp.arange(len(times) - 1), times[:-1], times[1:]))
     prior = gaussian_kl(marginal(process, x0, times[0]), Gaussian(jnp.zeros(()), initial_std(process, times[0])))
@@ -160,4 +171,6 @@ def _check_grid(times: ArrayLike, steps: int | None) -> None:
     if grid[0] > 1 or grid[-1] != 0 or not np.all(np.diff(grid) < 0):
         raise ValueError(f"the grid of a bound must descend strictly from at most 1 to 0, got {grid}")
     if steps is not None and np.any(np.abs(grid * steps - np.round(grid * steps)) > 1e-3):
-        raise ValueError(f"times must be steps i/{steps} of the discrete process: use grids.subset_grid({steps}, n)")
+        raise ValueError(
+            f"times must be steps i/{steps} of the discrete process: use diffusion.subset_grid({steps}, n)"
+        )

@@ -1,0 +1,38 @@
+"""The public face: every room says what is public, one name means one thing, and the extras are named."""
+
+import importlib
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import jaxgen
+
+PACKAGES = [m.name for m in pkgutil.walk_packages(jaxgen.__path__, "jaxgen.") if m.ispkg]
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_a_room_lists_its_names_and_no_module_has_the_name_of_a_function(name):
+    room = importlib.import_module(name)
+    assert set(room.__all__) <= set(dir(room))
+    assert len(room.__all__) == len(set(room.__all__))
+    for module in pkgutil.iter_modules(room.__path__):
+        value = getattr(room, module.name, None)
+        assert not callable(value), f"{name}.{module.name} is a module and a function"
+        inside = importlib.import_module(f"{name}.{module.name}")
+        assert not callable(getattr(inside, module.name, None)), f"{name}.{module.name} exports its own name"
+
+
+def test_the_package_is_typed_and_knows_its_version():
+    assert (Path(jaxgen.__file__).parent / "py.typed").exists()
+    assert jaxgen.__version__
+
+
+@pytest.mark.parametrize("missing", ["jinja2", "matplotlib", "PIL"])
+def test_a_report_without_its_extra_says_which(missing):
+    code = f"import sys; sys.modules['{missing}'] = None; import jaxgen.report"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode
+    assert 'pip install "jaxgen[report]"' in done.stderr.splitlines()[-1]
