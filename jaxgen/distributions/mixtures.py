@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int, Key, Num
 
 from jaxgen.core import PytreeDataclass
 
@@ -33,9 +33,9 @@ class GaussianMixture(PytreeDataclass):
             denoise = diffusion.denoiser(process, network, predicts="score")
     """
 
-    weights: Float[ArrayLike, " k"]
-    means: Float[ArrayLike, "*b k d"]
-    covariances: Float[ArrayLike, "*b k d d"]
+    weights: Num[ArrayLike, " k"]
+    means: Num[ArrayLike, "*b k d"]
+    covariances: Num[ArrayLike, "*b k d d"]
 
     def __post_init__(self):
         leaves = {name: jnp.asarray(leaf) for name, leaf in vars(self).items()}

@@ -197,7 +197,7 @@ def test_a_training_step_compiles_once_and_jit_changes_nothing():
     def loss(theta, process, key, x0):
         return hybrid_loss(key, process, lambda *args: two_headed(theta, *args), x0).mean()
 
-    step = jax.jit(chex.assert_max_traces(n=1)(jax.value_and_grad(loss)))
+    step = jax.jit(jax.value_and_grad(chex.assert_max_traces(n=1)(loss)))
     for seed in range(3):
         process = from_betas(linear_betas(20, 0.001 * (seed + 1), 0.4))
         args = two_heads(), process, jax.random.key(seed), data(4, (3,), seed=seed)

@@ -41,6 +41,23 @@ def bounds(key, params, x, **options):
 SOME = {"weight": 0.1 * RNG.normal(size=(2, 4)), "log_std": np.array([-0.3, 0.2])}
 
 
+def test_the_decoder_is_differentiated_too():
+    """In the model's std, against the closed form."""
+    x, params = jnp.asarray(X[:3]), jax.tree.map(jnp.asarray, SOME)
+
+    def bound(std, key):
+        joint = partial(linear_gaussian.log_joint, MODEL._replace(std=std))
+        return amortised(jax.random.split(key, 3), joint, FAMILY, partial(encode, params), x).sum()
+
+    def exact(std):
+        q = encode(params, x)
+        spread = jnp.diag(jnp.exp(2 * params["log_std"]))
+        return linear_gaussian.elbo(MODEL._replace(std=std), x, q.mean, spread).sum()
+
+    draws = np.asarray(jax.vmap(jax.grad(bound), (None, 0))(0.6, jax.random.split(jax.random.key(0), 20_000)))
+    assert abs(draws.mean() - jax.grad(exact)(0.6)) < 4.5 * draws.std() / np.sqrt(len(draws))
+
+
 def test_each_datum_has_its_own_elbo_and_gradient():
     """Unbiased, against the closed form, for every datum; and no datum depends on another."""
     x, params = jnp.asarray(X[:3]), jax.tree.map(jnp.asarray, SOME)
@@ -60,20 +77,3 @@ def test_each_datum_has_its_own_elbo_and_gradient():
     assert closed(params, jnp.asarray(X)).mean() < tight.mean()
     with jax.enable_x64(False):
         assert jax.eval_shape(bounds, jax.random.key(0), *jax.tree.map(jnp.float32, (SOME, X))).dtype == jnp.float32
-
-
-def test_the_decoder_is_differentiated_too():
-    """In the model's std, against the closed form."""
-    x, params = jnp.asarray(X[:3]), jax.tree.map(jnp.asarray, SOME)
-
-    def bound(std, key):
-        joint = partial(linear_gaussian.log_joint, MODEL._replace(std=std))
-        return amortised(jax.random.split(key, 3), joint, FAMILY, partial(encode, params), x).sum()
-
-    def exact(std):
-        q = encode(params, x)
-        spread = jnp.diag(jnp.exp(2 * params["log_std"]))
-        return linear_gaussian.elbo(MODEL._replace(std=std), x, q.mean, spread).sum()
-
-    draws = np.asarray(jax.vmap(jax.grad(bound), (None, 0))(0.6, jax.random.split(jax.random.key(0), 20_000)))
-    assert abs(draws.mean() - jax.grad(exact)(0.6)) < 4.5 * draws.std() / np.sqrt(len(draws))
