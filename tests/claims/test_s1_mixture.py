@@ -56,6 +56,7 @@ def test_c1_12_the_analytic_score_is_autodiffs(name):
             assert np.abs(mixture.score(x) - exact).max() > 0.1  # the noise tells
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", siblings_slow(SCALES, "vp_0.5", "ve_0.5", "rectified_flow_0.95"))
 def test_c1_12_under_every_process(name):
     process, t = SCALES[name]

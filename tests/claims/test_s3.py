@@ -81,6 +81,7 @@ def test_c3_10_the_reverse_sde_undoes_the_forward_one(name):
             np.testing.assert_allclose(-reversed_rate, rate, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", siblings_slow(CONTINUOUS))
 def test_c3_10_continuous_dsm_is_minimised_by_the_score(name):
     """The mean of the denoising target −ε/sigma over a bin of x_t is the score of q_t there, at every t."""

@@ -113,6 +113,7 @@ def test_the_expectation_of_every_term_and_a_tight_bound_from_the_exact_reverse_
     assert total["learned"] > ENTROPY - 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["late", *map(slow, ("ve", "linear", "zero_snr", "quadratic"))])
 def test_the_estimate_is_unbiased(name):
     (process, grid), n, event = GRIDS[name], 8000, (2, 1)
@@ -170,6 +171,7 @@ def test_the_gap_of_the_small_variance_is_left_at_the_clean_end():
     np.testing.assert_allclose(above[0] / above[1], 4, rtol=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [3, slow(10), slow(200)])
 def test_the_large_variance_is_exact_for_data_of_unit_variance(n):
     """For x0 ~ N(0, I) the chain is stationary and Var(x_s|x_t) = β (Ho et al. 2020, §3.2)."""
@@ -182,6 +184,7 @@ def test_the_large_variance_is_exact_for_data_of_unit_variance(n):
     np.testing.assert_allclose(theory.last[1], theory.last[2], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_bits_of_levels_are_above_their_entropy_and_near_it():
     """Data on 256 levels, drawn from a discretised Gaussian, by the discretised likelihood: bits need no offset."""
     n, levels = 4000, np.linspace(-1, 1, 256)
@@ -209,6 +212,7 @@ def test_the_default_is_the_whole_chain_and_256_levels():
     chex.assert_trees_all_equal(default, given(keys_of(3), x0))
 
 
+@pytest.mark.slow
 def test_every_sample_and_step_has_noise_of_its_own():
     """At x0 = MEAN a term of the exact denoiser is in proportion to eps²: between steps its correlation is 0."""
     run, x0, keys, n = bound_of("vp"), data(4000), keys_of(4000), 4000
@@ -243,6 +247,7 @@ def test_each_example_has_its_own_step():
         np.testing.assert_allclose(together[b], np.concatenate(alone), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_float32_keeps_the_digits_of_every_step_of_a_long_chain():
     n, (start, noise), found = 1000, np.random.default_rng(0).normal(size=(2, 1, 64)), []
     for dtype in (jnp.float32, jnp.float64):

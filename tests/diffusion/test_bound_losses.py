@@ -33,6 +33,7 @@ def exact_network(x, t, cond):
     return gaussian_denoiser(CHAIN, MEAN, STD)(x, t).eps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variance", ["fixed_small", slow("fixed_large")])
 def test_the_vlb_loss_is_unbiased(variance):
     n, theory = 50_000, Theory(CHAIN, subset_grid(20, 20))
@@ -139,6 +140,7 @@ def test_learning_the_variance_finds_the_true_one():
         assert abs(fraction - theory.fractions()[20 - index]) < 4 * error, index
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "zero_snr"),
     [
@@ -186,6 +188,7 @@ def test_dtypes_follow_the_data():
             assert {leaf.dtype.name for leaf in jax.tree.leaves(found)} == {expected}
 
 
+@pytest.mark.slow
 def test_half_precision_data_are_widened_first():
     x0 = (jnp.arange(64, dtype=jnp.float32) / 127.5 - 1).astype(jnp.bfloat16).reshape(16, 4)
     keys, denoise = jax.random.split(jax.random.key(0), 16), gaussian_denoiser(CHAIN, MEAN, STD)

@@ -368,6 +368,7 @@ def test_every_number_may_be_traced():
     chex.assert_trees_all_close(jax.jit(run)(7.5, 0.7, 0.01, 0.1), run(7.5, 0.7, 0.01, 0.1), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_row_knows_nothing_of_the_others():
     process, t = vp(), jnp.linspace(0.1, 0.9, 5)
     scale = jnp.linspace(0.0, 4.0, 5)

@@ -122,6 +122,7 @@ def test_the_ring_is_a_deque(window):
     assert seen.max() > 10 * window
 
 
+@pytest.mark.slow
 def test_every_step_of_a_long_chain_keeps_its_index():
     steps = 4000
     t = jnp.arange(1, steps + 1) / steps
@@ -161,6 +162,7 @@ def test_inside_a_jitted_step_it_compiles_once_and_passes_no_gradient():
     np.testing.assert_array_equal(of_losses, 0)
 
 
+@pytest.mark.slow
 def test_devices_and_batches_of_histories():
     keys = jax.random.split(jax.random.key(0), 8)
     draw = jax.jit(lambda key: importance.draw(key, filled(), 5))

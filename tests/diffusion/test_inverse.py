@@ -540,6 +540,7 @@ def test_a_row_knows_nothing_of_the_others(way):
         np.testing.assert_allclose(part, whole[rows], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_masks_of_each_example_conditions_and_clips():
     process, x = vp(), jax.random.normal(jax.random.key(0), (4, 3))
     seen = jnp.array([[1, 0, 0], [0, 1, 1], [1, 1, 1], [0, 0, 0]])

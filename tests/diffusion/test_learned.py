@@ -182,6 +182,7 @@ def test_it_starts_near_a_straight_line(features, share):
     np.testing.assert_allclose(gamma[:, [0, -1]], [[-13.3, 5.0]] * len(keys), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_ends_do_not_move_with_the_shape_nor_the_shape_with_the_ends():
     process, t = PROCESSES["learned"], np.linspace(0, 1, 11)
     moved = process.replace(gamma_min=jnp.asarray(-3.0), width=jnp.asarray(2.0))

@@ -38,6 +38,7 @@ def test_uniform_times():
     assert np.all(np.abs(counts - 2000) < 5 * np.sqrt(2000))
 
 
+@pytest.mark.slow
 def test_stratified_times_fall_one_in_each_stratum():
     t = np.asarray(stratified(minimum=0.0)(KEY, 100))
     # the strata start at the random offset, so shift it away

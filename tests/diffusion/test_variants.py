@@ -41,6 +41,7 @@ def test_jitted_as_eager(name):
     chex.assert_trees_all_close(jax.jit(everything)(process), everything(process), rtol=2e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_eight_devices_as_one():
     assert jax.device_count() == 8
     process = PROCESSES["vp"]

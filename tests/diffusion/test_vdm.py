@@ -180,6 +180,7 @@ def test_the_bound_is_finite_at_t1_without_signal(name):
         assert np.all(np.isfinite(bound(process, data(5), steps=steps, t_min=1e-5, **options)))
 
 
+@pytest.mark.slow
 def test_stratified_times_steady_the_mean():
     process, x0 = linear_log_snr(-8.0, 4.0), data(64)
     means = {}
@@ -222,6 +223,7 @@ def test_levels_are_read_without_loss_where_z0_is_clean():
     assert np.all(reconstruction(linear_log_snr(-4.0, 5.0)) > 8 * np.log(2))
 
 
+@pytest.mark.slow
 def test_an_examples_own_key():
     """The evaluation of the docstring: n draws for each example, which no neighbour changes, about the closed form."""
     process, x0, n = linear_log_snr(-8.0, 4.0), data(50), 256

@@ -162,6 +162,7 @@ def test_nothing_lies_outside_the_support_and_gradients_stay_finite():
             assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(gradient))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
 def test_draws_keep_the_parameters_type(dtype):
     with jax.enable_x64(dtype == jnp.float64):

@@ -173,6 +173,7 @@ def test_density_is_the_normal_one():
         assert likelihoods.gaussian()(jnp.float64(X0), Gaussian(jnp.float64(MEAN), 0.1)).dtype == jnp.float64
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [*DISCRETE.values(), likelihoods.gaussian])
 def test_examples_and_elements_are_alone(make):
     """A std for each example or each element; the likelihood of a batch is the sum over elements; jit of vmap too."""
@@ -185,6 +186,7 @@ def test_examples_and_elements_are_alone(make):
     np.testing.assert_allclose(each, whole, rtol=1e-5)
 
 
+@pytest.mark.slow
 @every_discrete
 def test_half_precision_pulls_nothing_down(name):
     """bfloat16 tells the 256 levels apart, so they are read exactly; the arithmetic is float32."""

@@ -66,6 +66,7 @@ def test_density_score_and_responsibilities_are_scipys(name):
         np.testing.assert_allclose(score, scipy_score(mixture, np.asarray(x)), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @every_mixture
 def test_any_shape_of_points(name):
     mixture = MIXTURES[name]()

@@ -29,7 +29,7 @@ def finished(request, tmp_path_factory):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Marks what needs a whole run of any experiment but the first one."""
+    """Marks what needs a whole run of an experiment."""
     for item in items:
-        if "finished" in item.fixturenames and item.path.stem != "test_sprites":
+        if "finished" in item.fixturenames:
             item.add_marker(pytest.mark.slow)

@@ -47,12 +47,14 @@ CALLS = {
 DAILY = {"ddpm", "heun", "dpmpp_2s", "annealed_langevin", "predictor_corrector"}  # one for each number of calls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name if name in DAILY else slow(name) for name in CALLS])
 def test_network_calls_are_those_of_the_algorithm(name):
     assert set(CALLS) == set(benchmark.FIXED)
     assert benchmark.fixed_calls(name, N) == CALLS[name]
 
 
+@pytest.mark.slow
 def test_network_calls_follow_the_grid():
     assert network_calls(samplers.heun(), vp(), np.linspace(1, 0.1, N + 1)) == 2 * N
     assert network_calls(samplers.langevin(1e-3, steps=4), vp(), uniform_grid(3)) == 12

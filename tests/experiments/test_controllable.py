@@ -38,6 +38,7 @@ def test_a_run_leaves_its_report(finished):
             assert row["observed part"][0] < 1e-5, (question, method)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("question", ["right half", "middle", "4 × pixels", "colours"])
 def test_errors_of_draws_of_a_known_law(question):
     """A fill and the truth are independent N(0, .3² I), another fill is the truth; then both are a step off."""
@@ -59,6 +60,7 @@ def test_errors_of_draws_of_a_known_law(question):
     assert moved.differ.mean == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_errors_and_their_bars_by_numpy():
     rng = np.random.default_rng(2)
     truth, drawn = rng.normal(size=(30, 4, 4, 3)), rng.normal(size=(3, 30, 4, 4, 3))
@@ -216,6 +218,7 @@ def test_every_method_calls_the_network_about_as_often(filled, name):
     assert CONFIG.calls - CONFIG.repeats <= filled[2][name] <= CONFIG.calls + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["projection", "RePaint", "DPS", "ΠGDM"])
 def test_every_method_clips_alike(monkeypatch, name):
     clips, operator = [], fills.tasks(SHAPE)["right half"].operator

@@ -97,6 +97,7 @@ def test_the_error_by_sigma_of_a_perfect_network_is_nothing_and_of_none_is_the_s
     np.testing.assert_allclose(lines["all σ ≥ 0.5"][1][-1], np.sqrt(2), rtol=0.05)
 
 
+@pytest.mark.slow
 def test_moments_and_matched_starts_are_those_of_the_noised_mixture():
     mixture, sigma, n = random_mixture(3), 2.0, 200_000
     mean, covariance = draws.moments(mixture)

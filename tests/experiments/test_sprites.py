@@ -30,6 +30,7 @@ def run(monkeypatch, *flags):
     launch.run(sprites.main, sprites.PRESETS)
 
 
+@pytest.mark.slow
 def test_a_run_leaves_its_report(finished):
     metrics = metrics_of(
         finished,

@@ -60,6 +60,7 @@ def test_a_walk_has_the_variance_of_its_step():
     np.testing.assert_allclose(x.mean(0), 0, atol=5 / np.sqrt(N))
 
 
+@pytest.mark.slow
 def test_annealing_follows_the_recursion_of_its_variance():
     """On N(0, s² I): v ← (1 − ε_i/2(s² + σ_i²))² v + ε_i, T times at every level, ε_i = ε σ_i²/σ_L²."""
     s, sigmas, steps, epsilon = 0.5, np.array([8.0, 2.0, 0.5]), 7, 0.05

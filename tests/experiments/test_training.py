@@ -40,6 +40,7 @@ def test_a_run_on_many_devices_has_its_directory_too(tmp_path):
         launch.begin("some", replace(config, batch_size=12))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "state", "batch"),
     [

@@ -89,6 +89,7 @@ def change(first, second):
 
 
 class TestReading:
+    @pytest.mark.slow
     def test_a_null_text_is_null_however_it_is_said_and_in_its_row_only(self, params, apply):
         null, same = (apply(params, X, T, jnp.full_like(TEXTS, token)) for token in (-1, LETTERS))
         np.testing.assert_allclose(same, null, atol=1e-5)
@@ -169,6 +170,7 @@ def test_every_parameter_learns(random_params, check_gradients):
     assert (np.abs(gradient["params"]["text"]["characters"]).max(1) > 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(16, 48), (15, 47)])
 def test_sizes_that_are_not_square(size, random_params):
     net = make(multipliers=(1, 2), cross_attention_levels=(0, -1))

@@ -14,6 +14,7 @@ def shape_of(net, x_shape):
     return out.shape
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("net", "shape"),
     [(UNet(8, (1, 2, 3)), (2, *size, 3)) for size in [(4, 4), (7, 7), (31, 17)]]

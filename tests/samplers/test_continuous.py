@@ -200,6 +200,7 @@ def test_a_thousand_equal_steps_reach_the_data():
     assert found.steps == found.evaluations == 1000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "solver"),
     [("rectified_flow", diffrax.ShARK()), ("vp", diffrax.SRA1())]

@@ -208,6 +208,7 @@ def test_only_the_observed_part_moves_and_it_has_the_noise_of_s(operator):
     np.testing.assert_allclose(seen.std(0), spread, rtol=5 / np.sqrt(2 * n), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_noise_of_the_projection_is_no_other():
     """Not the sampler's own of that step, not another step's, not the noise that resampling adds, not a neighbour's."""
     keys, drawn, entered = jax.random.split(jax.random.key(0), 2), [], []
@@ -260,6 +261,7 @@ def test_calls_of_the_network():
     assert network_calls(repaint(ddpm(), 3), vp(), uniform_grid(5)) == 4 * 3 + 1
 
 
+@pytest.mark.slow
 def test_a_sample_depends_on_its_own_key_and_observation_alone():
     process = vp()
     mean, covariance = correlated(3)
@@ -285,6 +287,7 @@ def test_a_sample_depends_on_its_own_key_and_observation_alone():
         assert x.dtype == jnp.float64
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["zero_snr", slow("cosine"), slow("edm")])
 def test_finite_from_end_to_end(name):
     process = PROCESSES[name]

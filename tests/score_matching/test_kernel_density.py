@@ -96,6 +96,7 @@ def test_kernel_density_where_the_square_of_sigma_vanishes():
     np.testing.assert_allclose(found.log_density[0], -np.log(2e-20) - 0.5 * np.log(2 * np.pi), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_derivatives_pass_through_the_running_softmax():
     """∇_x log q is the score; ∇_x score, ∇_points and ∇_σ are those of the density written at once."""
     points, x = jax.random.normal(jax.random.key(0), (17, 2)), jax.random.normal(jax.random.key(1), (5, 2))

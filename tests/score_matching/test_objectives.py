@@ -221,6 +221,7 @@ def test_noise_conditional_is_the_mean_over_the_ladder():
 # -- batches, compilation, types ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_vmap_over_levels_and_parameters_is_the_loop():
     x, sigmas = jax.random.normal(jax.random.key(0), (3, 4)), jnp.array([0.3, 1.0])
     scales = jnp.array([0.5, 2.0])

@@ -25,6 +25,7 @@ def mean_and_error(values):
     return values.mean(), values.std() / np.sqrt(len(values))
 
 
+@pytest.mark.slow
 def test_samples_are_averaged_and_differ():
     model = LAW.model(shift=0.4)
     one, four = (elbo(KEY, model, many(X[0], 5000), kl="monte_carlo", samples=n) for n in (1, 4))
@@ -44,6 +45,7 @@ def test_the_prior_chooses_between_closed_form_and_monte_carlo():
     np.testing.assert_allclose(found.kl, elbo(KEY, model, X, kl="monte_carlo").kl, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_latents_of_any_shape():
     """A latent of shape (2, 3) is one of 6 dimensions."""
     encode = lambda x: Gaussian(jnp.stack([x, -x], 1), jnp.full((len(x), 2, 3), 0.5))
@@ -79,6 +81,7 @@ def test_the_default_prior_is_standard_normal():
     np.testing.assert_allclose(model.prior.log_density(z), norm.logpdf(z).sum(-1), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_at_the_exact_posterior_every_draw_is_log_p_and_float64_is_kept():
     """log p(x|z) + log p(z) − log p(z|x) = log p(x) whatever z is."""
     with jax.enable_x64(True):

@@ -71,6 +71,7 @@ def test_the_likelihood_of_many_samples_is_the_exact_one():
     assert np.all(spread < 0.01)
 
 
+@pytest.mark.slow
 def test_blocks_change_nothing_and_one_sample_is_the_elbo():
     model = LAW.model(shift=0.5)
     whole = importance_weighted_bound(KEY, model, X, samples=50)
@@ -82,6 +83,7 @@ def test_blocks_change_nothing_and_one_sample_is_the_elbo():
     assert np.all(np.abs(whole - one) > 1e-5)
 
 
+@pytest.mark.slow
 def test_gradient_is_that_of_the_weights_normalised():
     """∇ log ½Σw = Σ w̃_i ∇log w_i, with the same draws; blocks keep it."""
     keys, model = [jax.random.fold_in(KEY, i) for i in range(4)], lambda shift: LAW.model(shift=shift)
@@ -101,6 +103,7 @@ def test_gradient_is_that_of_the_weights_normalised():
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gradient", [slow(False), True])
 def test_memory_does_not_grow_with_the_samples(gradient):
     def run(samples, shift):

@@ -46,6 +46,7 @@ def linear_params(dims, latents):
     return {"read": 0.5 * read, "write": 0.5 * write, **{name: jnp.zeros(shape) for name, shape in zeros.items()}}
 
 
+@pytest.mark.slow
 def test_a_linear_vae_learns_probabilistic_pca():
     """To the likelihood that scikit-learn's closed form has, where the ELBO is tight."""
     x = PPCA(dims=4, latents=2).sample(400)
@@ -62,6 +63,7 @@ def test_a_linear_vae_learns_probabilistic_pca():
     assert value < likelihood + 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [slow("normal"), "vamp"])
 def test_a_vamp_prior_learns_what_a_normal_one_cannot(kind):
     """Two far kinds of one number: a linear likelihood of N(0, 1) is a Gaussian, of two pseudo-inputs the mixture."""
@@ -84,6 +86,7 @@ def test_a_vamp_prior_learns_what_a_normal_one_cannot(kind):
     np.testing.assert_allclose(found, mixture if kind == "vamp" else gaussian, atol=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("accumulate", [slow(1), 2])
 def test_a_vq_vae_whose_codebook_is_carried_tells_kinds_apart(accumulate):
     """Four kinds in the plane: each gets codes of its own, and is drawn by its mean."""

@@ -3,6 +3,7 @@
 import chex
 import jax
 import jax.numpy as jnp
+import pytest
 from ppca import PPCA
 
 from jaxgen.distributions import Gaussian, likelihoods, pseudo_inputs, vamp_prior
@@ -44,6 +45,7 @@ def every(keys, x):
     }
 
 
+@pytest.mark.slow
 def test_vmap_is_the_batch():
     """With a key for each example nothing depends on its neighbours; without jit the numbers are the same."""
     keys = jax.random.split(jax.random.key(0), len(X))

@@ -58,6 +58,7 @@ def test_the_decoder_is_differentiated_too():
     assert abs(draws.mean() - jax.grad(exact)(0.6)) < 4.5 * draws.std() / np.sqrt(len(draws))
 
 
+@pytest.mark.slow
 def test_each_datum_has_its_own_elbo_and_gradient():
     """Unbiased, against the closed form, for every datum; and no datum depends on another."""
     x, params = jnp.asarray(X[:3]), jax.tree.map(jnp.asarray, SOME)

@@ -115,6 +115,7 @@ def test_estimates_of_the_importance_weighted_bound_and_of_its_gradient_are_unbi
     assert value > exact(1)[0] + 0.02
 
 
+@pytest.mark.slow
 def test_the_bounds_rise_with_the_number_of_draws():
     """ELBO ≤ L_2 ≤ L_16 ≤ log p, log p by quadrature; the mean of each within its chance."""
     with jax.enable_x64(True):
@@ -150,6 +151,7 @@ def drawn(key, samples):
     return eps, z, np.asarray(log_w)
 
 
+@pytest.mark.slow
 def test_dreg_weighs_paths_by_the_square():
     """Σ w̃_k² ∂log w/∂z ∂z/∂params, from the draws themselves; in θ it is Σ w̃ ∇log p, as for the plain gradient."""
     key, samples = jax.random.key(5), 6
@@ -194,6 +196,7 @@ POSTERIORS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", POSTERIORS)
 def test_which_gradients_have_no_noise_where_q_is_the_posterior(law):
     """There log p − log q is constant: STL, DReG and a leave-one-out baseline leave nothing; the others are noise."""
@@ -213,6 +216,7 @@ def test_which_gradients_have_no_noise_where_q_is_the_posterior(law):
         assert noise[name] < 1e-5 if name in silent else noise[name] > 0.05, (name, noise[name])
 
 
+@pytest.mark.slow
 def test_more_draws_drown_the_plain_gradient_and_sharpen_dreg():
     """The noise in q's parameters falls as K^{−1/2} and K^{−3/2}, the signal as 1/K (Rainforth 2018, Tucker 2019).
 
@@ -268,6 +272,7 @@ def test_discrete_latents_have_the_gradients_of_enumeration(name, draws):
 # -- trees, batches, compilation, types, refusals ------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_latents_may_be_trees():
     """Of independent factors the bound of a product is the sum of the bounds, and so are the gradients."""
     with jax.enable_x64(True):
@@ -292,6 +297,7 @@ def test_latents_may_be_trees():
         chex.assert_trees_all_close(found, jax.jit(jax.grad(alone))(params), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_vmap_over_data_is_the_loop_and_float64_stays():
     keys, means = jax.random.split(jax.random.key(0), 3), jnp.array([0.1, 0.5, -0.4])
 

@@ -121,6 +121,7 @@ CASES = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_vmap_is_the_loop_and_float32_stays(name):
     """Over models and factors alike."""

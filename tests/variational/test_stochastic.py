@@ -69,6 +69,7 @@ def test_an_importance_weighted_bound_of_a_batch_is_biased():
     assert abs(mean[0] - full[0]) > 0.01
 
 
+@pytest.mark.slow
 def test_global_and_local_variables_have_the_gradient_of_the_closed_form():
     """q(μ) by its draws and q(c_n) by the score function within, on batches of 2 of 6: the mixture's ELBO, unbiased."""
     logits = RNG.normal(size=(6, 2))
@@ -157,6 +158,7 @@ def mixture_start():
     return jax.tree.map(jnp.asarray, MIXTURE_START)
 
 
+@pytest.mark.slow
 def test_the_natural_gradient_is_the_gradient_over_the_fisher_information():
     """∇_λ ELBO = F(λ) (λ̂ − λ), F the Hessian of the log-normaliser, the assignments at their optimum."""
     x = jnp.asarray(X)
@@ -197,6 +199,7 @@ def test_a_whole_step_on_all_data_is_a_sweep_of_coordinate_ascent():
     chex.assert_trees_all_close(jax.tree.map(lambda leaf: leaf[0], found.followed), MIXTURE_START)
 
 
+@pytest.mark.slow
 def test_stochastic_steps_end_near_coordinate_ascents_optimum():
     """In a tenth of the gap that the start has, whose ELBO is far below: batches of 20 of 400, Robbins–Monro steps."""
     rng = np.random.default_rng(1)
