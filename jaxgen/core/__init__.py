@@ -3,6 +3,7 @@
 from jaxgen.core.agreement import all_processes, check_batch_sharding
 from jaxgen.core.broadcast import per_example, safe_divide
 from jaxgen.core.divergence import Divergence, VectorField, exact_divergence, hutchinson
+from jaxgen.core.files import write_atomically
 from jaxgen.core.keys import fold_in, noise, per_sample_keys, threefry_key
 from jaxgen.core.ode import Solution, integrate, solve
 from jaxgen.core.progress import progress_bar
@@ -26,4 +27,5 @@ __all__ = [
     "safe_divide",
     "solve",
     "threefry_key",
+    "write_atomically",
 ]

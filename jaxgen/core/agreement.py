@@ -11,7 +11,7 @@ from jax.sharding import NamedSharding
 def all_processes(condition: bool) -> bool:
     """Whether a condition holds in every process of this run.
 
-    Every process must make the call, for it waits for all of them.
+    All processes must call it, because it waits for all of them.
 
     Args:
         condition: whether it holds in this process.

@@ -21,7 +21,7 @@ def noise(keys: Key[Array, " b"], shape: tuple[int, ...], dtype: Any = jnp.float
 def threefry_key(key: Key[Array, "..."]) -> Key[Array, "..."]:
     """A threefry key for each key, (...), of another kind; threefry keys themselves come back unchanged.
 
-    Under `vmap` only threefry keys draw each from itself: rbg and unsafe_rbg keys all draw from the first.
+    Under `vmap`, rbg and unsafe_rbg keys all draw from the first key. Only threefry keys draw independently.
     """
     if str(jax.random.key_impl(key)) == "threefry2x32":
         return key

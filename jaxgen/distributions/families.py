@@ -99,8 +99,8 @@ class GammaParams(NamedTuple):
 def gamma() -> Family:
     """Independent Gamma distributions with params `GammaParams`.
 
-    JAX differentiates the draws implicitly in the shape (Figurnov et al. 2018, §4). The density is 0 for z ≤ 0. At
-    shapes below about .1 draws underflow to 0.
+    JAX differentiates the draws implicitly in the shape (Figurnov et al. 2018, §4). The density is 0 for z ≤ 0.
+    Draws of small shapes underflow to 0.
     """
 
     def sample(key: Key[Array, ""], params: GammaParams) -> Float[Array, "*event"]:

@@ -169,8 +169,7 @@ def random_mixture(seed: int) -> GaussianMixture:
 
     All quantities are uniform: the weight of the first component in [.2, .8], the distance of the means in [11, 14],
     the direction between them, their centre in [−2, 2]², the eigenvalues of the covariances in [.5, 2] and their axes.
-    The density has two modes without noise and under noise of σ = 1 and 3, and one mode at σ = 7. A seed gives the same
-    mixture on every machine.
+    The density has two modes, and one under much noise. A seed gives the same mixture on every machine.
 
     Raises:
         ValueError: for a negative seed.

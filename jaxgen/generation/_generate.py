@@ -35,8 +35,9 @@ def generate(
 ) -> PyTree:
     """Draws images 0 … n − 1, image i from the key `fold_in(key, i)` whatever the batch size.
 
-    Image i is always row i mod B of its batch. It is the same bit by bit at one batch size and sharding, whatever n and
-    however often the work was stopped (on GPUs, as far as two processes compile alike), and otherwise up to round-off.
+    Image i is always row i mod B of its batch. At one batch size and sharding it is the same bit for bit, for any n and
+    after any number of stops. At another batch size it is the same up to round-off. On GPUs, two processes may compile
+    differently; then it is the same up to round-off too.
     The host holds all n images, the devices two batches.
 
     Under `jax.distributed`, process p of P draws every P-th batch on its own devices, from its own params (no global

@@ -6,16 +6,17 @@ import logging
 import os
 import re
 import time
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import jax
 import numpy as np
 from jaxtyping import PyTree
+
+from jaxgen.core import write_atomically
 
 _logger = logging.getLogger(__name__)
 
@@ -104,7 +105,7 @@ class SampleStore:
                     leftover.unlink()
         if not self.manifest.exists():
             text = json.dumps(self._inputs | {"draw": self._draw}, indent=1, ensure_ascii=False)
-            _write_atomically(self.manifest, lambda file: file.write(text.encode()))
+            write_atomically(self.manifest, lambda file: file.write(text.encode()))
 
     def read(self, have: np.ndarray) -> None:
         """Read the images on disk that are not yet in `have` (n,), a mask, and update it.
@@ -141,7 +142,7 @@ class SampleStore:
         """Write images lo … hi − 1 in a file that appears whole or not at all."""
         arrays = {name: leaf[lo:hi].view(_stored_dtype(leaf.dtype)) for name, leaf in self._images.items()}
         arrays[_COND] = self._digests(lo, hi)
-        _write_atomically(self._directory / f"{lo:09d}-{hi:09d}.npz", lambda file: np.savez(file, **arrays))
+        write_atomically(self._directory / f"{lo:09d}-{hi:09d}.npz", lambda file: np.savez(file, **arrays))
 
     def _files(self) -> Iterator[tuple[int, int, Path]]:
         for path in self._directory.glob("*.npz"):
@@ -195,17 +196,3 @@ def _digest(leaves: dict[str, Any]) -> str:
 def _stored_dtype(dtype: np.dtype) -> np.dtype:
     """The dtype itself if .npz files know it, else unsigned integers of its size (bfloat16, float8)."""
     return dtype if dtype.isbuiltin == 1 else np.dtype(f"u{dtype.itemsize}")
-
-
-def _write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-    try:
-        with partial.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:  # a full disk is reported without the file's name
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    finally:
-        partial.unlink(missing_ok=True)

@@ -69,7 +69,7 @@ class UNet(nn.Module):
         cross_attention_levels: levels whose blocks attend to the text.
         patch: side of the pixel blocks that become the channels of one position. The network then works on an image
             patch² times smaller, at about that fraction of the cost. It must divide both sides.
-        remat: recompute the blocks in the backward pass, which saves memory on a GPU for about a third more work.
+        remat: recompute the blocks in the backward pass, which saves memory on a GPU at the cost of more work.
 
     Raises:
         ValueError: for a level out of range, images that are too small, not divisible by `patch` or not (b, h, w, c)

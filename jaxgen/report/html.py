@@ -14,8 +14,9 @@ import jinja2
 from matplotlib.figure import Figure
 from PIL import Image, UnidentifiedImageError
 
+from jaxgen.core import write_atomically
 from jaxgen.report import markup
-from jaxgen.report.records import to_jsonable, write_atomically, write_json
+from jaxgen.report.records import to_jsonable, write_json
 from jaxgen.report.runs import describe_environment
 from jaxgen.report.tables import Format, table
 
@@ -159,8 +160,8 @@ class Report:
         write_json(directory / "metrics.json", self.metrics)
         write_json(directory / "config.json", self._config)
         for name, content in self._files.items():
-            write_atomically(directory / "figures" / name, content)
-        write_atomically(directory / "report.html", page.encode())
+            write_atomically(directory / "figures" / name, lambda file, content=content: file.write(content))
+        write_atomically(directory / "report.html", lambda file: file.write(page.encode()))
         return directory / "report.html"
 
 

@@ -3,13 +3,14 @@
 import dataclasses
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+
+from jaxgen.core import write_atomically
 
 
 def to_jsonable(value: Any, where: str = "value") -> Any:
@@ -53,19 +54,4 @@ def write_json(path: Path | str, value: Any) -> None:
         TypeError: if JSON cannot hold the value.
     """
     text = json.dumps(to_jsonable(value), indent=2, ensure_ascii=False, allow_nan=False)
-    write_atomically(path, (text + "\n").encode())
-
-
-def write_atomically(path: Path | str, content: bytes) -> None:
-    """Write a file by replacing it with a temporary neighbour, so that no reader sees half of it."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        # a full disk is reported without the file's name
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomically(path, lambda file: file.write((text + "\n").encode()))

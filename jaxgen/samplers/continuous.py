@@ -145,7 +145,7 @@ def sample_sde(
 
     With a controller each sample has its own steps, and the cost is that of the slowest plus a Brownian tree. The
     denoiser then sees batches of one under `vmap`, and in other batches a sample is the same only up to the effect of
-    rounding on its steps. In few dimensions an error may be small by chance and a bad step pass: choose tight
+    rounding on its steps. In few dimensions the estimated error of a bad step can be small by chance, so choose tight
     tolerances.
 
     Args:

@@ -58,7 +58,7 @@ def replacement(sampler: Sampler, operator: inverse.Operator, y: Float[ArrayLike
 def repaint(sampler: Sampler, repeats: int) -> Sampler:
     """Takes each step from t to s several times, with noise of q(x_t | x_s) in between (RePaint).
 
-    The observed and the drawn part have time to agree, so the bias of `replacement` falls with `repeats`. A sampler
+    Each repeat brings the drawn part closer to the observed part, so the bias of `replacement` falls. A sampler
     whose steps are too narrow, such as ddpm("fixed_small") on a coarse grid, becomes narrower with each repeat:
     take "fixed_large" or many steps. A multistep sampler begins each repeat with the history that it had at t.
 

@@ -24,8 +24,7 @@ def kernel_density(
     """The Gaussian kernel density q_σ = (1/M) Σ_m N(x; x_m, σ²I), and its score Σ_m w_m (x_m − x)/σ².
 
     The weights are w = softmax(−‖x − x_m‖²/2σ²). The score minimises `denoising` on these points at σ among all
-    functions (Vincent 2011, §4). In float32 w is inaccurate at distances beyond 1e4 σ, and squares overflow beyond
-    1e19 σ (1e154 σ in float64), where the result is not finite.
+    functions (Vincent 2011, §4). At distances of many σ, float32 has few digits for w (docs/measurements.md).
 
     Args:
         x: where to evaluate, (B, *event).

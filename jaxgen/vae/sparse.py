@@ -38,7 +38,7 @@ def lipschitz(dictionary: Float[Array, "n m"]) -> Float[Array, ""]:
 
 
 def unit_atoms(dictionary: Float[Array, "n m"]) -> Float[Array, "n m"]:
-    """Scale the atoms to length 1, without which a learned dictionary would evade the penalty by growing."""
+    """Scale the atoms to length 1, so that a dictionary cannot lower the penalty on the codes by growing."""
     square = (dictionary**2).sum(0)
     return dictionary / jnp.sqrt(jnp.where(square == 0, 1, square))  # an atom of zeros stays 0, with a finite gradient
 

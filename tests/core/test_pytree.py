@@ -108,6 +108,11 @@ def test_a_tree_is_a_static_argument_that_compiles_once_for_each_value():
     static = jax.jit(alpha, static_argnums=0)
     tables = [from_betas(np.array([0.1, 0.2])), from_betas(np.array([0.1, 0.2])), from_betas(np.array([0.3, 0.2]))]
     np.testing.assert_allclose([static(table) for table in tables], np.sqrt([0.9, 0.9, 0.7]), rtol=1e-6)
+    double = jax.jit(lambda pair: pair.first + pair.first, static_argnums=0)
+    assert [double(Pair(jnp.ones((), dtype))).dtype for dtype in (jnp.bfloat16, jnp.float32)] == [
+        jnp.bfloat16,
+        jnp.float32,
+    ]
 
 
 def test_traced_trees_refuse_to_be_compared():

@@ -27,10 +27,10 @@ def test_a_platform_without_devices_ends_in_one_line():
 
 
 def test_a_full_disk_is_named_by_its_file(tmp_path, monkeypatch):
-    def full(self, content):
+    def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr("os.fsync", full)
     monkeypatch.setattr(sys, "argv", ["some"])
     with pytest.raises(SystemExit, match=r"No space left on device: '.*metrics\.json'"):
         launch.run(lambda config: write_json(tmp_path / "metrics.json", {}), {"default": launch.TrainingConfig()})

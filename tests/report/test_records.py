@@ -1,7 +1,6 @@
 """JSON records: everything a run measures goes in and comes out, whole or not at all."""
 
 import dataclasses
-import errno
 import json
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen.report import records, write_json
+from jaxgen.report import write_json
 
 
 class Score(NamedTuple):
@@ -65,17 +64,3 @@ def test_what_json_cannot_hold_is_named_and_nothing_is_written(tmp_path):
     with pytest.raises(TypeError, match="is a complex"):
         write_json(path, np.complex64(1j))
     assert json.loads(path.read_text()) == {"kept": 1}
-
-
-def test_a_write_that_fails_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch):
-    path = tmp_path / "report.html"
-    records.write_atomically(path, b"old")
-
-    def fail(self, target):
-        raise OSError(errno.ENOSPC, "disk full")
-
-    monkeypatch.setattr(Path, "replace", fail)
-    with pytest.raises(OSError, match=r"disk full.*report\.html"):
-        records.write_atomically(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]

@@ -213,6 +213,7 @@ def test_parameters_are_restored_by_name_without_the_optimiser(tmp_path, caplog)
     params = found.restore_params("params", step=1)
     assert bits(params) == bits({**state_at(1).params, "half": [jnp.bfloat16([1, 1.1]), state_at(1).key]})
     assert bits(found.restore_params("params/dense/bias")) == bits(state_at(2).params["dense"]["bias"])
+    assert bits(found.restore_params("params/half/0")) == bits(jnp.bfloat16([2, 1.1]))
     with pytest.raises(CheckpointMismatch, match=rf"{tmp_path}/2 holds no 'weights', only \['ema', 'params'\]"):
         found.restore_params("weights")
     with pytest.raises(FileNotFoundError, match=r"step 7 .* steps \[1, 2\]"):

@@ -11,7 +11,7 @@ WHITE = FIXED_INKS.index("o")
 
 
 def glow(field: np.ndarray, *contours: float) -> np.ndarray:
-    """Fill a field (16, 16), small where it is bright: below each contour the next brighter of rim to white core."""
+    """Draw a field (16, 16): each contour that it lies below gives the next brighter tone, from rim to white core."""
     drawing = np.zeros((SIDE, SIDE), np.uint8)
     for contour, tone in zip(contours, (ink("f", SHADE), ink("f", PLAIN), ink("f", LIGHT), WHITE), strict=False):
         drawing[field < contour] = tone
