@@ -63,6 +63,7 @@ def test_c4_9_a_larger_beta_raises_the_mutual_information_gap(trained):
     assert gaps[2].mean() < gaps[0].mean()
 
 
+@pytest.mark.slow
 def test_c4_9_a_larger_beta_lowers_the_kl_of_what_is_learned(trained):
     _, kl = trained
     assert np.all(np.diff(kl, axis=0) < 0)

@@ -196,6 +196,7 @@ def test_half_precision_data_are_widened_first():
     chex.assert_trees_all_equal(run(x0), run(x0.astype(jnp.float32)))
 
 
+@pytest.mark.slow
 def test_a_training_step_compiles_once_and_jit_changes_nothing():
     def loss(theta, process, key, x0):
         return hybrid_loss(key, process, lambda *args: two_headed(theta, *args), x0).mean()

@@ -122,6 +122,7 @@ def test_exact_and_mean_field_widths(compared):
     assert "is narrower in every variable" in shown.findings[-1]
 
 
+@pytest.mark.slow
 def test_c2_2_coordinate_ascent_in_the_experiment(compared):
     shown, _, _ = compared
     assert "never lowered the ELBO beyond rounding in 1,600 updates" in shown.findings[0]
