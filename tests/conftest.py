@@ -48,10 +48,14 @@ def daily(request):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """chex's variants with and without a device are compiled again for little: jit, no jit and pmap are always run."""
+    """Leaves to the night all cases but the first of `first_by_day`, and chex's variants with and without a device."""
+    seen = set()
     for item in items:
-        if item.name.endswith(("__with_device", "__without_device")):
+        sibling = item.get_closest_marker("first_by_day") and (item.parent.nodeid, item.originalname)
+        if sibling in seen or item.name.endswith(("__with_device", "__without_device")):
             item.add_marker(pytest.mark.slow)
+        elif sibling and not item.get_closest_marker("slow"):
+            seen.add(sibling)
     # the longest files first, so that no worker waits for them at the end
     items.sort(key=lambda item: item.path.parent.name not in ("experiments", "training", "tests"))
 

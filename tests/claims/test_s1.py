@@ -97,6 +97,7 @@ GRIDS |= {name: (process, subset_grid(process.steps, 10)) for name, process in D
 GRIDS |= {f"{name}_whole": (p, subset_grid(p.steps, p.steps)) for name, p in DISCRETE.items()}
 
 
+@pytest.mark.first_by_day
 @pytest.mark.parametrize("name", siblings_slow(GRIDS, "vp", "zero_snr"))
 def test_c1_4_ddim_with_eta_one_is_ddpm(name):
     """Sample for sample, on the whole grid and on a subset: η = 1 is the reverse chain with β̃."""

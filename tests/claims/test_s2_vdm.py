@@ -182,6 +182,7 @@ def test_c2_6g_a_chain_from_s_of_1_is_no_bound():
 # -- L_∞ does not depend on the schedule's shape -------------------------------------------------------------------
 
 
+@pytest.mark.first_by_day
 @pytest.mark.parametrize("name", siblings_slow(SHAPES, "steady", "random"))
 def test_c2_6g_l_infinity_depends_on_the_ends_alone(name):
     n, process = 60_000, SHAPES[name]

@@ -103,6 +103,7 @@ def test_c2_2_no_update_lowers_the_elbo(name):
             assert -1e-9 < elbo(update(q)) - elbo(q) < 0.05, kind
 
 
+@pytest.mark.first_by_day
 @every_model
 def test_c2_2_coordinate_ascent_never_lowers_the_elbo_and_ends_in_an_optimum(name):
     """After every update of sweeps from ten starts; at the end no gradient is left, in any direction."""
@@ -209,6 +210,7 @@ def test_c2_5_the_mixtures_means_update_is_exp_of_the_expected_log_joint():
     np.testing.assert_array_equal(found.responsibilities, q.responsibilities)
 
 
+@pytest.mark.first_by_day
 @every_model
 def test_c2_5_no_other_factor_is_better(name):
     """Each updated factor, shaken in every parameter, the others as they are: the ELBO is lower, and level at it."""

@@ -86,6 +86,7 @@ def bound_of(name, **options):
 # -- terms and totals ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.first_by_day
 @every_grid
 def test_the_expectation_of_every_term_and_a_tight_bound_from_the_exact_reverse_chain(name):
     """With the true mean and variance of x_s|x_t the mean bound is H(x0) + KL(q_1 ‖ prior), on any grid."""
@@ -268,6 +269,7 @@ def test_float32_keeps_the_digits_of_every_step_of_a_long_chain():
 # -- the reverse kernel --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.first_by_day
 @pytest.mark.parametrize(
     "name", ["ve", "zero_snr", *(slow(name) for name in PROCESSES if name not in ("ve", "zero_snr"))]
 )

@@ -57,6 +57,7 @@ def test_posterior_is_bayes_rule(name):
     np.testing.assert_allclose(found.coef_x0, alpha_s / variance_s / precision, rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.first_by_day
 @every_process
 def test_ends_of_the_kernels(name):
     process = PROCESSES[name]

@@ -89,6 +89,7 @@ def functions(process, t):
     return gamma, slope, process.alpha(t), process.sigma(t), log_snr, process.time_at_log_snr(log_snr)
 
 
+@pytest.mark.first_by_day
 @every_process
 def test_formulas(name):
     """alpha² + sigma² = 1, λ = log alpha²/sigma², f = −½ sigma² γ', g² = sigma² γ', and the inverse of λ."""
@@ -173,6 +174,7 @@ def test_gamma_rises_between_its_ends_whatever_the_parameters(seed, features, sc
     assert np.all(gamma[20:] - gamma[:-20] >= 0.0999 * least - rounding)
 
 
+@pytest.mark.first_by_day
 @pytest.mark.parametrize(("features", "share"), [(1, 0.1), slow(2, 0.1), slow(5, 0.1), slow(12, 0.1), (1024, 0.01)])
 def test_it_starts_near_a_straight_line(features, share):
     """Nearer with more features; the ends are exact."""

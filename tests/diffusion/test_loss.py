@@ -39,6 +39,7 @@ def residual_eps_error(process, t):
     return alpha**2 * STD**2 / (alpha**2 * STD**2 + variance)
 
 
+@pytest.mark.first_by_day
 @pytest.mark.parametrize("name", siblings_slow(PROCESSES))
 def test_the_best_network_pays_the_conditional_variance(name):
     process, t = PROCESSES[name], 0.5
@@ -85,6 +86,7 @@ def test_weights_of_the_papers():
     np.testing.assert_allclose(found, ((80 * t) ** 2 + sigma_data**2) / (80 * t * sigma_data) ** 2, rtol=1e-4)
 
 
+@pytest.mark.first_by_day
 @pytest.mark.parametrize("name", siblings_slow(CONTINUOUS))
 def test_likelihood_weight_is_half_g_squared_on_the_score(name):
     process = CONTINUOUS[name]

@@ -55,6 +55,7 @@ def test_max_pairwise_distance_is_scipys(event, block):
     np.testing.assert_allclose(DISTANCE(x, block=block), expected, rtol=1e-6)
 
 
+@pytest.mark.first_by_day
 @pytest.mark.parametrize("name", POINTS)
 def test_points_anywhere_and_of_any_scale_keep_their_digits(name):
     x = np.asarray(POINTS[name], np.float32)
@@ -254,6 +255,7 @@ def test_all_levels(first, n, steps):
 # -- training and the network ------------------------------------------------------------------------------------
 
 
+@pytest.mark.first_by_day
 @pytest.mark.parametrize("n", [2, 10, 232])
 def test_training_and_sampling_see_the_same_levels(n):
     process, sigmas = ve(LAST, 50.0), ncsn.geometric_sigmas(50, LAST, n)

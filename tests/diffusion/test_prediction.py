@@ -39,6 +39,7 @@ def test_round_trip(name):
         assert np.all(np.abs(found[1] - eps) < 3e-5 * (1 + 1 / ratio)), predicts
 
 
+@pytest.mark.first_by_day
 @every_process
 def test_ends_are_finite_and_as_stated(name):
     process = PROCESSES[name]

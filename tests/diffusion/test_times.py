@@ -68,6 +68,7 @@ def test_karras_grid_of_the_paper():
     np.testing.assert_allclose(sigma[-3:], [0.007528, 0.002, 0], rtol=1e-3)
 
 
+@pytest.mark.first_by_day
 @pytest.mark.parametrize("name", siblings_slow(PROCESSES))
 def test_noise_grids_hold_the_noise_they_promise(name):
     process = PROCESSES[name]

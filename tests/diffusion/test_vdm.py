@@ -95,6 +95,7 @@ def log_snr(process, t):
 # -- the terms -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.first_by_day
 @pytest.mark.parametrize("name", ["late", "learned", *(slow(n) for n in ALL if n not in ("late", "learned"))])
 def test_terms_on_gaussian_data(name):
     """E‖eps − E[eps|x_t]‖² = d sigmoid(λ + log s²), so the diffusion term is ½ d [softplus(λ + log s²)] between ends.
@@ -118,6 +119,7 @@ def test_terms_on_gaussian_data(name):
     np.testing.assert_array_equal(found.total, found.prior + found.diffusion + found.reconstruction)
 
 
+@pytest.mark.first_by_day
 @pytest.mark.parametrize(
     ("name", "predicts"),
     [case if case in DAILY else slow(*case) for case in itertools.product(ALL | TABLES, ("eps", "v"))],
@@ -147,6 +149,7 @@ def test_a_step_costs_t_times_its_kl(name, predicts):
     np.testing.assert_allclose(found, expected, rtol=5e-3)
 
 
+@pytest.mark.first_by_day
 @pytest.mark.parametrize(
     ("name", "steps"),
     [case if case in DAILY else slow(*case) for case in itertools.product(("vp", "ve", "late", "learned"), (None, 9))],

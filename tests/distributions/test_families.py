@@ -77,6 +77,7 @@ MARGINALS = {
 }
 
 
+@pytest.mark.first_by_day
 @pytest.mark.parametrize("name", MARGINALS)
 def test_draws_have_the_density(name):
     z = np.asarray(draws(name, 20_000), np.float64)

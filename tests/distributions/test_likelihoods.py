@@ -94,6 +94,7 @@ def value_and_gradient(name, x, mean, scale):
     return jax.value_and_grad(one, (0, 1))(jnp.asarray(mean), jnp.asarray(scale))
 
 
+@pytest.mark.first_by_day
 @pytest.mark.parametrize("dtype", [jnp.float32, slow(jnp.float64)])
 @pytest.mark.parametrize("away", [3.0, slow(12.0), slow(50.0), 400.0, slow(3000.0)])
 def test_far_from_the_mean_value_and_gradient_of_a_gaussian_bin_are_those_of_theory(away, dtype):
@@ -144,6 +145,7 @@ def test_logistic_gradients_far_from_the_mean(away, index):
         np.testing.assert_allclose(by_scale, -(b * by_b + a * by_a + width * by_width) / s, rtol=2e-3, atol=2e-2)
 
 
+@pytest.mark.first_by_day
 @pytest.mark.parametrize("name", ["gaussian", "softmax"])
 def test_gradients_are_finite_at_every_level(name):
     log_probability, values = DISCRETE[name](), np.float32(LEVELS)

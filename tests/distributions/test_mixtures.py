@@ -52,6 +52,7 @@ def answers(mixture, x):
 # -- densities ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.first_by_day
 @every_mixture
 def test_density_score_and_responsibilities_are_scipys(name):
     with jax.enable_x64(True):
@@ -103,6 +104,7 @@ def test_float32_arrays_give_float32_answers_also_under_x64():
 # -- draws -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.first_by_day
 @every_mixture
 def test_draws_have_the_components_laws(name):
     """Each component as often as its weight, and (x−μ)ᵀΣ⁻¹(x−μ) ~ χ²_d, mean and covariance within five errors."""

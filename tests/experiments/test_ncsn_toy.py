@@ -117,6 +117,7 @@ def test_relative_errors_are_summed_in_bins_of_density():
     assert found[2] == pytest.approx(expected)
 
 
+@pytest.mark.first_by_day
 @pytest.mark.parametrize("noise", [0.05, 0.3])
 def test_the_rings_score_is_the_gradient_of_its_density(noise):
     """Of ∫ N(x; u(θ), s² I) dθ/2π, taken over many angles: no Bessel function in sight."""

@@ -65,6 +65,7 @@ def log_of(path):
     return [tuple(map(int, line.split())) for line in path.read_text().splitlines()]
 
 
+@pytest.mark.first_by_day
 @pytest.mark.parametrize("impl", ["threefry2x32", "rbg", "unsafe_rbg"])
 def test_image_i_has_the_key_that_i_is_folded_into(impl):
     """Whatever the batch; keys of another kind, which vmap draws alike, first become threefry keys."""

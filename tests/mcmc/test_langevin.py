@@ -67,6 +67,7 @@ def test_samplers_make_the_same_moves():
     np.testing.assert_allclose(draw(annealed_langevin(0.1, 2.0, 3), times), states.x, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.first_by_day
 @pytest.mark.parametrize("impl", ["threefry2x32", "rbg"])
 def test_a_chain_depends_on_its_own_key_alone(impl):
     keys = jax.random.split(jax.random.key(0, impl=impl), 6)

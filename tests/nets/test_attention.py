@@ -25,6 +25,7 @@ def inputs(kind, channels=8):
     return (normal(2, 3, 5, channels), normal(2, 4, 6))[: 1 + (kind == "cross")]
 
 
+@pytest.mark.first_by_day
 @kinds
 @pytest.mark.parametrize(
     ("channels", "head_channels", "heads"), [(8, 4, 2), slow(8, 64, 1), slow(6, 4, 2), slow(12, 3, 4)]

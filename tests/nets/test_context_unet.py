@@ -45,6 +45,7 @@ def test_has_the_course_s_million_and_a_half_parameters():
     assert abs(parameters(ContextUNet(64, cond_dim=5), (16, 16)) / 1.48e6 - 1) < 0.005
 
 
+@pytest.mark.first_by_day
 @pytest.mark.parametrize("size", [(4, 4), (8, 12), (16, 16), (28, 28)])
 def test_sizes_divisible_by_four(size):
     x = jax.ShapeDtypeStruct((2, *size, 1), jnp.float32)

@@ -58,6 +58,7 @@ def change(first, second):
     return np.abs(first - second).max(axis=(1, 2, 3))
 
 
+@pytest.mark.first_by_day
 @every_network
 def test_output_is_zero_at_initialisation(name, params, initial):
     last = initial(labelled(name), OUT[name], X, T)
@@ -80,6 +81,7 @@ def test_every_parameter_learns_and_at_first_the_last_layer(name, params, check_
     assert {part for part, grads in gradients.items() if any(map(np.any, jax.tree.leaves(grads)))} == {OUT[name]}
 
 
+@pytest.mark.first_by_day
 @every_network
 def test_shapes_and_dtypes(name, params):
     net, shape = labelled(name), functools.partial(jax.eval_shape, NETWORKS[name](out_channels=6).init_with_output)

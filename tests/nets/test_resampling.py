@@ -26,6 +26,7 @@ def test_upsample_nearest_repeats():
     np.testing.assert_allclose(average_pool(upsample_nearest(x)), x, rtol=1e-6)
 
 
+@pytest.mark.first_by_day
 @pytest.mark.parametrize("factor", [(3, 1), (4, 5)])
 def test_transposed_conv_is_the_transposed_convolution(factor):
     x = jax.random.normal(jax.random.key(0), (2, 3, 2, 4))

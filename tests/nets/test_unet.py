@@ -31,6 +31,7 @@ def test_one_set_of_parameters_serves_all_sizes(random_params):
     assert jax.eval_shape(net.apply, params, jnp.zeros((1, 11, 6, 3)), jnp.zeros(1)).shape == (1, 11, 6, 3)
 
 
+@pytest.mark.first_by_day
 @pytest.mark.parametrize(
     ("levels", "expected"),
     [

@@ -177,6 +177,7 @@ def euler_law(process, t_min, t_max, steps, eta):
     return mean, variance
 
 
+@pytest.mark.first_by_day
 @pytest.mark.parametrize(
     ("name", "eta"), [slow(name, 1.0) for name in CONTINUOUS if name != "ve"] + [("ve", 1.0), ("vp", 0.5)]
 )

@@ -30,6 +30,7 @@ def generate(keys, sampler, steps=20, **options):
     return sample(keys, PROCESS, denoise, sampler, subset_grid(1000, steps), (2, 2, 3), **options)
 
 
+@pytest.mark.first_by_day
 @pytest.mark.parametrize("impl", ["threefry2x32", "rbg", pytest.param("unsafe_rbg", marks=pytest.mark.slow)])
 def test_a_sample_depends_on_its_own_key_alone(impl):
     keys = jax.random.split(jax.random.key(0, impl=impl), 64)

@@ -89,6 +89,7 @@ def test_euler_maruyama_of_eta_0_is_euler_and_euler_is_ddim_on_straight_lines(na
         np.testing.assert_allclose(*paths, atol=2e-5 * max(1, float(process.prior_std)))
 
 
+@pytest.mark.first_by_day
 @pytest.mark.parametrize("name", ["vp", "linear", slow("cosine"), slow("sub_vp")])
 def test_ddim_is_euler_in_sigma_over_alpha(name):
     """x/alpha moves by ε̂ times the change of sigma/alpha (Song et al. 2021 (DDIM), eq. 14)."""
@@ -186,6 +187,7 @@ def test_churn_raises_the_noise_no_further_than_the_process_goes():
             np.testing.assert_allclose(after, plain, rtol=1e-5)
 
 
+@pytest.mark.first_by_day
 @pytest.mark.parametrize(("multi", "single"), [(dpmpp_2m, ddim), (dpmpp_2m_sde, lambda: ddim(1.0))])
 def test_multistep_without_history_or_change_is_of_first_order(multi, single):
     """A first step of 2M is DDIM's, of 2M-SDE DDIM's at η = 1; and every step where x̂0 does not change."""
@@ -206,6 +208,7 @@ def predictor_step(sampler, process, t, s):
     return x, after, noise(keys, (1,))
 
 
+@pytest.mark.first_by_day
 @pytest.mark.parametrize("t", [1.0, 0.6])
 def test_predictors_of_ve_are_the_papers(t):
     """Song et al. 2021: reverse diffusion (algorithm 2) and ancestral sampling (eq. 47) of SMLD."""

@@ -120,6 +120,7 @@ def test_c0_4_c1_11_annealing_restores_mode_weights_where_langevin_loses_them():
     assert restored - hasty > 6 * error
 
 
+@pytest.mark.first_by_day
 @pytest.mark.parametrize(
     ("sigma_min", "last"), [(0.01, 0.1), (0.1, 0.1), *(slow(sigma, sigma) for sigma in (0.7, 0.9, 0.013))]
 )
@@ -191,6 +192,7 @@ def test_final_denoising_is_tweedies_step():
     np.testing.assert_allclose(final[-1], plain[-1] + 0.1**2 * gradient, atol=1e-5)
 
 
+@pytest.mark.first_by_day
 @pytest.mark.parametrize("norms", ["sample", "batch"])
 def test_corrector_steps_have_the_stated_signal_to_noise_ratio(norms):
     """ε/2 = 2 (r ‖z‖/‖score‖)², the step of Song et al. 2021, algorithms 4 and 5: the drift is r times the noise."""
@@ -224,6 +226,7 @@ def test_corrector_brings_back_what_a_coarse_predictor_lost():
         assert corrected < 0.8 * alone
 
 
+@pytest.mark.first_by_day
 @pytest.mark.parametrize(("norms", "bias"), [("sample", 4), ("batch", 0)])
 def test_corrector_settles_at_its_stated_bias(norms, bias):
     """u = ‖x − m‖²/dv and w = ‖z‖²/d: E Δu = 4r² (E[w²]/u − E[w]) + 4r⁴ = 0 at E u = 1 + r² + E w² − 1 + Var u."""

@@ -187,6 +187,7 @@ def test_every_sampler_returns_the_observation(name):
         np.testing.assert_allclose(*unchanged[sampler], atol=1e-4, err_msg=sampler)
 
 
+@pytest.mark.first_by_day
 @pytest.mark.parametrize("operator", [mask(jnp.arange(48).reshape(4, 4, 3) % 3 > 0), grayscale(), average_pool(2)])
 def test_only_the_observed_part_moves_and_it_has_the_noise_of_s(operator):
     """The projector is orthogonal: x' − x lies in the range of Aᵀ, and A x' ~ N(alpha_s y, sigma_s² A Aᵀ)."""

@@ -62,6 +62,7 @@ def check_moments(x, mean, variance):
     assert abs(x.var() - variance) < 5 * variance * np.sqrt(2 / n)
 
 
+@pytest.mark.first_by_day
 @every_process
 def test_chain_follows_its_exact_law(name):
     process = PROCESSES[name]
@@ -89,6 +90,7 @@ def test_long_chains_sample_the_data(name):
         np.testing.assert_allclose(x.std(), STD, rtol=0.06)
 
 
+@pytest.mark.first_by_day
 @every_process
 def test_a_single_datum_is_reached_exactly(name):
     process, datum = PROCESSES[name], 0.7

@@ -90,6 +90,7 @@ def test_a_gaussian_by_a_gaussian(dims):
     assert jax.grad(jax.grad(found))(sigma) > 1
 
 
+@pytest.mark.first_by_day
 @every_score
 @every_event
 def test_implicit_is_half_the_square_plus_the_trace(name, event):
@@ -130,6 +131,7 @@ def variance_of(h, distribution):
             return 2 * d / (d + 2) * (squares - np.trace(h) ** 2 / d)
 
 
+@pytest.mark.first_by_day
 @pytest.mark.parametrize("projections", [slow(1), 3])
 @pytest.mark.parametrize("distribution", DISTRIBUTIONS)
 def test_variances_of_the_sliced_estimators(distribution, projections):
