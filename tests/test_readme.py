@@ -71,7 +71,7 @@ def test_as_many_samples_as_one_likes(example, tmp_path, monkeypatch):
 
 
 def test_a_sampler_of_ones_own(sampled, daily):
-    """The midpoint rule: as good as its many steps and, where the network is smooth, of second order, unlike Euler's."""
+    """The midpoint rule: as good as its many steps and, where the network is smooth, of second order."""
     assert len([line for line in BLOCKS[4].splitlines() if line.strip()]) <= 10
     names = dict(sampled)
     exec(BLOCKS[4], names)
