@@ -39,6 +39,7 @@ def test_c1_1_one_step_equals_the_composed_chain():
         np.testing.assert_allclose(std**2, variance, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_c1_1_simulated_chain():
     """Two hundred thousand walks of the chain from x0 = 2, against the mean and variance of perturb."""
     n, x0 = 200_000, 2.0

@@ -197,6 +197,7 @@ def test_c2_6g_l_infinity_depends_on_the_ends_alone(name):
         assert (found / found.mean()).var() > 1.3 * 2 / DIMS
 
 
+@pytest.mark.slow
 def test_c2_6g_in_few_steps_the_shape_matters():
     few = [closed_l_t(process, 8) for process in SHAPES.values()]
     assert np.ptp(few) > 0.3 * closed_l_infinity()

@@ -285,6 +285,7 @@ def test_c3_9_more_of_the_same_steps_lower_the_bound():
     assert np.all(found[:, 2] < found[:, :2].min(1))
 
 
+@pytest.mark.slow
 def test_c3_9_skipping_a_fifth_is_harmless_for_linear_and_not_for_cosine():
     """Begun late from pure noise, the chain of an exact denoiser misses what is left of the signal there.
 

@@ -242,6 +242,7 @@ def test_c1_13_the_optimum_is_the_score_with_every_covariance_widened():
         assert excess.mean() > 5 * error
 
 
+@pytest.mark.slow
 def test_c3_2_denoising_finds_the_data_score_as_sigma_vanishes():
     """The optimum ∇log q_σ is ∇log p + O(σ²): what ∇log p loses to it under q_σ falls as σ⁴, sixteenfold per half."""
     x, data, key = jnp.asarray(GRID), DATA.sample(jax.random.key(0), 200_000), jax.random.key(1)
@@ -311,6 +312,7 @@ def test_c2_8a_the_kernel_density_score():
     np.testing.assert_allclose(printed, 5 * found, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_c2_8b_the_kernel_density_score_alone_minimises_j1():
     """J₁(s) = E_{q_σ} ½‖s − ∇log q_σ‖² is 0 at the kernel-density score and ½E‖h‖² at h from it."""
     sigma, x = 0.5, jnp.asarray(GRID)
@@ -339,6 +341,7 @@ def test_c2_8c_j2_is_j1_plus_a_constant():
         assert error < 0.02 * constant
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sigma", [0.2, slow(0.7)])
 def test_c2_8c_denoising_on_a_finite_set_is_least_at_the_kernel_density_score(sigma):
     """With common noise, moving the score by h costs ½E‖h‖² in expectation, whatever h."""

@@ -130,6 +130,7 @@ def test_c4_6_the_bounds_of_many_draws_are_exact_there_too():
             np.testing.assert_allclose(value, gamma_exponential.log_evidence(x), rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_c4_6_the_rate_alone_is_a_scale():
     """Of q = Gamma(2, θ), z = g/θ with g ~ Gamma(2, 1) fixed: a family of two lines, the same optimum."""
     x = 2.3

@@ -205,6 +205,7 @@ def test_bits_of_levels_are_above_their_entropy_and_near_it():
         assert error < 0.03
 
 
+@pytest.mark.slow
 def test_the_default_is_the_whole_chain_and_256_levels():
     x0 = jnp.round(jax.random.uniform(jax.random.key(0), (3, 4)) * 255) / 127.5 - 1
     default = bound_of("whole_cosine_table", grid=None, likelihood=None)(keys_of(3), x0)

@@ -181,6 +181,7 @@ def test_rescale_brings_the_std_back():
     assert np.all(np.isfinite(jax.jit(jax.jacrev(lambda x: one(x, 0.5).x0))(X[:, :1])))
 
 
+@pytest.mark.slow
 def test_clip_bounds_what_is_guided():
     process, t = vp(), jnp.linspace(0.1, 0.9, 5)
     inner, every = model(process, clip=1.0), model(process, clip=1.0, cond=jnp.full(5, NULL))
@@ -209,6 +210,7 @@ def test_the_learned_variance_is_the_conditional_one():
     np.testing.assert_allclose(found.variance_interpolation, np.full(X.shape, 0.75))
 
 
+@pytest.mark.slow
 @every_process
 def test_finite_and_consistent_at_both_ends(name):
     process = PROCESSES[name]

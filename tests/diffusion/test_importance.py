@@ -69,6 +69,7 @@ def test_the_weighted_mean_is_unbiased_and_varies_by_the_formula():
     assert variances["importance"] < 0.1 * variances["uniform"]
 
 
+@pytest.mark.slow
 def test_uniform_until_the_last_step_has_its_window():
     history = importance.loss_history(3, window=2)
     t = jnp.array([1, 1, 1, 2, 2, 3]) / 3
@@ -85,6 +86,7 @@ def test_losses_of_zero_leave_the_times_uniform():
     np.testing.assert_allclose(importance.probabilities(history), 0.25)
 
 
+@pytest.mark.slow
 @pytest.mark.first_by_day
 @pytest.mark.parametrize("loss", [1e30, slow(np.inf), np.nan])
 def test_one_wild_loss_leaves_the_times_uniform_while_it_is_kept(loss):

@@ -192,6 +192,7 @@ def test_samples_by_pigdm_are_the_posteriors():
     np.testing.assert_allclose(np.cov(x.T), covariance, atol=4.5 * std**2 * np.sqrt(2 / n) + 0.006)
 
 
+@pytest.mark.slow
 @end_processes
 def test_pigdm_at_both_ends(name):
     """Finite everywhere; at t = 0 without noise A x0 = y; at alpha = 0 what the data's std says."""
@@ -352,6 +353,7 @@ def test_the_bias_of_dps_by_a_step_size_is_the_documented_one():
         np.testing.assert_allclose(theirs.var(0), variance, rtol=0.05)
 
 
+@pytest.mark.slow
 def test_dps_by_its_likelihood_is_the_gradient_of_it():
     """Any differentiable operator: here against autodiff in numpy-like terms of a network that is not linear."""
     process = vp()

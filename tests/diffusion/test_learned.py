@@ -296,6 +296,7 @@ def test_likelihood_and_flow_from_t0(name):
     np.testing.assert_allclose(x.std(), std, rtol=4 / np.sqrt(4000))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["learned", slow("linear_log_snr")])
 def test_grids(name):
     process, sigmas = NOISY[name], np.array([5.0, 1.0, 0.2])

@@ -50,6 +50,7 @@ def test_the_best_network_pays_the_conditional_variance(name):
     assert abs(loss.mean() - residual_eps_error(process, t)) < 4 * loss.std() / np.sqrt(N)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [slow(name) for name in CONTINUOUS if name != "vp"] + ["vp"])
 def test_a_weight_means_the_same_for_every_predicts(name):
     process = CONTINUOUS[name]
@@ -99,6 +100,7 @@ def test_likelihood_weight_is_half_g_squared_on_the_score(name):
     np.testing.assert_allclose(sigmoid / weight, 1 / (1 + np.exp(np.asarray(process.log_snr(t)) - 1)), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_network_sees_cond_and_the_process_own_times():
     process, seen = PROCESSES["cosine_table"], {}
 
@@ -128,6 +130,7 @@ def test_weights_reach_far_into_the_clean_end():
     np.testing.assert_allclose(draw[1] / draw[0], 5 / np.exp(np.float64(process.log_snr(1e-4))), rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_half_precision_data_give_a_float32_loss_and_x64_tables_do_not_widen_it():
     x0 = jnp.ones((4, 3), jnp.bfloat16)
     assert denoising_loss(jax.random.key(0), PROCESSES["vp"], lambda x, t, cond: x, x0).dtype == jnp.float32

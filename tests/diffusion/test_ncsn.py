@@ -82,6 +82,7 @@ def test_float64_stays_and_halves_are_widened():
     np.testing.assert_allclose(found, pdist(np.asarray(half, np.float64)).max(), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_subset_is_drawn_by_the_key():
     x = np.random.default_rng(4).normal(size=(100, 2)).astype(np.float32)
     found = np.array([DISTANCE(x, subset=30, key=key) for key in jax.random.split(jax.random.key(0), 20)])
@@ -207,6 +208,7 @@ def test_the_step_brings_the_samplers_variance_nearest_to_1(first, n, steps):
     assert np.argmin(measured) == 2
 
 
+@pytest.mark.slow
 def test_a_level_of_the_sampler_is_that_many_moves():
     """x0 at 0 and T steps at once: what is left of x is (1 − u)^T of it, by differentiating the sampler itself."""
     with jax.enable_x64(True):
@@ -255,6 +257,7 @@ def test_all_levels(first, n, steps):
 # -- training and the network ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.first_by_day
 @pytest.mark.parametrize("n", [2, 10, 232])
 def test_training_and_sampling_see_the_same_levels(n):
@@ -287,6 +290,7 @@ def test_the_network_sees_no_time_and_is_scaled_by_sigma():
     np.testing.assert_allclose(prediction.eps, -(np.tanh(x) + 0.5), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_weighted_loss_is_that_of_the_raw_output():
     """λ(σ) = σ² times ‖f/σ + ε/σ‖² is ‖f(x) + ε‖² at every level (NCSN, eq. 5): no level outweighs another."""
     process, network = ve(LAST, 50.0), lambda x, t, cond: jnp.tanh(x)

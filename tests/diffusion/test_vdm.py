@@ -119,6 +119,7 @@ def test_terms_on_gaussian_data(name):
     np.testing.assert_array_equal(found.total, found.prior + found.diffusion + found.reconstruction)
 
 
+@pytest.mark.slow
 @pytest.mark.first_by_day
 @pytest.mark.parametrize(
     ("name", "predicts"),
@@ -175,6 +176,7 @@ def test_every_prediction_type_has_the_same_bound(name, steps):
         np.testing.assert_allclose(term, terms["eps"], rtol=5e-3, err_msg=predicts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["rectified_flow", slow("cosine")])
 def test_the_bound_is_finite_at_t1_without_signal(name):
     process = CONTINUOUS[name]
@@ -194,6 +196,7 @@ def test_stratified_times_steady_the_mean():
     assert means["stratified"].std() < 0.8 * means["uniform"].std()
 
 
+@pytest.mark.slow
 def test_network_and_decoder_are_given_noise_of_their_own():
     """z_t, z_0 and t come of three keys, no two of them correlated; the decoder gets z_0/alpha_0."""
     process, x0 = linear_log_snr(-4.0, 4.0), data(20_000, 1)
@@ -218,6 +221,7 @@ def test_network_and_decoder_are_given_noise_of_their_own():
     assert np.all(np.abs(correlation[np.triu_indices(3, 1)]) < 4 / np.sqrt(20_000))
 
 
+@pytest.mark.slow
 def test_levels_are_read_without_loss_where_z0_is_clean():
     """By default: 256 levels on [−1, 1], of which noise far below their distance lets each be read."""
     x0 = jnp.linspace(-1, 1, 256).reshape(32, 8)
@@ -254,6 +258,7 @@ def test_an_examples_own_key():
     assert np.ptp(expected) > 0.5
 
 
+@pytest.mark.slow
 def test_conditioning_and_precision():
     process, seen, labels = linear_log_snr(), {}, jnp.arange(8)
 
@@ -435,6 +440,7 @@ def test_the_ends_go_where_the_exact_bound_falls():
         assert abs(found.mean() - expected) < 4 * error + 0.1 * abs(expected)
 
 
+@pytest.mark.slow
 def test_schedules_and_seeds_compile_once():
     @jax.jit
     @chex.assert_max_traces(n=1)

@@ -153,6 +153,7 @@ def test_c4_8_draws_are_differentiated_through(case):
         assert np.all(np.abs(found.mean(0) - wanted) <= 4.5 * error + 1e-6), (found.mean(0), wanted, error)
 
 
+@pytest.mark.slow
 def test_nothing_lies_outside_the_support_and_gradients_stay_finite():
     for name in ("gamma", "log-normal"):
         family, params, _ = FAMILIES[name]

@@ -145,6 +145,7 @@ def test_logistic_gradients_far_from_the_mean(away, index):
         np.testing.assert_allclose(by_scale, -(b * by_b + a * by_a + width * by_width) / s, rtol=2e-3, atol=2e-2)
 
 
+@pytest.mark.slow
 @pytest.mark.first_by_day
 @pytest.mark.parametrize("name", ["gaussian", "softmax"])
 def test_gradients_are_finite_at_every_level(name):

@@ -81,6 +81,7 @@ def test_any_shape_of_points(name):
     close(jax.vmap(answers, (None, 0))(mixture, x), whole)
 
 
+@pytest.mark.slow
 def test_far_away_the_nearest_component_rules():
     """At a thousand deviations nothing overflows in float32: the score is that component's −Σ⁻¹(x − μ)."""
     mixture = song_ermon_mixture()
@@ -269,6 +270,7 @@ def modes(mixture, sigma):
     return 1 + np.sum((height[1:-1] < height[:-2]) & (height[1:-1] < height[2:]))
 
 
+@pytest.mark.slow
 def test_two_modes_up_to_sigma_3_and_one_at_7():
     for mixture in (song_ermon_mixture(), *map(random_mixture, SEEDS)):
         assert [modes(mixture, sigma) for sigma in (0, 1, 3, 7)] == [2, 2, 2, 1]

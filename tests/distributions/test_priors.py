@@ -97,6 +97,7 @@ def test_pseudo_inputs_lie_in_the_range_and_come_back(squash):
     assert np.all(np.asarray(jax.grad(lambda f: pseudo_inputs(f, squash=squash).sum())(free)) > 0)
 
 
+@pytest.mark.slow
 def test_float64_is_kept():
     with jax.enable_x64(True):
         z = jnp.asarray(Z, jnp.float64)

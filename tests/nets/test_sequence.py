@@ -154,6 +154,7 @@ class TestReading:
         error = np.linalg.norm(half_out - full_out) / np.linalg.norm(full_out)
         assert 2**-14 < error < 2**-4
 
+    @pytest.mark.slow
     @pytest.mark.first_by_day
     def test_dtypes_and_numpy_inputs(self, way, net, params):
         half = make(**WAYS[way], dtype=jnp.bfloat16)
@@ -195,6 +196,7 @@ def test_without_its_texts_the_network_is_the_plain_one(random_params):
     np.testing.assert_allclose(jax.jit(net.apply)({"params": params}, X, T, TEXTS), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_cross_attention_sits_at_the_chosen_levels():
     net = UNet(8, (1, 1, 1), num_tokens=2, sequence_length=2, cross_attention_levels=(1, -1), attention_levels=())
     params = jax.eval_shape(net.init, jax.random.key(0), jnp.zeros((1, 8, 8, 3)), jnp.zeros(1))["params"]

@@ -31,6 +31,7 @@ def test_one_set_of_parameters_serves_all_sizes(random_params):
     assert jax.eval_shape(net.apply, params, jnp.zeros((1, 11, 6, 3)), jnp.zeros(1)).shape == (1, 11, 6, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.first_by_day
 @pytest.mark.parametrize(
     ("levels", "expected"),
@@ -108,6 +109,7 @@ def test_refusals(net, size, message):
         shape_of(net, (1, *size, 3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(6, 10), pytest.param((16, 48), marks=pytest.mark.slow)])
 def test_patches_are_channels_of_a_smaller_image(size, random_params):
     """The same network, unpatched, on blocks cut out by hand, and its output put together by hand."""
@@ -134,6 +136,7 @@ def square(net):
     return lambda params: (net.apply(params, X, TIMES) ** 2).sum()
 
 
+@pytest.mark.slow
 def test_remat_has_the_same_parameters_and_keeps_less():
     shapes, kept = {}, {}
     for remat, net in REMAT.items():

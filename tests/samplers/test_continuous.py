@@ -117,6 +117,7 @@ def test_ode_samples_have_the_law_of_the_flow(name):
     assert found.steps.shape == found.evaluations.shape == ()
 
 
+@pytest.mark.slow
 def test_ode_samples_have_the_marginals_of_the_mixture():
     process = CONTINUOUS["cosine"]
     run = jax.jit(lambda t: sample_ode(KEYS, process, MIXTURE.denoiser(process), (1,), t_min=t).x)
@@ -124,6 +125,7 @@ def test_ode_samples_have_the_marginals_of_the_mixture():
         check_mixture(run(t), process, t, bias=1e-3)
 
 
+@pytest.mark.slow
 def test_the_start_below_1():
     """At t_max the noise is prior_std sigma(t_max)/sigma(1), as `sample` has it."""
     process, t_max = CONTINUOUS["edm"], 0.25

@@ -86,6 +86,7 @@ def test_solvers_are_finite_in_half_precision(name):
         assert np.all(np.isfinite(found))
 
 
+@pytest.mark.slow
 def test_a_corrector_works_at_the_last_level_of_ve_and_is_left_out_where_no_noise_is_left():
     """ve(0) carries sigma_min, so the corrector runs there; vp(0) is clean, and its score is infinite."""
     calls = []

@@ -74,6 +74,7 @@ def test_samplers_that_are_one_agree_at_every_step(name):
     np.testing.assert_array_equal(paths["heun_outside"], paths["heun"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["rectified_flow", *(slow(name) for name in CONTINUOUS if name != "rectified_flow")])
 def test_euler_maruyama_of_eta_0_is_euler_and_euler_is_ddim_on_straight_lines(name):
     """alpha and sigma linear in t (edm, rectified flow): Euler in t moves x as DDIM does, which is Euler in sigma."""
@@ -89,6 +90,7 @@ def test_euler_maruyama_of_eta_0_is_euler_and_euler_is_ddim_on_straight_lines(na
         np.testing.assert_allclose(*paths, atol=2e-5 * max(1, float(process.prior_std)))
 
 
+@pytest.mark.slow
 @pytest.mark.first_by_day
 @pytest.mark.parametrize("name", ["vp", "linear", slow("cosine"), slow("sub_vp")])
 def test_ddim_is_euler_in_sigma_over_alpha(name):
@@ -117,6 +119,7 @@ def test_c0_5_the_corrector_alone_is_annealed_langevin():
         np.testing.assert_allclose(path[i], x, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_correctors_of_a_nest_have_noise_of_their_own():
     """A pair as the predictor of a pair: the state after all correctors holds independent draws."""
     adds = Sampler(lambda key, process, denoise, t, s, x, carry: (x + noise(key, x.shape[1:]), carry))
@@ -187,6 +190,7 @@ def test_churn_raises_the_noise_no_further_than_the_process_goes():
             np.testing.assert_allclose(after, plain, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.first_by_day
 @pytest.mark.parametrize(("multi", "single"), [(dpmpp_2m, ddim), (dpmpp_2m_sde, lambda: ddim(1.0))])
 def test_multistep_without_history_or_change_is_of_first_order(multi, single):

@@ -192,6 +192,7 @@ def test_final_denoising_is_tweedies_step():
     np.testing.assert_allclose(final[-1], plain[-1] + 0.1**2 * gradient, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.first_by_day
 @pytest.mark.parametrize("norms", ["sample", "batch"])
 def test_corrector_steps_have_the_stated_signal_to_noise_ratio(norms):

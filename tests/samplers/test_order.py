@@ -81,6 +81,7 @@ def test_weak_order_on_gaussian_data(name, process_name):
         assert fine < max(0.55 * coarse, 1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "process_name"),
     one_process_by_day(["heun", "dpmpp_2m", "dpmpp_2s"], ["cosine", "rectified_flow"], ["cosine", "rectified_flow"]),

@@ -103,6 +103,7 @@ def errors(n, repeats, variance):
     return found[0][1], found[1][1, 1]
 
 
+@pytest.mark.slow
 def test_the_bias_is_what_the_notes_say():
     exact_mean, exact_covariance = conditional(np.zeros(2), PAIR, np.eye(2)[:1], np.ones(1))
     np.testing.assert_allclose([exact_mean[1], exact_covariance[1, 1]], [0.8, 0.36])

@@ -143,6 +143,7 @@ def test_ddim_is_of_first_order_from_the_prior(name):
         assert np.all(np.abs(orders - 1) < 0.15), (errors, orders)
 
 
+@pytest.mark.slow
 def test_any_time_of_a_table_can_be_the_first():
     process, keys = PROCESSES["linear"], KEYS[:20_000]
     t = snap(process, 0.3)

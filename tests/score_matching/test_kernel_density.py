@@ -49,6 +49,7 @@ def test_kernel_density_is_that_of_scikit_learn(bandwidth):
     np.testing.assert_allclose(found, estimate.score_samples(x), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_sigma_for_each_example():
     points, x = jax.random.normal(jax.random.key(0), (20, 3)), jax.random.normal(jax.random.key(1), (4, 3))
     sigmas = jnp.array([0.2, 0.5, 1.0, 4.0])
@@ -57,6 +58,7 @@ def test_a_sigma_for_each_example():
     chex.assert_trees_all_close(together, jax.tree.map(lambda v: v[:, 0], alone), rtol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [jnp.float32, slow(jnp.float64)])
 def test_kernel_density_far_from_all_points(dtype):
     """At a distance of a thousand and more no kernel is representable, and the nearest points take all the weight."""

@@ -70,6 +70,7 @@ def gaussian_design(sigma, dims):
     return jnp.asarray(np.concatenate([axes, -axes]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dims", [slow(1), 3])
 def test_a_gaussian_by_a_gaussian(dims):
     """J(τ) = ½dσ²/τ⁴ − d/τ² for s = −x/τ², least at τ = σ where it is −d/(2σ²); explicit is ½dσ²(1/τ² − 1/σ²)²."""
@@ -267,6 +268,7 @@ def test_a_result_is_float32_at_least():
     np.testing.assert_allclose(found["explicit"], square / 8, rtol=0.02)
 
 
+@pytest.mark.slow
 def test_no_examples_have_no_losses():
     event = (2, 1, 2)
     key, x, score = jax.random.key(0), jnp.zeros((0, *event)), lambda x: -x

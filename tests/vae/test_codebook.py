@@ -112,6 +112,7 @@ def test_a_codebook_from_encodings_has_distinct_ones_where_it_can():
     assert codebook.from_encodings(KEY, Z[:1], 50).codes.shape == (50, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrap", [slow("pmap"), "shard_map"])
 def test_many_devices_keep_the_codebook_of_the_whole_batch(wrap):
     """Sums over devices: the update of the parts is that of the whole, and a reset is alike everywhere."""
@@ -159,6 +160,7 @@ def test_counts_and_perplexity():
     np.testing.assert_allclose(codebook.perplexity(jnp.zeros(9).at[4].set(3.0)), 1, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_dtypes():
     assert codebook.create(jnp.zeros((3, 2), jnp.bfloat16)).codes.dtype == jnp.float32
     half = step(BOOK, Z.astype(jnp.bfloat16))

@@ -35,6 +35,7 @@ def test_samples_are_averaged_and_differ():
         np.testing.assert_allclose(variances[0] / variances[1], 4, rtol=0.25)
 
 
+@pytest.mark.slow
 def test_the_prior_chooses_between_closed_form_and_monte_carlo():
     mixture = diagonal_mixture(Gaussian(jnp.zeros((1, 2)), jnp.ones(())))
     model = LAW.model(shift=0.4)

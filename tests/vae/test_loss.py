@@ -58,6 +58,7 @@ def test_the_mean_and_its_gradient_are_the_objectives():
     np.testing.assert_allclose(metrics["kl"], found.kl, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_at_beta_1_it_is_minus_the_elbo_also_where_a_monte_carlo_kl_is_negative():
     prior = diagonal_mixture(Gaussian(jnp.zeros((1, 2)), jnp.full((), 0.3)))
     vamp = LAW.model()._replace(prior=prior)

@@ -131,6 +131,7 @@ def test_learned_lista_is_better_than_ista_of_as_many_steps():
     assert learned - best < 0.6 * (plain - best)
 
 
+@pytest.mark.slow
 def test_gradients_flow_through_the_unrolled_steps():
     """To dictionary and encodings, against finite differences in float64; none through the default c."""
     with jax.enable_x64(True):
@@ -147,6 +148,7 @@ def test_gradients_flow_through_the_unrolled_steps():
         np.testing.assert_array_equal(default, np.zeros_like(DICTIONARY))
 
 
+@pytest.mark.slow
 def test_sparsity_of_known_codes():
     codes = jnp.array([[0, 0, 3.0, 0], [1, -1, 1, -1], [0, 0, 0, 0], [1, 1, 0, 0]])
     np.testing.assert_allclose(sparse.zero_fraction(codes), [0.75, 0, 1, 0.5])

@@ -133,6 +133,7 @@ def grads(estimator, key, samples=4, theta=THETA):
     return jax.value_and_grad(lambda p, t: estimated(estimator, p, t, key, samples), (0, 1))(params, theta)
 
 
+@pytest.mark.slow
 def test_one_key_has_one_value_in_every_estimator_of_a_bound():
     key = jax.random.key(3)
     values = jax.jit(lambda: {name: grads(estimator, key)[0] for name, estimator in EVERY.items()})()

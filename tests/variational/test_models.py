@@ -56,6 +56,7 @@ def test_linear_gaussian_densities_are_scipys():
         np.testing.assert_allclose(bayes, joint, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_the_evidence_keeps_its_digits_in_float32_with_little_noise():
     """x on the model's plane, std = 1e-3: ‖x‖²/std² is 1e6 times what is left of it."""
     model = MODEL._replace(std=1e-3)

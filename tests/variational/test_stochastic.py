@@ -64,6 +64,7 @@ def test_c2_3_the_mean_over_all_batches_is_the_full_elbo(estimator, size):
     chex.assert_trees_all_close(mean, full, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_an_importance_weighted_bound_of_a_batch_is_biased():
     mean, full = over_batches(importance_weighted, 2, samples=8)
     assert abs(mean[0] - full[0]) > 0.01
@@ -229,6 +230,7 @@ def natural_steps(seed, x, start):
     return natural_ascent(jax.random.key(seed), target, start, robbins_monro(), 5)
 
 
+@pytest.mark.slow
 def test_float32_stays_so_and_seeds_are_vmapped():
     x, start = jax.tree.map(jnp.float32, (X, MIXTURE_START))
     together = jax.jit(jax.vmap(natural_steps, (0, None, None)))(jnp.arange(3), x, start)
