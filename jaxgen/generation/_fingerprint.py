@@ -24,9 +24,9 @@ def fingerprint(function: Callable[..., PyTree], *arguments: PyTree) -> str:
 def _add(update: Callable[[bytes], None], value: Any) -> None:
     """Feed a jaxpr, or a parameter of one of its equations, to the digest."""
     match value:
-        case ClosedJaxpr():
-            _add(update, [value.jaxpr, *value.consts])
-        case Jaxpr():
+        case ClosedJaxpr() | Jaxpr():  # one class from JAX 0.12 on
+            _add(update, list(getattr(value, "consts", ())))
+            value = getattr(value, "jaxpr", value)
             numbers: dict[Any, int] = {}
             for variable in [*value.constvars, *value.invars]:
                 update(f"{numbers.setdefault(variable, len(numbers))}:{variable.aval.str_short()};".encode())
