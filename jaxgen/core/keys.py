@@ -37,7 +37,7 @@ def per_sample_keys(keys: Array) -> Key[Array, " b"]:
     """Keys (B,) from which each sample of a batch can draw alone: `threefry_key` of each.
 
     Raises:
-        ValueError: For keys that are not typed and of shape (B,).
+        ValueError: for keys that are not typed and of shape (B,).
     """
     if not (isinstance(keys, jax.Array) and jnp.issubdtype(keys.dtype, jax.dtypes.prng_key) and keys.ndim == 1):
         raise ValueError(

@@ -51,7 +51,7 @@ def integrate(
         t0: initial time.
         t1: final time.
         args: a pytree of arrays (B, ...), passed to the field.
-        solver: Tsit5() by default.
+        solver: tsit5() by default.
         controller: PIDController(rtol=1e-5, atol=1e-5) by default.
         first_step: length of the first step, positive, and of all steps under ConstantStepSize. A hundredth of the
             interval by default.

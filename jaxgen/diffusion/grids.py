@@ -29,8 +29,8 @@ def subset_grid(steps: int, n: int, spacing: Literal["leading", "trailing", "lin
 
     Args:
         steps: T.
-        n: Number of steps, from 1 to T.
-        spacing: Which indices i = 0 … T−1 (t = (i+1)/T) to take, for k = 0 … n−1. "leading": ⌊kT/n⌋, which includes
+        n: number of steps, from 1 to T.
+        spacing: which indices i = 0 … T−1 (t = (i+1)/T) to take, for k = 0 … n−1. "leading": ⌊kT/n⌋, which includes
             the cleanest step but not the noisiest. "trailing": ⌈(k+1)T/n⌉ − 1, which includes the noisiest but not
             the cleanest. "linspace": both.
 
@@ -64,14 +64,14 @@ def karras_grid(
     Levels outside the process's range are treated as `noise_grid` does.
 
     Args:
-        process: A process with concrete parameters.
-        n: Number of levels ≥ 1.
-        sigma_min: Smallest σ̃ > 0.
-        sigma_max: Largest σ̃.
+        process: a process with concrete parameters.
+        n: number of levels ≥ 1.
+        sigma_min: smallest σ̃ > 0.
+        sigma_max: largest σ̃.
         rho: ρ > 0; a larger one puts more levels near sigma_min.
 
     Raises:
-        ValueError: An argument is outside its range.
+        ValueError: an argument is outside its range.
 
     Reference:
         Karras et al. 2022, eq. 5.
@@ -103,11 +103,11 @@ def noise_grid(process: GaussianProcess, sigmas: Float[np.ndarray, " n"]) -> Gri
     merged, so the grid can have fewer than n steps. sigma_min of `ve` is t = 0, the end of the grid.
 
     Args:
-        process: A process with concrete parameters.
-        sigmas: Noise levels, positive, finite and strictly descending.
+        process: a process with concrete parameters.
+        sigmas: noise levels, positive, finite and strictly descending.
 
     Raises:
-        ValueError: The levels are not so, or the process is traced.
+        ValueError: the levels are not so, or the process is traced.
     """
     sigmas = np.asarray(sigmas, np.float64)
     if sigmas.ndim != 1 or not np.all((sigmas > 0) & np.isfinite(sigmas)) or not np.all(np.diff(sigmas) < 0):

@@ -16,7 +16,7 @@ def uniform(steps: int | None = None, minimum: float = 1e-5) -> TimeSampler:
 
     Args:
         steps: T of a discrete process; None for continuous time.
-        minimum: Smallest time, in [0, 1), which keeps sigma above 0 in continuous time.
+        minimum: smallest time, in [0, 1), which keeps sigma above 0 in continuous time.
 
     Raises:
         ValueError: steps < 1, or minimum is outside its range.

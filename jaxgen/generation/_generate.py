@@ -44,28 +44,28 @@ def generate(
     arrays). The processes meet in `directory`, wait for each other at the end, and each returns all images.
 
     Args:
-        draw: Maps (params, keys (B,), cond) to an array (B, *event) or a pytree of them. It must be a pure function in
+        draw: maps (params, keys (B,), cond) to an array (B, *event) or a pytree of them. It must be a pure function in
             which a sample depends on its own key and row of cond alone, as in `samplers.sample`. It is compiled once
             per batch size: pass the network's parameters as `params`, and the same function each time.
-        params: Parameters of draw, any pytree.
-        key: One typed key. If it is not threefry (rbg, unsafe_rbg) a threefry key derived from it takes its place,
+        params: parameters of draw, any pytree.
+        key: one typed key. If it is not threefry (rbg, unsafe_rbg) a threefry key derived from it takes its place,
             because keys of other kinds do not draw independently of their batch.
-        n: Number of images, 1 … 2³².
-        batch_size: Images B of one call of draw.
+        n: number of images, 1 … 2³².
+        batch_size: images B of one call of draw.
         cond: None, or a pytree of arrays with leading axis n.
-        sharding: Splits the leading axis of each batch over a mesh of this process's devices. Params that lie elsewhere
+        sharding: splits the leading axis of each batch over a mesh of this process's devices. Params that lie elsewhere
             are copied to each device.
-        directory: Where each batch is written, in the background and atomically. A later call with the same key,
+        directory: where each batch is written, in the background and atomically. A later call with the same key,
             params, cond and draw draws only what is missing, also at another batch size or for a larger n. Damaged
             files are drawn again, with a warning. draw is compared by its jaxpr, within one version of JAX; what a
             Python callback does is not compared. Several processes need a directory on a disk that all share.
-        progress: Whether to show a progress bar.
+        progress: whether to show a progress bar.
 
     Returns:
         NumPy arrays (n, *event), in the pytree that draw returns.
 
     Raises:
-        ValueError: For n or batch_size below 1, a key that is not one typed key, a cond of another length, a batch that
+        ValueError: for n or batch_size below 1, a key that is not one typed key, a cond of another length, a batch that
             does not divide between the shards, a draw with another leading axis, and a directory of other samples.
     """
     _check(key, n, batch_size, sharding, directory)

@@ -32,11 +32,11 @@ class SampleStore:
     cond, and the fingerprint of draw.
 
     Args:
-        directory: Where the files are.
-        images: The pytree of arrays (n, *event) that is written from and read into.
-        key: The key of the call.
-        params: The parameters of draw.
-        cond: The pytree of arrays (n, …) of conditioning.
+        directory: where the files are.
+        images: the pytree of arrays (n, *event) that is written from and read into.
+        key: the key of the call.
+        params: the parameters of draw.
+        cond: the pytree of arrays (n, …) of conditioning.
         draw: `fingerprint` of the function that draws.
     """
 

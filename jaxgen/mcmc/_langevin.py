@@ -28,10 +28,10 @@ def langevin(score: Callable[[Array], Array], step_size: ArrayLike | StepSize, n
         score: ∇ log p, from (B, *event) to the same shape.
         step_size: ε > 0, or a function of the score and z that returns it, such as `snr_step_size()`. Papers that
             write ε for ε/2 or for √ε need another number.
-        noise_scale: Factor ≥ 0 of the noise; 0 climbs to the modes.
+        noise_scale: factor ≥ 0 of the noise; 0 climbs to the modes.
 
     Raises:
-        ValueError: For an ε or noise_scale out of range.
+        ValueError: for an ε or noise_scale out of range.
 
     Reference:
         Song & Ermon 2019, eq. 4.
@@ -64,13 +64,13 @@ def annealed_langevin(
     Beyond the last level it stays there. `run(…, frames=levels, thin=steps)` gives the states at the end of each level.
 
     Args:
-        score: The score (B, *event) of the data under noise of standard deviation σ, from x (B, *event) and σ ().
-        sigmas: The noise levels σ_1 > … > σ_L > 0.
+        score: the score (B, *event) of the data under noise of standard deviation σ, from x (B, *event) and σ ().
+        sigmas: the noise levels σ_1 > … > σ_L > 0.
         step_size: ε > 0, the step at the last level.
-        steps: Steps ≥ 1 at each level.
+        steps: steps ≥ 1 at each level.
 
     Raises:
-        ValueError: For an ε or a number of steps out of range, or sigmas that are not as above.
+        ValueError: for an ε or a number of steps out of range, or sigmas that are not as above.
 
     Reference:
         Song & Ermon 2019, algorithm 1.
@@ -98,12 +98,12 @@ def snr_step_size(snr: float = 0.16, norms: Norms = "sample") -> StepSize:
     settles at v (1 + r² + 4/d), without 4/d for batch norms.
 
     Args:
-        snr: Signal-to-noise ratio r > 0; about .16 for images.
+        snr: signal-to-noise ratio r > 0; about .16 for images.
         norms: "sample" takes the norms of each sample. "batch" takes their means over the batch, as the reference
             does, which makes a sample depend on the others.
 
     Raises:
-        ValueError: For an snr out of range or other norms.
+        ValueError: for an snr out of range or other norms.
 
     Reference:
         Song et al. 2021, algorithms 4 and 5, whose ε is half of this one.

@@ -25,17 +25,17 @@ def run(keys: Array, chain: Chain, start: Shaped[Array, "b *event"], *, frames: 
 
     Args:
         keys: (B,) typed keys, one per chain; see `core.per_sample_keys` for keys that are not threefry.
-        chain: Such as `langevin(score, step_size)`.
-        start: Positions (B, *event).
-        frames: Number of states kept after the first.
-        thin: Steps of the chain from one kept state to the next.
+        chain: such as `langevin(score, step_size)`.
+        start: positions (B, *event).
+        frames: number of states kept after the first.
+        thin: steps of the chain from one kept state to the next.
 
     Returns:
         The states, a pytree with a leading axis of frames + 1: entry 0 is the start, entry k the state after k · thin
         steps.
 
     Raises:
-        ValueError: For keys that are not typed and of shape (B,), or frames or thin below 0.
+        ValueError: for keys that are not typed and of shape (B,), or frames or thin below 0.
 
     Example:
         >>> chain = langevin(lambda x: -x, step_size=0.1)  # of N(0, I)

@@ -18,7 +18,7 @@ def ddim(eta: float = 0.0) -> Sampler:
         eta: η in [0, 1].
 
     Raises:
-        ValueError: Unless 0 ≤ eta ≤ 1.
+        ValueError: unless 0 ≤ eta ≤ 1.
 
     Reference:
         Song et al. 2021 (DDIM), eq. 12 and 16.

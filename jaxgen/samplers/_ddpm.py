@@ -16,10 +16,10 @@ def ddpm(variance: Variance = "fixed_small", noise_scale: float = 1.0) -> Sample
     Args:
         variance: "fixed_small" is the posterior's β̃, "fixed_large" is β = sigma²_{t|s}. "learned" interpolates
             between their logarithms by the denoiser's `variance_interpolation` (Nichol & Dhariwal 2021, eq. 15).
-        noise_scale: Factor ≥ 0 of the noise; 0 leaves the mean.
+        noise_scale: factor ≥ 0 of the noise; 0 leaves the mean.
 
     Raises:
-        ValueError: For another variance, a negative noise_scale, or "learned" with a denoiser that has learned none.
+        ValueError: for another variance, a negative noise_scale, or "learned" with a denoiser that has learned none.
 
     Reference:
         Ho et al. 2020, algorithm 2 and §3.2.

@@ -40,7 +40,7 @@ def euler_maruyama(eta: float = 1.0) -> Sampler:
         eta: η ≥ 0: 1 is the reverse SDE, 0 the ODE (`euler`).
 
     Raises:
-        ValueError: For a negative or infinite eta.
+        ValueError: for a negative or infinite eta.
 
     Reference:
         Song et al. 2021, eq. 6.

@@ -23,11 +23,11 @@ def heun(churn: float = 0.0, churn_range: tuple[float, float] = (0.0, math.inf),
     Args:
         churn: γ ≥ 0, the share by which fresh noise raises σ̃ before a step. EDM's S_churn over N steps is
             γ = min(S_churn/N, √2 − 1).
-        churn_range: The lowest and highest σ̃ at which it does (EDM's S_tmin and S_tmax).
-        noise_scale: Standard deviation ≥ 0 of the fresh noise (EDM's S_noise).
+        churn_range: the lowest and highest σ̃ at which it does (EDM's S_tmin and S_tmax).
+        noise_scale: standard deviation ≥ 0 of the fresh noise (EDM's S_noise).
 
     Raises:
-        ValueError: For a negative churn or noise_scale, or a range that does not ascend.
+        ValueError: for a negative churn or noise_scale, or a range that does not ascend.
 
     Reference:
         Karras et al. 2022, algorithm 2.

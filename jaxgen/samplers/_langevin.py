@@ -20,10 +20,10 @@ def langevin(step_size: float, steps: int = 1, noise_scale: float = 1.0) -> Samp
     Args:
         step_size: ε > 0.
         steps: Langevin steps ≥ 0 at each time.
-        noise_scale: Factor ≥ 0 of the noise; 0 climbs to the modes.
+        noise_scale: factor ≥ 0 of the noise; 0 climbs to the modes.
 
     Raises:
-        ValueError: For values out of range.
+        ValueError: for values out of range.
 
     Reference:
         Song & Ermon 2019, eq. 4.
@@ -47,12 +47,12 @@ def annealed_langevin(step_size: float, sigma_last: float, steps: int, final_den
 
     Args:
         step_size: ε > 0, the step at the last level.
-        sigma_last: Noise σ_L > 0 of the last level.
+        sigma_last: noise σ_L > 0 of the last level.
         steps: Langevin steps ≥ 1 at each level, of one call each.
-        final_denoising: Whether to end with x̂0 = x + σ_L² score, by one more call (Song & Ermon 2020, algorithm 1).
+        final_denoising: whether to end with x̂0 = x + σ_L² score, by one more call (Song & Ermon 2020, algorithm 1).
 
     Raises:
-        ValueError: For values out of range.
+        ValueError: for values out of range.
 
     Reference:
         Song & Ermon 2019, algorithm 1.
@@ -83,12 +83,12 @@ def langevin_corrector(snr: float = 0.16, steps: int = 1, norms: mcmc.Norms = "s
     The factor alpha_i = 1 − β_i ≈ 1 that the paper puts into the step on vp belongs to a table and is left out.
 
     Args:
-        snr: Signal-to-noise ratio r > 0; about .16 for images.
+        snr: signal-to-noise ratio r > 0; about .16 for images.
         steps: Langevin steps ≥ 0.
         norms: "sample", or "batch" as in the reference, which makes a sample depend on the others.
 
     Raises:
-        ValueError: For values out of range, or other norms.
+        ValueError: for values out of range, or other norms.
 
     Reference:
         Song et al. 2021, algorithms 4 and 5.

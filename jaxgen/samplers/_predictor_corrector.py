@@ -25,12 +25,12 @@ def predictor_corrector(predictor: Sampler, corrector: Sampler) -> Sampler:
     both. With a corrector of no steps the predictor's samples come out.
 
     Args:
-        predictor: Any sampler. It may be such a pair itself; the two correctors then follow each other, each with its
+        predictor: any sampler. It may be such a pair itself; the two correctors then follow each other, each with its
             own noise.
-        corrector: A sampler that stays at its time, such as `langevin_corrector()`.
+        corrector: a sampler that stays at its time, such as `langevin_corrector()`.
 
     Raises:
-        ValueError: For anything but two samplers.
+        ValueError: for anything but two samplers.
 
     Reference:
         Song et al. 2021, algorithm 1.

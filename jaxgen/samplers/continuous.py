@@ -46,19 +46,19 @@ def ode_encode(
     `ode_decode` is its inverse, up to the tolerance.
 
     Args:
-        process: A continuous process.
-        denoise: The denoiser.
-        x0: Data (B, *event).
-        cond: Replaces the denoiser's conditioning. Conditioning with a batch axis must come here if per_sample is set.
-        t_min: Time of the data.
-        t_max: Time of the latent, 0 ≤ t_min < t_max ≤ 1.
-        **options: Those of `core.integrate`: solver, controller, per_sample, max_steps, …
+        process: a continuous process.
+        denoise: the denoiser.
+        x0: data (B, *event).
+        cond: replaces the denoiser's conditioning. Conditioning with a batch axis must come here if per_sample is set.
+        t_min: time of the data.
+        t_max: time of the latent, 0 ≤ t_min < t_max ≤ 1.
+        **options: those of `core.integrate`: solver, controller, per_sample, max_steps, …
 
     Returns:
         The latents and their cost.
 
     Raises:
-        ValueError: For a discrete process, an interval outside [0, 1] or with an infinite velocity at its ends, and
+        ValueError: for a discrete process, an interval outside [0, 1] or with an infinite velocity at its ends, and
             as `core.integrate` does.
 
     Reference:
@@ -99,17 +99,17 @@ def sample_ode(
 
     Args:
         keys: (B,) typed keys.
-        process: A continuous process.
-        denoise: The denoiser.
-        shape: Shape of one sample.
-        t_max: Time of the start, at most 1.
-        **options: Those of `ode_decode`.
+        process: a continuous process.
+        denoise: the denoiser.
+        shape: shape of one sample.
+        t_max: time of the start, at most 1.
+        **options: those of `ode_decode`.
 
     Returns:
         The samples and their cost.
 
     Raises:
-        ValueError: For keys that are not typed and of shape (B,), and as `ode_decode` does.
+        ValueError: for keys that are not typed and of shape (B,), and as `ode_decode` does.
 
     Reference:
         Song et al. 2021, §4.3.
@@ -150,28 +150,28 @@ def sample_sde(
 
     Args:
         keys: (B,) typed keys.
-        process: A continuous process.
-        denoise: The denoiser.
-        shape: Shape of one sample.
+        process: a continuous process.
+        denoise: the denoiser.
+        shape: shape of one sample.
         eta: η ≥ 0; 1 is the reverse SDE, 0 the ODE.
-        solver: A diffrax solver: Euler() (the default, weak and strong order 1), Heun(), SRA1() or ShARK() (strong
+        solver: a diffrax solver: Euler() (the default, weak and strong order 1), Heun(), SRA1() or ShARK() (strong
             order 1.5 for two calls a step).
-        steps: Number of equal steps, where there is no controller.
-        controller: Such as diffrax.PIDController(rtol=1e-2, atol=1e-2), in the solver's time τ = t_max − t. It needs a
-            solver that estimates its error: ShARK or SRA1, or with poor estimates Heun or HalfSolver(Euler()).
-        first_step: Length of the first adaptive step; chosen by the controller if None.
-        cond: Replaces the denoiser's conditioning. Conditioning with a batch axis must come here if steps adapt.
-        t_min: Time of the samples.
-        t_max: Time of the start, 0 ≤ t_min < t_max ≤ 1.
-        max_steps: Most adaptive steps.
+        steps: number of equal steps, where there is no controller.
+        controller: such as diffrax.PIDController(rtol=1e-2, atol=1e-2), in the solver's time τ = t_max − t. It needs a
+            solver that estimates its error: shARK or SRA1, or with poor estimates Heun or HalfSolver(Euler()).
+        first_step: length of the first adaptive step; chosen by the controller if None.
+        cond: replaces the denoiser's conditioning. Conditioning with a batch axis must come here if steps adapt.
+        t_min: time of the samples.
+        t_max: time of the start, 0 ≤ t_min < t_max ≤ 1.
+        max_steps: most adaptive steps.
 
     Returns:
         The samples and their cost.
 
     Raises:
-        ValueError: Where the SDE is infinite at t_max (cosine and rectified_flow at 1) or sigma is 0 at t_min, for a
+        ValueError: where the SDE is infinite at t_max (cosine and rectified_flow at 1) or sigma is 0 at t_min, for a
             discrete process, a negative eta, steps < 1, and Euler with a controller.
-        RuntimeError: As `core.integrate` does.
+        RuntimeError: as `core.integrate` does.
 
     Reference:
         Song et al. 2021, eq. 6.

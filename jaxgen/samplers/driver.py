@@ -37,12 +37,12 @@ class Step(Protocol):
 
         Args:
             key: (B,) keys for the noise of this step.
-            process: The process given to `sample`.
-            denoise: The denoiser given to `sample`.
-            t: The time () of x.
-            s: The time () to go to.
-            x: The state (B, *event).
-            carry: History, as `Sampler.init` or the last step made it.
+            process: the process given to `sample`.
+            denoise: the denoiser given to `sample`.
+            t: the time () of x.
+            s: the time () to go to.
+            x: the state (B, *event).
+            carry: history, as `Sampler.init` or the last step made it.
         """
         ...
 
@@ -75,23 +75,23 @@ def sample(
 
     Args:
         keys: (B,) typed keys.
-        process: Any object that draws the start, such as a `diffusion.GaussianProcess`; its states may be integers.
-        denoise: The denoiser, passed on to the sampler's step.
-        sampler: Such as `ddim()`.
+        process: any object that draws the start, such as a `diffusion.GaussianProcess`; its states may be integers.
+        denoise: the denoiser, passed on to the sampler's step.
+        sampler: such as `ddim()`.
         times: (N + 1,) strictly descending in [0, 1], as the grids of `diffusion` make them. Samples are at the last.
-        shape: Shape of one sample.
-        start: The state (B, *shape) at times[0]. By default `process.sample_prior` draws it; for a `GaussianProcess`
+        shape: shape of one sample.
+        start: the state (B, *shape) at times[0]. By default `process.sample_prior` draws it; for a `GaussianProcess`
             that is noise without signal, so a grid that begins well below 1 needs a start.
-        trajectory: Whether to return all N + 1 states, (N + 1, B, *shape).
+        trajectory: whether to return all N + 1 states, (N + 1, B, *shape).
 
     Returns:
         Samples (B, *shape). Floats are float32 or wider; other dtypes are those of the start.
 
     Raises:
-        ValueError: For keys that are not typed and of shape (B,), times that do not descend within [0, 1] or are no
+        ValueError: for keys that are not typed and of shape (B,), times that do not descend within [0, 1] or are no
             steps of a discrete process (traced times are not checked), a start of another shape, a function such as
             `ddim` in place of the sampler `ddim()`.
-        TypeError: For a bare network in place of a denoiser.
+        TypeError: for a bare network in place of a denoiser.
 
     Example:
         >>> keys = jax.random.split(jax.random.key(0), 16)

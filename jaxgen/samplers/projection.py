@@ -28,13 +28,13 @@ def replacement(sampler: Sampler, operator: inverse.Operator, y: Float[ArrayLike
     they were, because the step's key is folded once more for z.
 
     Args:
-        sampler: The sampler of the unconditional model.
+        sampler: the sampler of the unconditional model.
         operator: A, whose rows are orthogonal and of one length, A Aᵀ = c I on its range: `mask`, `grayscale`,
             `average_pool`.
         y: (B, *measured) or (*measured), without noise. For a mask, entries outside it are ignored.
 
     Raises:
-        ValueError: For no sampler; in the first step, for y of another shape and another kind of operator (see
+        ValueError: for no sampler; in the first step, for y of another shape and another kind of operator (see
             `tight_frame_constant`).
 
     Reference:
@@ -63,12 +63,12 @@ def repaint(sampler: Sampler, repeats: int) -> Sampler:
     take "fixed_large" or many steps. A multistep sampler begins each repeat with the history that it had at t.
 
     Args:
-        sampler: A sampler wrapped by `replacement`.
-        repeats: How often each step is taken (U of the paper, there 10, with jumps of length 1). The number of calls
+        sampler: a sampler wrapped by `replacement`.
+        repeats: how often each step is taken (U of the paper, there 10, with jumps of length 1). The number of calls
             grows by that factor, except for the step to s = 0, which is taken once. 1 is the sampler itself.
 
     Raises:
-        ValueError: For no sampler, or unless repeats ≥ 1.
+        ValueError: for no sampler, or unless repeats ≥ 1.
 
     Reference:
         Lugmayr et al. 2022, algorithm 1.

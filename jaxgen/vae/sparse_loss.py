@@ -32,7 +32,7 @@ def sc_vae_loss(
         code: e -> sparse codes z (B, *space, m), such as `partial(sparse.ista, dictionary=D, penalty=λ, steps=k)` or
             `partial(sparse.lista, params, steps=k)`.
         dictionary: D (n, m).
-        decode: Dz -> the parameters of the likelihood.
+        decode: dz -> the parameters of the likelihood.
         x: data (B, *event).
         likelihood: (x, decode(Dz)) -> log p(x|Dz), (B,).
         latent_weight: w.

@@ -53,13 +53,13 @@ def variational_bound(
     The n network calls run in one `lax.scan`. Call it inside `jax.jit`: an eager call compiles anew each time.
 
     Args:
-        keys: Typed keys (B,); the result of example b depends on keys[b] alone.
-        process: The process.
-        denoise: The denoiser. One that clips x0, as published evaluations do, defines another valid model.
-        x0: Clean data, in the range of the likelihood.
-        grid: Descending times of n ≥ 2 steps, from at most 1 to 0; 0 stands for the data. The default is the whole
+        keys: typed keys (B,); the result of example b depends on keys[b] alone.
+        process: the process.
+        denoise: the denoiser. One that clips x0, as published evaluations do, defines another valid model.
+        x0: clean data, in the range of the likelihood.
+        grid: descending times of n ≥ 2 steps, from at most 1 to 0; 0 stands for the data. The default is the whole
             chain of a discrete process.
-        variance: Variance of p_θ; see `reverse_kernel` and, for L_0, `final_kernel`.
+        variance: variance of p_θ; see `reverse_kernel` and, for L_0, `final_kernel`.
         likelihood: log p_θ(x0|x_{t_1}). The default is `likelihoods.discretised_gaussian()`, for 256 levels of [−1, 1];
             use `likelihoods.gaussian()` for continuous data.
 
@@ -112,16 +112,16 @@ def bound_term(
     """Term of the bound for the step from t to s, in nats per example: L_{t−1}, or L_0 where s = 0.
 
     Args:
-        process: The process.
-        prediction: The denoiser's output at (x_t, t).
-        x_t: Noisy data.
-        x0: Clean data.
-        s: End of the step, () or (B,).
-        t: Start of the step, () or (B,).
-        cleanest: The two lowest positive times of the grid, ascending; steps to s = 0 start at the first. The default
+        process: the process.
+        prediction: the denoiser's output at (x_t, t).
+        x_t: noisy data.
+        x0: clean data.
+        s: end of the step, () or (B,).
+        t: start of the step, () or (B,).
+        cleanest: the two lowest positive times of the grid, ascending; steps to s = 0 start at the first. The default
             is those of a discrete process.
-        variance: As in `variational_bound`.
-        likelihood: As in `variational_bound`.
+        variance: as in `variational_bound`.
+        likelihood: as in `variational_bound`.
 
     Raises:
         ValueError: `cleanest` is missing and the process is not discrete with T ≥ 2; and as `reverse_kernel` does.

@@ -38,15 +38,15 @@ def denoising_loss(
     """Weighted squared error of a network at random times, averaged over the event.
 
     Args:
-        key: Key of the times and the noise.
-        process: The process.
-        network: Function (x, t, cond) -> output of x's shape.
-        x0: Clean data, scaled as the network sees them.
-        cond: Conditioning, passed to the network.
-        predicts: What the network's output is.
-        weighting: Weight on the squared error in eps, as a function of log-SNR clipped to ±40; it is converted to a
+        key: key of the times and the noise.
+        process: the process.
+        network: function (x, t, cond) -> output of x's shape.
+        x0: clean data, scaled as the network sees them.
+        cond: conditioning, passed to the network.
+        predicts: what the network's output is.
+        weighting: weight on the squared error in eps, as a function of log-SNR clipped to ±40; it is converted to a
             weight on the network's own output. None is the plain error of that output.
-        times: Sampler (key, B) -> t of shape (B,); by default `times.uniform` for the process.
+        times: sampler (key, B) -> t of shape (B,); by default `times.uniform` for the process.
 
     Returns:
         Losses (B,), in x0's dtype or float32.
@@ -82,15 +82,15 @@ def vlb_loss(
     L_T is left out because it has no gradient. Arguments not listed are as in `denoising_loss`.
 
     Args:
-        process: A discrete process of T ≥ 2 steps.
-        network: As in `denoising_loss`; with variance "learned" its output is twice as long in the last axis, see
+        process: a discrete process of T ≥ 2 steps.
+        network: as in `denoising_loss`; with variance "learned" its output is twice as long in the last axis, see
             `denoiser`.
-        variance: Variance of the reverse kernel, see `reverse_kernel`.
-        likelihood: As in `variational_bound`.
-        times: Sampler (key, B) -> t in {1/T, …, 1}, by default uniform. Other draws need weights, see `importance`.
+        variance: variance of the reverse kernel, see `reverse_kernel`.
+        likelihood: as in `variational_bound`.
+        times: sampler (key, B) -> t in {1/T, …, 1}, by default uniform. Other draws need weights, see `importance`.
 
     Raises:
-        ValueError: The process is not discrete with T ≥ 2, the variance is unknown, or as `denoising_loss` does.
+        ValueError: the process is not discrete with T ≥ 2, the variance is unknown, or as `denoising_loss` does.
 
     Reference:
         Ho et al. 2020, eq. 5; Nichol & Dhariwal 2021, eq. 4–7.
@@ -120,7 +120,7 @@ def hybrid_loss(
     the prediction. One network call serves both. Arguments not listed are as in `vlb_loss`.
 
     Args:
-        network: Function whose output is twice as long as x in the last axis: the prediction, then v of the variance,
+        network: function whose output is twice as long as x in the last axis: the prediction, then v of the variance,
             see `denoiser`.
         vlb_weight: λ ≥ 0. The reference's code measures L_vlb in bits, so λ = 0.001/ln 2 reproduces it.
 

@@ -40,8 +40,8 @@ def probabilities(history: LossHistory, uniform_share: float = 0.001) -> Float[A
     They are uniform until every step has a full window of losses, and while a loss in a window is not finite.
 
     Args:
-        history: The losses so far.
-        uniform_share: Share in (0, 1] of a uniform distribution, so that every step is drawn.
+        history: the losses so far.
+        uniform_share: share in (0, 1] of a uniform distribution, so that every step is drawn.
 
     Raises:
         ValueError: uniform_share is outside its range.
@@ -63,10 +63,10 @@ def draw(
     """Draw n times t in {1/T, …, 1} from `probabilities`.
 
     Args:
-        key: Key of the draws.
-        history: The losses so far.
-        n: Number of times.
-        uniform_share: As in `probabilities`.
+        key: key of the draws.
+        history: the losses so far.
+        n: number of times.
+        uniform_share: as in `probabilities`.
 
     Returns:
         The times and the weights 1/(T p_t), which make a weighted mean over t unbiased; both (n,).
@@ -83,9 +83,9 @@ def record(history: LossHistory, t: Float[Array, " n"], losses: Float[Array, " n
     Under `pmap`, gather t and losses over the devices first, so that all devices keep the same history.
 
     Args:
-        history: The losses so far.
-        t: Times in {1/T, …, 1}; a time may occur more than once.
-        losses: The losses at these times, unweighted.
+        history: the losses so far.
+        t: times in {1/T, …, 1}; a time may occur more than once.
+        losses: the losses at these times, unweighted.
     """
     steps, window = history.squares.shape
     index = jnp.clip(jnp.round(t * steps).astype(jnp.int32) - 1, 0, steps - 1)

@@ -42,10 +42,10 @@ def max_pairwise_distance(
     in tiles of block × block, so the memory beyond that of x is that of a tile.
 
     Args:
-        x: Examples, floating point and scaled as the network sees them.
-        subset: Number ≥ 2 of random examples to compare; the default is all.
-        key: Key of the subset.
-        block: Side ≥ 1 of a tile.
+        x: examples, floating point and scaled as the network sees them.
+        subset: number ≥ 2 of random examples to compare; the default is all.
+        key: key of the subset.
+        block: side ≥ 1 of a tile.
 
     Returns:
         The distance, in float32 or wider. It is not finite if x is not, or if it exceeds the range of the type.
@@ -101,10 +101,10 @@ def overlap_ratio(dims: int, overlap: float = 0.5) -> float:
 
     Args:
         dims: D ≥ 5; in fewer dimensions levels of any ratio overlap by more.
-        overlap: The share, in (0, 0.99].
+        overlap: the share, in (0, 0.99].
 
     Raises:
-        ValueError: An argument is outside its range.
+        ValueError: an argument is outside its range.
     """
     if dims < 5 or not 0 < overlap <= 0.99:
         raise ValueError(
@@ -130,7 +130,7 @@ def num_noise_levels(sigma_first: ArrayLike, sigma_last: ArrayLike, ratio: Array
         ratio: γ > 1.
 
     Raises:
-        ValueError: An argument is outside its range.
+        ValueError: an argument is outside its range.
     """
     span = _log_span(sigma_first, sigma_last)
     if not 1 < ratio < math.inf:
@@ -198,11 +198,11 @@ def step_size(sigma_first: ArrayLike, sigma_last: ArrayLike, n: int, steps: int)
     Args:
         sigma_first: σ_1.
         sigma_last: σ_L, in (0, σ_1).
-        n: Number of geometric levels ≥ 2.
+        n: number of geometric levels ≥ 2.
         steps: T ≥ 1 Langevin steps per level.
 
     Raises:
-        ValueError: An argument is outside its range.
+        ValueError: an argument is outside its range.
     """
     if steps < 1:
         raise ValueError(f"need at least one step at each level, got {steps}")
@@ -224,7 +224,7 @@ def sigma_scaled_score(process: GaussianProcess, network: Network) -> Network:
     `denoiser(process, …, predicts="score")`, and is 0 where sigma = 0.
 
     Args:
-        process: The process.
+        process: the process.
         network: f, a function (x, t, cond) that is given t = 0.
     """
 

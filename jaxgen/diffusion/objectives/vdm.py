@@ -71,20 +71,20 @@ def vdm_bound(
         jax.vmap(lambda key, x: vdm_bound(key, process, network, jnp.stack([x] * n)))(keys, x0)
 
     Args:
-        key: Key of the times and the noise.
-        process: The process.
-        network: Function (x, t, cond) -> output of x's shape; `lambda x, t, cond: denoise(x, t, cond=cond).eps` makes
+        key: key of the times and the noise.
+        process: the process.
+        network: function (x, t, cond) -> output of x's shape; `lambda x, t, cond: denoise(x, t, cond=cond).eps` makes
             one of a denoiser.
-        x0: Clean data, in the range of the likelihood.
-        cond: Conditioning, passed to the network.
-        predicts: What the network's output is.
+        x0: clean data, in the range of the likelihood.
+        cond: conditioning, passed to the network.
+        predicts: what the network's output is.
         likelihood: log p(x|z_0). The default is `likelihoods.discretised_gaussian()`, for 256 levels of [−1, 1]; the
             paper's is `likelihoods.gaussian_softmax()`; use `likelihoods.gaussian()` for continuous data.
-        precondition: Function (process, network) -> network, such as `gamma_conditioned` or `edm_preconditioning`.
-        times: Sampler of times that are uniform on [t_min, 1], or on {1/T, …, 1} with steps; by default `stratified`.
+        precondition: function (process, network) -> network, such as `gamma_conditioned` or `edm_preconditioning`.
+        times: sampler of times that are uniform on [t_min, 1], or on {1/T, …, 1} with steps; by default `stratified`.
         steps: T; None for continuous time.
-        t_min: Time of z_0, for a process that is clean at t = 0 (vp, edm, …), e.g. 1e-5; times divide [t_min, 1].
-        variance_gradient: Train the shape of a `LearnedSchedule` to minimise the variance of the estimate, in
+        t_min: time of z_0, for a process that is clean at t = 0 (vp, edm, …), e.g. 1e-5; times divide [t_min, 1].
+        variance_gradient: train the shape of a `LearnedSchedule` to minimise the variance of the estimate, in
             continuous time. The shape then gets the gradient of diffusion²; all other parameters keep the gradient of
             the bound. The network must depend on the process through `precondition` alone, and should see γ
             (`gamma_conditioned`), since the expected bound then does not depend on the shape. It needs no second pass
@@ -146,10 +146,10 @@ def gamma_conditioned(
     The network then depends on the noise level alone, so the schedule can change its shape during training.
 
     Args:
-        process: The process.
-        network: Function (x, t, cond).
-        gamma_min: Constant γ of time input 0.
-        gamma_max: Constant γ of time input 1; learned ends may pass these constants, and the input then leaves [0, 1].
+        process: the process.
+        network: function (x, t, cond).
+        gamma_min: constant γ of time input 0.
+        gamma_max: constant γ of time input 1; learned ends may pass these constants, and the input then leaves [0, 1].
 
     Raises:
         ValueError: gamma_min is not below gamma_max.

@@ -10,12 +10,12 @@ def linear_betas(steps: int, start: float = 1e-4, end: float = 0.02) -> Float64[
     The defaults are for T = 1000. Multiply both by 1000/T to keep ᾱ_T at about the same value for another T.
 
     Args:
-        steps: Number of steps T ≥ 1.
-        start: First β.
-        end: Last β; 0 < start ≤ end < 1.
+        steps: number of steps T ≥ 1.
+        start: first β.
+        end: last β; 0 < start ≤ end < 1.
 
     Raises:
-        ValueError: An argument is outside its range.
+        ValueError: an argument is outside its range.
 
     Reference:
         Ho et al. 2020, §4.
@@ -30,12 +30,12 @@ def cosine_betas(steps: int, s: float = 0.008, max_beta: float = 0.999) -> Float
     """β for which ᾱ follows cos²(π/2 (t+s)/(1+s)).
 
     Args:
-        steps: Number of steps T ≥ 1.
-        s: Offset s > 0, which keeps the first β from being too small.
-        max_beta: Upper limit of each β, in (0, 1].
+        steps: number of steps T ≥ 1.
+        s: offset s > 0, which keeps the first β from being too small.
+        max_beta: upper limit of each β, in (0, 1].
 
     Raises:
-        ValueError: An argument is outside its range.
+        ValueError: an argument is outside its range.
 
     Reference:
         Nichol & Dhariwal 2021, eq. 17.
@@ -53,10 +53,10 @@ def zero_terminal_snr(betas: Float64[np.ndarray, " steps"]) -> Float64[np.ndarra
     The last β becomes 1. There eps says nothing about x0, so the network should predict v or x0.
 
     Args:
-        betas: A table of T ≥ 2 steps.
+        betas: a table of T ≥ 2 steps.
 
     Raises:
-        ValueError: The table has fewer than two steps or is not one-dimensional.
+        ValueError: the table has fewer than two steps or is not one-dimensional.
 
     Reference:
         Lin et al. 2024, algorithm 1.

@@ -122,7 +122,7 @@ def linear_log_snr(gamma_min: ArrayLike = -13.3, gamma_max: ArrayLike = 5.0) -> 
         gamma_max: γ(1), in nats; above gamma_min.
 
     Raises:
-        ValueError: The ends are not finite or not ascending.
+        ValueError: the ends are not finite or not ascending.
 
     Reference:
         Kingma et al. 2021, appendix H.
@@ -141,13 +141,13 @@ def learned_schedule(
     together add at most a tenth of that. Each unit has a random centre in [0, 1] and a random steepness of 1 to 100.
 
     Args:
-        key: Key of the random parameters.
-        gamma_min: Initial γ(0) = −log SNR(0), in nats.
-        gamma_max: Initial γ(1), in nats; above gamma_min.
-        features: Number of hidden units ≥ 1.
+        key: key of the random parameters.
+        gamma_min: initial γ(0) = −log SNR(0), in nats.
+        gamma_max: initial γ(1), in nats; above gamma_min.
+        features: number of hidden units ≥ 1.
 
     Raises:
-        ValueError: The ends are not finite or not ascending, or features < 1.
+        ValueError: the ends are not finite or not ascending, or features < 1.
 
     Reference:
         Kingma et al. 2021, appendix H.

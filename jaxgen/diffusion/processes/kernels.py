@@ -17,9 +17,9 @@ def marginal(process: GaussianProcess, x0: Float[Array, "b *event"], t: ArrayLik
     """q(x_t | x0) = N(alpha x0, sigma² I).
 
     Args:
-        process: The process.
-        x0: Clean data.
-        t: Times of shape () or (B,).
+        process: the process.
+        x0: clean data.
+        t: times of shape () or (B,).
 
     Raises:
         ValueError: t is concrete and leaves [0, 1].
@@ -53,12 +53,12 @@ def transition(process: GaussianProcess, s: ArrayLike, t: ArrayLike) -> Transiti
     result is (1, 0), at the ends too.
 
     Args:
-        process: The process.
-        s: The cleaner times, s ≤ t.
-        t: The noisier times; the shapes of s and t broadcast.
+        process: the process.
+        s: the cleaner times, s ≤ t.
+        t: the noisier times; the shapes of s and t broadcast.
 
     Raises:
-        ValueError: The times are concrete and leave [0, 1], or s > t.
+        ValueError: the times are concrete and leave [0, 1], or s > t.
 
     Reference:
         Kingma et al. 2021, §A.1.
@@ -92,12 +92,12 @@ def posterior_coefficients(process: GaussianProcess, s: ArrayLike, t: ArrayLike)
     process starts clean.
 
     Args:
-        process: The process.
-        s: The cleaner times, s ≤ t.
-        t: The noisier times; the shapes of s and t broadcast.
+        process: the process.
+        s: the cleaner times, s ≤ t.
+        t: the noisier times; the shapes of s and t broadcast.
 
     Raises:
-        ValueError: The times are concrete and leave [0, 1], or s > t.
+        ValueError: the times are concrete and leave [0, 1], or s > t.
 
     Reference:
         Ho et al. 2020, eq. 7; Kingma et al. 2021, eq. 25.
@@ -130,11 +130,11 @@ def sde_coefficients(process: GaussianProcess, t: ArrayLike) -> SDE:
     Where alpha reaches 0 (at t = 1 of `cosine` and `rectified_flow`) f is −inf and g² is inf.
 
     Args:
-        process: A process in continuous time.
-        t: Times, of any shape.
+        process: a process in continuous time.
+        t: times, of any shape.
 
     Raises:
-        ValueError: The process is discrete, or t is concrete and leaves [0, 1].
+        ValueError: the process is discrete, or t is concrete and leaves [0, 1].
 
     Reference:
         Song et al. 2021, eq. 5 and appendix B.

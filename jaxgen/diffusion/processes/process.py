@@ -100,15 +100,15 @@ def value_and_derivative(
     """Value and time derivative of one of the process's functions, such as `process.log_snr`.
 
     Args:
-        process: A process in continuous time.
-        function: Function of time, differentiated in forward mode.
-        t: Times, of any shape.
+        process: a process in continuous time.
+        function: function of time, differentiated in forward mode.
+        t: times, of any shape.
 
     Returns:
         function(t) and its derivative, both of t's shape.
 
     Raises:
-        ValueError: The process is discrete, or t is concrete and leaves [0, 1].
+        ValueError: the process is discrete, or t is concrete and leaves [0, 1].
     """
     if process.steps is not None:
         raise ValueError(

@@ -205,7 +205,7 @@ def vp(beta_min: ArrayLike = 0.1, beta_max: ArrayLike = 20.0) -> VP:
         beta_max: β(1) ≥ β(0).
 
     Raises:
-        ValueError: The arguments are not finite, positive and ascending.
+        ValueError: the arguments are not finite, positive and ascending.
 
     Reference:
         Song et al. 2021, eq. 32.
@@ -230,7 +230,7 @@ def ve(sigma_min: ArrayLike = 0.01, sigma_max: ArrayLike = 50.0) -> VE:
         sigma_max: sigma(1) ≥ sigma_min, which is also the standard deviation of the prior.
 
     Raises:
-        ValueError: The arguments are not finite, positive and ascending.
+        ValueError: the arguments are not finite, positive and ascending.
 
     Reference:
         Song et al. 2021, eq. 30.
@@ -245,7 +245,7 @@ def cosine(s: ArrayLike = 0.008) -> Cosine:
     alpha(1) is exactly 0. There eps says nothing about x0, so the network should predict v or x0.
 
     Args:
-        s: Offset s > 0.
+        s: offset s > 0.
 
     Raises:
         ValueError: s is not finite and positive.
@@ -286,10 +286,10 @@ def from_betas(betas: ArrayLike) -> Discrete:
     to the nearest step. Concrete betas are accumulated in float64.
 
     Args:
-        betas: Table (T,) of values in (0, 1); the last may be 1.
+        betas: table (T,) of values in (0, 1); the last may be 1.
 
     Raises:
-        ValueError: Concrete betas are outside that range or not one-dimensional.
+        ValueError: concrete betas are outside that range or not one-dimensional.
 
     Reference:
         Ho et al. 2020, eq. 2.

@@ -142,7 +142,7 @@ def tight_frame_constant(operator: Operator, shape: tuple[int, ...], dtype: Any 
         c, a Python float. It is a traced array for an operator that closes over traced arrays, which is not tested.
 
     Raises:
-        ValueError: A Aᵀ is not a multiple of I, or the operator is not linear.
+        ValueError: a Aᵀ is not a multiple of I, or the operator is not linear.
     """
     c, error = probe_tight_frame(operator, shape, dtype)
     if isinstance(error, float) and not error < ROUNDING:
