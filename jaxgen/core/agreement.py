@@ -32,7 +32,7 @@ def check_batch_sharding(sharding: NamedSharding, batch_size: int) -> None:
         batch_size: examples per batch.
 
     Raises:
-        ValueError: another axis is split, or batch_size is not a multiple of the number of shards.
+        ValueError: if another axis is split, or batch_size is not a multiple of the number of shards.
     """
     first, *rest = sharding.spec or (None,)
     if any(axis is not None for axis in rest):

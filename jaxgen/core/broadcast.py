@@ -20,6 +20,14 @@ def per_example(coefficient: ArrayLike, x: Shaped[Array, "b *event"]) -> Shaped[
 
 
 def safe_divide(numerator: Shaped[Array, "..."], denominator: Shaped[Array, "..."]) -> Shaped[Array, "..."]:
-    """numerator/denominator, and 0 with a zero gradient where the denominator is 0."""
+    """Divide, with value 0 and a zero gradient where the denominator is 0.
+
+    Args:
+        numerator: an array of any shape.
+        denominator: an array that broadcasts against the numerator.
+
+    Returns:
+        The quotient, of the broadcast shape.
+    """
     zero = denominator == 0
     return jnp.where(zero, 0, numerator / jnp.where(zero, 1, denominator))

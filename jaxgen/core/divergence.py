@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from jaxgen.core.checks import check_at_least
 from jaxgen.core.keys import per_sample_keys
 
 VectorField = Callable[[Array], Array]
@@ -52,18 +53,18 @@ def hutchinson(
         distribution: distribution of the probes' entries.
 
     Returns:
-        A function (v, x) -> (v(x), estimate of ∇·v (B,)), as `exact_divergence`.
+        A function (v, x) -> (v(x), estimate of ∇·v (B,)), as `exact_divergence`. It raises ValueError if x is not of
+        shape (B, *shape).
 
     Raises:
-        ValueError: probes < 1, or an unknown distribution.
+        ValueError: if the distribution is unknown, probes < 1, or keys are not typed or not of shape (B,).
 
     Reference:
         Hutchinson 1990; Grathwohl et al. 2019, §3.1.
     """
     if distribution not in get_args(Literal["rademacher", "gaussian"]):
         raise ValueError(f"unknown distribution {distribution!r}: choose rademacher or gaussian")
-    if probes < 1:
-        raise ValueError(f"need at least one probe, got {probes}")
+    check_at_least(1, probes=probes)
     draw = jax.random.rademacher if distribution == "rademacher" else jax.random.normal
     eps = jax.vmap(lambda key: draw(key, (probes, *shape), jnp.float32))(per_sample_keys(keys))
     return jax.tree_util.Partial(_probe, eps)

@@ -12,10 +12,11 @@ def write_atomically(path: Path | str, write: Callable[[IO[bytes]], Any]) -> Non
 
     Args:
         path: the file; its directory is created.
-        write: writes the content to the open file that it is given.
+        write: a function that writes the content to the open binary file that it is given.
 
     Raises:
-        OSError: naming the file, for instance where the disk is full. An old file is then left as it was.
+        OSError: if the file cannot be written, such as on a full disk. The error names the file. An old file is then
+            left as it was.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

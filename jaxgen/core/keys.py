@@ -9,19 +9,42 @@ from jaxtyping import Array, Float, Key
 
 
 def fold_in(key: Key[Array, "..."], index: ArrayLike) -> Key[Array, "..."]:
-    """A fresh key for each of key, () or (B,), and an index."""
+    """Derive a fresh key from each key and an index.
+
+    Args:
+        key: one key () or keys (B,).
+        index: a whole number, (), the same for all keys.
+
+    Returns:
+        The fresh keys, of key's shape.
+    """
     return jax.vmap(jax.random.fold_in, (0, None))(key, index) if key.ndim else jax.random.fold_in(key, index)
 
 
 def noise(keys: Key[Array, " b"], shape: tuple[int, ...], dtype: Any = jnp.float32) -> Float[Array, "b *event"]:
-    """Standard normal noise (B, *shape), row b from keys[b] alone; keys of another kind go through `threefry_key`."""
+    """Draw standard normal noise, row b from keys[b] alone.
+
+    Args:
+        keys: keys (B,). Those that are not threefry go through `threefry_key`.
+        shape: event shape.
+        dtype: dtype of the noise.
+
+    Returns:
+        The noise (B, *shape).
+    """
     return jax.vmap(lambda key: jax.random.normal(key, shape, dtype))(threefry_key(keys))
 
 
 def threefry_key(key: Key[Array, "..."]) -> Key[Array, "..."]:
-    """A threefry key for each key, (...), of another kind; threefry keys themselves come back unchanged.
+    """Derive a threefry key from each key of another kind; threefry keys come back unchanged.
 
     Under `vmap`, rbg and unsafe_rbg keys all draw from the first key. Only threefry keys draw independently.
+
+    Args:
+        key: typed keys of any kind and shape.
+
+    Returns:
+        Threefry keys of the same shape.
     """
     if str(jax.random.key_impl(key)) == "threefry2x32":
         return key
@@ -34,10 +57,16 @@ def threefry_key(key: Key[Array, "..."]) -> Key[Array, "..."]:
 
 
 def per_sample_keys(keys: Array) -> Key[Array, " b"]:
-    """Keys (B,) from which each sample of a batch can draw alone: `threefry_key` of each.
+    """Check the keys of a batch, and make each a key from which its sample can draw alone by `threefry_key`.
+
+    Args:
+        keys: typed keys (B,), one per sample.
+
+    Returns:
+        Threefry keys (B,).
 
     Raises:
-        ValueError: for keys that are not typed and of shape (B,).
+        ValueError: if the keys are not typed or not of shape (B,).
     """
     if not (isinstance(keys, jax.Array) and jnp.issubdtype(keys.dtype, jax.dtypes.prng_key) and keys.ndim == 1):
         raise ValueError(

@@ -12,6 +12,9 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Int
 
+from jaxgen.core.checks import is_traced
+from jaxgen.core.precision import as_float
+
 
 class Solution(NamedTuple):
     """The state at t1, and its cost: () for a batch with shared steps, (B,) where each sample has its own."""
@@ -51,10 +54,10 @@ def integrate(
         t0: initial time.
         t1: final time.
         args: a pytree of arrays (B, ...), passed to the field.
-        solver: tsit5() by default.
-        controller: PIDController(rtol=1e-5, atol=1e-5) by default.
-        first_step: length of the first step, positive, and of all steps under ConstantStepSize. A hundredth of the
-            interval by default.
+        solver: the method; Tsit5() by default.
+        controller: the choice of step sizes; PIDController(rtol=1e-5, atol=1e-5) by default.
+        first_step: length of the first step, positive, and of all steps under ConstantStepSize, which needs it. A
+            hundredth of the interval by default.
         per_sample: whether each sample has its own step size.
         max_steps: the most steps that may be taken.
         adjoint: how to differentiate; by default backwards through the steps, storing about log(max_steps) states.
@@ -63,15 +66,16 @@ def integrate(
         The state at t1 and the numbers of steps and evaluations.
 
     Raises:
-        ValueError: arrays without a common leading axis, or first_step missing or not positive.
-        RuntimeError: at run time, also under jit: max_steps are not enough, or the solver fails.
+        ValueError: if the arrays of y0 and args have no common leading axis, first_step is not positive and finite, or
+            ConstantStepSize has no first_step.
+        RuntimeError: if max_steps are not enough or the solver fails. It is raised at run time, also under jit.
 
     Example:
         >>> core.integrate(lambda t, y, args: -y, jnp.ones((3, 2)), 0.0, 1.0).y  # exp(-1)
     """
     solver = diffrax.Tsit5() if solver is None else solver
     controller = diffrax.PIDController(rtol=1e-5, atol=1e-5) if controller is None else controller
-    y0, args = jax.tree.map(_widen, y0), jax.tree.map(jnp.asarray, args)
+    y0, args = jax.tree.map(as_float, y0), jax.tree.map(jnp.asarray, args)
     _check_batch(y0, args)
     dtype = jnp.result_type(*jax.tree.leaves(y0))
     t0, t1 = jnp.asarray(t0, dtype), jnp.asarray(t1, dtype)
@@ -109,7 +113,24 @@ def solve(
 ) -> Solution:
     """Call `diffrax.diffeqsolve`, count evaluations, and raise errors that say what to do.
 
-    Arguments are as in `integrate`, except that the terms may be of an SDE and the state needs no batch axis.
+    Args:
+        terms: diffrax terms of an ODE or an SDE.
+        y0: initial state, a pytree of arrays; it needs no batch axis.
+        t0: initial time, ().
+        t1: final time, ().
+        args: a pytree, passed to the terms.
+        solver: the method.
+        controller: the choice of step sizes.
+        first_step: as in `integrate`.
+        max_steps: as in `integrate`.
+        adjoint: as in `integrate`.
+
+    Returns:
+        The state at t1 and the numbers of steps and evaluations.
+
+    Raises:
+        ValueError: if first_step is not positive and finite, or ConstantStepSize has no first_step.
+        RuntimeError: as `integrate` does.
     """
     cost = evaluations_per_step(solver)
     sol = diffrax.diffeqsolve(
@@ -197,14 +218,9 @@ def _signed_step(
         if isinstance(controller, diffrax.ConstantStepSize):
             raise ValueError("ConstantStepSize needs first_step, the length of every step: e.g. first_step=0.01")
         return (t1 - t0) / 100
-    if not isinstance(length, jax.core.Tracer) and not (np.ndim(length) == 0 and 0 < float(length) < math.inf):
+    if not is_traced(length) and not (np.ndim(length) == 0 and 0 < float(length) < math.inf):
         raise ValueError(f"first_step is a positive length, whichever way time runs; got {length}")
     return jnp.where(t1 < t0, -1, 1) * jnp.asarray(length, t0.dtype)
-
-
-def _widen(leaf: ArrayLike) -> Array:
-    leaf = jnp.asarray(leaf)
-    return leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32))
 
 
 def _check_batch(y0: Any, args: Any) -> None:

@@ -6,6 +6,8 @@ from typing import Any, TypeVar, dataclass_transform
 import jax
 import numpy as np
 
+from jaxgen.core.checks import is_traced
+
 _Tree = TypeVar("_Tree", bound="PytreeDataclass")
 
 
@@ -14,9 +16,9 @@ class PytreeDataclass:
     """Base class of frozen dataclasses whose annotated attributes are the children of a pytree.
 
     Two instances are equal if they are of the same class and all their leaves have equal dtypes and values. Arrays are
-    compared as a whole, so `==` returns a bool. Equal instances have equal hashes, so an instance can be a static
-    argument of `jax.jit`, which then compiles once for each value. Instances can be copied with `copy.deepcopy` and
-    pickled.
+    compared as a whole, so `==` returns a bool. `==` and `hash` raise TypeError for traced leaves. Equal instances have
+    equal hashes, so an instance can be a static argument of `jax.jit`, which then compiles once for each value.
+    Instances can be copied with `copy.deepcopy` and pickled.
 
         class Pair(PytreeDataclass):
             first: jax.Array
@@ -65,7 +67,7 @@ class PytreeDataclass:
 
 def _concrete(leaf: Any) -> np.ndarray:
     """Return the leaf's value; raise TypeError for a traced one."""
-    if isinstance(leaf, jax.core.Tracer):
+    if is_traced(leaf):
         raise TypeError(
             "an instance that holds traced arrays has no value to compare or hash: use == outside of jit, grad and "
             "vmap, or compare its leaves with jax.numpy"

@@ -6,7 +6,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key, UInt8
 
-from jaxgen.core import threefry_key
+from jaxgen.core import is_traced, threefry_key
 
 
 def dequantise(
@@ -32,14 +32,14 @@ def dequantise(
         y, of the shape of `images`, in [low, high).
 
     Raises:
-        ValueError: `levels` out of range, low ≥ high, or images (not traced) with values of `levels` or more.
+        ValueError: if `levels` is out of range, low ≥ high, or concrete images have values of `levels` or more.
 
     Reference:
         Uria et al. 2013, RNADE: The real-valued neural autoregressive density-estimator, §5.1.
     """
     if not 2 <= levels <= 256 or not low < high:
         raise ValueError(f"images of uint8 have 2 to 256 levels, and low < high: got {levels}, {low} and {high}")
-    if levels < 256 and not isinstance(images, jax.core.Tracer) and np.any(np.asarray(images) >= levels):
+    if levels < 256 and not is_traced(images) and np.any(np.asarray(images) >= levels):
         raise ValueError(f"images of {levels} levels have values 0 to {levels - 1}, got {np.max(images)}")
     cells = 2 ** (21 - (levels - 1).bit_length())
 

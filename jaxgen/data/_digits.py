@@ -22,8 +22,8 @@ def digits(size: int = SIDE, resize_filter: str = "bicubic") -> ImageDataset:
         Images (1797, size, size, 1), uint8, with labels 0 to 9.
 
     Raises:
-        ValueError: a size below 8, or an unknown filter.
-        ImportError: scikit-learn is not installed, or Pillow for larger sizes.
+        ValueError: if size < 8, or size > 8 and the filter is unknown.
+        ImportError: if scikit-learn is not installed, or size > 8 and Pillow is not.
 
     Reference:
         Alpaydin & Kaynak 1998, Optical recognition of handwritten digits.

@@ -28,9 +28,10 @@ class ImageDataset:
             It is 0 without labels. `take` keeps it.
 
     Raises:
-        ValueError: no images, images not (N, H, W, C), labels of another shape or out of range, labels that leave most
-            classes empty, or control characters in a name.
-        TypeError: images neither uint8 nor floating point, or labels not integers.
+        ValueError: if there are no images or they are not (N, H, W, C) with such a C, labels have another shape, are
+            out of range or leave most classes empty, `label_names` do not match `num_classes` or have no labels, or a
+            name holds control characters.
+        TypeError: if images are not a NumPy array of uint8 or floating point, or labels not one of integers.
     """
 
     images: np.ndarray
@@ -61,7 +62,14 @@ class ImageDataset:
         return np.bincount(() if self.labels is None else self.labels.ravel(), minlength=self.num_classes)
 
     def take(self, index: np.ndarray | slice) -> ImageDataset:
-        """Return the images (and labels) at `index`: a slice, integers, or a boolean mask of length N."""
+        """Return the images, and labels if there are any, at `index`.
+
+        Args:
+            index: a slice, integers (M,), or a boolean mask (N,).
+
+        Raises:
+            ValueError: if no image is left.
+        """
         labels = None if self.labels is None else self.labels[index]
         return ImageDataset(self.images[index], labels, self.label_names, self.num_classes)
 
@@ -77,8 +85,8 @@ def to_float(
             (-1, 1) if any value is negative, else (0, 1).
 
     Raises:
-        ValueError: values outside that range, or not finite.
-        TypeError: any other dtype.
+        ValueError: if low ≥ high, or a value is outside that range or not finite.
+        TypeError: if the images have another dtype.
     """
     if images.dtype == np.uint8:
         low, high = (0.0, 255.0) if value_range is None else value_range
@@ -104,9 +112,12 @@ def to_float(
 def to_uint8(images: Shaped[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
     """Scale images from [-1, 1] to uint8 and clip values outside: the inverse of `to_float`.
 
+    Args:
+        images: floating point, of any shape.
+
     Raises:
-        ValueError: images hold NaN.
-        TypeError: images are not floating point.
+        ValueError: if images hold NaN.
+        TypeError: if images are not floating point.
     """
     if not np.issubdtype(images.dtype, np.floating):
         raise TypeError(f"images have dtype {images.dtype}; expected floats in [-1, 1].")

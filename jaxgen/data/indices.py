@@ -20,7 +20,7 @@ class ShuffledIndices:
         seed: an integer from 0.
 
     Raises:
-        ValueError: an argument out of range.
+        ValueError: if an argument is out of range.
     """
 
     def __init__(self, num_examples: int, batch_size: int, seed: int = 0):

@@ -34,8 +34,8 @@ class Batches:
                 data is replicated over the mesh.
 
         Raises:
-            ValueError: no arrays, no examples, unequal first axes, `batch_size` outside [1, N] or not divisible by the
-                shards, a sharding that splits another axis than the first, or a negative seed.
+            ValueError: if there are no arrays or no examples, first axes differ, `batch_size` lies outside [1, N] or is
+                not divisible by the shards, the sharding splits another axis than the first, or seed < 0.
         """
         self.indices = ShuffledIndices(leading_axis(data), batch_size, seed)
         self._sharding = self._window_sharding = None
@@ -50,11 +50,33 @@ class Batches:
         self._gather = jax.jit(self.select)
 
     def __call__(self, step: int) -> PyTree:
-        """Return the batch of `step`, `data` with leaves (batch_size, ...); raises ValueError for a negative step."""
+        """Return the batch of a step.
+
+        Args:
+            step: a step from 0.
+
+        Returns:
+            `data` with leaves (batch_size, ...).
+
+        Raises:
+            ValueError: if step < 0.
+        """
         return self._gather(self.data, jax.device_put(self.indices(step), self._sharding))
 
     def window(self, step: int, n: int, length: int) -> Int[Array, "length batch"]:
-        """Return the indices of the batches of n steps from `step`, on the device(s); rows after the n-th are 0."""
+        """Return the indices of the batches of n steps from `step`, on the device(s).
+
+        Args:
+            step: the first step, from 0.
+            n: number of steps, at most `length`.
+            length: number of rows.
+
+        Returns:
+            Indices (length, batch_size), int32; rows after the n-th are 0.
+
+        Raises:
+            ValueError: if step < 0.
+        """
         rows = np.zeros((length, self.batch_size), np.int32)
         for i in range(n):
             rows[i] = self.indices(step + i)

@@ -13,8 +13,16 @@ def split_by_content(dataset: ImageDataset, test_fraction: float, seed: int = 0)
     Exact duplicates fall on the same side. The side of an image depends on its bytes and the seed alone, not on its
     position or on other images, so the size of the test set is binomial with probability `test_fraction`.
 
+    Args:
+        dataset: the images.
+        test_fraction: the probability, in (0, 1), that an image is in the test set.
+        seed: any integer, the key of the hash.
+
+    Returns:
+        (train, test).
+
     Raises:
-        ValueError: `test_fraction` outside (0, 1), or an empty side.
+        ValueError: if `test_fraction` lies outside (0, 1), or a side is empty.
     """
     if not 0.0 < test_fraction < 1.0:
         raise ValueError(f"test_fraction is {test_fraction}; expected a number strictly between 0 and 1.")

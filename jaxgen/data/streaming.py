@@ -8,7 +8,7 @@ import numpy as np
 from jax.sharding import NamedSharding
 from jaxtyping import PyTree
 
-from jaxgen.core import check_batch_sharding
+from jaxgen.core import check_at_least, check_batch_sharding
 from jaxgen.data.indices import ShuffledIndices, leading_axis
 
 
@@ -36,10 +36,9 @@ class StreamedBatches:
             ahead: number of batches to prefetch, at least 1.
 
         Raises:
-            ValueError: as `Batches`, and for `ahead` below 1.
+            ValueError: if `ahead` < 1; and as `Batches` does.
         """
-        if ahead < 1:
-            raise ValueError(f"ahead is {ahead}; at least 1 batch is read ahead of its step.")
+        check_at_least(1, ahead=ahead)
         self.indices = ShuffledIndices(leading_axis(data), batch_size, seed)
         if sharding is not None:
             check_batch_sharding(sharding, batch_size)
@@ -49,9 +48,18 @@ class StreamedBatches:
         self._reading: OrderedDict[int, Future] = OrderedDict()
 
     def __call__(self, step: int) -> PyTree:
-        """Return the batch of `step`, `data` with leaves (batch_size, ...); fast for consecutive steps.
+        """Return the batch of a step; fast for consecutive steps.
 
-        Raises ValueError for a negative step, and whatever reading the data raises.
+        An error in reading the data is raised here.
+
+        Args:
+            step: a step from 0.
+
+        Returns:
+            `data` with leaves (batch_size, ...).
+
+        Raises:
+            ValueError: if step < 0.
         """
         self._drop_all_but(range(step, step + 1 + self._ahead))
         for ahead in range(step, step + 1 + self._ahead):

@@ -4,23 +4,46 @@ from typing import Literal
 
 import jax
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Float
 
-from jaxgen.diffusion.processes import GaussianProcess
-
-__all__ = ["karras_grid", "log_snr_grid", "noise_grid", "quadratic_grid", "subset_grid", "uniform_grid"]
+from jaxgen.core import check_at_least, is_traced
+from jaxgen.diffusion.processes.process import GaussianProcess
 
 Grid = Float[np.ndarray, " n_plus_1"]
 
 
 def uniform_grid(n: int) -> Grid:
-    """n ≥ 1 steps of equal length from 1 to 0; raises ValueError if n < 1."""
-    _check_steps(n)
+    """Steps of equal length from 1 to 0.
+
+    Args:
+        n: number of steps ≥ 1.
+
+    Returns:
+        The times (n + 1,).
+
+    Raises:
+        ValueError: if n < 1.
+    """
+    check_at_least(1, n=n)
     return np.linspace(1, 0, n + 1)
 
 
 def quadratic_grid(n: int) -> Grid:
-    """n ≥ 1 steps from 1 to 0 at times (1 − i/n)², which are shorter near the data (DDIM, Song et al. 2021, §D.2)."""
+    """Steps from 1 to 0 at times (1 − i/n)², which are shorter near the data.
+
+    Args:
+        n: number of steps ≥ 1.
+
+    Returns:
+        The times (n + 1,).
+
+    Raises:
+        ValueError: if n < 1.
+
+    Reference:
+        Song et al. 2021 (DDIM), §D.2.
+    """
     return uniform_grid(n) ** 2
 
 
@@ -34,8 +57,11 @@ def subset_grid(steps: int, n: int, spacing: Literal["leading", "trailing", "lin
             the cleanest step but not the noisiest. "trailing": ⌈(k+1)T/n⌉ − 1, which includes the noisiest but not
             the cleanest. "linspace": both.
 
+    Returns:
+        The times (n + 1,).
+
     Raises:
-        ValueError: n is outside [1, T], or the spacing is unknown.
+        ValueError: if n is outside [1, T], or spacing is unknown.
 
     Reference:
         Lin et al. 2024, §3.3, who recommend trailing.
@@ -70,29 +96,44 @@ def karras_grid(
         sigma_max: largest σ̃.
         rho: ρ > 0; a larger one puts more levels near sigma_min.
 
+    Returns:
+        The times, (n + 1,) or fewer.
+
     Raises:
-        ValueError: an argument is outside its range.
+        ValueError: unless 0 < sigma_min < sigma_max, rho > 0 and n ≥ 1; and as `noise_grid` does.
 
     Reference:
         Karras et al. 2022, eq. 5.
     """
     if not (0 < sigma_min < sigma_max and rho > 0):
         raise ValueError(f"need 0 < sigma_min < sigma_max and rho > 0, got {sigma_min}, {sigma_max}, {rho}")
-    _check_steps(n)
+    check_at_least(1, n=n)
     return noise_grid(process, np.linspace(sigma_max ** (1 / rho), sigma_min ** (1 / rho), n) ** rho)
 
 
 def log_snr_grid(process: GaussianProcess, n: int, log_snr_min: float = -9.0, log_snr_max: float = 12.0) -> Grid:
-    """n ≥ 1 times evenly spaced in log-SNR from log_snr_min to log_snr_max, in nats, then 0 (Lu et al. 2022, §3.3).
+    """n times evenly spaced in log-SNR from log_snr_min to log_snr_max, then 0.
 
     Values outside the process's range are treated as `noise_grid` does.
 
+    Args:
+        process: a process with concrete parameters.
+        n: number of levels ≥ 1.
+        log_snr_min: smallest log-SNR, in nats.
+        log_snr_max: largest log-SNR, in nats.
+
+    Returns:
+        The times, (n + 1,) or fewer.
+
     Raises:
-        ValueError: n < 1, or log_snr_min is not below log_snr_max.
+        ValueError: unless log_snr_min < log_snr_max and n ≥ 1; and as `noise_grid` does.
+
+    Reference:
+        Lu et al. 2022, §3.3.
     """
     if not log_snr_min < log_snr_max:
         raise ValueError(f"need log_snr_min < log_snr_max, got {log_snr_min} and {log_snr_max}")
-    _check_steps(n)
+    check_at_least(1, n=n)
     return noise_grid(process, np.exp(-0.5 * np.linspace(log_snr_min, log_snr_max, n)))
 
 
@@ -104,17 +145,20 @@ def noise_grid(process: GaussianProcess, sigmas: Float[np.ndarray, " n"]) -> Gri
 
     Args:
         process: a process with concrete parameters.
-        sigmas: noise levels, positive, finite and strictly descending.
+        sigmas: noise levels (n,), positive, finite and strictly descending.
+
+    Returns:
+        The times, (n + 1,) or fewer.
 
     Raises:
-        ValueError: the levels are not so, or the process is traced.
+        ValueError: if the levels are not as above, or the process has traced parameters.
     """
     sigmas = np.asarray(sigmas, np.float64)
     if sigmas.ndim != 1 or not np.all((sigmas > 0) & np.isfinite(sigmas)) or not np.all(np.diff(sigmas) < 0):
         raise ValueError(f"noise levels must be positive, finite and strictly descending, the 0 left out: got {sigmas}")
     with jax.ensure_compile_time_eval():  # inside a jitted function too
         times, noise_at_0 = process.time_at_log_snr(-2 * np.log(sigmas)), process.sigma(0.0)
-    if isinstance(times, jax.core.Tracer) or isinstance(noise_at_0, jax.core.Tracer):
+    if is_traced(times, noise_at_0):
         raise ValueError(
             "a grid needs a process with concrete parameters: make the process outside the traced function"
         )
@@ -124,6 +168,24 @@ def noise_grid(process: GaussianProcess, sigmas: Float[np.ndarray, " n"]) -> Gri
     return np.append(-np.unique(-times[times > 0]), 0.0)
 
 
-def _check_steps(n: int) -> None:
-    if n < 1:
-        raise ValueError(f"a grid needs at least one step, got n={n}")
+def check_grid(times: ArrayLike, steps: int | None = None) -> None:
+    """Check that sampling times are a grid; traced times pass.
+
+    Args:
+        times: (N+1,) times, N ≥ 1, which descend strictly within [0, 1].
+        steps: T of a discrete process, whose times are multiples of 1/T.
+
+    Raises:
+        ValueError: if concrete times are not as above.
+    """
+    if is_traced(times):
+        return
+    grid = np.asarray(times, np.float64)
+    if grid.ndim != 1 or grid.size < 2:
+        raise ValueError(f"times must have shape (N+1,) with N >= 1, got {grid.shape}")
+    if grid[0] > 1 or grid[-1] < 0 or not np.all(np.diff(grid) < 0):
+        raise ValueError(f"times must descend strictly within [0, 1], from noise to data; got {grid}")
+    if steps is not None and np.any(np.abs(grid * steps - np.round(grid * steps)) > 1e-3):
+        raise ValueError(
+            f"times must be steps i/{steps} of the discrete process: use subset_grid({steps}, n), got {grid}"
+        )

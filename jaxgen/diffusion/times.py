@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from jaxgen.diffusion.processes import GaussianProcess
+from jaxgen.core import check_positive
+from jaxgen.diffusion.processes.process import GaussianProcess
 
 TimeSampler = Callable[[Key[Array, ""], int], Float[Array, " b"]]
 
@@ -18,8 +19,11 @@ def uniform(steps: int | None = None, minimum: float = 1e-5) -> TimeSampler:
         steps: T of a discrete process; None for continuous time.
         minimum: smallest time, in [0, 1), which keeps sigma above 0 in continuous time.
 
+    Returns:
+        The sampler.
+
     Raises:
-        ValueError: steps < 1, or minimum is outside its range.
+        ValueError: unless steps ≥ 1 and 0 ≤ minimum < 1.
 
     Reference:
         Song et al. 2021, appendix C, on the minimum.
@@ -31,6 +35,16 @@ def stratified(steps: int | None = None, minimum: float = 1e-5) -> TimeSampler:
     """As `uniform`, with one t in each of B equal strata, placed by one random offset.
 
     Each t is uniform by itself. The batch covers time evenly, which reduces the variance of the mean loss.
+
+    Args:
+        steps: as in `uniform`.
+        minimum: as in `uniform`.
+
+    Returns:
+        The sampler.
+
+    Raises:
+        ValueError: as `uniform` does.
 
     Reference:
         Kingma et al. 2021, §I.1.
@@ -47,11 +61,21 @@ def _uniform(draw: Callable[[Array, int], Array], steps: int | None, minimum: fl
 
 
 def log_normal(process: GaussianProcess, mean: float = -1.2, std: float = 1.2) -> TimeSampler:
-    """Times t at which ln(sigma/alpha) ~ N(mean, std²) (Karras et al. 2022, table 1).
+    """Times t at which ln(sigma/alpha) ~ N(mean, std²).
+
+    Args:
+        process: the process.
+        mean: mean of ln(sigma/alpha).
+        std: standard deviation > 0 of ln(sigma/alpha).
+
+    Returns:
+        The sampler.
 
     Raises:
-        ValueError: std is not positive.
+        ValueError: if std is not positive and finite.
+
+    Reference:
+        Karras et al. 2022, table 1.
     """
-    if not std > 0:
-        raise ValueError(f"std must be positive, got {std}")
+    check_positive(std=std)
     return lambda key, n: process.time_at_log_snr(-2 * (mean + std * jax.random.normal(key, (n,))))

@@ -20,9 +20,19 @@ class Distribution(Protocol):
         Args:
             key: one typed key.
             shape: the shape (B, *event) of the result.
+
+        Returns:
+            The samples.
         """
         ...
 
     def log_density(self, x: Float[Array, "b *event"]) -> Float[Array, " b"]:
-        """Evaluate the log-density of x (B, *event) in nats, summed over the event: shape (B,)."""
+        """Evaluate the log-density in nats, summed over the event.
+
+        Args:
+            x: points (B, *event).
+
+        Returns:
+            The log-densities (B,).
+        """
         ...

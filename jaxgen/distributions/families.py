@@ -42,7 +42,8 @@ class MeanFieldParams(NamedTuple):
 def mean_field_gaussian() -> Family:
     """Independent Gaussians N(mean, e^{2 log_std}) with params `MeanFieldParams` (Kingma & Welling 2014, §2.4).
 
-    Both functions of the family raise ValueError if mean and log_std have different shapes.
+    Returns:
+        The family. Both of its functions raise ValueError if mean and log_std have different shapes.
     """
 
     def sample(key: Key[Array, ""], params: MeanFieldParams) -> Float[Array, "*event"]:
@@ -78,13 +79,21 @@ def full_gaussian() -> Family:
 
 
 def full_gaussian_params(mean: Float[Array, " d"], covariance: Float[Array, "d d"]) -> FullGaussianParams:
-    """The parameters of N(mean, covariance); NaN if the covariance is not positive definite."""
+    """The parameters of `full_gaussian` at which it is N(mean, covariance).
+
+    Args:
+        mean: the mean (d,).
+        covariance: the covariance (d, d), positive definite; another gives NaN.
+
+    Returns:
+        The parameters.
+    """
     factor = jnp.linalg.cholesky(covariance)
     return FullGaussianParams(mean, jnp.tril(factor, -1) + jnp.diag(jnp.log(jnp.diagonal(factor))))
 
 
 def full_gaussian_covariance(params: FullGaussianParams) -> Float[Array, "d d"]:
-    """The covariance L Lᵀ of these parameters."""
+    """The covariance L Lᵀ (d, d) of parameters of `full_gaussian`."""
     factor = _cholesky(params)
     return jnp.matmul(factor, factor.T, precision="highest")
 
@@ -135,6 +144,12 @@ def positive(family: Family) -> Family:
     """The family of z = e^u for u from another family, log-normal if u is Gaussian (Kucukelbir et al. 2017, eq. 7).
 
     log q(z) = log q_u(log z) − Σ log z, and the density is 0 where any part of z is not positive.
+
+    Args:
+        family: the family of u, any pytree of real arrays.
+
+    Returns:
+        The family of z, with the params of `family`.
     """
 
     def sample(key: Key[Array, ""], params: Any) -> Any:
@@ -151,9 +166,14 @@ def positive(family: Family) -> Family:
 
 
 def product(families: Mapping[str, Family]) -> Family:
-    """The product of independent families by name; params and z are dicts with the same names.
+    """The product of independent families by name.
 
-    Both functions of the family raise ValueError for params with other names.
+    Args:
+        families: the factors by name.
+
+    Returns:
+        The family whose params and z are dicts with the same names. Both of its functions raise ValueError if params
+        have other names.
     """
 
     def checked(params: Mapping[str, Any]) -> Mapping[str, Any]:

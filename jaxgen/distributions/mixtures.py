@@ -8,7 +8,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Key, Num
 
-from jaxgen.core import PytreeDataclass
+from jaxgen.core import PytreeDataclass, is_traced
 
 
 class GaussianMixture(PytreeDataclass):
@@ -23,8 +23,7 @@ class GaussianMixture(PytreeDataclass):
         covariances: Σ (K, d, d), symmetric and positive definite.
 
     Raises:
-        ValueError: for shapes that do not fit, and for concrete values outside these ranges (traced values are not
-            checked).
+        ValueError: if the shapes do not fit, or values are outside these ranges. Traced values are not checked.
 
     Example:
         The exact score network of noised data, under any Gaussian process:
@@ -43,24 +42,38 @@ class GaussianMixture(PytreeDataclass):
         for name, leaf in leaves.items():
             object.__setattr__(self, name, leaf.astype(dtype))
         _check_shapes(self)
-        if not any(isinstance(leaf, jax.core.Tracer) for leaf in leaves.values()):
+        if not is_traced(leaves):
             _check_values(*(np.asarray(a, np.float64) for a in (self.weights, self.means, self.covariances)))
 
     def sample(self, key: Key[Array, ""], shape: int | tuple[int, ...]) -> Float[Array, "n d"]:
-        """Draw samples (n, d), where shape is (n, d) or the number n alone; raises as `sample_labelled` does."""
-        return self.sample_labelled(key, shape)[0]
-
-    def sample_labelled(
-        self, key: Key[Array, ""], shape: int | tuple[int, ...]
-    ) -> tuple[Float[Array, "n d"], Int[Array, " n"]]:
-        """Draw samples (n, d), and return with them the component in 0…K−1 that each came from, (n,).
+        """Draw samples.
 
         Args:
             key: one key.
             shape: (n, d), or the number n alone.
 
+        Returns:
+            The samples (n, d).
+
         Raises:
-            ValueError: for another d, and for a mixture with leading axes: draw from those under `jax.vmap`.
+            ValueError: as `sample_labelled` does.
+        """
+        return self.sample_labelled(key, shape)[0]
+
+    def sample_labelled(
+        self, key: Key[Array, ""], shape: int | tuple[int, ...]
+    ) -> tuple[Float[Array, "n d"], Int[Array, " n"]]:
+        """Draw samples, and return with them the component that each came from.
+
+        Args:
+            key: one key.
+            shape: (n, d), or the number n alone.
+
+        Returns:
+            The samples (n, d), and their components in 0…K−1, (n,).
+
+        Raises:
+            ValueError: if shape has another d, or the mixture has leading axes. Draw from such under `jax.vmap`.
         """
         if self.means.ndim != 2:
             raise ValueError(f"means of shape {self.means.shape} hold many mixtures: draw under jax.vmap")
@@ -92,6 +105,9 @@ class GaussianMixture(PytreeDataclass):
         Args:
             alpha: () for one mixture, or (B,) for one per example, whose `score` then takes x (B, d).
             sigma: like alpha. Where both are 0 the covariances are singular and the density is undefined.
+
+        Returns:
+            The mixture, whose means and covariances have the leading axes of alpha and sigma.
         """
         alpha, sigma = self._scales(alpha, sigma)
         noise = sigma[..., None, None, None] ** 2 * jnp.eye(self.means.shape[-1], dtype=self.means.dtype)
@@ -103,7 +119,15 @@ class GaussianMixture(PytreeDataclass):
         """E[x0 | alpha·x0 + sigma·eps = x], the optimal prediction of x0: (..., d) -> (..., d).
 
         It equals (x + sigma² score)/alpha (Tweedie's formula; Efron 2011), but is exact also where alpha = 0: there it
-        is the mean of the data. For alpha and sigma see `perturbed`.
+        is the mean of the data.
+
+        Args:
+            x: noised points (..., d).
+            alpha: as in `perturbed`.
+            sigma: as in `perturbed`.
+
+        Returns:
+            The means (..., d).
         """
         noised = self.perturbed(alpha, sigma)
         alpha, _ = self._scales(alpha, sigma)
@@ -171,8 +195,14 @@ def random_mixture(seed: int) -> GaussianMixture:
     the direction between them, their centre in [−2, 2]², the eigenvalues of the covariances in [.5, 2] and their axes.
     The density has two modes, and one under much noise. A seed gives the same mixture on every machine.
 
+    Args:
+        seed: a whole number ≥ 0.
+
+    Returns:
+        The mixture.
+
     Raises:
-        ValueError: for a negative seed.
+        ValueError: if the seed is negative.
     """
     if seed < 0:
         raise ValueError(f"a seed must not be negative, got {seed}")

@@ -10,7 +10,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
-from jaxgen.core import PytreeDataclass
+from jaxgen.core import PytreeDataclass, is_traced
 from jaxgen.distributions.gaussian import Gaussian, at_least_float32, gaussian_kl_terms
 
 Squash = Literal["sigmoid", "hardtanh"]
@@ -20,15 +20,30 @@ class StandardNormal(PytreeDataclass):
     """N(0, I) over arrays of any shape; see `standard_normal`."""
 
     def sample(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
-        """Draw standard normal samples of this shape."""
+        """Draw standard normal samples.
+
+        Args:
+            key: one key.
+            shape: the shape of the result.
+
+        Returns:
+            The samples.
+        """
         return jax.random.normal(key, shape)
 
     def log_density(self, z: Float[Array, "b *d"]) -> Float[Array, " b"]:
-        """Evaluate log N(z; 0, I) in nats."""
+        """Evaluate log N(z; 0, I) in nats: (B, *d) -> (B,)."""
         return _unit_gaussian(z).log_density(z)
 
     def kl(self, q: Gaussian) -> Float[Array, "b *d"]:
-        """½ (μ² + σ² − 1 − log σ²), KL(q ‖ N(0, I)) in nats of every coordinate (Kingma & Welling 2014, appendix B)."""
+        """½ (μ² + σ² − 1 − log σ²), KL(q ‖ N(0, I)) in nats of every coordinate (Kingma & Welling 2014, appendix B).
+
+        Args:
+            q: a Gaussian (B, *d) of positive std.
+
+        Returns:
+            The divergences (B, *d).
+        """
         q = at_least_float32(q)
         return gaussian_kl_terms(q, _unit_gaussian(q.mean))
 
@@ -46,7 +61,18 @@ class DiagonalMixture(PytreeDataclass):
     log_weights: Array
 
     def sample(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "b *d"]:
-        """Draw samples of shape (B, *d); raises ValueError for another event shape."""
+        """Draw samples.
+
+        Args:
+            key: one key.
+            shape: the shape (B, *d) of the result.
+
+        Returns:
+            The samples.
+
+        Raises:
+            ValueError: if shape is not (B, *d).
+        """
         event = self.mean.shape[1:]
         if tuple(shape[1:]) != event:
             raise ValueError(f"the components have shape {event}, so samples have (B, *{event}), not {tuple(shape)}")
@@ -55,7 +81,17 @@ class DiagonalMixture(PytreeDataclass):
         return Gaussian(self.mean[component], self.std[component]).sample(noise_key)
 
     def log_density(self, z: Float[Array, "b *d"]) -> Float[Array, " b"]:
-        """Evaluate log p(z) in nats in time of K·B·d and memory of K·B; raises ValueError for another event shape."""
+        """Evaluate log p(z) in nats, in time of K·B·d and memory of K·B.
+
+        Args:
+            z: points (B, *d).
+
+        Returns:
+            The log-densities (B,).
+
+        Raises:
+            ValueError: if z is not of shape (B, *d).
+        """
         if z.shape[1:] != self.mean.shape[1:]:
             raise ValueError(
                 f"the components have shape {self.mean.shape[1:]}, z {z.shape[1:]}: both are the encoder's"
@@ -80,9 +116,12 @@ def diagonal_mixture(components: Gaussian, weights: Float[ArrayLike, " k"] | Non
         components: means (K, *d), and stds that broadcast to them.
         weights: K numbers ≥ 0, scaled to sum to 1; equal by default.
 
+    Returns:
+        The mixture.
+
     Raises:
-        ValueError: for components without an axis K, weights of another shape, or concrete weights that are negative
-            or all 0.
+        ValueError: if the components have fewer than two axes, weights are not of shape (K,), or concrete weights are
+            negative or all 0.
     """
     mean, std = at_least_float32(components)
     if mean.ndim < 2:
@@ -102,6 +141,9 @@ def vamp_prior(
         pseudo_inputs: u (K, *event) in the range of the data, learned with the other parameters (see `pseudo_inputs`)
             or K examples.
         weights: as in `diagonal_mixture`.
+
+    Returns:
+        The prior.
 
     Raises:
         ValueError: as `diagonal_mixture` does.
@@ -127,8 +169,11 @@ def pseudo_inputs(
         high: the largest value of the data.
         squash: "sigmoid", or "hardtanh": a clip as in the authors' code, with no gradient outside the range.
 
+    Returns:
+        The pseudo-inputs (K, *event).
+
     Raises:
-        ValueError: unless low < high, or for another squash.
+        ValueError: if low ≥ high, or squash is unknown.
 
     Reference:
         Tomczak & Welling 2018, §3.
@@ -149,8 +194,11 @@ def init_pseudo_inputs(
         squash: as in `pseudo_inputs`.
         margin: x is first clipped to this fraction of the range inside its ends, where both squashes have a gradient.
 
+    Returns:
+        The free parameters (K, *event).
+
     Raises:
-        ValueError: unless low < high and 0 < margin < ½, or for another squash.
+        ValueError: if low ≥ high, squash is unknown, or margin is not in (0, ½).
     """
     _check_squash(low, high, squash)
     if not 0 < margin < 0.5:
@@ -168,7 +216,7 @@ def _log_weights(weights: ArrayLike | None, count: int) -> Array:
         return jnp.full(count, -math.log(count))
     if jnp.shape(weights) != (count,):
         raise ValueError(f"weights must have one entry for each of {count} components, got {jnp.shape(weights)}")
-    if not isinstance(weights, jax.core.Tracer) and not (np.all(np.asarray(weights) >= 0) and np.any(weights)):
+    if not is_traced(weights) and not (np.all(np.asarray(weights) >= 0) and np.any(weights)):
         raise ValueError(f"weights must not be negative, nor all 0, got {weights}")
     log_weights = jnp.log(jnp.asarray(weights))
     return log_weights - jax.nn.logsumexp(log_weights)

@@ -33,12 +33,11 @@ def generate(
     directory: str | os.PathLike[str] | None = None,
     progress: bool = True,
 ) -> PyTree:
-    """Draws images 0 … n − 1, image i from the key `fold_in(key, i)` whatever the batch size.
+    """Draw images 0 … n − 1, image i from the key `fold_in(key, i)` whatever the batch size.
 
     Image i is always row i mod B of its batch. At one batch size and sharding it is the same bit for bit, for any n and
     after any number of stops. At another batch size it is the same up to round-off. On GPUs, two processes may compile
-    differently; then it is the same up to round-off too.
-    The host holds all n images, the devices two batches.
+    differently; then it is the same up to round-off too. The host holds all n images, and the devices hold two batches.
 
     Under `jax.distributed`, process p of P draws every P-th batch on its own devices, from its own params (no global
     arrays). The processes meet in `directory`, wait for each other at the end, and each returns all images.
@@ -51,7 +50,7 @@ def generate(
         key: one typed key. If it is not threefry (rbg, unsafe_rbg) a threefry key derived from it takes its place,
             because keys of other kinds do not draw independently of their batch.
         n: number of images, 1 … 2³².
-        batch_size: images B of one call of draw.
+        batch_size: images B ≥ 1 of one call of draw.
         cond: None, or a pytree of arrays with leading axis n.
         sharding: splits the leading axis of each batch over a mesh of this process's devices. Params that lie elsewhere
             are copied to each device.
@@ -65,8 +64,12 @@ def generate(
         NumPy arrays (n, *event), in the pytree that draw returns.
 
     Raises:
-        ValueError: for n or batch_size below 1, a key that is not one typed key, a cond of another length, a batch that
-            does not divide between the shards, a draw with another leading axis, and a directory of other samples.
+        ValueError: if n or batch_size is out of range, key is not one typed key, cond has another length, the sharding
+            splits another axis than the first, does not divide the batch or lies on another process's devices, params
+            are global arrays, draw returns no array or one with another leading axis, the directory holds other samples
+            or a damaged manifest, or several processes have no directory that all see.
+        OSError: if a batch cannot be written.
+        RuntimeError: if an image that another process drew is not in the directory.
     """
     _check(key, n, batch_size, sharding, directory)
     cond = jax.tree_util.tree_map_with_path(lambda path, leaf: _checked_cond(path, leaf, n), cond)

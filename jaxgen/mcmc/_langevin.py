@@ -1,16 +1,14 @@
 """Langevin dynamics in any score: plain, and annealed over noise levels."""
 
-import math
 from collections.abc import Callable
 from typing import Literal, NamedTuple, get_args
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
-from jaxgen.core import noise, per_example, safe_divide
+from jaxgen.core import check_at_least, check_not_negative, check_positive, is_traced, noise, per_example, safe_divide
 from jaxgen.mcmc.chain import Chain
 
 Norms = Literal["sample", "batch"]
@@ -30,13 +28,17 @@ def langevin(score: Callable[[Array], Array], step_size: ArrayLike | StepSize, n
             write ε for ε/2 or for √ε need another number.
         noise_scale: factor ≥ 0 of the noise; 0 climbs to the modes.
 
+    Returns:
+        The chain.
+
     Raises:
-        ValueError: for an ε or noise_scale out of range.
+        ValueError: if step_size is a Python number that is not positive and finite, or noise_scale is negative or
+            infinite.
 
     Reference:
         Song & Ermon 2019, eq. 4.
     """
-    check_noise_scale(noise_scale)
+    check_not_negative(noise_scale=noise_scale)
     if isinstance(step_size, int | float):
         check_positive(step_size=step_size)
 
@@ -69,18 +71,22 @@ def annealed_langevin(
         step_size: ε > 0, the step at the last level.
         steps: steps ≥ 1 at each level.
 
+    Returns:
+        The chain.
+
     Raises:
-        ValueError: for an ε or a number of steps out of range, or sigmas that are not as above.
+        ValueError: if step_size is not positive and finite, steps < 1, sigmas are not of shape (L,) with L ≥ 1, or
+            concrete sigmas are not positive and strictly descending.
 
     Reference:
         Song & Ermon 2019, algorithm 1.
     """
     check_positive(step_size=step_size)
-    check_steps(steps, least=1)
+    check_at_least(1, steps=steps)
     sigmas = jnp.asarray(sigmas)
     if sigmas.ndim != 1 or not sigmas.size:
         raise ValueError(f"sigmas must have shape (L,) with L >= 1, got {sigmas.shape}")
-    if not isinstance(sigmas, jax.core.Tracer) and not (np.all(np.diff(sigmas) < 0) and sigmas[-1] > 0):
+    if not is_traced(sigmas) and not (np.all(np.diff(sigmas) < 0) and sigmas[-1] > 0):
         raise ValueError(f"sigmas must be positive and descend strictly, got {sigmas}")
 
     def step(keys: Array, state: AnnealedState) -> AnnealedState:
@@ -102,8 +108,11 @@ def snr_step_size(snr: float = 0.16, norms: Norms = "sample") -> StepSize:
         norms: "sample" takes the norms of each sample. "batch" takes their means over the batch, as the reference
             does, which makes a sample depend on the others.
 
+    Returns:
+        A function of the score and z, both (B, *event), that returns ε of shape (B, 1, …), or () for batch norms.
+
     Raises:
-        ValueError: for an snr out of range or other norms.
+        ValueError: if snr is not positive and finite, or norms is unknown.
 
     Reference:
         Song et al. 2021, algorithms 4 and 5, whose ε is half of this one.
@@ -118,22 +127,3 @@ def snr_step_size(snr: float = 0.16, norms: Norms = "sample") -> StepSize:
         return per_example(4 * (snr * safe_divide(z_norm, gradient_norm)) ** 2, z)
 
     return step_size
-
-
-def check_positive(**values: float) -> None:
-    """Raise ValueError, with the values' names, unless all are positive and finite."""
-    if not all(0 < value < math.inf for value in values.values()):
-        given = ", ".join(f"{name}={value}" for name, value in values.items())
-        raise ValueError(f"{', '.join(values)} must be positive and finite, got {given}")
-
-
-def check_steps(steps: int, least: int) -> None:
-    """Raise ValueError for fewer steps."""
-    if steps < least:
-        raise ValueError(f"steps must be at least {least}, got {steps}")
-
-
-def check_noise_scale(noise_scale: float) -> None:
-    """Raise ValueError unless it is finite and not negative."""
-    if not 0 <= noise_scale < math.inf:
-        raise ValueError(f"noise_scale must be finite and not negative, got {noise_scale}")

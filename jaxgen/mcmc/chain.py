@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Shaped
 
-from jaxgen.core import fold_in, per_sample_keys
+from jaxgen.core import check_at_least, fold_in, per_sample_keys
 
 
 class Chain(NamedTuple):
@@ -21,29 +21,28 @@ class Chain(NamedTuple):
 
 
 def run(keys: Array, chain: Chain, start: Shaped[Array, "b *event"], *, frames: int, thin: int = 1) -> Any:
-    """Runs chains and keeps every `thin`-th state, in one `lax.scan`.
+    """Run chains and keep every `thin`-th state, in one `lax.scan`.
 
     Args:
         keys: (B,) typed keys, one per chain; see `core.per_sample_keys` for keys that are not threefry.
         chain: such as `langevin(score, step_size)`.
         start: positions (B, *event).
-        frames: number of states kept after the first.
-        thin: steps of the chain from one kept state to the next.
+        frames: number ≥ 0 of states kept after the first.
+        thin: steps ≥ 0 of the chain from one kept state to the next.
 
     Returns:
         The states, a pytree with a leading axis of frames + 1: entry 0 is the start, entry k the state after k · thin
         steps.
 
     Raises:
-        ValueError: for keys that are not typed and of shape (B,), or frames or thin below 0.
+        ValueError: if keys are not typed or not of shape (B,), frames < 0, or thin < 0.
 
     Example:
         >>> chain = langevin(lambda x: -x, step_size=0.1)  # of N(0, I)
         >>> path = run(keys, chain, start, frames=50, thin=20)
     """
     keys = per_sample_keys(keys)
-    if frames < 0 or thin < 0:
-        raise ValueError(f"need frames >= 0 and thin >= 0, got frames={frames}, thin={thin}")
+    check_at_least(0, frames=frames, thin=thin)
     first = chain.init(start)
 
     def frame(state: Any, index: Array) -> tuple[Any, Any]:
@@ -55,5 +54,15 @@ def run(keys: Array, chain: Chain, start: Shaped[Array, "b *event"], *, frames: 
 
 
 def advance(keys: Array, chain: Chain, state: Any, steps: int) -> Any:
-    """The state after a number of steps, step i by `fold_in(keys, i)`."""
+    """Advance chains by a number of steps, in one loop.
+
+    Args:
+        keys: keys (B,), one per chain. Step i takes `core.fold_in(keys, i)`.
+        chain: such as `langevin(score, step_size)`.
+        state: the state of the chains, from `chain.init` or earlier steps.
+        steps: number of steps ≥ 0.
+
+    Returns:
+        The state after these steps.
+    """
     return jax.lax.fori_loop(0, steps, lambda i, state: chain.step(fold_in(keys, i), state), state)

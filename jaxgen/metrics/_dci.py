@@ -37,9 +37,9 @@ def dci(codes: ArrayLike, factors: ArrayLike, *, trees: int = 10, seed: int = 0)
         seed: seed of the split and the forests.
 
     Raises:
-        ValueError: if codes are not finite, if factors are not integers, are constant or not n rows, if there are
-            fewer than 9 codes or 2 factors, or no trees.
-        ImportError: without scikit-learn, which the extra `experiments` installs.
+        ValueError: if codes are not finite or of one latent, factors are not integers, are constant or not n rows, or
+            there are fewer than 9 codes, 2 factors or 1 tree.
+        ImportError: if scikit-learn is not installed, which comes with the extra `experiments`.
 
     Reference:
         Eastwood & Williams 2018, "A framework for the quantitative evaluation of disentangled representations".

@@ -9,6 +9,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Float64, Int, Int64
 
+from jaxgen.core import check_at_least
 from jaxgen.metrics.bits import mean_and_error
 from jaxgen.metrics.factors import class_indices, entropies, top_two_gaps
 from jaxgen.metrics.features import check_features
@@ -51,8 +52,8 @@ def posterior_mig(
         seed: seed of the samples.
 
     Raises:
-        ValueError: if means or stds are not finite or differ in shape, if stds are not positive or differ by more than
-            a factor of e⁶⁰, if factors are not integers, are constant or not N rows, or for fewer than two samples.
+        ValueError: if means or stds are not finite, differ in shape or are of one latent, stds are not positive or
+            differ by more than a factor of e⁶⁰, factors are not integers, are constant or not N rows, or samples < 2.
 
     Reference:
         Chen et al. 2018, arXiv:1802.04942, §4.
@@ -65,8 +66,7 @@ def posterior_mig(
     widths = np.log(stds) - np.log(stds.min(0))
     if widths.max() > _MAX_LOG_RATIO:
         raise ValueError(f"the stds of a latent differ by a factor of e^{widths.max():.0f}: look at the encoder first")
-    if samples < 2:
-        raise ValueError(f"samples must be at least 2, got {samples}")
+    check_at_least(2, samples=samples)
     classes = class_indices(factors, len(means))
 
     rng = np.random.default_rng(seed)

@@ -33,9 +33,10 @@ def sap(codes: ArrayLike, factors: ArrayLike, *, categorical: Collection[int] = 
         seed: seed of the split and the trees.
 
     Raises:
-        ValueError: if codes are not finite or of one latent, if factors are not integers, are constant or not n rows,
-            if `categorical` names unknown columns, or for categorical factors of fewer than 6 codes.
-        ImportError: for categorical factors without scikit-learn, which the extra `experiments` installs.
+        ValueError: if codes are not finite or of one latent, factors are not integers, are constant or not n rows,
+            `categorical` names unknown columns, or there are categorical factors and fewer than 6 codes.
+        ImportError: if there are categorical factors and scikit-learn is not installed, which comes with the extra
+            `experiments`.
 
     Reference:
         Kumar et al. 2018, arXiv:1711.00848, §3.

@@ -8,6 +8,8 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float32, Float64, Num
 
+from jaxgen.core import check_at_least
+
 
 def apply_in_batches(
     feature_fn: Callable[[Array], Array], images: Num[Array | np.ndarray, "n *event"], batch_size: int = 256
@@ -31,8 +33,7 @@ def apply_in_batches(
     n = len(images)
     if n == 0:
         raise ValueError("apply_in_batches got no images: expected an array of shape (n, *event) with n >= 1")
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    check_at_least(1, batch_size=batch_size)
     apply = jax.jit(feature_fn)
     features, in_flight = [], None
     for start in range(0, n, batch_size):

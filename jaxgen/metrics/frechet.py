@@ -49,6 +49,10 @@ def frechet_statistics(features: ArrayLike) -> FrechetStatistics:
 def merge_statistics(a: FrechetStatistics, b: FrechetStatistics) -> FrechetStatistics:
     """Combine the statistics of two sets into those of their union, so that a stream needs one chunk in memory.
 
+    Args:
+        a: the statistics of one set, in d dimensions.
+        b: those of the other, in as many.
+
     Raises:
         ValueError: if the dimensions differ.
 
@@ -65,11 +69,14 @@ def frechet_distance(a: ArrayLike | FrechetStatistics, b: ArrayLike | FrechetSta
     """Compute ‖μ₁ − μ₂‖² + Tr(Σ₁ + Σ₂ − 2(Σ₁^½ Σ₂ Σ₁^½)^½).
 
     The estimate from samples is biased upwards by O(1/n): compare sets of one size. Equal covariances give ‖μ₁ − μ₂‖²
-    exactly. Warns if a set has no more samples than dimensions, because its covariance is then singular.
+    exactly.
 
     Args:
         a: features (n, d), or their `FrechetStatistics`.
         b: features (m, d), or their `FrechetStatistics`.
+
+    Warns:
+        UserWarning: if a set has no more samples than dimensions, because its covariance is then singular.
 
     Raises:
         ValueError: if features are not finite, differ in dimension, or are fewer than 2.

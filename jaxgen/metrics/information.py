@@ -6,6 +6,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Float64, Int64
 
+from jaxgen.core import check_at_least
 from jaxgen.metrics.factors import check_codes, entropies, top_two_gaps
 
 
@@ -17,14 +18,14 @@ def mutual_information(codes: ArrayLike, factors: ArrayLike, bins: int = 20) -> 
     Args:
         codes: latent codes, shape (n, d), d >= 2.
         factors: integer classes, shape (n, k).
-        bins: number of bins of equal width from the lowest to the highest code of a latent.
+        bins: number of bins of equal width from the lowest to the highest code of a latent, at least 2.
 
     Returns:
         The mutual information, shape (d, k).
 
     Raises:
-        ValueError: if codes are not finite or of one latent, if factors are not integers, are constant or not n rows,
-            or unless bins >= 2.
+        ValueError: if codes are not finite or of one latent, factors are not integers, are constant or not n rows, or
+            bins < 2.
 
     Reference:
         Locatello et al. 2019, arXiv:1811.12359.
@@ -77,7 +78,7 @@ def modularity(codes: ArrayLike, factors: ArrayLike, bins: int = 20) -> float:
         bins: number of bins per latent, at least 2.
 
     Raises:
-        ValueError: as `mutual_information` does, and for fewer than two factors.
+        ValueError: if there are fewer than two factors; and as `mutual_information` does.
 
     Reference:
         Ridgeway & Mozer 2018, arXiv:1802.05312.
@@ -94,8 +95,7 @@ def modularity(codes: ArrayLike, factors: ArrayLike, bins: int = 20) -> float:
 def _mutual_information(
     codes: Float64[np.ndarray, "n d"], classes: Int64[np.ndarray, "n k"], bins: int
 ) -> Float64[np.ndarray, "d k"]:
-    if bins < 2:
-        raise ValueError(f"bins must be at least 2, got {bins}")
+    check_at_least(2, bins=bins)
     edges = np.linspace(codes.min(0), codes.max(0), bins + 1)[1:-1]
     binned = [np.searchsorted(edge, column, side="right") for edge, column in zip(edges.T, codes.T, strict=True)]
     return np.array([[_discrete_information(code, factor) for factor in classes.T] for code in binned])

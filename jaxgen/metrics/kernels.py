@@ -18,7 +18,19 @@ Kernel = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (n, d), (m, d) -> (n,
 def polynomial_kernel(
     x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, "m d"], degree: int = 3
 ) -> Float64[np.ndarray, "n m"]:
-    """Compute the polynomial kernel (x·y/d + 1)^degree (Bińkowski et al. 2018, arXiv:1801.01401, eq. 6)."""
+    """Compute the polynomial kernel (x·y/d + 1)^degree.
+
+    Args:
+        x: samples (n, d).
+        y: samples (m, d).
+        degree: an integer, at least 1.
+
+    Returns:
+        The kernel of all pairs, shape (n, m).
+
+    Reference:
+        Bińkowski et al. 2018, arXiv:1801.01401, eq. 6.
+    """
     base = x @ y.T
     base /= x.shape[1]
     base += 1
@@ -32,6 +44,14 @@ def rbf_kernel(
     x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, "m d"], bandwidths: Sequence[float | int] = (1.0,)
 ) -> Float64[np.ndarray, "n m"]:
     """Compute the mean over bandwidths s of the Gaussian kernel exp(−‖x−y‖²/2s²).
+
+    Args:
+        x: samples (n, d).
+        y: samples (m, d).
+        bandwidths: one or more s > 0.
+
+    Returns:
+        The kernel of all pairs, shape (n, m).
 
     Raises:
         ValueError: if there is no bandwidth, or one is not positive.
@@ -51,7 +71,7 @@ def median_distance(x: ArrayLike, y: ArrayLike, limit: int = 1000) -> float:
         limit: a larger set is thinned to this many evenly spaced rows.
 
     Raises:
-        ValueError: if samples are not finite, differ in dimension or are fewer than 2, or if the median is zero.
+        ValueError: if samples are not finite, differ in dimension or are fewer than 2, or the median is zero.
 
     Reference:
         Gretton et al. 2012, "A kernel two-sample test", §8.
@@ -74,7 +94,8 @@ def mmd_squared(x: ArrayLike, y: ArrayLike, kernel: Kernel | None = None) -> flo
             None means an RBF kernel with `median_distance` as its bandwidth.
 
     Raises:
-        ValueError: if samples are not finite, differ in dimension, or are fewer than 2.
+        ValueError: if samples are not finite, differ in dimension or are fewer than 2, or no kernel is given and
+            `median_distance` is zero.
 
     Reference:
         Gretton et al. 2012, "A kernel two-sample test", eq. 3.
@@ -111,7 +132,7 @@ def kernel_distance(
 
     Subsets of one set overlap, so the standard deviation over √subsets would be too small an error. The standard error
     here is that of the delete-d jackknife (Shao & Wu 1989). It is fair if the distance is well above zero, and too
-    large near zero. It needs subsets of at most half the smaller set: larger ones are cut to that, with a warning.
+    large near zero. It needs subsets of at most half the smaller set: larger ones are cut to that.
 
     Args:
         a: features (n, d), n >= 4.
@@ -120,8 +141,12 @@ def kernel_distance(
         subset_size: number of samples in a subset, at least 2.
         seed: seed of the subsets.
 
+    Warns:
+        UserWarning: if subset_size is more than half the smaller set.
+
     Raises:
-        ValueError: if features are not finite, differ in dimension or are fewer than 4, or subsets are too few.
+        ValueError: if features are not finite, differ in dimension or are fewer than 4, or subsets or subset_size is
+            below 2.
 
     Reference:
         Bińkowski et al. 2018, arXiv:1801.01401.

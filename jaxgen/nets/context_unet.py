@@ -49,7 +49,8 @@ class ContextUNet(nn.Module):
         dtype: type that convolutions compute in; parameters, norms and the output are float32.
 
     Raises:
-        ValueError: for images of other sizes or not (b, h, w, c) floating point, or t or cond of a wrong form.
+        ValueError: if x is not (b, h, w, c) floating point with sides divisible by 4, or t or cond has a wrong shape or
+            dtype.
     """
 
     features: int = 64

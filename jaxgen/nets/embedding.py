@@ -63,8 +63,8 @@ def condition_vector(
         Vectors (b, num_classes or cond_dim), or None for an unconditional network.
 
     Raises:
-        ValueError: for a condition of another shape, labels that are not integers, a condition for an unconditional
-            network, or both `num_classes` and `cond_dim`.
+        ValueError: if cond has another shape, labels are not integers, an unconditional network gets a condition,
+            `num_classes` and `cond_dim` are both given, or either is below 1.
     """
     if num_classes is not None and cond_dim is not None:
         raise ValueError(f"set num_classes={num_classes} for labels or cond_dim={cond_dim} for vectors, not both")

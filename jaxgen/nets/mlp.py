@@ -26,7 +26,8 @@ class MLP(nn.Module):
         dtype: type that the hidden layers compute in.
 
     Raises:
-        ValueError: if x is not floating point, or t or cond has a wrong shape or dtype.
+        ValueError: if x is not floating point or has no event axis that `out_channels` could replace, or t or cond has
+            a wrong shape or dtype.
     """
 
     width: int = 128

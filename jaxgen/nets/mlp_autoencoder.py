@@ -29,7 +29,7 @@ class MLPEncoder(nn.Module):
         dtype: type that the hidden layers compute in.
 
     Raises:
-        ValueError: for another layer, or if x is not floating point or has no event axis.
+        ValueError: if the layer is unknown, or x is not floating point or has no event axis.
     """
 
     latent_dim: int = 10
@@ -61,7 +61,7 @@ class MLPDecoder(nn.Module):
         dtype: type that the hidden layers compute in.
 
     Raises:
-        ValueError: for another layer, or if z is not floating point or has no axis beyond the batch.
+        ValueError: if the layer is unknown, or z is not floating point or has no axis beyond the batch.
     """
 
     event: Sequence[int]

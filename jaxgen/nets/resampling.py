@@ -34,7 +34,7 @@ def space_to_depth(x: Float[Array, "b h w c"], factor: int) -> Float[Array, "b h
     """Move factor×factor blocks of pixels, row by row, into channels; the inverse of `depth_to_space`.
 
     Raises:
-        ValueError: unless `factor` divides both sides.
+        ValueError: unless `factor` is at least 1 and divides both sides.
     """
     batch, height, width, channels = x.shape
     if factor < 1 or height % factor or width % factor:

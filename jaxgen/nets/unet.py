@@ -72,8 +72,8 @@ class UNet(nn.Module):
         remat: recompute the blocks in the backward pass, which saves memory on a GPU at the cost of more work.
 
     Raises:
-        ValueError: for a level out of range, images that are too small, not divisible by `patch` or not (b, h, w, c)
-            floating point, t or cond of a wrong shape or dtype, or contradictory settings.
+        ValueError: if there are no levels or one is out of range, x is too small, not divisible by `patch` or not
+            (b, h, w, c) floating point, t or cond has a wrong shape or dtype, or settings contradict each other.
 
     Reference:
         Ho et al. 2020; Dhariwal & Nichol 2021. `remat`: Chen et al. 2016.

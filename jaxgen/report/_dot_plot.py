@@ -34,8 +34,8 @@ def dot_plot(
         row_height: height of a row in CSS pixels.
 
     Raises:
-        ValueError: for no dots, values that are not finite or not low <= value <= high, or values at or below zero on a
-            logarithmic axis.
+        ValueError: if there are no dots, a value is not finite, low <= value <= high does not hold, or a value is at or
+            below zero on a logarithmic axis.
     """
     groups = {group: {name: tuple(map(float, of)) for name, of in dots.items()} for group, dots in groups.items()}
     levels = {name: float(x) for name, x in (levels or {}).items()}

@@ -49,7 +49,7 @@ def tradeoff(
         height: height in CSS pixels.
 
     Raises:
-        ValueError: for no points, values that are not finite, or values at or below zero on a logarithmic axis.
+        ValueError: if there are no points, or a value is not finite or is at or below zero on a logarithmic axis.
     """
     groups = {group: [(name, float(x), float(y)) for name, x, y in members] for group, members in groups.items()}
     levels = {name: float(y) for name, y in (levels or {}).items()}

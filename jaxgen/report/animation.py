@@ -6,6 +6,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from PIL import Image
 
+from jaxgen.core import check_at_least
 from jaxgen.report import pixels
 
 
@@ -32,21 +33,20 @@ def animate(
         The bytes of the GIF; a frame has at most 256 colours.
 
     Raises:
-        ValueError: for another shape, fewer than 2 frames, columns or scale below 1, or other durations.
+        ValueError: if images have another shape, type or range, frames < 2, columns or scale is below 1, or a duration
+            is below 20 ms or no multiple of 10 ms.
     """
     trajectory = np.asarray(trajectory)
     if trajectory.ndim != 5:
         raise ValueError(f"animate expects a trajectory of shape (steps, b, h, w, c), got {trajectory.shape}")
-    if frames < 2:
-        raise ValueError(f"an animation needs at least 2 frames, got frames={frames}")
+    check_at_least(2, frames=frames)
     if any(ms < 20 or ms % 10 for ms in (frame_ms, hold_ms)):
         raise ValueError(
             f"GIF durations are multiples of 10 ms, from 20, got frame_ms={frame_ms} and hold_ms={hold_ms}"
         )
     steps, b, _, width, _ = trajectory.shape
     columns = pixels.default_columns(b) if columns is None else columns
-    if columns < 1 or (scale is not None and scale < 1):
-        raise ValueError(f"columns and scale must be at least 1, got columns={columns}, scale={scale}")
+    check_at_least(1, columns=columns, scale=1 if scale is None else scale)
     columns = min(columns, b)
     scale = scale or pixels.default_scale(width, columns)
 

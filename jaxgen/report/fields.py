@@ -50,6 +50,13 @@ class Panel2D:
 def lattice(limits: tuple[float, float], n: int) -> Float64[np.ndarray, "n n 2"]:
     """Return the centres of n × n equal cells of the square limits × limits, row by row from below.
 
+    Args:
+        limits: (low, high) of both axes.
+        n: number of cells along an axis, at least 1.
+
+    Returns:
+        The centres (x, y), shape (n, n, 2).
+
     Raises:
         ValueError: unless n >= 1 and the limits ascend.
     """
@@ -85,8 +92,9 @@ def panels_2d(
         color_limits: ends of the colour scale.
 
     Raises:
-        ValueError: for no panels, arrays of another shape or not finite, limits that do not ascend,
-            labels that do not match, densities without a positive value, or negative values on the colour scale.
+        ValueError: if there are no panels, an array has another shape or is not finite, limits do not ascend, the
+            color_limits of a logarithmic scale are not positive, labels or groups do not match, a density has no
+            positive value, or a heat map has negative values.
     """
     rows = [list(row) for row in rows]
     _check(rows, limits, row_labels, group_labels, color_limits, log_color)

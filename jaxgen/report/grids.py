@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 
+from jaxgen.core import check_at_least
 from jaxgen.report import pixels
 from jaxgen.report.style import DPI, SOFT_INK, house_style
 
@@ -40,15 +41,14 @@ def image_grid(
         scale: side of an image pixel in CSS pixels; by default the largest of 1..8 that fits the page.
 
     Raises:
-        ValueError: for images of another shape, type or range, columns or scale below 1, or labels that do not match.
+        ValueError: if images have another shape, type or range, columns or scale is below 1, or labels do not match.
     """
     images = pixels.to_uint8(images)
     if images.ndim != 4:
         raise ValueError(f"image_grid expects images of shape (n, h, w, c), got {images.shape}")
     n, height, width, _ = images.shape
     columns = pixels.default_columns(n) if columns is None else columns
-    if columns < 1 or (scale is not None and scale < 1):
-        raise ValueError(f"columns and scale must be at least 1, got columns={columns}, scale={scale}")
+    check_at_least(1, columns=columns, scale=1 if scale is None else scale)
     columns = min(columns, n)
     rows = math.ceil(n / columns)
     if titles and len(titles) not in (columns, n):
@@ -97,7 +97,7 @@ def strip(
         scale: as in `image_grid`.
 
     Raises:
-        ValueError: for another shape, or unless there is one label per step.
+        ValueError: if images have another shape, or the labels are not one per step; and as `image_grid` does.
     """
     images = np.asarray(images_over_time)
     if images.ndim != 5:

@@ -31,7 +31,7 @@ _TEMPLATES.filters.update(inline=markup.inline, paragraphs=markup.paragraphs)
 
 
 class Report:
-    """Collects the figures, tables and texts of a run in order, and saves them as one HTML page.
+    """The figures, tables and texts of a run in order, which `save` writes as one HTML page.
 
     Put results that other programs read into the dict `metrics`. Texts may contain **strong**, *emphasis* and `code`;
     everything else is shown as written.
@@ -85,7 +85,7 @@ class Report:
             caption: text below the figure.
 
         Raises:
-            ValueError: for a name that is taken or not plain, or bytes that are no PNG or GIF.
+            ValueError: if the name is taken or not plain, or the bytes are no PNG or GIF.
         """
         if not re.fullmatch(r"\w[\w-]*", name):
             raise ValueError(f"a figure's name is letters, digits, '_' and '-', got {name!r}")
@@ -121,7 +121,7 @@ class Report:
             digits: significant digits.
 
         Raises:
-            ValueError: for no rows, unknown columns, or a `best` that is neither "min" nor "max" of numbers.
+            ValueError: as `jaxgen.report.table` does.
         """
         laid_out = table(rows, columns, formats=formats, best=best, digits=digits)
         self._tables += 1
@@ -133,6 +133,9 @@ class Report:
         """Write report.html, metrics.json, config.json and figures/ into a directory.
 
         Each file is written atomically, and the report last. Of several processes only the first writes.
+
+        Args:
+            directory: created if needed.
 
         Returns:
             The path of the report.

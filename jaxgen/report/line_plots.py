@@ -9,6 +9,7 @@ from jaxtyping import Float64
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from jaxgen.core import check_at_least
 from jaxgen.report.style import LEVEL_LINE, PALETTE, SOFT_INK, WIDTH, house_style, inches, set_scales
 
 Values = ArrayLike | Sequence
@@ -43,8 +44,8 @@ def curves(
         height: height in CSS pixels.
 
     Raises:
-        ValueError: for no curves, x and y of different length, a window below 1 or for an unknown name, a level that is
-            not finite, or values at or below zero on a logarithmic axis.
+        ValueError: if there are no curves, x and y differ in length or are empty, a window is below 1 or of an unknown
+            name, a level is not finite, or a value is at or below zero on a logarithmic axis.
     """
     levels = {name: float(y) for name, y in (levels or {}).items()}
     _check(series, smooth, log_x, log_y)
@@ -88,7 +89,7 @@ def panels(
         height: height of one row in CSS pixels.
 
     Raises:
-        ValueError: as `curves` does, for columns below 1, or for an unknown quantity in `log_y`.
+        ValueError: if there are no quantities, columns < 1, or `log_y` names an unknown quantity; and as `curves` does.
     """
     if not quantities:
         raise ValueError("panels got no quantities: expected {quantity: {name: (x, y)}}")
@@ -102,8 +103,7 @@ def panels(
         _check(series, windows, log_x, quantity in log_y)
 
     columns = min(3, len(quantities)) if columns is None else columns
-    if columns < 1:
-        raise ValueError(f"columns must be at least 1, got {columns}")
+    check_at_least(1, columns=columns)
     rows = math.ceil(len(quantities) / columns)
     figure = Figure(figsize=(inches(WIDTH), inches(height * rows)), layout="constrained")
     colors = dict(zip(names, _colors(len(names)), strict=True))

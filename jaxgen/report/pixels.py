@@ -24,7 +24,7 @@ def to_uint8(images: ArrayLike) -> UInt8[np.ndarray, "*b h w 3"]:
         images: shape (*b, h, w, c), uint8 or floats in [-1, 1], with one or three channels.
 
     Raises:
-        ValueError: for another shape or type, or floats that look like 0..255.
+        ValueError: if images have another shape or type, or floats look like 0..255.
     """
     images = np.asarray(images)
     if images.ndim < 3 or images.shape[-1] not in (1, 3) or 0 in images.shape:

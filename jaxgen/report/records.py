@@ -20,7 +20,7 @@ def to_jsonable(value: Any, where: str = "value") -> Any:
     mappings become objects, and paths become strings.
 
     Raises:
-        TypeError: for anything else, with the path to it, which begins with `where`.
+        TypeError: if it is anything else. The message holds the path to it, which begins with `where`.
     """
     if isinstance(value, np.ndarray | np.generic | jax.Array):
         value = np.asarray(value).tolist()

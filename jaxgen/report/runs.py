@@ -19,7 +19,7 @@ def run_directory(root: Path | str, name: str) -> Path:
         name: the run's name: letters, digits, '_', '-' and '.', beginning with a letter or digit.
 
     Raises:
-        ValueError: for another name.
+        ValueError: if the name has other characters.
     """
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise ValueError(

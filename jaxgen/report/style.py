@@ -70,7 +70,7 @@ def house_style(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 
 
 class _PlainNumbers(LogFormatter):
-    """Formats the ticks of a log axis as 0.02 instead of 2×10⁻²."""
+    """A formatter of ticks of a log axis: 0.02 instead of 2×10⁻²."""
 
     def __call__(self, x: float, pos: int | None = None) -> str:
         return super().__call__(x, pos) and format_value(float(x), 1).removeprefix("1×")

@@ -44,7 +44,7 @@ def table(
         digits: significant digits of numbers without a format.
 
     Raises:
-        ValueError: for no rows, unknown columns, or a `best` that is neither "min" nor "max" of numbers.
+        ValueError: if there are no rows, a column is unknown, or a `best` is neither "min" nor "max" of numbers.
     """
     if not rows:
         raise ValueError("a table needs at least one row")

@@ -1,6 +1,6 @@
 """Ancestral sampling of the reverse chain (Ho et al. 2020)."""
 
-from jaxgen.core import noise
+from jaxgen.core import check_not_negative, noise
 from jaxgen.diffusion import Variance, check_variance, reverse_kernel
 from jaxgen.samplers.driver import Sampler
 
@@ -19,14 +19,14 @@ def ddpm(variance: Variance = "fixed_small", noise_scale: float = 1.0) -> Sample
         noise_scale: factor ≥ 0 of the noise; 0 leaves the mean.
 
     Raises:
-        ValueError: for another variance, a negative noise_scale, or "learned" with a denoiser that has learned none.
+        ValueError: if the variance is unknown, or noise_scale is negative or not finite; in the first step, if the
+            variance is "learned" and the denoiser has learned none.
 
     Reference:
         Ho et al. 2020, algorithm 2 and §3.2.
     """
     check_variance(variance)
-    if noise_scale < 0:
-        raise ValueError(f"noise_scale must not be negative, got {noise_scale}")
+    check_not_negative(noise_scale=noise_scale)
 
     def step(key, process, denoise, t, s, x, carry):
         mean, std = reverse_kernel(process, denoise(x, t), x, s, t, variance)

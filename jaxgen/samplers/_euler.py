@@ -1,10 +1,8 @@
 """Euler's method on the probability-flow ODE and on the reverse SDE, in t."""
 
-import math
-
 import jax.numpy as jnp
 
-from jaxgen.core import noise
+from jaxgen.core import check_not_negative, noise
 from jaxgen.diffusion import probability_flow, sde_coefficients, velocity
 from jaxgen.samplers.driver import Sampler
 
@@ -15,7 +13,10 @@ def euler() -> Sampler:
         x_s = x + (s − t) dx/dt
 
     It equals DDIM where sigma and alpha are linear in t (`edm`, `rectified_flow`). Its steps live in t, in which vp
-    moves fastest near 0, so `ddim` suits coarse grids better. A step on a discrete process raises ValueError.
+    moves fastest near 0, so `ddim` suits coarse grids better.
+
+    Raises:
+        ValueError: if the process is discrete, in the first step.
 
     Reference:
         Song et al. 2021, eq. 13.
@@ -34,19 +35,18 @@ def euler_maruyama(eta: float = 1.0) -> Sampler:
         x_s = x + (s − t) [f x − ½(1 + η²) g² score] + η g √(t − s) z
 
     The step to s = 0 adds no noise. Where alpha = 0 and g² is infinite (cosine and rectified_flow at t = 1) the step's
-    variance is taken as sigma². A step on a discrete process raises ValueError.
+    variance is taken as sigma².
 
     Args:
         eta: η ≥ 0: 1 is the reverse SDE, 0 the ODE (`euler`).
 
     Raises:
-        ValueError: for a negative or infinite eta.
+        ValueError: if eta is negative or not finite; in the first step, if the process is discrete.
 
     Reference:
         Song et al. 2021, eq. 6.
     """
-    if not 0 <= eta < math.inf:
-        raise ValueError(f"eta must be finite and not negative (0 the ODE, 1 the reverse SDE), got {eta}")
+    check_not_negative(eta=eta)
     if eta == 0:
         return euler()
 

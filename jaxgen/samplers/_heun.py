@@ -27,7 +27,7 @@ def heun(churn: float = 0.0, churn_range: tuple[float, float] = (0.0, math.inf),
         noise_scale: standard deviation ≥ 0 of the fresh noise (EDM's S_noise).
 
     Raises:
-        ValueError: for a negative churn or noise_scale, or a range that does not ascend.
+        ValueError: if churn or noise_scale is negative or not finite, or unless 0 ≤ low < high in churn_range.
 
     Reference:
         Karras et al. 2022, algorithm 2.

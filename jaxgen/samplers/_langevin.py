@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxgen import mcmc
-from jaxgen.core import fold_in
+from jaxgen.core import check_at_least, check_not_negative, check_positive, fold_in
 from jaxgen.diffusion import score
 from jaxgen.samplers.driver import Sampler
 
@@ -23,14 +23,14 @@ def langevin(step_size: float, steps: int = 1, noise_scale: float = 1.0) -> Samp
         noise_scale: factor ≥ 0 of the noise; 0 climbs to the modes.
 
     Raises:
-        ValueError: for values out of range.
+        ValueError: unless step_size > 0 and noise_scale ≥ 0 are finite, and steps ≥ 0.
 
     Reference:
         Song & Ermon 2019, eq. 4.
     """
-    mcmc.check_positive(step_size=step_size)
-    mcmc.check_noise_scale(noise_scale)
-    mcmc.check_steps(steps, least=0)
+    check_positive(step_size=step_size)
+    check_not_negative(noise_scale=noise_scale)
+    check_at_least(0, steps=steps)
 
     def step(key, process, denoise, t, s, x, carry):
         chain = mcmc.langevin(_score_at(process, denoise, t), step_size, noise_scale)
@@ -52,13 +52,13 @@ def annealed_langevin(step_size: float, sigma_last: float, steps: int, final_den
         final_denoising: whether to end with x̂0 = x + σ_L² score, by one more call (Song & Ermon 2020, algorithm 1).
 
     Raises:
-        ValueError: for values out of range.
+        ValueError: unless step_size and sigma_last are positive and finite, and steps ≥ 1.
 
     Reference:
         Song & Ermon 2019, algorithm 1.
     """
-    mcmc.check_positive(step_size=step_size, sigma_last=sigma_last)
-    mcmc.check_steps(steps, least=1)
+    check_positive(step_size=step_size, sigma_last=sigma_last)
+    check_at_least(1, steps=steps)
 
     def step(key, process, denoise, t, s, x, carry):
         def at_level(key, time, x):
@@ -88,13 +88,13 @@ def langevin_corrector(snr: float = 0.16, steps: int = 1, norms: mcmc.Norms = "s
         norms: "sample", or "batch" as in the reference, which makes a sample depend on the others.
 
     Raises:
-        ValueError: for values out of range, or other norms.
+        ValueError: unless snr is positive and finite, steps ≥ 0, and norms is "sample" or "batch".
 
     Reference:
         Song et al. 2021, algorithms 4 and 5.
     """
     step_size = mcmc.snr_step_size(snr, norms)
-    mcmc.check_steps(steps, least=0)
+    check_at_least(0, steps=steps)
 
     def step(key, process, denoise, t, s, x, carry):
         return mcmc.advance(key, mcmc.langevin(_score_at(process, denoise, t), step_size), x, steps), carry

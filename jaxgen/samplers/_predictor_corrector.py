@@ -30,7 +30,7 @@ def predictor_corrector(predictor: Sampler, corrector: Sampler) -> Sampler:
         corrector: a sampler that stays at its time, such as `langevin_corrector()`.
 
     Raises:
-        ValueError: for anything but two samplers.
+        ValueError: unless both are samplers.
 
     Reference:
         Song et al. 2021, algorithm 1.

@@ -10,7 +10,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
-from jaxgen.core import fold_in, integrate, per_sample_keys, solve
+from jaxgen.core import check_at_least, check_not_negative, fold_in, integrate, is_traced, per_sample_keys, solve
 from jaxgen.diffusion import (
     Denoiser,
     GaussianProcess,
@@ -58,8 +58,10 @@ def ode_encode(
         The latents and their cost.
 
     Raises:
-        ValueError: for a discrete process, an interval outside [0, 1] or with an infinite velocity at its ends, and
-            as `core.integrate` does.
+        ValueError: if the process is discrete, 0 ≤ t_min < t_max ≤ 1 does not hold, or the velocity is infinite at an
+            end; and as `core.integrate` does.
+        TypeError: if denoise is no denoiser, such as a bare network.
+        RuntimeError: as `core.integrate` does.
 
     Reference:
         Song et al. 2021, §4.3 and appendix D.2.
@@ -78,7 +80,28 @@ def ode_decode(
     t_max: ArrayLike = 1.0,
     **options: Any,
 ) -> ODESample:
-    """The data x_{t_min} whose latent is x_{t_max} = `latent`; other arguments and errors as of `ode_encode`."""
+    """The data x_{t_min} whose latent is x_{t_max} = `latent`, along the probability-flow ODE.
+
+    Args:
+        process: a continuous process.
+        denoise: the denoiser.
+        latent: latents (B, *event).
+        cond: as in `ode_encode`.
+        t_min: time of the data.
+        t_max: time of the latent, 0 ≤ t_min < t_max ≤ 1.
+        **options: those of `core.integrate`.
+
+    Returns:
+        The data and their cost.
+
+    Raises:
+        ValueError: as `ode_encode` does.
+        TypeError: as `ode_encode` does.
+        RuntimeError: as `ode_encode` does.
+
+    Reference:
+        Song et al. 2021, §4.3 and appendix D.2.
+    """
     check_finite_velocity(process, t_min, t_max)
     return _flow(process, denoise, latent, t_max, t_min, cond, **options)
 
@@ -92,7 +115,7 @@ def sample_ode(
     t_max: ArrayLike = 1.0,
     **options: Any,
 ) -> ODESample:
-    """Draws samples (B, *shape) by the probability-flow ODE with adaptive steps.
+    """Draw samples (B, *shape) by the probability-flow ODE with adaptive steps.
 
     The start is drawn as `sample` draws it, and each sample's depends on its own key alone; keys that are not threefry
     are replaced as there. The batch shares its steps unless per_sample=True.
@@ -109,7 +132,9 @@ def sample_ode(
         The samples and their cost.
 
     Raises:
-        ValueError: for keys that are not typed and of shape (B,), and as `ode_decode` does.
+        ValueError: if keys are not typed and of shape (B,); and as `ode_decode` does.
+        TypeError: as `ode_decode` does.
+        RuntimeError: as `ode_decode` does.
 
     Reference:
         Song et al. 2021, §4.3.
@@ -134,7 +159,7 @@ def sample_sde(
     t_max: ArrayLike = 1.0,
     max_steps: int = 4096,
 ) -> ODESample:
-    """Draws samples (B, *shape) at t_min by the reverse SDE, dx = [f x − ½(1 + η²) g² score] dt + η g dw̄.
+    """Draw samples (B, *shape) at t_min by the reverse SDE, dx = [f x − ½(1 + η²) g² score] dt + η g dw̄.
 
     Each sample has its own start and Brownian motion, functions of its own key alone; keys that are not threefry are
     replaced as in `sample`. The noise is additive, so Itô's and Stratonovich's solutions agree and diffrax's solvers of
@@ -158,7 +183,7 @@ def sample_sde(
             order 1.5 for two calls a step).
         steps: number of equal steps, where there is no controller.
         controller: such as diffrax.PIDController(rtol=1e-2, atol=1e-2), in the solver's time τ = t_max − t. It needs a
-            solver that estimates its error: shARK or SRA1, or with poor estimates Heun or HalfSolver(Euler()).
+            solver that estimates its error: ShARK or SRA1, or with poor estimates Heun or HalfSolver(Euler()).
         first_step: length of the first adaptive step; chosen by the controller if None.
         cond: replaces the denoiser's conditioning. Conditioning with a batch axis must come here if steps adapt.
         t_min: time of the samples.
@@ -169,8 +194,10 @@ def sample_sde(
         The samples and their cost.
 
     Raises:
-        ValueError: where the SDE is infinite at t_max (cosine and rectified_flow at 1) or sigma is 0 at t_min, for a
-            discrete process, a negative eta, steps < 1, and Euler with a controller.
+        ValueError: if keys are not typed and of shape (B,), the process is discrete, 0 ≤ t_min < t_max ≤ 1 does not
+            hold, the SDE is infinite at t_max (cosine and rectified_flow at 1), sigma is 0 at t_min, eta is negative or
+            not finite, steps < 1, or the solver is Euler() or EulerHeun() and the controller adapts its steps.
+        TypeError: if denoise is no denoiser, such as a bare network.
         RuntimeError: as `core.integrate` does.
 
     Reference:
@@ -179,10 +206,8 @@ def sample_sde(
     keys = per_sample_keys(keys)
     check_finite_velocity(process, t_min, t_max)
     _check_coefficients(process, t_min, t_max)
-    if not isinstance(eta, jax.core.Tracer) and eta < 0:
-        raise ValueError(f"eta must not be negative, got {eta}")
-    if steps < 1:
-        raise ValueError(f"need at least one step, got {steps}")
+    check_not_negative(eta=eta)
+    check_at_least(1, steps=steps)
     solver = diffrax.Euler() if solver is None else solver
     if controller is not None and type(solver) in (diffrax.Euler, diffrax.EulerHeun) and _adaptive(controller):
         raise ValueError(
@@ -244,7 +269,7 @@ def _check_coefficients(process: GaussianProcess, t_min: ArrayLike, t_max: Array
     """Raise ValueError where the SDE is infinite at an end that is not traced."""
     with jax.ensure_compile_time_eval():
         ends = *sde_coefficients(process, t_max), process.sigma(t_min)
-    *coefficients, sigma = (None if isinstance(value, jax.core.Tracer) else np.asarray(value) for value in ends)
+    *coefficients, sigma = (None if is_traced(value) else np.asarray(value) for value in ends)
     if sigma is not None and sigma == 0:
         raise ValueError(f"the score is infinite at t_min={t_min}, where sigma = 0: keep away, e.g. t_min=1e-5")
     if any(value is not None and not np.isfinite(value) for value in coefficients):

@@ -6,12 +6,11 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Shaped
 
-from jaxgen.core import fold_in, per_sample_keys
-from jaxgen.diffusion import Denoiser, GaussianProcess, as_float, evaluate
+from jaxgen.core import as_float, fold_in, per_sample_keys
+from jaxgen.diffusion import Denoiser, GaussianProcess, check_grid, evaluate
 
 
 @runtime_checkable
@@ -65,7 +64,7 @@ def sample(
     start: Shaped[Array, "b *event"] | None = None,
     trajectory: bool = False,
 ) -> Shaped[Array, "..."]:
-    """Draws samples (B, *shape), each a function of its own key alone.
+    """Draw samples (B, *shape), each a function of its own key alone.
 
     Sample b is the same at any batch size and in any split over devices. Keys that are not threefry (rbg, unsafe_rbg)
     are replaced by a threefry key derived from each, because they do not draw independently of their batch.
@@ -88,10 +87,10 @@ def sample(
         Samples (B, *shape). Floats are float32 or wider; other dtypes are those of the start.
 
     Raises:
-        ValueError: for keys that are not typed and of shape (B,), times that do not descend within [0, 1] or are no
-            steps of a discrete process (traced times are not checked), a start of another shape, a function such as
-            `ddim` in place of the sampler `ddim()`.
-        TypeError: for a bare network in place of a denoiser.
+        ValueError: if keys are not typed and of shape (B,), concrete times do not descend within [0, 1] or are no steps
+            of a discrete process, start has another shape, or sampler is no sampler, as when the function `ddim` is
+            given in place of `ddim()`.
+        TypeError: if denoise is no denoiser, such as a bare network, and the process is a `GaussianProcess`.
 
     Example:
         >>> keys = jax.random.split(jax.random.key(0), 16)
@@ -100,7 +99,7 @@ def sample(
     """
     keys = per_sample_keys(keys)
     check_sampler(sampler)
-    _check_grid(times, getattr(process, "steps", None))
+    check_grid(times, getattr(process, "steps", None))
     if isinstance(process, GaussianProcess):
         denoise = partial(evaluate, denoise)
     times = as_float(times)
@@ -128,17 +127,3 @@ def check_sampler(sampler: Any) -> None:
         name = getattr(sampler, "__name__", None)
         hint = f"call the function {name}: {name}()" if callable(sampler) and name else f"got {sampler!r}"
         raise ValueError(f"sampler must be a pair (step, init) of functions, such as samplers.ddim(); {hint}")
-
-
-def _check_grid(times: ArrayLike, steps: int | None) -> None:
-    if isinstance(times, jax.core.Tracer):
-        return
-    grid = np.asarray(times, np.float64)
-    if grid.ndim != 1 or grid.size < 2:
-        raise ValueError(f"times must have shape (N+1,) with N >= 1, got {grid.shape}")
-    if grid[0] > 1 or grid[-1] < 0 or not np.all(np.diff(grid) < 0):
-        raise ValueError(f"times must descend strictly within [0, 1], from noise to data; got {grid}")
-    if steps is not None and np.any(np.abs(grid * steps - np.round(grid * steps)) > 1e-3):
-        raise ValueError(
-            f"times must be steps i/{steps} of the discrete process: use subset_grid({steps}, n), got {grid}"
-        )

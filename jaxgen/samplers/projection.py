@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from jaxgen.core import fold_in, noise
+from jaxgen.core import check_at_least, fold_in, noise
 from jaxgen.diffusion import inverse, transition
 from jaxgen.samplers.driver import Sampler, check_sampler
 
@@ -16,7 +16,7 @@ _REPEAT, _FORWARD, _REPLACEMENT = 2**28, 2**29, 2**30
 
 
 def replacement(sampler: Sampler, operator: inverse.Operator, y: Float[ArrayLike, "..."]) -> Sampler:
-    """After each step to s, replaces the observed part of x_s by the observation at the noise level of s.
+    """After each step to s, replace the observed part of x_s by the observation at the noise level of s.
 
         x ← x + Aᵀ(y_s − A x)/c,    y_s = alpha_s y + sigma_s A z
 
@@ -34,8 +34,8 @@ def replacement(sampler: Sampler, operator: inverse.Operator, y: Float[ArrayLike
         y: (B, *measured) or (*measured), without noise. For a mask, entries outside it are ignored.
 
     Raises:
-        ValueError: for no sampler; in the first step, for y of another shape and another kind of operator (see
-            `tight_frame_constant`).
+        ValueError: if sampler is no sampler; in the first step, if y has another shape or the operator is of another
+            kind, as `tight_frame_constant` finds.
 
     Reference:
         Song et al. 2021, §5 and appendix I.2 (imputation) and I.3 (colourisation).
@@ -56,7 +56,7 @@ def replacement(sampler: Sampler, operator: inverse.Operator, y: Float[ArrayLike
 
 
 def repaint(sampler: Sampler, repeats: int) -> Sampler:
-    """Takes each step from t to s several times, with noise of q(x_t | x_s) in between (RePaint).
+    """Take each step from t to s several times, with noise of q(x_t | x_s) in between (RePaint).
 
     Each repeat brings the drawn part closer to the observed part, so the bias of `replacement` falls. A sampler
     whose steps are too narrow, such as ddpm("fixed_small") on a coarse grid, becomes narrower with each repeat:
@@ -68,14 +68,13 @@ def repaint(sampler: Sampler, repeats: int) -> Sampler:
             grows by that factor, except for the step to s = 0, which is taken once. 1 is the sampler itself.
 
     Raises:
-        ValueError: for no sampler, or unless repeats ≥ 1.
+        ValueError: if sampler is no sampler, or repeats < 1.
 
     Reference:
         Lugmayr et al. 2022, algorithm 1.
     """
     check_sampler(sampler)
-    if repeats < 1:
-        raise ValueError(f"need at least one pass, got repeats={repeats}")
+    check_at_least(1, repeats=repeats)
     if repeats == 1:
         return sampler
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from jaxgen.core import check_at_least
 from jaxgen.score_matching.noise import noise_level
 
 
@@ -30,15 +31,17 @@ def kernel_density(
         x: where to evaluate, (B, *event).
         points: x_m, (M, *event) with M ≥ 1.
         sigma: σ > 0, () or (B,).
-        block: the number of points processed at a time; memory is that of B · block · d numbers for any M.
+        block: the number ≥ 1 of points processed at a time; memory is that of B · block · d numbers for any M.
+
+    Returns:
+        The log-density (B,) and the score (B, *event).
 
     Raises:
-        ValueError: for points of another event shape or none, a sigma as in `denoising`, or block < 1.
+        ValueError: if points are not of shape (M, *event) with M ≥ 1, or block < 1; and for sigma as `denoising` does.
     """
     if points.shape[1:] != x.shape[1:] or len(points) == 0:
         raise ValueError(f"points must have shape (M, {', '.join(map(str, x.shape[1:]))}), M >= 1, got {points.shape}")
-    if block < 1:
-        raise ValueError(f"block must be at least 1, got {block}: it is the number of points processed at a time")
+    check_at_least(1, block=block)
     dtype = jnp.promote_types(jnp.promote_types(x.dtype, points.dtype), jnp.float32)
     count, dims, block = len(points), math.prod(x.shape[1:]), min(block, len(points))
     centre = x.reshape(len(x), 1, dims).astype(dtype)

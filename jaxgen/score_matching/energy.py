@@ -12,10 +12,10 @@ def score_of_energy(energy: Callable[[Array], Array]) -> Score:
     """The score −∇E of the density e^{−E(x)}/Z, which does not depend on Z (Hyvärinen 2005, §2).
 
     Args:
-        energy: (B, *event) -> (B,), each example alone.
+        energy: E, a function (B, *event) -> (B,) of each example alone.
 
     Returns:
-        The score (B, *event) -> (B, *event), which raises ValueError for an energy of another shape.
+        The score (B, *event) -> (B, *event). It raises ValueError if the energy does not return one value per example.
     """
 
     def score(x: Float[Array, "b *event"]) -> Float[Array, "b *event"]:

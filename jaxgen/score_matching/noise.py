@@ -1,10 +1,11 @@
 """Checks of noise levels."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
+
+from jaxgen.core import is_traced
 
 
 def check_positive(name: str, value: ArrayLike, dtype: jnp.dtype) -> None:
@@ -12,7 +13,7 @@ def check_positive(name: str, value: ArrayLike, dtype: jnp.dtype) -> None:
 
     Subnormal numbers are flushed to 0, and the caller divides by the value.
     """
-    if isinstance(value, jax.core.Tracer):
+    if is_traced(value):
         return
     smallest, largest = (float(end) for end in (jnp.finfo(dtype).tiny, jnp.finfo(dtype).max))
     wide = np.asarray(value, np.float64)

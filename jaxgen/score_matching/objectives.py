@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
-from jaxgen.core import per_example
+from jaxgen.core import check_at_least, per_example
 from jaxgen.score_matching.energy import Score
 from jaxgen.score_matching.noise import check_positive, noise_level
 
@@ -30,6 +30,12 @@ def explicit(score: Score, target_score: Score, x: Float[Array, "b *event"]) -> 
         score: the model.
         target_score: ∇log q.
         x: samples (B, *event) of the distribution under which the error is averaged, usually q.
+
+    Returns:
+        The objective (B,), in float32 or wider.
+
+    Raises:
+        ValueError: if a score does not return the shape of x.
     """
     error = _checked(score(x), x) - _checked(target_score(x), x)
     return 0.5 * _dot(error, error)
@@ -44,13 +50,15 @@ def implicit(score: Score, x: Float[Array, "b *event"], *, block: int = 32) -> F
     Args:
         score: the model.
         x: samples of q, (B, *event).
-        block: the number of directional derivatives taken at once.
+        block: the number ≥ 1 of directional derivatives taken at once.
+
+    Returns:
+        The objective (B,), in float32 or wider.
 
     Raises:
-        ValueError: for block < 1.
+        ValueError: if block < 1, or the score does not return the shape of x.
     """
-    if block < 1:
-        raise ValueError(f"block must be at least 1, got {block}: it is the number of derivatives taken at a time")
+    check_at_least(1, block=block)
     s, along = jax.linearize(score, x)
     _checked(s, x)
     dims = math.prod(x.shape[1:])
@@ -84,18 +92,20 @@ def sliced(
         key: one key.
         score: the model.
         x: samples of q, (B, *event).
-        projections: the number of projections per example ≥ 1; each example draws its own.
+        projections: the number ≥ 1 of projections per example; each example draws its own.
         distribution: of v, with E vvᵀ = I: random signs, N(0, I), or the sphere of radius √d.
         variance_reduced: use ½‖s‖² instead of ½(vᵀs)² (SSM-VR).
 
+    Returns:
+        The objective (B,), in float32 or wider.
+
     Raises:
-        ValueError: for an unknown distribution, or projections < 1.
+        ValueError: if projections < 1, the distribution is unknown, or the score does not return the shape of x.
 
     Reference:
         Song et al. 2019, §3.1.
     """
-    if projections < 1:
-        raise ValueError(f"need at least one projection, got {projections}")
+    check_at_least(1, projections=projections)
     v = _directions(key, (projections, *x.shape), distribution).astype(x.dtype)
     s, along = jax.linearize(score, x)
     _checked(s, x)
@@ -130,9 +140,12 @@ def denoising(key: Key[Array, ""], score: Score, x: Float[Array, "b *event"], si
         x: samples of q, (B, *event).
         sigma: σ > 0, () or (B,).
 
+    Returns:
+        The objective (B,), in float32 or wider.
+
     Raises:
-        ValueError: for a sigma of another shape, or a concrete one that is not positive, finite and normal in the dtype
-            of the computation (at least 1.2e-38 in float32).
+        ValueError: if the score does not return the shape of x, sigma is not of shape () or (B,), or a concrete sigma
+            is not positive, finite and normal in the dtype of the computation (at least 1.2e-38 in float32).
 
     Reference:
         Vincent 2011, eq. 9–11.
@@ -158,11 +171,14 @@ def noise_conditional(
         key: one key.
         score: (x (B, *event), σ (B,)) -> (B, *event).
         x: samples of q, (B, *event).
-        sigmas: the noise levels (L,), positive.
+        sigmas: the noise levels (L,), positive, L ≥ 1.
         weighting: λ, (B,) -> (B,); σ² by default, which gives all levels about equal weight.
 
+    Returns:
+        The objective (B,), in float32 or wider.
+
     Raises:
-        ValueError: for sigmas that are not one-dimensional, and as `denoising` does.
+        ValueError: if sigmas are not of shape (L,) with L ≥ 1; and as `denoising` does.
 
     Reference:
         Song & Ermon 2019, eq. 5–6.

@@ -8,6 +8,7 @@ import jax
 import optax
 from jaxtyping import PRNGKeyArray, PyTree
 
+from jaxgen.core import check_at_least
 from jaxgen.training.ema import Ema, warmup_ema
 from jaxgen.training.mesh import Layout
 from jaxgen.training.state import TrainState, create_state
@@ -47,7 +48,7 @@ def create_adversarial_state(
         critic_optimizer: initialised with `critic_params`.
 
     Raises:
-        TypeError: for an old-style key.
+        TypeError: if the key is an old-style key.
     """
     generator_key, critic_key = jax.random.split(key)
     return AdversarialState(
@@ -89,8 +90,8 @@ def make_adversarial_step(
         layout: the shardings of the state, as given to `place`; None on one device.
 
     Raises:
-        ValueError: for `critic_steps` below 1 and for an unknown order. At the first call: as `make_train_step`, and
-            for a batch that `critic_steps` does not divide.
+        ValueError: if `critic_steps` < 1 or the order is unknown; at the first call, if `critic_steps` does not divide
+            the batch; and as the step of `make_train_step` does.
 
     Reference:
         Goodfellow et al. 2014, "Generative Adversarial Nets", algorithm 1 (alternating); Mescheder et al. 2017, "The
@@ -110,8 +111,7 @@ def make_adversarial_step(
         state, history = fit(step, state, Batches(data, 5 * 64, seed=0), steps=1000)
         ```
     """
-    if critic_steps < 1:
-        raise ValueError(f"critic_steps must be at least 1, got {critic_steps}")
+    check_at_least(1, critic_steps=critic_steps)
     if order not in get_args(UpdateOrder):
         raise ValueError(f"order must be one of {', '.join(map(repr, get_args(UpdateOrder)))}, got {order!r}")
     update_generator = make_update(generator_loss, generator_optimizer, ema)

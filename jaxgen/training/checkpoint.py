@@ -24,7 +24,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
-from jaxgen.core import all_processes
+from jaxgen.core import all_processes, check_at_least
 from jaxgen.training.checksum import checksums
 from jaxgen.training.disk import describe_disk
 from jaxgen.training.lock import DirectoryInUse, acquire_lock
@@ -54,6 +54,9 @@ class Checkpoints:
         directory: created at the first save.
         keep: the number of checkpoints to keep, at least 1.
 
+    Raises:
+        ValueError: if keep < 1.
+
     Example:
         ```python
         with Checkpoints("runs/first/checkpoints") as checkpoints:
@@ -66,8 +69,7 @@ class Checkpoints:
     """
 
     def __init__(self, directory: str | os.PathLike[str], *, keep: int = 3):
-        if keep < 1:
-            raise ValueError(f"keep must be at least 1 checkpoint, got {keep}")
+        check_at_least(1, keep=keep)
         self.directory = Path(directory).absolute()
         self._keep = keep
         self._writer: ocp.CheckpointManager | None = None
@@ -129,7 +131,8 @@ class Checkpoints:
         Raises:
             OSError: if it, or the checkpoint before it, could not be written. A later error is raised by the next call
                 of `save`, `wait` or `close`.
-            DirectoryInUse, ValueError: as `claim`.
+            DirectoryInUse: as `claim` does.
+            ValueError: as `claim` does.
         """
         self.wait()
         self.claim()
@@ -204,12 +207,20 @@ class Checkpoints:
         return part
 
     def wait(self) -> None:
-        """Block until what was saved is on disk; raises OSError if it could not be written."""
+        """Block until what was saved is on disk.
+
+        Raises:
+            OSError: if it could not be written.
+        """
         if self._writer is not None:
             self._write(self._writer.wait_until_finished)
 
     def close(self) -> None:
-        """Wait for the last write, stop the threads behind it, and release the directory for other runs."""
+        """Wait for the last write, stop the threads behind it, and release the directory for other runs.
+
+        Raises:
+            OSError: if the last write failed.
+        """
         try:
             if self._writer is not None:
                 self._write(self._writer.close)

@@ -20,7 +20,7 @@ def warmup_ema(decay: float = 0.9999) -> Ema:
         decay: the limit, in [0, 1).
 
     Raises:
-        ValueError: for a decay outside [0, 1).
+        ValueError: unless 0 ≤ decay < 1.
     """
     if not 0 <= decay < 1:
         raise ValueError(f"EMA decay must be in [0, 1), got {decay}; 0.999 or 0.9999 are usual")
@@ -34,7 +34,7 @@ def power_ema(gamma: float) -> Ema:
         gamma: the exponent γ ≥ 0; `power_gamma` computes it from the width of the average.
 
     Raises:
-        ValueError: for a negative gamma.
+        ValueError: if gamma < 0.
 
     Reference:
         Karras et al. 2024, "Analyzing and Improving the Training Dynamics of Diffusion Models", eq. 2.
@@ -52,7 +52,7 @@ def power_gamma(width: float) -> float:
         width: relative to the length of the training, in (0, 12^−½).
 
     Raises:
-        ValueError: for a width outside that range.
+        ValueError: unless the width lies in that range.
 
     Reference:
         Karras et al. 2024, algorithm 2.
@@ -65,7 +65,16 @@ def power_gamma(width: float) -> float:
 
 
 def update_ema(ema: PyTree, params: PyTree, decay: Float[Array, ""] | float) -> PyTree:
-    """Return ema + (1 − decay)(params − ema) in the dtypes of `ema`; leaves that are not floats are copied."""
+    """Return ema + (1 − decay)(params − ema); leaves of integers, booleans or keys come from `params`.
+
+    Args:
+        ema: the average, any pytree of arrays.
+        params: the parameters, with the structure and shapes of `ema`.
+        decay: a number in [0, 1], ().
+
+    Returns:
+        The new average, in the dtypes of `ema`.
+    """
 
     def blend(average: Array, value: Array) -> Array:
         return average + ((1 - decay) * (value - average)).astype(average.dtype) if is_inexact(average) else value

@@ -26,7 +26,15 @@ class History:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> "History":
-        """Read a metrics.jsonl; an incomplete last line is dropped, elsewhere it raises ValueError."""
+        """Read a metrics.jsonl; an incomplete last line is dropped.
+
+        Args:
+            path: the file that `fit` wrote as its `log`.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: if another line is no JSON object with a step.
+        """
         *lines, tail = Path(path).read_text().split("\n")
         rows = []
         for number, line in enumerate([*lines, tail] if _is_row(tail) else lines, 1):
@@ -48,7 +56,7 @@ class History:
 
 
 class MetricsLog:
-    """Appends rows of metrics to a file.
+    """A file to which rows of metrics are appended.
 
     Every method raises OSError if a row cannot be written; the rows before it are safe.
 

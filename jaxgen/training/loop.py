@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from jaxgen.core import progress_bar
+from jaxgen.core import check_at_least, progress_bar
 from jaxgen.training.checkpoint import Checkpoints
 from jaxgen.training.finite import first_nonfinite
 from jaxgen.training.interrupt import agreed_signal, stop_on_signals
@@ -104,19 +104,21 @@ def fit(
         The last state and the history of the metrics.
 
     Raises:
-        Interrupted: after SIGINT or SIGTERM; the current step was finished and saved.
+        Interrupted: if SIGINT or SIGTERM arrives. The current step is finished first, and saved if there are
+            `checkpoints`.
         Diverged: if a metric is NaN or infinite at a log point or checkpoint, or the state is when it is to be saved.
             The message names the step at which that began.
         DirectoryInUse: if another run saves to the same directory.
         OSError: if a checkpoint or the log cannot be written.
-        ValueError: for intervals below 1, a directory with checkpoints later than `state`, a step that does not add 1
-            to `state.step`, and a state that was donated to an earlier step.
-        TypeError: for a state without a step, and batches that are no function or that `steps_per_call` cannot select.
+        ValueError: if an interval or `steps_per_call` is below 1, the directory holds a checkpoint later than `state`,
+            the log holds other lines than rows, the step does not add 1 to `state.step` or returns a metric that is no
+            scalar or is called step, `finite` names a metric that it does not return, or the state was donated to an
+            earlier step; and as `Checkpoints.claim` does.
+        TypeError: if the state has no step, batches are no function or such that `steps_per_call` > 1 cannot select
+            them, or the metrics are not a dict.
     """
     intervals = {"checkpoint_every": checkpoint_every, "log_every": log_every, "evaluate_every": evaluate_every}
-    for name, value in {"steps_per_call": steps_per_call, **intervals}.items():
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1 step, got {value}")
+    check_at_least(1, steps_per_call=steps_per_call, **intervals)
     if not hasattr(state, "step"):
         raise TypeError(
             f"fit needs a state with a .step, a scalar that the step increments; got {type(state).__name__}"

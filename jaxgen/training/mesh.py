@@ -56,7 +56,15 @@ def fully_sharded(state: PyTree, mesh: Mesh, *, min_size: int = 2**12) -> Layout
 
 
 def place(tree: PyTree, layout: Layout) -> PyTree:
-    """Return a copy of the arrays in this layout; if it spans processes, each must give the same arrays."""
+    """Return a copy of the arrays in this layout.
+
+    Args:
+        tree: any pytree of arrays, such as a state. If the layout spans processes, each must give the same arrays.
+        layout: a sharding for each array, or one for all.
+
+    Returns:
+        The tree, with its arrays on the devices of the layout.
+    """
     layouts = jax.tree.broadcast(layout, tree)
     # device_put may share buffers with its argument, which a step that donates the result would delete
     return jax.tree.map(lambda x, where: _place(jnp.copy(x), where), tree, layouts)

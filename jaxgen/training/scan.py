@@ -42,7 +42,7 @@ def scanned_steps(
         The last state, the metrics of the last step, and the metrics of every step in arrays of `length` rows.
 
     Raises:
-        TypeError: for metrics that are not a dict.
+        TypeError: if the metrics are not a dict.
     """
     _, found = jax.eval_shape(step, state, select(data, window[0]))
     check_metrics(found)

@@ -51,7 +51,7 @@ def create_state(
         carry: initial values of what the loss function keeps from step to step, by name; see `LossFn`.
 
     Raises:
-        TypeError: for an old-style key, and for a carry that is not a dict.
+        TypeError: if the key is an old-style key, or the carry is not a dict.
     """
     if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         raise TypeError(

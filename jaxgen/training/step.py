@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from jaxgen.core import check_at_least
 from jaxgen.training.ema import Ema, update_ema, warmup_ema
 from jaxgen.training.mesh import Layout
 from jaxgen.training.state import TrainState
@@ -47,8 +48,8 @@ def make_train_step(
         layout: the shardings of the state, as given to `place`; None on one device.
 
     Raises:
-        ValueError: for `accumulate` below 1. At the first call: for losses that are not (B,), an empty batch, a metric
-            called loss or grad_norm, a carry other than the state's, and a batch that `accumulate` does not divide.
+        ValueError: if `accumulate` < 1; at the first call, if the losses are not (B,), the batch is empty, a metric is
+            called loss or grad_norm, the carry is not that of the state, or `accumulate` does not divide the batch.
 
     Example:
         ```python
@@ -58,8 +59,7 @@ def make_train_step(
         state, metrics = step(state, jnp.ones(16))
         ```
     """
-    if accumulate < 1:
-        raise ValueError(f"accumulate must be at least 1, got {accumulate}")
+    check_at_least(1, accumulate=accumulate)
     update = make_update(loss_fn, optimizer, ema, accumulate)
 
     def step(state: TrainState, batch: PyTree) -> tuple[TrainState, Metrics]:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from jaxgen.core import fold_in, threefry_key
+from jaxgen.core import check_at_least, fold_in, threefry_key
 from jaxgen.distributions import Distribution, Gaussian, standard_normal
 from jaxgen.distributions.likelihoods import Likelihood
 
@@ -71,9 +71,12 @@ def elbo(
             default the closed form if the prior has one.
         samples: the number of draws of z per example, over which both terms are averaged. They are decoded at once.
 
+    Returns:
+        The two terms in nats and q(z|x); the property `value` is the bound (B,).
+
     Raises:
-        ValueError: for an unknown kl, for "analytic" if the prior has no closed form, for samples < 1, and for an
-            encoder or a likelihood that does not return one result per example.
+        ValueError: if kl is unknown, kl is "analytic" and the prior has no closed form, samples < 1, or the encoder or
+            the likelihood does not return one result per example.
 
     Reference:
         Kingma & Welling 2014, eq. 3 and 7.
@@ -85,8 +88,7 @@ def elbo(
         raise ValueError(f"unknown kl {kl!r}: choose one of {', '.join(get_args(KL))}")
     if kl == "analytic" and closed_form is None:
         raise ValueError("this prior has no closed form of the KL: use kl='monte_carlo'")
-    if samples < 1:
-        raise ValueError(f"need at least one sample of z, got {samples}")
+    check_at_least(1, samples=samples)
     q, key = posterior(model, x), threefry_key(key)
 
     def at(index: Array) -> tuple[Array, Array]:

@@ -24,7 +24,13 @@ def create(codes: Float[Array, "k d"]) -> Codebook:
 
 
 def from_encodings(key: Key[Array, ""], z: Float[Array, "*batch d"], size: int) -> Codebook:
-    """A codebook of `size` encodings drawn from z (…, d), without replacement if there are enough."""
+    """A codebook of encodings drawn from z, without replacement if there are enough.
+
+    Args:
+        key: one key.
+        z: the encodings (…, d) of one batch.
+        size: the number K of codes.
+    """
     return create(_draw(key, z, size))
 
 
@@ -46,8 +52,8 @@ def update(
         book: the codebook.
         z: the encodings (…, d) of one batch.
         indices: the code (…) that each encoding chose.
-        decay: γ.
-        epsilon: ε.
+        decay: γ in [0, 1].
+        epsilon: ε > 0.
         axis_name: under `pmap` or `shard_map`, the axis over which the sums are taken, so that every device keeps the
             codebook of the whole batch.
     """
@@ -85,7 +91,7 @@ def reset_dead(
         axis_name: under `pmap` or `shard_map`, the axis over which to draw from the whole batch.
 
     Raises:
-        ValueError: for another threshold.
+        ValueError: unless 0 ≤ threshold < 1.
     """
     if not 0 <= threshold < 1:
         raise ValueError(f"threshold is a fraction of the mean count, in [0, 1), got {threshold}")
@@ -104,12 +110,21 @@ def reset_dead(
 
 
 def count(indices: Int[Array, "*batch"], size: int) -> Float[Array, " k"]:
-    """How often each of `size` codes was chosen, (K,)."""
+    """How often each code was chosen, (K,).
+
+    Args:
+        indices: the code (…) that each encoding chose, in [0, K).
+        size: the number K of codes.
+    """
     return jnp.bincount(indices.reshape(-1), length=size).astype(jnp.float32)
 
 
 def perplexity(counts: Float[Array, " k"]) -> Float[Array, ""]:
-    """The perplexity exp(−Σ p log p) of p = counts/Σ counts: 1 if one code is used, K if all are used equally."""
+    """The perplexity exp(−Σ p log p) of p = counts/Σ counts: 1 if one code is used, K if all are used equally.
+
+    Args:
+        counts: how often each code was chosen, (K,), not all 0.
+    """
     p = counts / counts.sum()
     return jnp.exp(jax.scipy.special.entr(p).sum())
 

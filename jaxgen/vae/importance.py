@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from jaxgen.core import fold_in, threefry_key
+from jaxgen.core import check_at_least, fold_in, threefry_key
 from jaxgen.vae._elbo import VAE, log_likelihood, posterior
 
 
@@ -22,20 +22,22 @@ def importance_weighted_bound(
         key: one key, or keys (B,), in which case the result of example b depends on key[b] alone.
         model: the autoencoder.
         x: data (B, *event).
-        samples: the number K of draws.
+        samples: the number K of draws ≥ 1.
         block: the number of draws decoded at once, all by default. Memory is that of one block, also for a gradient.
             The draws do not depend on it.
 
+    Returns:
+        The bound (B,).
+
     Raises:
-        ValueError: unless samples and block are at least 1, and for an encoder or a likelihood that does not return one
-            result per example.
+        ValueError: if samples or block is below 1, or the encoder or the likelihood does not return one result per
+            example.
 
     Reference:
         Burda et al. 2016, eq. 8.
     """
     block = min(samples if block is None else block, samples)
-    if block < 1:
-        raise ValueError(f"samples and block must be at least 1, got {samples} and {block}")
+    check_at_least(1, samples=samples, block=block)
     q, key = posterior(model, x), threefry_key(key)
 
     def log_weight(index: Array) -> Float[Array, " b"]:
@@ -57,10 +59,25 @@ def importance_weighted_bound(
 def negative_log_likelihood(
     key: Key[Array, "..."], model: VAE, x: Float[Array, "b *event"], *, samples: int = 5000, block: int = 50
 ) -> Float[Array, " b"]:
-    """Estimate −log p(x) in nats by `importance_weighted_bound` with many samples (Burda et al. 2016, §5).
+    """Estimate −log p(x) in nats by `importance_weighted_bound` with many samples.
 
     In expectation the estimate is too high, by about Var(w)/(2·samples·E[w]²) for weights w. It takes the time of
-    `samples` calls of the decoder per example and the memory of `block`. Arguments and errors are those of
-    `importance_weighted_bound`.
+    `samples` calls of the decoder per example and the memory of `block`.
+
+    Args:
+        key: one key, or keys (B,), in which case the result of example b depends on key[b] alone.
+        model: the autoencoder.
+        x: data (B, *event).
+        samples: the number of draws ≥ 1.
+        block: the number of draws ≥ 1 that are decoded at once.
+
+    Returns:
+        The estimate (B,).
+
+    Raises:
+        ValueError: as `importance_weighted_bound` does.
+
+    Reference:
+        Burda et al. 2016, §5.
     """
     return -importance_weighted_bound(key, model, x, samples=samples, block=block)

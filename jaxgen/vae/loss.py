@@ -1,11 +1,11 @@
 """The training objective of a VAE, with β, capacity or free bits."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
+from jaxgen.core import check_not_negative, is_traced
 from jaxgen.vae._elbo import KL, VAE, elbo
 
 
@@ -42,13 +42,11 @@ def vae_loss(
         mean over the batch; the losses are such that their mean and its gradient are those of the objective.
 
     Raises:
-        ValueError: for concrete weights that are negative, for capacity and free bits together, and as `elbo` does.
+        ValueError: if a concrete weight is negative or not finite, or capacity and free_bits are both given; and as
+            `elbo` does.
     """
-    weights = {"beta": beta, "capacity": 0.0 if capacity is None else capacity, "free_bits": free_bits}
-    for name, value in weights.items():
-        if not isinstance(value, jax.core.Tracer) and not np.all(np.asarray(value) >= 0):
-            raise ValueError(f"{name} must not be negative, got {value}")
-    no_free_bits = not isinstance(free_bits, jax.core.Tracer) and np.all(np.asarray(free_bits) == 0)
+    check_not_negative(beta=beta, capacity=capacity, free_bits=free_bits)
+    no_free_bits = not is_traced(free_bits) and np.all(np.asarray(free_bits) == 0)
     if capacity is not None and not no_free_bits:
         raise ValueError("give either a capacity or free bits: both say how large the KL should be")
     found = elbo(key, model, x, kl=kl, samples=samples)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxgen.core import check_not_negative
 from jaxgen.distributions.likelihoods import Likelihood
 
 
@@ -21,12 +22,22 @@ class Quantised(NamedTuple):
 
 
 def nearest_code(z: Float[Array, "*batch d"], codes: Float[Array, "k d"]) -> Int[Array, "*batch"]:
-    """The index argmin_k ‖z − e_k‖² of the nearest code, the first if several are (van den Oord et al. 2017, eq. 1).
+    """The index argmin_k ‖z − e_k‖² of the nearest code, the first if several are.
 
     Memory is K numbers per encoding.
 
+    Args:
+        z: encodings (…, d).
+        codes: the codebook (K, d).
+
+    Returns:
+        Indices (…) in [0, K).
+
     Raises:
-        ValueError: for codes of another dimension.
+        ValueError: unless the codes are (K, d) with the d of z.
+
+    Reference:
+        van den Oord et al. 2017, eq. 1.
     """
     if codes.ndim != 2 or codes.shape[1] != z.shape[-1]:
         raise ValueError(
@@ -42,10 +53,21 @@ def nearest_code(z: Float[Array, "*batch d"], codes: Float[Array, "k d"]) -> Int
 
 
 def quantise(z: Float[Array, "b *space d"], codes: Float[Array, "k d"]) -> Quantised:
-    """Replace every encoding by its nearest code, with the straight-through gradient (van den Oord et al. 2017, §3.2).
+    """Replace every encoding by its nearest code, with the straight-through gradient.
 
-    The losses of the result are ‖sg[z] − e‖² and ‖z − sg[e]‖², where sg[·] is `jax.lax.stop_gradient`. Raises
-    ValueError as `nearest_code` does.
+    Args:
+        z: encodings (B, *space, d).
+        codes: the codebook (K, d).
+
+    Returns:
+        The codes, their indices and the two losses (B,): the means over space and d of (e − sg[z])² and (sg[e] − z)²,
+        where sg[·] is `jax.lax.stop_gradient`.
+
+    Raises:
+        ValueError: as `nearest_code` does.
+
+    Reference:
+        van den Oord et al. 2017, §3.2.
     """
     indices = nearest_code(jax.lax.stop_gradient(z), jax.lax.stop_gradient(codes))
     chosen = codes[indices].astype(jnp.promote_types(z.dtype, codes.dtype))
@@ -88,13 +110,12 @@ def vq_vae_loss(
         encodings.
 
     Raises:
-        ValueError: for negative weights, and as `nearest_code` does.
+        ValueError: if a weight is negative or not finite; and as `nearest_code` does.
 
     Reference:
         van den Oord et al. 2017, eq. 3.
     """
-    if not (codebook_weight >= 0 and commitment >= 0):
-        raise ValueError(f"weights must not be negative, got {codebook_weight} and {commitment}")
+    check_not_negative(codebook_weight=codebook_weight, commitment=commitment)
     found = quantise(encode(x), codes)
     reconstruction = -likelihood(x, decode(found.codes))
     losses = reconstruction + codebook_weight * found.codebook_loss + commitment * found.commitment_loss

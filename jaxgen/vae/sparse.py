@@ -13,19 +13,33 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from jaxgen.core import check_at_least, check_not_negative, check_positive, is_traced
+
 # at the default precision accelerators round the factors, and a recursion accumulates the errors
 _matmul = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 
 
 def soft_threshold(x: Float[Array, "..."], threshold: ArrayLike) -> Float[Array, "..."]:
-    """The proximal map sign(x) max(|x| − θ, 0) of θ|x|, for a threshold θ ≥ 0."""
+    """The proximal map sign(x) max(|x| − θ, 0) of θ|x|.
+
+    Args:
+        x: any shape.
+        threshold: θ ≥ 0, of a shape that broadcasts with x.
+    """
     return jnp.sign(x) * jnp.maximum(jnp.abs(x) - threshold, 0)
 
 
 def lasso(
     x: Float[Array, "*batch n"], dictionary: Float[Array, "n m"], z: Float[Array, "*batch m"], penalty: ArrayLike
 ) -> Float[Array, "*batch"]:
-    """The objective ½‖x − Dz‖² + λ‖z‖₁ of sparse coding, with the penalty λ, () or (m,)."""
+    """The objective ½‖x − Dz‖² + λ‖z‖₁ of sparse coding, (…).
+
+    Args:
+        x: signals (…, n).
+        dictionary: D (n, m).
+        z: codes (…, m).
+        penalty: λ ≥ 0, () or (m,).
+    """
     return 0.5 * ((x - _matmul(z, dictionary.T)) ** 2).sum(-1) + (penalty * jnp.abs(z)).sum(-1)
 
 
@@ -62,11 +76,14 @@ def ista(
         penalty: λ ≥ 0, () or (m,).
         steps: the number of steps ≥ 0.
         c: the inverse step size, at least `lipschitz(dictionary)`, the default, which costs an eigenvalue problem.
-        start: the first z, 0 by default.
+        start: the first z (…, m), 0 by default.
+
+    Returns:
+        Codes (…, m).
 
     Raises:
-        ValueError: for negative steps, a concrete negative penalty, a concrete c that is too small, and a dictionary of
-            another dimension.
+        ValueError: if steps < 0, a concrete penalty is negative or not finite, a concrete c is too small for a concrete
+            dictionary, or the dictionary is not (n, m).
 
     Reference:
         Daubechies et al. 2004.
@@ -86,7 +103,22 @@ def fista(
 ) -> Float[Array, "*batch m"]:
     """`ista` with momentum: the error falls as 1/steps² instead of 1/steps, though not at every step.
 
-    Arguments and errors are those of `ista` (Beck & Teboulle 2009, eq. 4.1–4.3).
+    Args:
+        x: signals (…, n).
+        dictionary: D (n, m).
+        penalty: λ ≥ 0, () or (m,).
+        steps: the number of steps ≥ 0.
+        c: as in `ista`.
+        start: the first z (…, m), 0 by default.
+
+    Returns:
+        Codes (…, m).
+
+    Raises:
+        ValueError: as `ista` does.
+
+    Reference:
+        Beck & Teboulle 2009, eq. 4.1–4.3.
     """
     shrink, z = _iteration(x, dictionary, penalty, steps, c, start)
 
@@ -102,9 +134,8 @@ def _iteration(x, dictionary, penalty, steps, c, start):
     """The map z -> soft(z S + x D/c, λ/c) with S = I − DᵀD/c, and its start."""
     if dictionary.ndim != 2 or dictionary.shape[0] != x.shape[-1]:
         raise ValueError(f"a dictionary for x (…, {x.shape[-1]}) has shape ({x.shape[-1]}, m), got {dictionary.shape}")
-    if steps < 0:
-        raise ValueError(f"steps must not be negative, got {steps}")
-    _check_penalty(penalty)
+    check_at_least(0, steps=steps)
+    check_not_negative(penalty=penalty)
     c = _checked_c(dictionary, c)
     into, lateral, threshold = dictionary / c, _lateral(dictionary, c), penalty / c
     drive = _matmul(x, into)
@@ -121,14 +152,21 @@ class Lista(NamedTuple):
 
 
 def init_lista(dictionary: Float[Array, "n m"], penalty: ArrayLike, c: ArrayLike | None = None) -> Lista:
-    """The parameters at which `lista` equals `ista`: E = D/c, S = I − DᵀD/c, θ = λ/c (Gregor & LeCun 2010, §3.1).
+    """The parameters at which `lista` equals `ista`: E = D/c, S = I − DᵀD/c, θ = λ/c.
+
+    Args:
+        dictionary: D (n, m).
+        penalty: λ > 0, () or (m,).
+        c: as in `ista`.
 
     Raises:
-        ValueError: for a concrete penalty that is not positive, and for a concrete c that is too small.
+        ValueError: if a concrete penalty is not positive and finite, or a concrete c is too small for a concrete
+            dictionary.
+
+    Reference:
+        Gregor & LeCun 2010, §3.1.
     """
-    _check_penalty(penalty)
-    if not isinstance(penalty, jax.core.Tracer) and np.any(np.asarray(penalty) == 0):
-        raise ValueError("a learned threshold must start above 0: give a positive penalty")
+    check_positive(penalty=penalty)
     c = _checked_c(dictionary, c)
     log_threshold = jnp.broadcast_to(jnp.log(penalty / c), dictionary.shape[1:])
     return Lista(dictionary / c, _lateral(dictionary, c), log_threshold.astype(dictionary.dtype))
@@ -137,14 +175,21 @@ def init_lista(dictionary: Float[Array, "n m"], penalty: ArrayLike, c: ArrayLike
 def lista(params: Lista, x: Float[Array, "*batch n"], *, steps: int) -> Float[Array, "*batch m"]:
     """Learned ISTA: `steps` of z ← soft(z S + x E, θ) from 0, with parameters shared by all steps.
 
+    Args:
+        params: the parameters, as `init_lista` makes them.
+        x: signals (…, n).
+        steps: the number of steps ≥ 0.
+
+    Returns:
+        Codes (…, m).
+
     Raises:
-        ValueError: for negative steps.
+        ValueError: if steps < 0.
 
     Reference:
         Gregor & LeCun 2010, eq. 4.
     """
-    if steps < 0:
-        raise ValueError(f"steps must not be negative, got {steps}")
+    check_at_least(0, steps=steps)
     drive, threshold = _matmul(x, params.encoder), jnp.exp(params.log_threshold)
     step = lambda _, z: soft_threshold(_matmul(z, params.lateral) + drive, threshold)  # noqa: E731
     return jax.lax.fori_loop(0, steps, step, jnp.zeros_like(drive))
@@ -160,8 +205,14 @@ def hoyer(z: Float[Array, "*batch m"]) -> Float[Array, "*batch"]:
 
     It is undefined for a code of zeros, which counts as 1.
 
+    Args:
+        z: codes (…, m), m ≥ 2.
+
+    Returns:
+        The sparsity (…), in [0, 1].
+
     Raises:
-        ValueError: for codes of fewer than two entries.
+        ValueError: if codes have fewer than two entries.
     """
     size = z.shape[-1]
     if size < 2:
@@ -179,13 +230,8 @@ def _lateral(dictionary: Array, c: ArrayLike) -> Float[Array, "m m"]:
 def _checked_c(dictionary: Array, c: ArrayLike | None) -> ArrayLike:
     if c is None:
         return lipschitz(dictionary)
-    if not any(isinstance(value, jax.core.Tracer) for value in (dictionary, c)):
+    if not is_traced(dictionary, c):
         least = np.linalg.norm(np.asarray(dictionary, np.float64), 2) ** 2
         if not np.all(np.asarray(c) >= least * (1 - 1e-5)):
             raise ValueError(f"steps of 1/c descend for c >= {least:.6g}, the largest eigenvalue of DᵀD; got {c}")
     return c
-
-
-def _check_penalty(penalty: ArrayLike) -> None:
-    if not isinstance(penalty, jax.core.Tracer) and not np.all(np.asarray(penalty) >= 0):
-        raise ValueError(f"the penalty must not be negative, got {penalty}")

@@ -32,7 +32,7 @@ def sc_vae_loss(
         code: e -> sparse codes z (B, *space, m), such as `partial(sparse.ista, dictionary=D, penalty=λ, steps=k)` or
             `partial(sparse.lista, params, steps=k)`.
         dictionary: D (n, m).
-        decode: dz -> the parameters of the likelihood.
+        decode: Dz (B, *space, n) -> the parameters of the likelihood.
         x: data (B, *event).
         likelihood: (x, decode(Dz)) -> log p(x|Dz), (B,).
         latent_weight: w.
@@ -43,7 +43,7 @@ def sc_vae_loss(
         of zeros; and the codes z.
 
     Raises:
-        ValueError: for codes that do not fit the dictionary.
+        ValueError: unless code returns one entry per atom, (B, *space, m).
 
     Reference:
         Xiao et al. 2023.

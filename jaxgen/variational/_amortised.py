@@ -34,6 +34,12 @@ def amortised(
         estimator: one of the estimators of this room.
         **options: keywords of the estimator.
 
+    Returns:
+        The bounds (B,) in nats.
+
+    Raises:
+        ValueError: as the estimator does.
+
     Reference:
         Kingma & Welling 2014, §2.2; Gershman & Goodman 2014.
     """

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxgen.core import check_at_least
+
 
 class CoordinateAscent(NamedTuple):
     """The final factors, the ELBO at the start () and after every update (sweeps, updates)."""
@@ -31,13 +33,12 @@ def coordinate_ascent(
         sweeps: the number of sweeps ≥ 1.
 
     Raises:
-        ValueError: for no updates, or fewer than one sweep.
+        ValueError: if there are no updates, or sweeps < 1.
 
     Reference:
         Blei et al. 2017, algorithm 1.
     """
-    if not updates or sweeps < 1:
-        raise ValueError(f"need at least one update and one sweep, got {len(updates)} and {sweeps}")
+    check_at_least(1, updates=len(updates), sweeps=sweeps)
 
     def sweep(factors: Any, _: None) -> tuple[Any, Array]:
         elbos = []

@@ -79,6 +79,12 @@ def natural_target(
 
     It is the result of `update_assignments` and `update_means` if all `total` examples were like the batch: with all
     data as the batch, one sweep of coordinate ascent.
+
+    Args:
+        prior_variance: variance > 0 of the prior of the means, ().
+        batch: examples (B, d).
+        total: the number n of all examples.
+        parameters: λ.
     """
     means, variances = _from_natural(parameters)
     return _conjugate(prior_variance, batch, _responsibilities(batch, means, variances), total / len(batch))

@@ -3,7 +3,7 @@
 Every estimator is a function `estimator(key, log_joint, family, params, *, samples) -> ()`. Its value estimates the
 bound, and its derivative (`jax.grad`, in params and in everything that log_joint closes over) is an unbiased estimate
 of the gradient of the bound. log_joint: z -> log p(x, z) in nats at the data, (). For one bound per example use
-`amortised`. All raise ValueError for a log_joint that does not return one number, and for too few samples.
+`amortised`. All raise ValueError if log_joint does not return one number or the samples are too few.
 """
 
 import math
@@ -40,7 +40,7 @@ def reparameterised(
             gradient has no variance where q is the posterior (Roeder et al. 2017, §3).
 
     Raises:
-        ValueError: for discrete z.
+        ValueError: if z is discrete, samples < 1, or log_joint does not return one number.
     """
     z = _continuous(_draws(key, family, params, samples, least=1))
     of_density = jax.lax.stop_gradient(params) if sticking_the_landing else params
@@ -69,6 +69,9 @@ def score_function(
         samples: the number of draws, ≥ 2 with a baseline and ≥ 1 without.
         leave_one_out: take as baseline b of a draw the mean over the other draws. This keeps the estimate unbiased and
             makes its variance 0 where q is the posterior. Otherwise b = 0.
+
+    Raises:
+        ValueError: if the samples are too few, or log_joint does not return one number.
     """
     z = jax.lax.stop_gradient(_draws(key, family, params, samples, least=2 if leave_one_out else 1))
     log_p, log_q = _log_densities(log_joint, family, params, z)
@@ -83,7 +86,17 @@ def importance_weighted(
     """The importance-weighted bound E log (1/K) Σ_k p(x, z_k)/q(z_k), differentiated through its K = samples draws.
 
     It lies between the ELBO (K = 1) and log p(x), and rises with K. The gradient in params gets noisier: its signal
-    falls as 1/K, its noise only as 1/√K (Rainforth et al. 2018). Raises ValueError for discrete z.
+    falls as 1/K, its noise only as 1/√K (Rainforth et al. 2018).
+
+    Args:
+        key: one key.
+        log_joint: z -> log p(x, z), ().
+        family: a family with differentiable draws.
+        params: its parameters.
+        samples: the number K of draws ≥ 1.
+
+    Raises:
+        ValueError: if z is discrete, samples < 1, or log_joint does not return one number.
 
     Reference:
         Burda et al. 2016, §3.
@@ -100,7 +113,17 @@ def doubly_reparameterised(
 
     The gradient in params is E Σ_k w̃_k² ∂(log p − log q)/∂z_k ∂z_k/∂params with normalised weights w̃. Its
     signal-to-noise ratio grows as √K, and it has no variance where q is the posterior. The gradient in what log_joint
-    closes over is Σ_k w̃_k ∇log p, as for `importance_weighted`. Raises ValueError for discrete z.
+    closes over is Σ_k w̃_k ∇log p, as for `importance_weighted`.
+
+    Args:
+        key: one key.
+        log_joint: z -> log p(x, z), ().
+        family: a family with differentiable draws.
+        params: its parameters.
+        samples: the number K of draws ≥ 1.
+
+    Raises:
+        ValueError: if z is discrete, samples < 1, or log_joint does not return one number.
 
     Reference:
         Tucker et al. 2019.
@@ -119,10 +142,23 @@ def doubly_reparameterised(
 def vimco(
     key: Key[Array, ""], log_joint: LogJoint, family: Family, params: Any, *, samples: int = 8
 ) -> Float[Array, ""]:
-    """The bound L̂ of `importance_weighted` for z of any kind, with samples ≥ 2 (Mnih & Rezende 2016).
+    """The bound L̂ of `importance_weighted` with a gradient for z of any kind (VIMCO).
 
     The gradient is E Σ_k (L̂ − L̂_{−k}) ∇log q(z_k) + w̃_k ∇(log p − log q)(z_k), where L̂_{−k} replaces the k-th weight
     by the geometric mean of the others.
+
+    Args:
+        key: one key.
+        log_joint: z -> log p(x, z), ().
+        family: any family.
+        params: its parameters.
+        samples: the number K of draws ≥ 2.
+
+    Raises:
+        ValueError: if samples < 2, or log_joint does not return one number.
+
+    Reference:
+        Mnih & Rezende 2016.
     """
     z = jax.lax.stop_gradient(_draws(key, family, params, samples, least=2))
     log_p, log_q = _log_densities(log_joint, family, params, z)

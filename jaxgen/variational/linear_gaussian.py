@@ -66,7 +66,14 @@ def log_evidence(model: LinearGaussian, x: Float[Array, "b D"]) -> Float[Array, 
 def elbo(
     model: LinearGaussian, x: Float[Array, "b D"], mean: Float[Array, "b d"], covariance: Float[Array, "*b d d"]
 ) -> Float[Array, " b"]:
-    """The ELBO in nats of q = N(mean, covariance), in closed form; one covariance for all examples, or one each."""
+    """The ELBO in nats of q = N(mean, covariance), in closed form.
+
+    Args:
+        model: the model.
+        x: data (B, D).
+        mean: the means of q, (B, d).
+        covariance: one covariance (d, d) for all examples, or one each (B, d, d).
+    """
     dims, latents = x.shape[-1], mean.shape[-1]
     off = x - model.offset - _times(mean, model.weight.T)
     spread = jnp.trace(jnp.matmul(precision(model), covariance, precision="highest"), axis1=-2, axis2=-1)

@@ -10,6 +10,7 @@ import optax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
+from jaxgen.core import check_at_least, is_traced
 from jaxgen.variational.estimators import LogJoint
 
 
@@ -28,7 +29,7 @@ def minibatch(
         total: N, the number of all examples.
 
     Raises:
-        ValueError: for leaves of different lengths, an empty batch, or a batch larger than total.
+        ValueError: if the leaves differ in length, the batch is empty, or a concrete total is less than B.
 
     Reference:
         Hoffman et al. 2013, §2.4.
@@ -46,7 +47,7 @@ def minibatch(
             f"a batch holds leaves of one length (B, ...), B >= 1, got lengths {sorted(map(str, lengths))}"
         )
     (size,) = lengths
-    if not isinstance(total, jax.core.Tracer) and not size <= np.asarray(total):
+    if not is_traced(total) and not size <= np.asarray(total):
         raise ValueError(f"total is the number of all data: at least the {size} of the batch, got {total}")
 
     def log_joint(z: Any) -> Array:
@@ -82,10 +83,9 @@ def maximise(
         follow: params -> a pytree to record at the start of every step; by default the estimate of the bound.
 
     Raises:
-        ValueError: for fewer than one step.
+        ValueError: if steps < 1.
     """
-    if steps < 1:
-        raise ValueError(f"need at least one step, got {steps}")
+    check_at_least(1, steps=steps)
 
     def step(state: tuple[Any, Any], i: Array) -> tuple[tuple[Any, Any], Any]:
         params, moments = state
@@ -108,7 +108,7 @@ def robbins_monro(delay: float = 1.0, forgetting: float = 0.7) -> Callable[[Arra
         The function i -> ρ, for steps i = 0, 1, ….
 
     Raises:
-        ValueError: for values outside these ranges.
+        ValueError: unless delay ≥ 0 is finite and .5 < forgetting ≤ 1.
 
     Reference:
         Hoffman et al. 2013, eq. 26.
@@ -134,15 +134,14 @@ def natural_ascent(
         target: (key, λ) -> λ̂ draws a batch and returns the coordinate update of λ if all data were like it. λ̂ − λ is a
             natural gradient of the ELBO, unbiased if the batch is drawn uniformly.
         natural: the natural parameters λ of the global factors at the start.
-        rate: i -> ρ in (0, 1] for steps i = 0, 1, …: `robbins_monro`, or a constant.
+        rate: i -> ρ in (0, 1] for steps i = 0, 1, …: `robbins_monro()`, or a constant function.
         steps: the number of steps ≥ 1.
         follow: λ -> a pytree to record at the start of every step; by default λ.
 
     Raises:
-        ValueError: for fewer than one step.
+        ValueError: if steps < 1.
     """
-    if steps < 1:
-        raise ValueError(f"need at least one step, got {steps}")
+    check_at_least(1, steps=steps)
 
     def step(natural: Any, i: Array) -> tuple[Any, Any]:
         goal, rho = target(jax.random.fold_in(key, i), natural), rate(i)

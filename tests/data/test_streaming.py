@@ -88,7 +88,7 @@ def test_a_file_that_fails_is_reported_by_its_step():
     [
         ({"batch_size": 51}, "batch_size is 51; expected 1 to 50"),
         ({"seed": -1}, "seed is -1"),
-        ({"ahead": 0}, "ahead is 0; at least 1"),
+        ({"ahead": 0}, "ahead must be at least 1"),
     ],
 )
 def test_bad_arguments_are_refused(arguments, message):

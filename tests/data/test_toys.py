@@ -148,11 +148,11 @@ def test_refusals():
         for options, message in (({"noise": -0.1}, "noise"), ({size: 0.0}, size), ({size: float("nan")}, "finite")):
             with pytest.raises(ValueError, match=message):
                 toy(KEY, 5, **options)
-        with pytest.raises(ValueError, match="at least one point"):
+        with pytest.raises(ValueError, match="n must be at least 1"):
             toy(KEY, 0)
     for toy, options, message in (
         *((checkerboard, {"cells": cells}, "even") for cells in (0, 3, -2)),
-        (spirals, {"arms": 0}, "one arm"),
+        (spirals, {"arms": 0}, "arms must be at least 1"),
         (spirals, {"turns": 0.0}, "turns"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -220,7 +220,7 @@ def test_refusals():
         r"must return shape \(4, 3\)": lambda: vlb_loss(key, CHAIN, lambda x, t, cond: jnp.tile(x, 2), x0),
         "unknown prediction": lambda: vlb_loss(key, CHAIN, plain, x0, predicts="noise"),
         "unknown variance 'huge'": lambda: vlb_loss(key, CHAIN, plain, x0, variance="huge"),
-        "vlb_weight must not be negative": lambda: hybrid_loss(key, CHAIN, plain, x0, vlb_weight=-1.0),
+        "vlb_weight must be finite and not negative": lambda: hybrid_loss(key, CHAIN, plain, x0, vlb_weight=-1.0),
         "no time derivative": lambda: vlb_loss(key, CHAIN, plain, x0, predicts="velocity"),
     }
     for message, refused in cases.items():

@@ -583,7 +583,7 @@ def test_refusals():
         ("noise_std must be finite and not negative", lambda: by_pigdm(noise_std=-1.0)),
         ("noise_std must be finite and not negative", lambda: by_pigdm(noise_std=np.inf)),
         ("data_std must be finite and positive", lambda: by_pigdm(data_std=0.0)),
-        ("at least one step of conjugate", lambda: by_pigdm(cg_steps=0)),
+        ("cg_steps must be at least 1", lambda: by_pigdm(cg_steps=0)),
         ("clip must be positive", lambda: by_pigdm(clip=0.0)),
         (r"operator's shape \(2, 2, 2, 1\)", lambda: by_pigdm(y=y[:1])(x, 0.5)),
         (r"operator's shape \(2, 2, 2, 1\)", lambda: by_dps(y=y[:1], noise_std=1.0)(x, 0.5)),

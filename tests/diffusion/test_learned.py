@@ -319,7 +319,7 @@ def test_grids(name):
             for make in (linear_log_snr, lambda low, high: learned_schedule(jax.random.key(0), low, high))
             for ends in ((5.0, -13.3), (1.0, 1.0), (-np.inf, 5.0), (0.0, np.nan))
         ),
-        (lambda: learned_schedule(jax.random.key(0), features=0), "at least one hidden unit, got features=0"),
+        (lambda: learned_schedule(jax.random.key(0), features=0), "features must be at least 1, got 0"),
         (lambda: GammaProcess().alpha(0.5), "GammaProcess must define gamma"),
     ],
 )

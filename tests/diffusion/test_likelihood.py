@@ -329,7 +329,7 @@ def test_refusals(unchecked):
         "infinite at t=0": lambda: log_likelihood(process, denoise, x, t_min=0.0),
         "0 <= t_min < t_max <= 1": lambda: log_likelihood(process, denoise, x, t_max=2.0),
         "rademacher or gaussian": lambda: hutchinson(keys, (3,), distribution="uniform"),
-        "at least one probe": lambda: hutchinson(keys, (3,), 0),
+        "probes must be at least 1": lambda: hutchinson(keys, (3,), 0),
         "probes were drawn for 2 samples of shape": lambda: log_likelihood(
             process, denoise, x, divergence=hutchinson(keys, (4,))
         ),

@@ -215,7 +215,7 @@ def test_bfloat16_times_do_not_lower_the_schedule(name):
         (lambda: cosine(-1.0), "need finite 0 < s"),
         (lambda: from_betas(np.array([0.1, 1.2])), r"betas must lie in \(0, 1\)"),
         (lambda: from_betas(np.array([[0.1]])), r"shape \(T,\)"),
-        (lambda: linear_betas(0), "at least one step"),
+        (lambda: linear_betas(0), "steps must be at least 1"),
         (lambda: linear_betas(10, 0.5, 0.1), "start <= end"),
         (lambda: cosine_betas(10, max_beta=2.0), "max_beta"),
         (lambda: zero_terminal_snr(np.array([0.5])), "T >= 2"),

@@ -97,7 +97,7 @@ def test_refusals():
         "snr must be positive": lambda: mcmc.snr_step_size(-0.1),
         "choose sample or batch": lambda: mcmc.snr_step_size(norms="mean"),
         "one per sample": lambda: mcmc.run(jax.random.key(0), chain, jnp.zeros((2, 1)), frames=1),
-        "thin >= 0": lambda: mcmc.run(KEYS[:2], chain, jnp.zeros((2, 1)), frames=1, thin=-1),
+        "thin must be at least 0": lambda: mcmc.run(KEYS[:2], chain, jnp.zeros((2, 1)), frames=1, thin=-1),
     }.items():
         with pytest.raises(ValueError, match=message):
             refused()

@@ -62,7 +62,7 @@ def test_refusals():
     steps = trajectory(5)
     for images, options, message in [
         (steps[0], {}, "\\(steps, b, h, w, c\\)"),
-        (steps, {"frames": 1}, "at least 2 frames"),
+        (steps, {"frames": 1}, "frames must be at least 2"),
         *(
             (steps, options, "multiples of 10 ms")
             for options in ({"frame_ms": 15}, {"frame_ms": 10}, {"hold_ms": 1005})

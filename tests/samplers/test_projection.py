@@ -313,5 +313,5 @@ def test_refusals():
         denoise, sampler = gaussian_denoiser(process, 0.0, 1.0), replacement(ddim(), operator, y)
         with pytest.raises(ValueError, match=message):
             jax.eval_shape(lambda: sample(keys, process, denoise, sampler, uniform_grid(3), (4, 4, 1)))  # noqa: B023
-    with pytest.raises(ValueError, match="at least one pass"):
+    with pytest.raises(ValueError, match="repeats must be at least 1"):
         repaint(ddim(), 0)

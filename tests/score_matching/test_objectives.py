@@ -303,7 +303,7 @@ def test_refusals():
         (partial(score_of_energy(lambda x: x), x), "one value per example"),
         (partial(score_of_energy(jnp.sum), x), "one value per example"),
         (partial(ssm, distribution="uniform"), "choose one of rademacher, gaussian, sphere"),
-        (partial(ssm, projections=0), "at least one projection"),
+        (partial(ssm, projections=0), "projections must be at least 1"),
         *((partial(dsm, sigma), "sigma must be positive") for sigma in (0.0, jnp.array([1.0, -1.0, 1.0]), jnp.nan)),
         *((partial(kernel, sigma), "sigma must be positive") for sigma in (-1.0, jnp.inf)),
         (partial(conditional, [1.0, 0.0]), "sigmas must be positive"),

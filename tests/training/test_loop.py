@@ -362,7 +362,7 @@ def donated():
     ("step", "state", "batches", "options", "error", "message"),
     [
         *[
-            (count, start, identity, {name: 0}, ValueError, f"{name} must be at least 1 step, got 0")
+            (count, start, identity, {name: 0}, ValueError, f"{name} must be at least 1, got 0")
             for name in ("checkpoint_every", "log_every", "evaluate_every", "steps_per_call")
         ],
         (lambda s, b: (Count(s.step + 2), {}), start, identity, {}, ValueError, r"must add 1 .*; in 1 .* from 0 to 2"),

@@ -109,7 +109,7 @@ def test_refusals():
     for changes, options, message in (
         ({}, {"kl": "exact"}, "unknown kl 'exact'"),
         ({"prior": OwnPrior()}, {"kl": "analytic"}, "no closed form"),
-        ({}, {"samples": 0}, "at least one sample"),
+        ({}, {"samples": 0}, "samples must be at least 1"),
         ({"encode": lambda x: Gaussian(x[:, 0], x[:, 0] ** 2)}, {}, r"Gaussian of shape \(6, \*d\), got \(6,\)"),
         ({"likelihood": lambda x, params: params.mean.sum()}, {}, r"one value per example, \(6,\), got \(\)"),
     ):  # fmt: skip

@@ -103,7 +103,7 @@ def test_schedules_do_not_recompile():
 
 @pytest.mark.usefixtures("unchecked")
 def test_refusals():
-    cases = [({name: bad}, f"{name} must not be negative") for name in WEIGHTS for bad in (-0.1, np.nan)]
+    cases = [({name: bad}, f"{name} must be finite and not negative") for name in WEIGHTS for bad in (-0.1, np.nan)]
     cases += [({"capacity": 1.0, "free_bits": 0.1}, "either a capacity or free bits"), ({"kl": "exact"}, "unknown kl")]
     for options, message in cases:
         with pytest.raises(ValueError, match=message):

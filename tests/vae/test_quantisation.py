@@ -92,8 +92,8 @@ def test_refusals():
     for refused, message in (
         (lambda: quantise(Z, jnp.zeros((7, 5))), r"codes must have shape \(K, 6\)"),
         (lambda: quantise(Z, jnp.zeros(6)), r"codes must have shape \(K, 6\)"),
-        (lambda: vq(Z, CODES, x, commitment=-0.1), "weights must not be negative"),
-        (lambda: vq(Z, CODES, x, codebook_weight=-0.1), "weights must not be negative"),
+        (lambda: vq(Z, CODES, x, commitment=-0.1), "commitment must be finite"),
+        (lambda: vq(Z, CODES, x, codebook_weight=-0.1), "codebook_weight must be finite"),
     ):
         with pytest.raises(ValueError, match=message):
             refused()

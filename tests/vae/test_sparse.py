@@ -198,18 +198,18 @@ def test_the_sc_vae_loss_is_its_three_terms():
 def test_refusals():
     misfit = partial(sc_vae_loss, lambda x: x, lambda e: e, likelihood=lambda x, y: x.sum(-1))
     cases = {
-        "steps must not be negative": [lambda: sparse.lista(sparse.init_lista(D32, PENALTY), X32, steps=-1)],
-        "positive penalty": [lambda: sparse.init_lista(D32, 0.0)],
+        "steps must be at least 0": [lambda: sparse.lista(sparse.init_lista(D32, PENALTY), X32, steps=-1)],
+        "penalty must be positive": [lambda: sparse.init_lista(D32, 0.0)],
         "descend for c >=": [lambda: sparse.init_lista(D32, PENALTY, c=0.9 * C)],
         "at least two entries": [lambda: sparse.hoyer(jnp.ones((3, 1)))],
         r"one entry for each atom, \(5, 20\), got \(5, 8\)": [lambda: misfit(D32, lambda e: e, X32)],
         r"a dictionary for x \(…, 8\) has shape \(8, m\)": [],
-        "penalty must not be negative": [],
+        "penalty must be finite and not negative": [],
     }
     for solve in (sparse.ista, sparse.fista):
         cases[r"a dictionary for x \(…, 8\) has shape \(8, m\)"].append(partial(solve, X32, D32.T, PENALTY, steps=1))
-        cases["steps must not be negative"].append(partial(solve, X32, D32, PENALTY, steps=-1))
-        cases["penalty must not be negative"].append(partial(solve, X32, D32, -0.1, steps=1))
+        cases["steps must be at least 0"].append(partial(solve, X32, D32, PENALTY, steps=-1))
+        cases["penalty must be finite and not negative"].append(partial(solve, X32, D32, -0.1, steps=1))
         cases["descend for c >="].append(partial(solve, X32, D32, PENALTY, steps=1, c=0.9 * C))
     for message, refused in cases.items():
         for refuse in refused:

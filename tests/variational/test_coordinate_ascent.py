@@ -47,6 +47,6 @@ def test_starts_are_vmapped_and_float32_stays():
 
 
 def test_refusals():
-    for updates, sweeps in (([], 3), (UPDATES, 0)):
-        with pytest.raises(ValueError, match="at least one update and one sweep"):
+    for updates, sweeps, name in (([], 3, "updates"), (UPDATES, 0, "sweeps")):
+        with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
             coordinate_ascent(updates, elbo, jnp.ones(2), sweeps)

@@ -259,8 +259,8 @@ def test_refusals():
     ]
     cases += [
         (lambda: minibatch(prior, likelihood, jnp.zeros(3), 2), "at least the 3 of the batch, got 2"),
-        (lambda: maximise(key, lambda key, p: p, 0.0, optax.sgd(0.1), 0), "at least one step, got 0"),
-        (lambda: natural_ascent(key, lambda key, p: p, 0.0, lambda i: 1.0, 0), "at least one step, got 0"),
+        (lambda: maximise(key, lambda key, p: p, 0.0, optax.sgd(0.1), 0), "steps must be at least 1, got 0"),
+        (lambda: natural_ascent(key, lambda key, p: p, 0.0, lambda i: 1.0, 0), "steps must be at least 1, got 0"),
     ]
     for refused, message in cases:
         with pytest.raises(ValueError, match=message):

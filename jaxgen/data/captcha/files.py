@@ -50,11 +50,12 @@ def load_captchas(
         Images (N, H, W, 1 or 3), uint8, with tokens (N, L) as labels and the alphabet as their names.
 
     Raises:
-        FileNotFoundError: no such path, or no images in it.
-        ValueError: a name that is not a text of that alphabet and length, an unreadable image, a side outside [8, 2048]
-            pixels, files of different sizes without `size`, or stretching that changes the aspect ratio more than
-            twofold. The message names the file. All names are checked before any image is decoded.
-        ImportError: Pillow is not installed.
+        FileNotFoundError: if there is no such path, or no image in it.
+        ValueError: if path is neither a folder nor a tar, an argument is out of range, a name is not a text of that
+            alphabet and length, an image is unreadable or has a side outside [8, 2048] pixels, sizes differ and `size`
+            is not given, or stretching would change an aspect ratio more than twofold. The message names the file. All
+            names are checked before any image is decoded.
+        ImportError: if Pillow is not installed.
     """
     path = Path(path).expanduser()
     if not path.exists():

@@ -43,9 +43,9 @@ class CaptchaStyle:
         colour: random colours of ink and paper, as RGB, instead of their luminance.
 
     Raises:
-        ValueError: values out of range, repeated characters, characters that a font lacks, or unknown fonts.
-        FileNotFoundError: the file of a font does not exist.
-        ImportError: the package of a font is not installed.
+        ValueError: if a value is out of range, a character is repeated or lacking in a font, or a font is unknown.
+        FileNotFoundError: if the file of a font does not exist.
+        ImportError: if Pillow or the package of a font is not installed.
     """
 
     alphabet: str = "0123456789"
@@ -96,7 +96,7 @@ def render_captchas(
         Images (n, H, W, 1 or 3), uint8, with tokens (n, L) as labels and the alphabet as their names.
 
     Raises:
-        ValueError: n below 1, a negative seed, or held-out texts of another length or alphabet or that leave no text.
+        ValueError: if n < 1, seed < 0, or held-out texts have another length or alphabet or leave no text.
     """
     style = style or CaptchaStyle()
     _check(n, seed)
@@ -106,8 +106,16 @@ def render_captchas(
 def render_texts(texts: Sequence[str], style: CaptchaStyle | None = None, seed: int = 0) -> ImageDataset:
     """Render the given texts as `render_captchas` does its random ones.
 
+    Args:
+        texts: n ≥ 1 texts of the style's length and alphabet.
+        style: their appearance; None is `CaptchaStyle()`.
+        seed: an integer from 0.
+
+    Returns:
+        Images and tokens, as `render_captchas` returns them.
+
     Raises:
-        ValueError: no texts, texts of another length or alphabet than the style's, or a negative seed.
+        ValueError: if there are no texts, one has another length or alphabet than the style's, or seed < 0.
     """
     style = style or CaptchaStyle()
     _check(len(texts), seed)

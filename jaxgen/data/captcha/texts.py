@@ -24,10 +24,18 @@ def check_alphabet(alphabet: str | Sequence[str]) -> None:
 
 
 def encode_texts(texts: Iterable[str], alphabet: str | Sequence[str]) -> Int32[np.ndarray, "n length"]:
-    """Encode texts of one length as tokens (N, L), the indices of their characters in the alphabet.
+    """Encode texts of one length as tokens, the indices of their characters in the alphabet.
+
+    Args:
+        texts: N ≥ 1 texts of one length L ≥ 1.
+        alphabet: different characters that can be seen, in the order of their tokens.
+
+    Returns:
+        Tokens (N, L), int32.
 
     Raises:
-        ValueError: no texts, different lengths, an empty text, or characters outside the alphabet.
+        ValueError: if there are no texts, one is empty, lengths differ, a character is outside the alphabet, or the
+            alphabet is empty or holds a character twice or one that cannot be seen.
     """
     check_alphabet(alphabet)
     texts = list(texts)
@@ -40,10 +48,17 @@ def encode_texts(texts: Iterable[str], alphabet: str | Sequence[str]) -> Int32[n
 
 
 def decode_texts(tokens: Int[np.ndarray, "n length"], alphabet: str | Sequence[str]) -> list[str]:
-    """Decode tokens (N, L) to texts; `alphabet` may be the `label_names` of a dataset.
+    """Decode tokens to texts: the inverse of `encode_texts`.
+
+    Args:
+        tokens: integers (N, L).
+        alphabet: as in `encode_texts`, such as the `label_names` of a dataset.
+
+    Returns:
+        N texts.
 
     Raises:
-        ValueError: tokens outside [0, len(alphabet)).
+        ValueError: if a token lies outside [0, len(alphabet)), or the alphabet is refused as by `encode_texts`.
     """
     check_alphabet(alphabet)
     tokens = np.asarray(tokens)
@@ -68,8 +83,15 @@ def held_out_texts(count: int, alphabet: str | Sequence[str], length: int, seed:
 
     The first k of them are those of `count=k`.
 
+    Args:
+        count: number of texts, at least 1 and fewer than there are.
+        alphabet: as in `encode_texts`.
+        length: number of characters of a text, at least 1.
+        seed: an integer from 0.
+
     Raises:
-        ValueError: a bad alphabet or seed, a length or count below 1, or no text left to draw.
+        ValueError: if length or count is below 1, no text is left to draw, seed < 0, or the alphabet is refused as by
+            `encode_texts`.
     """
     check_alphabet(alphabet)
     if length < 1 or seed < 0:
@@ -93,8 +115,16 @@ def split_by_text(dataset: ImageDataset, test_fraction: float, seed: int = 0) ->
 
     The side of a text depends on its tokens and the seed alone. `split_by_content` hashes images instead.
 
+    Args:
+        dataset: images with tokens (N, L) as labels.
+        test_fraction: the probability, in (0, 1), that a text is in the test set.
+        seed: any integer, the key of the hash.
+
+    Returns:
+        (train, test).
+
     Raises:
-        ValueError: no texts, `test_fraction` outside (0, 1), or an empty side.
+        ValueError: if the dataset has no texts, `test_fraction` lies outside (0, 1), or a side is empty.
     """
     if dataset.labels is None or dataset.labels.ndim != 2:
         raise ValueError("the data set has no texts: its labels are not tokens (N, L).")

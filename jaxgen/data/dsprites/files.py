@@ -28,10 +28,14 @@ def load_dsprites(path: str | Path, *, size: int = SIDE, average: bool = False) 
         size: height and width in pixels: 64, or 32 or 16 with `average`.
         average: shrink by averaging boxes of pixels, as in `render_dsprites`.
 
+    Returns:
+        The images of the file, as bits.
+
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: not such an archive; missing, broken or pickled arrays; other shapes or dtypes; more images than the
-            lattice has; pixels other than 0 and 1; classes outside the lattice; or a smaller size without `average`.
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no such archive, an array is missing, broken, pickled or of another shape or dtype, there
+            are more images than the lattice has, a pixel is neither 0 nor 1, a class is outside the lattice, or
+            `size` is not 64, nor 32 or 16 with `average`.
     """
     path = Path(path).expanduser()
     if not path.exists():

@@ -35,7 +35,8 @@ class DSprites:
         packed: (N, 512) uint8, the bits of the images if they come from a file; smaller sizes then need `average`.
 
     Raises:
-        ValueError: no index or one outside the lattice, `packed` of another shape, or another size.
+        ValueError: if index is empty, not integers (N,) or outside the lattice, `packed` has another shape or dtype,
+            `size` is none of these, or it is below 64 with `packed` and without `average`.
     """
 
     index: np.ndarray | None = None
@@ -74,7 +75,17 @@ class DSprites:
     def images(
         self, codes: Int32[np.ndarray, " b"] | Int32[Array, " b"] | UInt8[np.ndarray, "b 512"] | UInt8[Array, "b 512"]
     ) -> UInt8[np.ndarray, "b size size 1"] | UInt8[Array, "b size size 1"]:
-        """Return the images of codes, uint8 (b, size, size, 1), as NumPy or JAX arrays like the codes."""
+        """Return the images of codes.
+
+        Args:
+            codes: rows of `codes`: indices (b,), or bits (b, 512).
+
+        Returns:
+            Images (b, size, size, 1), uint8, as a NumPy or JAX array like the codes.
+
+        Raises:
+            ValueError: if a concrete index lies outside the lattice.
+        """
         if self.packed is None:
             return render_dsprites(codes, self.size, self.average)
         xp = jnp if isinstance(codes, jax.Array) else np
@@ -82,18 +93,26 @@ class DSprites:
         return box_average(xp, bits * xp.uint8(255), self.size)
 
     def take(self, positions: np.ndarray | slice) -> DSprites:
-        """Return the subset at `positions` in this dataset: a slice, integers, or a boolean mask of length N."""
+        """Return the subset at `positions` in this dataset.
+
+        Args:
+            positions: a slice, integers (M,), or a boolean mask (N,).
+
+        Raises:
+            ValueError: if no image is left.
+        """
         packed = None if self.packed is None else self.packed[positions]
         return replace(self, index=self.index[positions], packed=packed)
 
     def subset(self, **classes: FactorClasses) -> DSprites:
         """Return the images whose factors have the given classes, in the same order.
 
-        A factor takes a class, a sequence of classes, or a slice of all its classes, as in
-        `subset(shape=2, orientation=slice(None, None, 4), x=[0, 15, 31])`.
+        Args:
+            **classes: for each factor a class, a sequence of classes, or a slice of all its classes, as in
+                `subset(shape=2, orientation=slice(None, None, 4), x=[0, 15, 31])`.
 
         Raises:
-            ValueError: an unknown factor, a class it does not have, or no image left.
+            ValueError: if a factor is unknown or lacks a class, or no image is left.
         """
         chosen = np.ones(len(self), bool)
         factors = dict(zip(DSPRITES_FACTORS, self.factors.T, strict=True))

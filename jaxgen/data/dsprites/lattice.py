@@ -43,17 +43,26 @@ def check_index(index: np.ndarray) -> None:
 def dsprites_factors(index: Int[np.ndarray, " n"]) -> Int32[np.ndarray, "n 6"]:
     """Return the classes (n, 6) of colour, shape, scale, orientation, x and y of images, each from 0.
 
-    The index counts the images in the order of the published file, y fastest. Raises a ValueError outside [0, 737280).
+    The index counts the images in the order of the published file, y fastest.
+
+    Args:
+        index: integers (n,) in [0, 737280).
+
+    Raises:
+        ValueError: if an index lies outside [0, 737280).
     """
     check_index(index)
     return np.stack(unravel(index), axis=-1).astype(np.int32)
 
 
 def dsprites_index(factors: Int[np.ndarray, "n 6"]) -> Int32[np.ndarray, " n"]:
-    """Return the indices (n,) of the images of given classes (n, 6): the inverse of `dsprites_factors`.
+    """Return the indices (n,) of the images of given classes: the inverse of `dsprites_factors`.
+
+    Args:
+        factors: the classes (n, 6) of colour, shape, scale, orientation, x and y, each from 0.
 
     Raises:
-        ValueError: not six columns, or classes that are not below 1, 3, 6, 40, 32 and 32.
+        ValueError: if there are not six columns, or classes are negative or not below 1, 3, 6, 40, 32 and 32.
     """
     if factors.ndim != 2 or factors.shape[1] != len(SIZES):
         raise ValueError(f"factors have shape {factors.shape}; expected (n, 6): {', '.join(DSPRITES_FACTORS)}.")

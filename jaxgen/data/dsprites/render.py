@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, UInt8
 
+from jaxgen.core import is_traced
 from jaxgen.data.dsprites.lattice import DSPRITES_FACTORS, check_index, unravel
 
 SIDE = 64
@@ -40,13 +41,13 @@ def render_dsprites(
         Images (n, size, size, 1), uint8, of the same array type as `index`.
 
     Raises:
-        ValueError: another size, or an index outside [0, 737280).
+        ValueError: if the size is none of these, or a concrete index lies outside [0, 737280).
 
     Reference:
         Matthey et al. 2017, dSprites: disentanglement testing sprites dataset.
     """
     check_size(size)
-    if not isinstance(index, jax.core.Tracer):
+    if not is_traced(index):
         check_index(np.asarray(index))
     if isinstance(index, jax.Array):
         return _render_on_device(index, size, average)

@@ -48,7 +48,7 @@ def read_image_files(
 
 
 class MemoryBudget:
-    """Limits the memory of decoded images by the size of their folder or tar on disk."""
+    """A limit on the memory of decoded images, from the size of their folder or tar on disk."""
 
     def __init__(self, path: Path):
         """Start with no images of this folder or tar."""

@@ -57,16 +57,17 @@ def load_images(
         the parts of a dataset agree.
 
     Warns:
-        UserWarning: an .npz without labels under one of the names above has arrays that were not read.
+        UserWarning: if an .npz without labels under one of the names above has arrays that were not read.
 
     Raises:
-        FileNotFoundError: no such path, or no images in it.
-        ValueError: an unknown extension or subset; images of different sizes, or not of `size`; anything that
-            `ImageDataset` refuses, such as labels of another length or labels that leave most classes empty; or an
-            untrusted file: pickled arrays, other dtypes, files shorter or longer than they announce, bombs, images of
-            more than 8192² pixels (67 megapixels), links and paths that lead out of a folder or tar, pipes and devices.
-        TypeError: `labels` is an array but not of integers.
-        ImportError: image files or `resize` without Pillow.
+        FileNotFoundError: if there is no such path or file of labels, or no image in it.
+        ValueError: if the extension, subset or filter is unknown, images differ in size or are not of `size`, arguments
+            contradict each other or the files, or a file is broken or untrustworthy (pickled arrays, other dtypes, more
+            or fewer bytes than announced, bombs, images of more than 8192² pixels (67 megapixels), links and paths that
+            lead out of a folder or tar, pipes and devices); and as `ImageDataset` does, such as for labels of another
+            length.
+        TypeError: if `labels` is an array but not of integers.
+        ImportError: if Pillow, which image files and `resize` need, is not installed.
     """
     path = Path(path).expanduser()
     if not path.exists():

@@ -30,7 +30,7 @@ def render_sprites(n: int, seed: int = 0, size: int = SIDE) -> ImageDataset:
         Images (n, size, size, 3), uint8 RGB, with the class of each as its label.
 
     Raises:
-        ValueError: n below 1, a negative seed, or a size that is no multiple of 16.
+        ValueError: if n < 1, seed < 0, or size is no positive multiple of 16.
     """
     if n < 1:
         raise ValueError(f"n is {n}; expected at least one sprite.")

@@ -89,7 +89,7 @@ def parse_sheet(
         drawings: further drawings that its layers may name.
 
     Raises:
-        ValueError: an unknown statement, colour or drawing, or rows of pixels that do not fit. The message says where.
+        ValueError: if a statement, colour or drawing is unknown, or rows of pixels do not fit. The message says where.
     """
     statements = []  # line number, words, rows of pixels below
     for number, line in enumerate(text.splitlines(), 1):
@@ -159,7 +159,7 @@ def draw(pixels: list[str], row: int = 0) -> np.ndarray:
     """Turn rows of characters into inks, (16, 16) uint8, the first on row `row`.
 
     Raises:
-        ValueError: rows that are neither 8 nor 16 characters wide, or that reach beyond the last row.
+        ValueError: if rows are neither 8 nor 16 characters wide, or reach beyond the last row.
     """
     if bad := [line for line in pixels if len(line) not in (SIDE // 2, SIDE)]:
         raise ValueError(f"the row of pixels {bad[0]!r} has {len(bad[0])} characters; expected {SIDE // 2} or {SIDE}.")

@@ -8,8 +8,9 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from jaxgen.core import per_example
-from jaxgen.diffusion.denoisers import Denoiser, Prediction, evaluate
+from jaxgen.core import is_traced, per_example
+from jaxgen.diffusion.denoisers._denoiser import Denoiser, evaluate
+from jaxgen.diffusion.denoisers.prediction import Prediction
 from jaxgen.diffusion.processes.kernels import sde_coefficients
 from jaxgen.diffusion.processes.process import GaussianProcess, alpha_sigma_derivatives
 
@@ -29,7 +30,7 @@ def velocity(process: GaussianProcess, prediction: Prediction, t: ArrayLike) -> 
         dx/dt (B, *event).
 
     Raises:
-        ValueError: the process is discrete.
+        ValueError: if the process is discrete, or a concrete t is outside [0, 1].
 
     Reference:
         Song et al. 2021, eq. 13.
@@ -56,8 +57,8 @@ def probability_flow(
         dx/dt (B, *event).
 
     Raises:
-        ValueError: the process is discrete.
-        TypeError: `denoise` is a bare network.
+        ValueError: if the process is discrete, or a concrete t is outside [0, 1].
+        TypeError: if `denoise` is a bare network.
 
     Reference:
         Song et al. 2021, eq. 13.
@@ -91,8 +92,8 @@ def reverse_sde(
         The drift (B, *event) and the diffusion, of t's shape.
 
     Raises:
-        ValueError: the process is discrete.
-        TypeError: `denoise` is a bare network.
+        ValueError: if the process is discrete, or a concrete t is outside [0, 1].
+        TypeError: if `denoise` is a bare network.
 
     Reference:
         Song et al. 2021, eq. 6 (Anderson 1982); Huang et al. 2021, eq. 15; Karras et al. 2022, eq. 6.
@@ -114,9 +115,10 @@ def check_finite_velocity(process: GaussianProcess, t_min: ArrayLike, t_max: Arr
         t_max: the later time, ().
 
     Raises:
-        ValueError: not 0 ≤ t_min < t_max ≤ 1, the velocity is infinite at an end, or the process is discrete.
+        ValueError: if 0 ≤ t_min < t_max ≤ 1 does not hold, the velocity is infinite at an end, or the process is
+            discrete.
     """
-    if any(isinstance(t, jax.core.Tracer) for t in (t_min, t_max)):
+    if is_traced(t_min, t_max):
         return
     if not 0 <= t_min < t_max <= 1:
         raise ValueError(f"need 0 <= t_min < t_max <= 1 (0 clean data, 1 the prior), got {t_min} and {t_max}")
@@ -132,4 +134,4 @@ def check_finite_velocity(process: GaussianProcess, t_min: ArrayLike, t_max: Arr
 def _velocity_is_finite(process: GaussianProcess, t: ArrayLike) -> bool:
     with jax.ensure_compile_time_eval():
         slopes = alpha_sigma_derivatives(process, t)
-    return any(isinstance(slope, jax.core.Tracer) for slope in slopes) or bool(np.all(np.isfinite(slopes)))
+    return is_traced(slopes) or bool(np.all(np.isfinite(slopes)))

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxgen.core import Divergence, exact_divergence, integrate
 from jaxgen.diffusion.continuous.dynamics import check_finite_velocity, probability_flow
-from jaxgen.diffusion.denoisers import Denoiser, bind
+from jaxgen.diffusion.denoisers._denoiser import Denoiser, bind
 from jaxgen.diffusion.processes.process import GaussianProcess, initial_std
 
 
@@ -58,9 +58,9 @@ def log_likelihood(
         The log-density in nats, the code at t_max, and the solver's cost.
 
     Raises:
-        ValueError: a discrete process, an interval outside [0, 1] or with infinite velocity at an end, and as
-            `integrate`.
-        TypeError: `denoise` is a bare network.
+        ValueError: as `check_finite_velocity` and `core.integrate` do.
+        RuntimeError: as `core.integrate` does.
+        TypeError: if `denoise` is a bare network.
 
     Reference:
         Chen et al. 2018, theorem 1; Song et al. 2021, eq. 39.

@@ -54,8 +54,8 @@ def denoiser(
         The denoiser.
 
     Raises:
-        ValueError: unknown `predicts`, or a clip that is not positive. When called: an output of another shape, or a
-            concrete t outside [0, 1].
+        ValueError: if `predicts` is unknown, or clip is not positive and finite; when called, if the output has another
+            shape, a concrete t is outside [0, 1], or predicts is "velocity" for a discrete process.
 
     Reference:
         Ho et al. 2020, §3.2; Nichol & Dhariwal 2021, eq. 15, for the learned variance.
@@ -115,7 +115,7 @@ def evaluate(denoise: Denoiser, x: Float[Array, "b *event"], t: ArrayLike, **opt
         The prediction.
 
     Raises:
-        TypeError: `denoise` is no denoiser, as when a bare network is given in its place.
+        TypeError: if `denoise` is no denoiser, such as a bare network.
     """
     try:
         inspect.signature(denoise).bind(x, t, **options)

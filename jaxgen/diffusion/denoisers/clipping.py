@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from jaxgen.core import per_example
+from jaxgen.core import check_positive, per_example
 from jaxgen.diffusion.denoisers.prediction import Prediction, to_x0_eps
 from jaxgen.diffusion.processes.process import GaussianProcess
 
@@ -17,8 +17,7 @@ def clip_function(clip: Clip) -> Callable[[Array], Array] | None:
     """The function x0 -> x0 that a clip stands for; None for no clip."""
     if clip is None or callable(clip):
         return clip
-    if not clip > 0:
-        raise ValueError(f"clip must be positive, got {clip}: it bounds |x0|")
+    check_positive(clip=clip)
     return lambda x0: jnp.clip(x0, -clip, clip)
 
 
@@ -44,7 +43,7 @@ def clip_x0(
         The clipped prediction.
 
     Raises:
-        ValueError: clip is not positive.
+        ValueError: if clip is not positive and finite, or a concrete t is outside [0, 1].
     """
     clip = clip_function(clip)
     if clip is None:
@@ -66,7 +65,7 @@ def dynamic_threshold(quantile: float = 0.995, bound: float = 1.0) -> Callable[[
         A function x0 (B, *event) -> x0 (B, *event), to give as `clip`.
 
     Raises:
-        ValueError: quantile or bound out of range.
+        ValueError: unless 0 < quantile ≤ 1 and bound > 0.
 
     Reference:
         Saharia et al. 2022, §2.3.

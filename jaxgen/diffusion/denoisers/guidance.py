@@ -9,11 +9,11 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
-from jaxgen.core import per_example, safe_divide
+from jaxgen.core import as_float, is_traced, per_example, safe_divide
 from jaxgen.diffusion.denoisers._denoiser import Denoiser, bind, evaluate
 from jaxgen.diffusion.denoisers.clipping import Clip, clip_function, clip_x0
 from jaxgen.diffusion.denoisers.prediction import Prediction, to_x0_eps
-from jaxgen.diffusion.processes.process import GaussianProcess, as_float, validate_time
+from jaxgen.diffusion.processes.process import GaussianProcess, validate_time
 
 __all__ = ["classifier", "classifier_free", "drop_condition"]
 
@@ -52,9 +52,10 @@ def classifier_free(
         The guided denoiser. Its own `cond` replaces cond. Its learned variance is the conditional one.
 
     Raises:
-        ValueError: pytrees that differ or have no leaves, leaves that do not fit the batch, a scale of another shape,
-            an interval that is not (low, high) with 0 ≤ low < high, a rescale outside [0, 1], a clip not positive.
-        TypeError: `denoise` is a bare network.
+        ValueError: if cond and null differ in structure or have no leaves, interval is not (low, high) with
+            0 ≤ low < high, rescale is outside [0, 1], or clip is not positive and finite; when called, if scale has
+            another shape, leaves do not fit the batch, or a concrete t is outside [0, 1].
+        TypeError: if `denoise` is a bare network, when called.
 
     Reference:
         Ho & Salimans 2022, eq. 6; interval: Kynkäänniemi et al. 2024; rescale: Lin et al. 2024, §3.4.
@@ -96,7 +97,7 @@ def drop_condition(key: Key[Array, ""], cond: Any, null: Any, probability: Array
     """Replace the condition of random examples by null, so that one network learns both scores.
 
     Args:
-        key: random key.
+        key: one key.
         cond: the condition, a pytree of arrays (B, ...). All leaves of an example are dropped together.
         null: the same pytree, as `classifier_free` takes it.
         probability: of dropping an example's condition, in [0, 1], usually about .1.
@@ -105,8 +106,8 @@ def drop_condition(key: Key[Array, ""], cond: Any, null: Any, probability: Array
         cond with null in place of the dropped examples, in cond's dtypes.
 
     Raises:
-        ValueError: pytrees that differ or have no leaves, leaves without one common leading axis, a concrete null that
-            cond's dtype cannot hold (such as −1 for unsigned labels), or a probability outside [0, 1].
+        ValueError: if cond and null differ in structure or have no leaves, leaves of cond have no common leading axis,
+            cond's dtype cannot hold a concrete null (such as −1 for unsigned labels), or probability is outside [0, 1].
 
     Reference:
         Ho & Salimans 2022, algorithm 1.
@@ -149,8 +150,9 @@ def classifier(
         The guided denoiser. Its `cond` and its learned variance are those of `denoise`.
 
     Raises:
-        ValueError: a scale or log_prob of another shape, or a clip not positive.
-        TypeError: `denoise` is a bare network.
+        ValueError: if clip is not positive and finite; when called, if scale or the result of log_prob has another
+            shape, or a concrete t is outside [0, 1].
+        TypeError: if `denoise` is a bare network, when called.
 
     Reference:
         Dhariwal & Nichol 2021, algorithm 2 (eq. 14); Song et al. 2021, eq. 14.
@@ -211,7 +213,7 @@ def _ratio_of_std(wanted: Float[Array, "b *event"], found: Float[Array, "b *even
 
 
 def _check_null_fits(cond: Array, null: ArrayLike) -> None:
-    if isinstance(null, jax.core.Tracer):
+    if is_traced(null):
         return
     null = np.asarray(null)
     with np.errstate(all="ignore"):
@@ -233,4 +235,4 @@ def _check_same_tree(cond: Any, null: Any) -> None:
 
 
 def _concrete(value: Any) -> bool:
-    return not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value))
+    return not is_traced(value)

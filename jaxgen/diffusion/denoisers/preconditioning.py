@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxgen.core import per_example
+from jaxgen.core import check_positive, per_example
 from jaxgen.diffusion.denoisers._denoiser import Network
 from jaxgen.diffusion.processes.process import GaussianProcess
 
@@ -25,13 +25,12 @@ def edm_preconditioning(process: GaussianProcess, network: Network, sigma_data: 
         A network to use with `predicts="x0"`.
 
     Raises:
-        ValueError: sigma_data is not positive.
+        ValueError: if sigma_data is not positive and finite.
 
     Reference:
         Karras et al. 2022, eq. 7 and table 1.
     """
-    if not sigma_data > 0:
-        raise ValueError(f"sigma_data must be positive, got {sigma_data}: give the data's standard deviation")
+    check_positive(sigma_data=sigma_data)
 
     def predict_x0(x: Float[Array, "b *event"], t: Float[Array, " b"], cond: Any) -> Float[Array, "b *event"]:
         alpha, sigma = per_example(process.alpha(t), x), per_example(process.sigma(t), x)

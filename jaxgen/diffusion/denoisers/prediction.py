@@ -55,7 +55,8 @@ def target(
         The target (B, *event).
 
     Raises:
-        ValueError: unknown prediction type, a concrete t outside [0, 1], or velocity of a discrete process.
+        ValueError: if `predicts` is unknown, a concrete t is outside [0, 1], or predicts is "velocity" for a discrete
+            process.
 
     Reference:
         v: Salimans & Ho 2022, §4. score: Vincent 2011. velocity: Lipman et al. 2022.
@@ -98,7 +99,7 @@ def to_x0_eps(
         The prediction.
 
     Raises:
-        ValueError: as `target`.
+        ValueError: as `target` does.
     """
     check_prediction_type(predicts)
     t = validate_time(t)
@@ -125,7 +126,7 @@ def to_x0_eps(
 
 
 def eps_loss_scale(process: GaussianProcess, predicts: PredictionType, t: ArrayLike) -> Float[Array, "..."]:
-    """The factor by which the squared error in eps exceeds the squared error in the network's output.
+    """The ratio of the squared error in eps to the squared error in the network's output.
 
     It converts a loss weight from one prediction type to another: 1 for eps, sigma² for score, the SNR clipped to e^±40
     for x0, (alpha/(alpha² + sigma²))² for v, (alpha/(alpha sigma' − sigma alpha'))² for velocity.
@@ -136,10 +137,10 @@ def eps_loss_scale(process: GaussianProcess, predicts: PredictionType, t: ArrayL
         t: time in [0, 1], any shape.
 
     Returns:
-        The factor, of t's shape.
+        The ratio, of t's shape.
 
     Raises:
-        ValueError: as `target`.
+        ValueError: as `target` does.
 
     Reference:
         Kingma & Gao 2023, §A.
@@ -173,6 +174,9 @@ def score(process: GaussianProcess, prediction: Prediction, t: ArrayLike) -> Flo
 
     Returns:
         The score (B, *event).
+
+    Raises:
+        ValueError: if a concrete t is outside [0, 1].
 
     Reference:
         Song et al. 2021, §3.

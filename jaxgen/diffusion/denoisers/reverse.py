@@ -46,8 +46,8 @@ def reverse_kernel(
         The Gaussian of x_s.
 
     Raises:
-        ValueError: unknown variance, "learned" for a denoiser without learned variance, concrete times outside [0, 1],
-            or s > t.
+        ValueError: if variance is unknown, variance is "learned" for a denoiser without a learned variance, or concrete
+            times are outside [0, 1] or have s > t.
 
     Reference:
         Ho et al. 2020, §3.2; Nichol & Dhariwal 2021, eq. 15.
@@ -78,7 +78,7 @@ def final_kernel(
         The Gaussian of x0.
 
     Raises:
-        ValueError: as `reverse_kernel`.
+        ValueError: as `reverse_kernel` does.
     """
     small = posterior_coefficients(process, t, after).variance
     return Gaussian(prediction.x0, jnp.sqrt(_between(variance, small, process.variance(t), prediction)))

@@ -4,22 +4,16 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from jaxgen.core import per_sample_keys
-from jaxgen.diffusion.denoisers import (
-    Denoiser,
-    Prediction,
-    Variance,
-    check_variance,
-    evaluate,
-    final_kernel,
-    reverse_kernel,
-)
-from jaxgen.diffusion.grids import subset_grid
-from jaxgen.diffusion.processes import GaussianProcess, as_float, initial_std, marginal, perturb, posterior
+from jaxgen.core import as_float, is_traced, per_sample_keys
+from jaxgen.diffusion.denoisers._denoiser import Denoiser, evaluate
+from jaxgen.diffusion.denoisers.prediction import Prediction
+from jaxgen.diffusion.denoisers.reverse import Variance, check_variance, final_kernel, reverse_kernel
+from jaxgen.diffusion.grids import check_grid, subset_grid
+from jaxgen.diffusion.processes.kernels import marginal, perturb, posterior
+from jaxgen.diffusion.processes.process import GaussianProcess, initial_std
 from jaxgen.distributions import Gaussian, gaussian_kl
 from jaxgen.distributions.likelihoods import Likelihood, discretised_gaussian
 
@@ -56,17 +50,21 @@ def variational_bound(
         keys: typed keys (B,); the result of example b depends on keys[b] alone.
         process: the process.
         denoise: the denoiser. One that clips x0, as published evaluations do, defines another valid model.
-        x0: clean data, in the range of the likelihood.
+        x0: clean data (B, *event), in the range of the likelihood.
         grid: descending times of n ≥ 2 steps, from at most 1 to 0; 0 stands for the data. The default is the whole
             chain of a discrete process.
         variance: variance of p_θ; see `reverse_kernel` and, for L_0, `final_kernel`.
         likelihood: log p_θ(x0|x_{t_1}). The default is `likelihoods.discretised_gaussian()`, for 256 levels of [−1, 1];
             use `likelihoods.gaussian()` for continuous data.
 
+    Returns:
+        The terms of the bound, in x0's dtype or float32.
+
     Raises:
-        ValueError: x0 is not floating point, the variance is unknown or "learned" without a learned one, the keys are
-            not typed or not (B,), or a concrete grid is not as above, misses the steps of a discrete process or is
-            missing for a continuous one.
+        ValueError: if variance is unknown or is "learned" without a learned one, x0 is not floating point, keys are not
+            typed or not of shape (B,), a continuous process has no grid, or a concrete grid is not as above or has
+            times that are no steps of a discrete process.
+        TypeError: if `denoise` is a bare network.
 
     Reference:
         Ho et al. 2020, eq. 5.
@@ -81,7 +79,7 @@ def variational_bound(
                 "a continuous process needs a grid, such as diffusion.uniform_grid(n): its bound is that of n"
             )
         grid = subset_grid(process.steps, process.steps)
-    _check_grid(grid, process.steps)
+    _check_bound_grid(grid, process.steps)
     keys, times = per_sample_keys(keys), as_float(grid)
     x0 = x0.astype(jnp.promote_types(x0.dtype, jnp.float32))
 
@@ -114,8 +112,8 @@ def bound_term(
     Args:
         process: the process.
         prediction: the denoiser's output at (x_t, t).
-        x_t: noisy data.
-        x0: clean data.
+        x_t: noisy data (B, *event).
+        x0: clean data (B, *event).
         s: end of the step, () or (B,).
         t: start of the step, () or (B,).
         cleanest: the two lowest positive times of the grid, ascending; steps to s = 0 start at the first. The default
@@ -123,8 +121,11 @@ def bound_term(
         variance: as in `variational_bound`.
         likelihood: as in `variational_bound`.
 
+    Returns:
+        The term (B,), in x_t's dtype.
+
     Raises:
-        ValueError: `cleanest` is missing and the process is not discrete with T ≥ 2; and as `reverse_kernel` does.
+        ValueError: if `cleanest` is missing and the process is not discrete with T ≥ 2; and as `reverse_kernel` does.
     """
     if cleanest is None:
         if process.steps is None or process.steps < 2:
@@ -160,17 +161,11 @@ def check_floating(x: Any) -> None:
         )
 
 
-def _check_grid(times: ArrayLike, steps: int | None) -> None:
+def _check_bound_grid(times: ArrayLike, steps: int | None) -> None:
     if len(times) < 3:
         raise ValueError(
             f"a bound needs a grid of at least two steps, got {times}: L_0's variance is that of the step before"
         )
-    if isinstance(times, jax.core.Tracer):
-        return
-    grid = np.asarray(times, np.float64)
-    if grid[0] > 1 or grid[-1] != 0 or not np.all(np.diff(grid) < 0):
-        raise ValueError(f"the grid of a bound must descend strictly from at most 1 to 0, got {grid}")
-    if steps is not None and np.any(np.abs(grid * steps - np.round(grid * steps)) > 1e-3):
-        raise ValueError(
-            f"times must be steps i/{steps} of the discrete process: use diffusion.subset_grid({steps}, n)"
-        )
+    check_grid(times, steps)
+    if not is_traced(times) and times[-1] != 0:
+        raise ValueError(f"the grid of a bound must end at 0, got {times}")

@@ -7,19 +7,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from jaxgen.diffusion.denoisers import (
-    Network,
-    Prediction,
-    PredictionType,
-    Variance,
-    check_variance,
-    denoiser,
-    eps_loss_scale,
-    target,
-)
+from jaxgen.core import check_not_negative
+from jaxgen.diffusion.denoisers._denoiser import Network, denoiser
+from jaxgen.diffusion.denoisers.prediction import Prediction, PredictionType, eps_loss_scale, target
+from jaxgen.diffusion.denoisers.reverse import Variance, check_variance
 from jaxgen.diffusion.objectives.bound import bound_term, check_floating
 from jaxgen.diffusion.objectives.weighting import Weighting
-from jaxgen.diffusion.processes import GaussianProcess, perturb
+from jaxgen.diffusion.processes.kernels import perturb
+from jaxgen.diffusion.processes.process import GaussianProcess
 from jaxgen.diffusion.times import TimeSampler, uniform
 from jaxgen.distributions.likelihoods import Likelihood
 
@@ -41,7 +36,7 @@ def denoising_loss(
         key: key of the times and the noise.
         process: the process.
         network: function (x, t, cond) -> output of x's shape.
-        x0: clean data, scaled as the network sees them.
+        x0: clean data (B, *event), scaled as the network sees them.
         cond: conditioning, passed to the network.
         predicts: what the network's output is.
         weighting: weight on the squared error in eps, as a function of log-SNR clipped to ±40; it is converted to a
@@ -52,8 +47,8 @@ def denoising_loss(
         Losses (B,), in x0's dtype or float32.
 
     Raises:
-        ValueError: x0 is not floating point, the prediction type is unknown or is velocity on a discrete process, or
-            the output has another shape.
+        ValueError: if x0 is not floating point, `predicts` is unknown or is "velocity" for a discrete process, or the
+            output has another shape.
 
     Reference:
         Ho et al. 2020, eq. 14.
@@ -89,8 +84,11 @@ def vlb_loss(
         likelihood: as in `variational_bound`.
         times: sampler (key, B) -> t in {1/T, …, 1}, by default uniform. Other draws need weights, see `importance`.
 
+    Returns:
+        Losses (B,), in x0's dtype or float32.
+
     Raises:
-        ValueError: the process is not discrete with T ≥ 2, the variance is unknown, or as `denoising_loss` does.
+        ValueError: if variance is unknown, or the process is not discrete with T ≥ 2; and as `denoising_loss` does.
 
     Reference:
         Ho et al. 2020, eq. 5; Nichol & Dhariwal 2021, eq. 4–7.
@@ -124,14 +122,16 @@ def hybrid_loss(
             see `denoiser`.
         vlb_weight: λ ≥ 0. The reference's code measures L_vlb in bits, so λ = 0.001/ln 2 reproduces it.
 
+    Returns:
+        Losses (B,), in x0's dtype or float32.
+
     Raises:
-        ValueError: vlb_weight is negative; and as `vlb_loss` does.
+        ValueError: if vlb_weight is negative or infinite; and as `vlb_loss` does.
 
     Reference:
         Nichol & Dhariwal 2021, eq. 16.
     """
-    if not vlb_weight >= 0:
-        raise ValueError(f"vlb_weight must not be negative, got {vlb_weight}")
+    check_not_negative(vlb_weight=vlb_weight)
     _check_steps(process)
     t, eps, x_t = _noised(key, process, x0, times)
     output, dims = network(x_t, t, cond), x0.shape[-1]

@@ -24,10 +24,17 @@ class LossHistory(PytreeDataclass):
 
 
 def loss_history(steps: int, window: int = 10) -> LossHistory:
-    """Empty history of the last `window` losses of each of T = `steps` steps, a pytree for a jitted training step.
+    """Empty history of the last losses of each step, a pytree for a jitted training step.
+
+    Args:
+        steps: number of steps T ≥ 1.
+        window: number ≥ 1 of losses kept for each step.
+
+    Returns:
+        The history.
 
     Raises:
-        ValueError: steps < 1 or window < 1.
+        ValueError: if steps < 1 or window < 1.
     """
     if steps < 1 or window < 1:
         raise ValueError(f"a history needs steps >= 1 and window >= 1, got {steps} and {window}")
@@ -43,8 +50,11 @@ def probabilities(history: LossHistory, uniform_share: float = 0.001) -> Float[A
         history: the losses so far.
         uniform_share: share in (0, 1] of a uniform distribution, so that every step is drawn.
 
+    Returns:
+        The probabilities (T,).
+
     Raises:
-        ValueError: uniform_share is outside its range.
+        ValueError: if uniform_share is outside (0, 1].
     """
     if not 0 < uniform_share <= 1:
         raise ValueError(f"uniform_share must lie in (0, 1], got {uniform_share}")
@@ -70,6 +80,9 @@ def draw(
 
     Returns:
         The times and the weights 1/(T p_t), which make a weighted mean over t unbiased; both (n,).
+
+    Raises:
+        ValueError: as `probabilities` does.
     """
     p = probabilities(history, uniform_share)
     # Gumbel noise keeps the smallest p, which a cumulative sum would round away
@@ -84,8 +97,11 @@ def record(history: LossHistory, t: Float[Array, " n"], losses: Float[Array, " n
 
     Args:
         history: the losses so far.
-        t: times in {1/T, …, 1}; a time may occur more than once.
-        losses: the losses at these times, unweighted.
+        t: times (n,) in {1/T, …, 1}; a time may occur more than once.
+        losses: the losses (n,) at these times, unweighted.
+
+    Returns:
+        The new history.
     """
     steps, window = history.squares.shape
     index = jnp.clip(jnp.round(t * steps).astype(jnp.int32) - 1, 0, steps - 1)

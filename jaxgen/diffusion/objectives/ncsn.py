@@ -22,10 +22,10 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
-from jaxgen.core import per_example, safe_divide
-from jaxgen.diffusion.denoisers import Network
+from jaxgen.core import check_at_least, per_example, safe_divide
+from jaxgen.diffusion.denoisers._denoiser import Network
 from jaxgen.diffusion.objectives.bound import check_floating
-from jaxgen.diffusion.processes import GaussianProcess
+from jaxgen.diffusion.processes.process import GaussianProcess
 from jaxgen.diffusion.times import TimeSampler
 
 
@@ -42,7 +42,7 @@ def max_pairwise_distance(
     in tiles of block × block, so the memory beyond that of x is that of a tile.
 
     Args:
-        x: examples, floating point and scaled as the network sees them.
+        x: examples (N, *event), N ≥ 2, floating point and scaled as the network sees them.
         subset: number ≥ 2 of random examples to compare; the default is all.
         key: key of the subset.
         block: side ≥ 1 of a tile.
@@ -52,8 +52,8 @@ def max_pairwise_distance(
         Distances below the smallest normal number (1.2e-38 in float32) may give 0.
 
     Raises:
-        ValueError: x is not floating point or has fewer than two examples, block or subset is outside its range, or
-            a subset has no key.
+        ValueError: if x is not floating point or has fewer than two examples, block < 1, subset < 2, or a subset has no
+            key.
     """
     check_floating(x)
     if len(x) < 2 or block < 1 or (subset is not None and subset < 2):
@@ -103,8 +103,11 @@ def overlap_ratio(dims: int, overlap: float = 0.5) -> float:
         dims: D ≥ 5; in fewer dimensions levels of any ratio overlap by more.
         overlap: the share, in (0, 0.99].
 
+    Returns:
+        γ > 1.
+
     Raises:
-        ValueError: an argument is outside its range.
+        ValueError: unless dims ≥ 5 and 0 < overlap ≤ 0.99.
     """
     if dims < 5 or not 0 < overlap <= 0.99:
         raise ValueError(
@@ -129,8 +132,11 @@ def num_noise_levels(sigma_first: ArrayLike, sigma_last: ArrayLike, ratio: Array
         sigma_last: σ_L, the smallest level, in (0, σ_1).
         ratio: γ > 1.
 
+    Returns:
+        The number of levels, ≥ 2.
+
     Raises:
-        ValueError: an argument is outside its range.
+        ValueError: unless 0 < sigma_last < sigma_first < ∞ and 1 < ratio < ∞.
     """
     span = _log_span(sigma_first, sigma_last)
     if not 1 < ratio < math.inf:
@@ -139,25 +145,38 @@ def num_noise_levels(sigma_first: ArrayLike, sigma_last: ArrayLike, ratio: Array
 
 
 def geometric_sigmas(sigma_first: ArrayLike, sigma_last: ArrayLike, n: int) -> Float[np.ndarray, " n"]:
-    """n ≥ 2 levels in geometric progression from σ_1 down to σ_L, in float64 (technique 2).
+    """Levels in geometric progression from σ_1 down to σ_L (technique 2).
+
+    Args:
+        sigma_first: σ_1, the largest level.
+        sigma_last: σ_L, the smallest level, in (0, σ_1).
+        n: number of levels ≥ 2.
+
+    Returns:
+        The levels (n,), in float64.
 
     Raises:
-        ValueError: n < 2, or 0 < sigma_last < sigma_first does not hold.
+        ValueError: unless 0 < sigma_last < sigma_first < ∞ and n ≥ 2.
     """
     _log_span(sigma_first, sigma_last, n)
     return np.geomspace(float(sigma_first), float(sigma_last), n)
 
 
 def noise_level_times(n: int) -> TimeSampler:
-    """Training times at which `ve` has the n ≥ 2 levels of `geometric_sigmas`, drawn uniformly: t = i/(n−1).
+    """Training times at which `ve` has the levels of `geometric_sigmas`, drawn uniformly: t = i/(n−1).
 
     t = 0 is the last level, sigma_min of `ve`, and t = 1 the first.
 
+    Args:
+        n: number of levels ≥ 2.
+
+    Returns:
+        A sampler (key, B) -> t (B,).
+
     Raises:
-        ValueError: n < 2.
+        ValueError: if n < 2.
     """
-    if n < 2:
-        raise ValueError(f"there must be at least two levels, got n={n}")
+    check_at_least(2, n=n)
     return lambda key, b: jax.random.randint(key, (b,), 0, n) / (n - 1)
 
 
@@ -176,8 +195,11 @@ def variance_ratio(
         ratio: γ.
         steps: T ≥ 1.
 
+    Returns:
+        The ratio of variances, in float64, of the shape to which step_size and ratio broadcast.
+
     Raises:
-        ValueError: step_size or steps is outside its range.
+        ValueError: unless 0 < step_size < 4 σ_L² and steps ≥ 1.
 
     Reference:
         Song & Ermon 2020, proposition 3.
@@ -201,11 +223,13 @@ def step_size(sigma_first: ArrayLike, sigma_last: ArrayLike, n: int, steps: int)
         n: number of geometric levels ≥ 2.
         steps: T ≥ 1 Langevin steps per level.
 
+    Returns:
+        ε > 0.
+
     Raises:
-        ValueError: an argument is outside its range.
+        ValueError: unless 0 < sigma_last < sigma_first < ∞, n ≥ 2 and steps ≥ 1.
     """
-    if steps < 1:
-        raise ValueError(f"need at least one step at each level, got {steps}")
+    check_at_least(1, steps=steps)
     excess = math.expm1(2 * _log_span(sigma_first, sigma_last, n) / (n - 1))  # γ² − 1
 
     # variance_ratio exceeds 1 for every ε, so its minimum is nearest to 1; its slope changes sign once
@@ -220,12 +244,15 @@ def step_size(sigma_first: ArrayLike, sigma_last: ArrayLike, n: int, steps: int)
 def sigma_scaled_score(process: GaussianProcess, network: Network) -> Network:
     """Network that predicts the score f(x)/sigma(t), from a network f that does not see the time (technique 3).
 
-    The norm of the score is proportional to 1/sigma, so f has one scale for all levels. The result is for
-    `denoiser(process, …, predicts="score")`, and is 0 where sigma = 0.
+    The norm of the score is proportional to 1/sigma, so f has one scale for all levels. The result is 0 where
+    sigma = 0.
 
     Args:
         process: the process.
         network: f, a function (x, t, cond) that is given t = 0.
+
+    Returns:
+        A network to use with `predicts="score"`.
     """
 
     def predict_score(x: Float[Array, "b *event"], t: Float[Array, " b"], cond: Any) -> Float[Array, "b *out"]:

@@ -9,19 +9,13 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
-from jaxgen.core import per_example
-from jaxgen.diffusion.denoisers import Network, PredictionType, target, to_x0_eps
+from jaxgen.core import as_float, is_traced, per_example
+from jaxgen.diffusion.denoisers._denoiser import Network
+from jaxgen.diffusion.denoisers.prediction import PredictionType, target, to_x0_eps
 from jaxgen.diffusion.objectives.bound import check_floating
-from jaxgen.diffusion.processes import (
-    GammaProcess,
-    GaussianProcess,
-    LearnedSchedule,
-    as_float,
-    log_snr_step,
-    marginal,
-    perturb,
-    value_and_derivative,
-)
+from jaxgen.diffusion.processes.gamma import GammaProcess, LearnedSchedule
+from jaxgen.diffusion.processes.kernels import log_snr_step, marginal, perturb
+from jaxgen.diffusion.processes.process import GaussianProcess, value_and_derivative
 from jaxgen.diffusion.times import TimeSampler, stratified
 from jaxgen.distributions import Gaussian, gaussian_kl
 from jaxgen.distributions.likelihoods import Likelihood, discretised_gaussian
@@ -75,7 +69,7 @@ def vdm_bound(
         process: the process.
         network: function (x, t, cond) -> output of x's shape; `lambda x, t, cond: denoise(x, t, cond=cond).eps` makes
             one of a denoiser.
-        x0: clean data, in the range of the likelihood.
+        x0: clean data (B, *event), in the range of the likelihood.
         cond: conditioning, passed to the network.
         predicts: what the network's output is.
         likelihood: log p(x|z_0). The default is `likelihoods.discretised_gaussian()`, for 256 levels of [−1, 1]; the
@@ -94,9 +88,9 @@ def vdm_bound(
         The three terms, each (B,), in x0's dtype or float32.
 
     Raises:
-        ValueError: x0 is not floating point, t_min is outside [0, 1) or has an infinite log-SNR, steps < 1, the output
-            has another shape, a discrete process is given without steps, or variance_gradient is combined with steps
-            or with another process.
+        ValueError: if x0 is not floating point, `predicts` is unknown or is "velocity" for a discrete process, t_min is
+            outside [0, 1) or has an infinite log-SNR, steps < 1, the output has another shape, a discrete process is
+            given without steps, or variance_gradient is combined with steps or with another process.
 
     Reference:
         Kingma et al. 2021, §3.5–5; §5.3 and appendix I on the variance.
@@ -151,8 +145,11 @@ def gamma_conditioned(
         gamma_min: constant γ of time input 0.
         gamma_max: constant γ of time input 1; learned ends may pass these constants, and the input then leaves [0, 1].
 
+    Returns:
+        A network (x, t, cond), with the output of `network`.
+
     Raises:
-        ValueError: gamma_min is not below gamma_max.
+        ValueError: if gamma_min ≥ gamma_max.
 
     Reference:
         Kingma et al. 2021, §5.1.
@@ -240,7 +237,7 @@ def _check(process: GaussianProcess, steps: int | None, t_min: float, variance_g
         )
     with jax.ensure_compile_time_eval():
         log_snr = process.log_snr(t_min)
-    if not isinstance(log_snr, jax.core.Tracer) and not np.all(np.isfinite(log_snr)):
+    if not is_traced(log_snr) and not np.all(np.isfinite(log_snr)):
         raise ValueError(
             f"the log-SNR of {type(process).__name__} at t_min={t_min} is {log_snr}: a bound needs a noisy z_0, "
             "e.g. t_min=1e-5, or the first step 1/T of a discrete process"

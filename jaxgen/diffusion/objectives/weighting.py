@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxgen.diffusion.processes import GaussianProcess, value_and_derivative
+from jaxgen.core import check_positive
+from jaxgen.diffusion.processes.process import GaussianProcess, value_and_derivative
 
 LogSNR = Float[Array, "..."]
 Weighting = Callable[[LogSNR], Float[Array, "..."]]
@@ -21,33 +22,55 @@ def simple() -> Weighting:
 
 
 def min_snr(gamma: float = 5.0) -> Weighting:
-    """w = min(SNR, γ)/SNR, which is min(SNR, γ) on the error in x0 (Hang et al. 2023, §3.4).
+    """w = min(SNR, γ)/SNR, which is min(SNR, γ) on the error in x0.
+
+    Args:
+        gamma: γ > 0, the SNR from which the weight on the error in x0 is constant.
+
+    Returns:
+        The function λ -> w.
 
     Raises:
-        ValueError: gamma is not positive.
+        ValueError: if gamma is not positive and finite.
+
+    Reference:
+        Hang et al. 2023, §3.4.
     """
-    if not gamma > 0:
-        raise ValueError(f"gamma must be positive, got {gamma}: it is the SNR from which the weight on x0 is constant")
+    check_positive(gamma=gamma)
     return lambda log_snr: jnp.minimum(1.0, gamma * jnp.exp(-log_snr))
 
 
 def edm(sigma_data: float = 0.5) -> Weighting:
     """w = 1 + σ̃²/σ_data² with σ̃ = sigma/alpha, which is (σ̃² + σ_data²)/(σ̃ σ_data)² on the error in x0.
 
-    It is intended for the times of `times.log_normal` (Karras et al. 2022, table 1).
+    It is intended for the times of `times.log_normal`.
+
+    Args:
+        sigma_data: σ_data > 0, the standard deviation of the data.
+
+    Returns:
+        The function λ -> w.
 
     Raises:
-        ValueError: sigma_data, the standard deviation of the data, is not positive.
+        ValueError: if sigma_data is not positive and finite.
+
+    Reference:
+        Karras et al. 2022, table 1.
     """
-    if not sigma_data > 0:
-        raise ValueError(f"sigma_data must be positive, got {sigma_data}: give the data's standard deviation")
+    check_positive(sigma_data=sigma_data)
     return lambda log_snr: 1 + jnp.exp(-log_snr) / sigma_data**2
 
 
 def likelihood(process: GaussianProcess) -> Weighting:
     """w = −½ dλ/dt = g²/(2 sigma²), which makes the loss the continuous-time bound in nats.
 
-    That holds for uniform t and for errors summed over the event. A discrete process raises ValueError in the loss.
+    That holds for uniform t and for errors summed over the event.
+
+    Args:
+        process: a process in continuous time.
+
+    Returns:
+        The function λ -> w. It raises ValueError if the process is discrete.
 
     Reference:
         Song et al. 2021b, eq. 7; Kingma et al. 2021, eq. 18.
@@ -56,7 +79,14 @@ def likelihood(process: GaussianProcess) -> Weighting:
 
 
 def sigmoid(process: GaussianProcess, bias: float = 2.0) -> Weighting:
-    """w = −½ dλ/dt · sigmoid(bias − λ), for uniform t. A discrete process raises ValueError in the loss.
+    """w = −½ dλ/dt · sigmoid(bias − λ), for uniform t.
+
+    Args:
+        process: a process in continuous time.
+        bias: the log-SNR, in nats, at which the sigmoid is ½.
+
+    Returns:
+        The function λ -> w. It raises ValueError if the process is discrete.
 
     Reference:
         Kingma & Gao 2023, table 1; Hoogeboom et al. 2024, eq. 8.

@@ -3,6 +3,8 @@
 import numpy as np
 from jaxtyping import Float64
 
+from jaxgen.core import check_at_least
+
 
 def linear_betas(steps: int, start: float = 1e-4, end: float = 0.02) -> Float64[np.ndarray, " steps"]:
     """β rising linearly from start to end.
@@ -14,13 +16,16 @@ def linear_betas(steps: int, start: float = 1e-4, end: float = 0.02) -> Float64[
         start: first β.
         end: last β; 0 < start ≤ end < 1.
 
+    Returns:
+        The table (T,), in float64.
+
     Raises:
-        ValueError: an argument is outside its range.
+        ValueError: unless steps ≥ 1 and 0 < start ≤ end < 1.
 
     Reference:
         Ho et al. 2020, §4.
     """
-    _check_steps(steps)
+    check_at_least(1, steps=steps)
     if not 0 < start <= end < 1:
         raise ValueError(f"need 0 < start <= end < 1, got start={start}, end={end}")
     return np.linspace(start, end, steps)
@@ -34,13 +39,16 @@ def cosine_betas(steps: int, s: float = 0.008, max_beta: float = 0.999) -> Float
         s: offset s > 0, which keeps the first β from being too small.
         max_beta: upper limit of each β, in (0, 1].
 
+    Returns:
+        The table (T,), in float64.
+
     Raises:
-        ValueError: an argument is outside its range.
+        ValueError: unless steps ≥ 1, s > 0 and 0 < max_beta ≤ 1.
 
     Reference:
         Nichol & Dhariwal 2021, eq. 17.
     """
-    _check_steps(steps)
+    check_at_least(1, steps=steps)
     if s <= 0 or not 0 < max_beta <= 1:
         raise ValueError(f"need s > 0 and 0 < max_beta <= 1, got s={s}, max_beta={max_beta}")
     alpha_bar = np.cos((np.linspace(0, 1, steps + 1) + s) / (1 + s) * np.pi / 2) ** 2
@@ -53,10 +61,13 @@ def zero_terminal_snr(betas: Float64[np.ndarray, " steps"]) -> Float64[np.ndarra
     The last β becomes 1. There eps says nothing about x0, so the network should predict v or x0.
 
     Args:
-        betas: a table of T ≥ 2 steps.
+        betas: a table (T,) of T ≥ 2 steps.
+
+    Returns:
+        The new table (T,).
 
     Raises:
-        ValueError: the table has fewer than two steps or is not one-dimensional.
+        ValueError: if betas are not of shape (T,) with T ≥ 2.
 
     Reference:
         Lin et al. 2024, algorithm 1.
@@ -67,8 +78,3 @@ def zero_terminal_snr(betas: Float64[np.ndarray, " steps"]) -> Float64[np.ndarra
     root = (root - root[-1]) * root[0] / (root[0] - root[-1])
     alpha_bar = np.concatenate([[1.0], root**2])
     return 1 - alpha_bar[1:] / alpha_bar[:-1]
-
-
-def _check_steps(steps: int) -> None:
-    if steps < 1:
-        raise ValueError(f"a chain needs at least one step, got steps={steps}")

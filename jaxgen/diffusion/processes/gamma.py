@@ -8,8 +8,8 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
-from jaxgen.core import PytreeDataclass
-from jaxgen.diffusion.processes.process import GaussianProcess, as_float
+from jaxgen.core import PytreeDataclass, as_float, check_at_least, is_traced
+from jaxgen.diffusion.processes.process import GaussianProcess
 
 
 class GammaProcess(GaussianProcess):
@@ -121,8 +121,11 @@ def linear_log_snr(gamma_min: ArrayLike = -13.3, gamma_max: ArrayLike = 5.0) -> 
         gamma_min: γ(0), in nats.
         gamma_max: γ(1), in nats; above gamma_min.
 
+    Returns:
+        The process.
+
     Raises:
-        ValueError: the ends are not finite or not ascending.
+        ValueError: if concrete ends are not finite, or gamma_min ≥ gamma_max.
 
     Reference:
         Kingma et al. 2021, appendix H.
@@ -146,15 +149,17 @@ def learned_schedule(
         gamma_max: initial γ(1), in nats; above gamma_min.
         features: number of hidden units ≥ 1.
 
+    Returns:
+        The process.
+
     Raises:
-        ValueError: the ends are not finite or not ascending, or features < 1.
+        ValueError: if concrete ends are not finite, gamma_min ≥ gamma_max, or features < 1.
 
     Reference:
         Kingma et al. 2021, appendix H.
     """
     _check_ends(gamma_min, gamma_max)
-    if features < 1:
-        raise ValueError(f"the schedule's network needs at least one hidden unit, got features={features}")
+    check_at_least(1, features=features)
     slope_key, time_key = jax.random.split(key)
     slopes = 100 ** jax.random.uniform(slope_key, (features,))
     shape = MonotoneNetwork(
@@ -173,7 +178,7 @@ def _softplus_inverse(y: ArrayLike) -> Array:
 
 
 def _check_ends(gamma_min: ArrayLike, gamma_max: ArrayLike) -> None:
-    traced = any(isinstance(end, jax.core.Tracer) for end in (gamma_min, gamma_max))
+    traced = is_traced(gamma_min, gamma_max)
     if not traced and not (np.all(np.isfinite([gamma_min, gamma_max])) and np.all(np.less(gamma_min, gamma_max))):
         raise ValueError(
             f"need finite gamma_min < gamma_max, got {gamma_min} and {gamma_max}: gamma is −log SNR, rising in t"

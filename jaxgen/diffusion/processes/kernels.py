@@ -2,13 +2,12 @@
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from jaxgen.core import per_example, safe_divide
+from jaxgen.core import is_traced, per_example, safe_divide
 from jaxgen.diffusion.processes.process import GaussianProcess, validate_time, value_and_derivative
 from jaxgen.distributions import Gaussian
 
@@ -18,11 +17,14 @@ def marginal(process: GaussianProcess, x0: Float[Array, "b *event"], t: ArrayLik
 
     Args:
         process: the process.
-        x0: clean data.
-        t: times of shape () or (B,).
+        x0: clean data (B, *event).
+        t: times in [0, 1], () or (B,).
+
+    Returns:
+        The Gaussian of x_t, with a mean (B, *event).
 
     Raises:
-        ValueError: t is concrete and leaves [0, 1].
+        ValueError: if a concrete t is outside [0, 1].
 
     Reference:
         Ho et al. 2020, eq. 4.
@@ -34,7 +36,20 @@ def marginal(process: GaussianProcess, x0: Float[Array, "b *event"], t: ArrayLik
 def perturb(
     process: GaussianProcess, x0: Float[Array, "b *event"], t: ArrayLike, eps: Float[Array, "b *event"]
 ) -> Float[Array, "b *event"]:
-    """x_t = alpha x0 + sigma eps, a draw from `marginal` if eps is standard normal; raises as `marginal` does."""
+    """Add noise to data: x_t = alpha x0 + sigma eps, a draw from `marginal` if eps is standard normal.
+
+    Args:
+        process: the process.
+        x0: clean data (B, *event).
+        t: times in [0, 1], () or (B,).
+        eps: noise (B, *event).
+
+    Returns:
+        The noisy data x_t (B, *event).
+
+    Raises:
+        ValueError: as `marginal` does.
+    """
     mean, std = marginal(process, x0, t)
     return mean + std * eps
 
@@ -57,8 +72,11 @@ def transition(process: GaussianProcess, s: ArrayLike, t: ArrayLike) -> Transiti
         s: the cleaner times, s ≤ t.
         t: the noisier times; the shapes of s and t broadcast.
 
+    Returns:
+        The coefficients, of the broadcast shape.
+
     Raises:
-        ValueError: the times are concrete and leave [0, 1], or s > t.
+        ValueError: if concrete times are outside [0, 1] or have s > t.
 
     Reference:
         Kingma et al. 2021, §A.1.
@@ -71,7 +89,16 @@ def transition(process: GaussianProcess, s: ArrayLike, t: ArrayLike) -> Transiti
 
 
 def log_snr_step(process: GaussianProcess, s: ArrayLike, t: ArrayLike) -> Float[Array, "..."]:
-    """λ_t − λ_s for s ≤ t: 0 if s = t, and −inf if s is clean or t is pure noise."""
+    """The difference λ_t − λ_s: 0 if s = t, and −inf if s is clean or t is pure noise.
+
+    Args:
+        process: the process.
+        s: the cleaner times, s ≤ t.
+        t: the noisier times; the shapes of s and t broadcast.
+
+    Returns:
+        The difference in nats, ≤ 0, of the broadcast shape.
+    """
     log_snr_t, log_snr_s = process.log_snr(t), process.log_snr(s)
     return jnp.where(log_snr_t == log_snr_s, 0, log_snr_t - log_snr_s)
 
@@ -96,8 +123,11 @@ def posterior_coefficients(process: GaussianProcess, s: ArrayLike, t: ArrayLike)
         s: the cleaner times, s ≤ t.
         t: the noisier times; the shapes of s and t broadcast.
 
+    Returns:
+        The coefficients, of the broadcast shape.
+
     Raises:
-        ValueError: the times are concrete and leave [0, 1], or s > t.
+        ValueError: if concrete times are outside [0, 1] or have s > t.
 
     Reference:
         Ho et al. 2020, eq. 7; Kingma et al. 2021, eq. 25.
@@ -112,7 +142,21 @@ def posterior_coefficients(process: GaussianProcess, s: ArrayLike, t: ArrayLike)
 def posterior(
     process: GaussianProcess, x_t: Float[Array, "b *event"], x0: Float[Array, "b *event"], s: ArrayLike, t: ArrayLike
 ) -> Gaussian:
-    """q(x_s | x_t, x0) for times s ≤ t of shape () or (B,), by `posterior_coefficients`; raises as they do."""
+    """The posterior q(x_s | x_t, x0), by `posterior_coefficients`.
+
+    Args:
+        process: the process.
+        x_t: noisy data (B, *event).
+        x0: clean data (B, *event).
+        s: the cleaner times, s ≤ t, () or (B,).
+        t: the noisier times, () or (B,).
+
+    Returns:
+        The Gaussian of x_s, with a mean (B, *event).
+
+    Raises:
+        ValueError: as `posterior_coefficients` does.
+    """
     coef_xt, coef_x0, variance = (per_example(c, x0) for c in posterior_coefficients(process, s, t))
     return Gaussian(coef_xt * x_t + coef_x0 * x0, jnp.sqrt(variance))
 
@@ -131,10 +175,13 @@ def sde_coefficients(process: GaussianProcess, t: ArrayLike) -> SDE:
 
     Args:
         process: a process in continuous time.
-        t: times, of any shape.
+        t: times in [0, 1], of any shape.
+
+    Returns:
+        f and g², of t's shape.
 
     Raises:
-        ValueError: the process is discrete, or t is concrete and leaves [0, 1].
+        ValueError: if the process is discrete, or a concrete t is outside [0, 1].
 
     Reference:
         Song et al. 2021, eq. 5 and appendix B.
@@ -145,7 +192,7 @@ def sde_coefficients(process: GaussianProcess, t: ArrayLike) -> SDE:
 
 
 def _validate_times(s: ArrayLike, t: ArrayLike) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
-    concrete = not any(isinstance(time, jax.core.Tracer) for time in (s, t))
+    concrete = not is_traced(s, t)
     if concrete and np.any(np.asarray(s) > np.asarray(t)):
         raise ValueError(f"s must not exceed t: the step is from the noisier t to s, got s={s}, t={t}")
     return validate_time(s), validate_time(t)

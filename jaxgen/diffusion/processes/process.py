@@ -8,18 +8,12 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from jaxgen.core import PytreeDataclass, noise
-
-
-def as_float(x: ArrayLike) -> Float[Array, "..."]:
-    """Return x as an array of float32 or wider, so that bfloat16 inputs do not lower a schedule's precision."""
-    x = jnp.asarray(x)
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+from jaxgen.core import PytreeDataclass, as_float, is_traced, noise
 
 
 def validate_time(t: ArrayLike) -> Float[Array, "..."]:
     """Return t as an array of float32 or wider; raise ValueError if it is concrete and leaves [0, 1]."""
-    if not isinstance(t, jax.core.Tracer) and not np.all((np.asarray(t) >= 0) & (np.asarray(t) <= 1)):
+    if not is_traced(t) and not np.all((np.asarray(t) >= 0) & (np.asarray(t) <= 1)):
         raise ValueError(f"times lie in [0, 1] (0 clean data, 1 the prior), got {t}: divide step indices by T")
     return as_float(t)
 
@@ -34,8 +28,9 @@ class GaussianProcess(PytreeDataclass):
             def alpha(self, t): return jnp.cos(jnp.pi / 2 * t)
             def sigma(self, t): return jnp.sin(jnp.pi / 2 * t)
 
-    alpha must not increase, alpha(0) must be 1, and the log-SNR must decrease strictly. Override `prior_std` if x_1 is
-    not close to N(0, I), and the other methods if a closed form is more accurate than the default.
+    Functions of time take t in [0, 1] of any shape and return that shape. alpha must not increase, alpha(0) must be 1,
+    and the log-SNR must decrease strictly. Override `prior_std` if x_1 is not close to N(0, I), and the other methods
+    if a closed form is more accurate than the default.
     """
 
     def alpha(self, t: ArrayLike) -> Array:
@@ -57,7 +52,16 @@ class GaussianProcess(PytreeDataclass):
         return None
 
     def sample_prior(self, keys: Array, shape: tuple[int, ...], t: ArrayLike) -> Float[Array, "b *event"]:
-        """The noise (B, *shape) that sampling starts from at t, of std `initial_std`; row b from keys[b] alone."""
+        """Draw the noise from which sampling starts at t, row b from keys[b] alone.
+
+        Args:
+            keys: keys (B,).
+            shape: event shape.
+            t: time in [0, 1], ().
+
+        Returns:
+            The noise (B, *shape), of standard deviation `initial_std`.
+        """
         t = as_float(t)
         return (initial_std(self, t) * noise(keys, shape, t.dtype)).astype(t.dtype)
 
@@ -74,7 +78,14 @@ class GaussianProcess(PytreeDataclass):
         return 2 * self.log_alpha(t) - jnp.log(self.variance(t))
 
     def time_at_log_snr(self, log_snr: ArrayLike) -> Array:
-        """The t at which λ(t) = log_snr, by bisection; values outside the process's range give t = 0 or t = 1."""
+        """The t at which λ(t) = log_snr, by bisection; values outside the process's range give t = 0 or t = 1.
+
+        Args:
+            log_snr: log-SNR in nats, of any shape.
+
+        Returns:
+            The times in [0, 1], of log_snr's shape.
+        """
         target = as_float(log_snr)
 
         def halve(_: Array, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
@@ -89,7 +100,15 @@ class GaussianProcess(PytreeDataclass):
 
 
 def initial_std(process: GaussianProcess, t: ArrayLike) -> Array:
-    """Standard deviation of the noise from which sampling starts at t: prior_std · sigma(t)/sigma(1)."""
+    """Standard deviation of the noise from which sampling starts at t: prior_std · sigma(t)/sigma(1).
+
+    Args:
+        process: the process.
+        t: times in [0, 1], of any shape.
+
+    Returns:
+        The standard deviations, of t's shape.
+    """
     t = as_float(t)
     return process.prior_std * process.sigma(t) / process.sigma(jnp.ones_like(t))
 
@@ -102,13 +121,13 @@ def value_and_derivative(
     Args:
         process: a process in continuous time.
         function: function of time, differentiated in forward mode.
-        t: times, of any shape.
+        t: times in [0, 1], of any shape.
 
     Returns:
         function(t) and its derivative, both of t's shape.
 
     Raises:
-        ValueError: the process is discrete, or t is concrete and leaves [0, 1].
+        ValueError: if the process is discrete, or a concrete t is outside [0, 1].
     """
     if process.steps is not None:
         raise ValueError(
@@ -120,5 +139,16 @@ def value_and_derivative(
 
 
 def alpha_sigma_derivatives(process: GaussianProcess, t: ArrayLike) -> tuple[Array, Array]:
-    """alpha'(t) and sigma'(t); raises as `value_and_derivative` does."""
+    """Time derivatives alpha'(t) and sigma'(t).
+
+    Args:
+        process: a process in continuous time.
+        t: times in [0, 1], of any shape.
+
+    Returns:
+        alpha' and sigma', of t's shape.
+
+    Raises:
+        ValueError: as `value_and_derivative` does.
+    """
     return value_and_derivative(process, process.alpha, t)[1], value_and_derivative(process, process.sigma, t)[1]

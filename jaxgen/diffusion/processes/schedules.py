@@ -8,7 +8,8 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
-from jaxgen.diffusion.processes.process import GaussianProcess, as_float
+from jaxgen.core import as_float, is_traced
+from jaxgen.diffusion.processes.process import GaussianProcess
 
 
 class VariancePreserving(GaussianProcess):
@@ -189,7 +190,7 @@ class Discrete(VariancePreserving):
 
 def _check_positive(**values: ArrayLike) -> None:
     """Raise ValueError for concrete values that are not finite, positive and in ascending order."""
-    if any(isinstance(value, jax.core.Tracer) for value in values.values()):
+    if is_traced(values):
         return
     stack = np.stack([np.asarray(0.0), *values.values()])
     if not (np.all(np.isfinite(stack)) and stack[1] > 0 and np.all(np.diff(stack) >= 0)):
@@ -204,8 +205,11 @@ def vp(beta_min: ArrayLike = 0.1, beta_max: ArrayLike = 20.0) -> VP:
         beta_min: β(0) > 0, per unit of time.
         beta_max: β(1) ≥ β(0).
 
+    Returns:
+        The process.
+
     Raises:
-        ValueError: the arguments are not finite, positive and ascending.
+        ValueError: unless 0 < beta_min ≤ beta_max < ∞. Traced values are not checked.
 
     Reference:
         Song et al. 2021, eq. 32.
@@ -215,7 +219,21 @@ def vp(beta_min: ArrayLike = 0.1, beta_max: ArrayLike = 20.0) -> VP:
 
 
 def sub_vp(beta_min: ArrayLike = 0.1, beta_max: ArrayLike = 20.0) -> SubVP:
-    """Sub-VP SDE, with alpha of `vp` and sigma = 1 − alpha² (Song et al. 2021, eq. 29); arguments as of `vp`."""
+    """Sub-VP SDE, with alpha of `vp` and sigma = 1 − alpha².
+
+    Args:
+        beta_min: as in `vp`.
+        beta_max: as in `vp`.
+
+    Returns:
+        The process.
+
+    Raises:
+        ValueError: as `vp` does.
+
+    Reference:
+        Song et al. 2021, eq. 29.
+    """
     _check_positive(beta_min=beta_min, beta_max=beta_max)
     return SubVP(beta_min=beta_min, beta_max=beta_max)
 
@@ -229,8 +247,11 @@ def ve(sigma_min: ArrayLike = 0.01, sigma_max: ArrayLike = 50.0) -> VE:
         sigma_min: sigma(0) > 0, in units of the data; choose it below their resolution.
         sigma_max: sigma(1) ≥ sigma_min, which is also the standard deviation of the prior.
 
+    Returns:
+        The process.
+
     Raises:
-        ValueError: the arguments are not finite, positive and ascending.
+        ValueError: unless 0 < sigma_min ≤ sigma_max < ∞. Traced values are not checked.
 
     Reference:
         Song et al. 2021, eq. 30.
@@ -247,8 +268,11 @@ def cosine(s: ArrayLike = 0.008) -> Cosine:
     Args:
         s: offset s > 0.
 
+    Returns:
+        The process.
+
     Raises:
-        ValueError: s is not finite and positive.
+        ValueError: if a concrete s is not positive and finite.
 
     Reference:
         Nichol & Dhariwal 2021, eq. 17.
@@ -263,8 +287,11 @@ def edm(sigma_max: ArrayLike = 80.0) -> EDM:
     Args:
         sigma_max: sigma(1) > 0, for data of standard deviation about 0.5; also the standard deviation of the prior.
 
+    Returns:
+        The process.
+
     Raises:
-        ValueError: sigma_max is not finite and positive.
+        ValueError: if a concrete sigma_max is not positive and finite.
 
     Reference:
         Karras et al. 2022, table 1.
@@ -288,13 +315,16 @@ def from_betas(betas: ArrayLike) -> Discrete:
     Args:
         betas: table (T,) of values in (0, 1); the last may be 1.
 
+    Returns:
+        The process.
+
     Raises:
-        ValueError: concrete betas are outside that range or not one-dimensional.
+        ValueError: if concrete betas are outside that range, or not of shape (T,) with T ≥ 1.
 
     Reference:
         Ho et al. 2020, eq. 2.
     """
-    if isinstance(betas, jax.core.Tracer):
+    if is_traced(betas):
         return Discrete(log_alphas=-0.5 * jnp.concatenate([jnp.zeros(1), -jnp.cumsum(jnp.log1p(-betas))]))
     betas = np.asarray(betas, np.float64)
     if betas.ndim != 1 or betas.size == 0:

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxgen.core import is_traced
 from jaxgen.distributions.likelihoods.levels import Likelihood, check_shape, event_sum
 
 
@@ -15,13 +16,13 @@ def bernoulli() -> Likelihood:
     grey values. Value and gradient are accurate for logits of any size.
 
     Returns:
-        A function of x (B, *event) in [0, 1] and logits of that shape. It raises ValueError for logits of another shape
-        and for concrete x outside [0, 1].
+        A function of x (B, *event) in [0, 1] and logits of that shape. It raises ValueError if logits have another
+        shape, or concrete x is outside [0, 1].
     """
 
     def log_probability(x: Float[Array, "b *event"], logits: Float[Array, "b *event"]) -> Float[Array, " b"]:
         check_shape(x, logits)
-        if not isinstance(x, jax.core.Tracer) and not np.all((np.asarray(x) >= 0) & (np.asarray(x) <= 1)):
+        if not is_traced(x) and not np.all((np.asarray(x) >= 0) & (np.asarray(x) <= 1)):
             raise ValueError("bernoulli needs x in [0, 1]: rescale the data, for instance (x + 1) / 2")
         logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
         x = x.astype(logits.dtype)

@@ -23,7 +23,7 @@ def discretised_gaussian(levels: int = 256, low: float = -1.0, high: float = 1.0
 
     Returns:
         A function of x0 (B, *event) and a `Gaussian` whose mean has that shape and whose std is positive. It raises
-        ValueError for a mean of another shape.
+        ValueError if the mean has another shape.
 
     Raises:
         ValueError: unless levels ≥ 2 and low < high.
@@ -51,8 +51,19 @@ def discretised_gaussian(levels: int = 256, low: float = -1.0, high: float = 1.0
 def gaussian_softmax(levels: int = 256, low: float = -1.0, high: float = 1.0) -> Likelihood:
     """The likelihood (x0, Gaussian) -> log of its density at the level of x0 over the sum at all levels, in nats.
 
-    Levels, arguments and errors are those of `discretised_gaussian`. The sum costs levels × event operations, and as
-    much memory where the compiler does not fuse it; none of it is kept for the gradient.
+    The levels are those of `discretised_gaussian`. The sum costs levels × event operations, and as much memory where
+    the compiler does not fuse it; none of it is kept for the gradient.
+
+    Args:
+        levels: the number of levels, ≥ 2.
+        low: the lowest level.
+        high: the highest level.
+
+    Returns:
+        A function as `discretised_gaussian` returns.
+
+    Raises:
+        ValueError: unless levels ≥ 2 and low < high.
 
     Reference:
         Kingma et al. 2021, §3.3.
@@ -84,7 +95,7 @@ def gaussian() -> Likelihood:
 
     Returns:
         A function of x0 (B, *event) and a `Gaussian` whose mean has that shape and whose std is positive. It raises
-        ValueError for a mean of another shape.
+        ValueError if the mean has another shape.
     """
 
     def log_density(x0: Float[Array, "b *event"], params: Gaussian) -> Float[Array, " b"]:

@@ -20,8 +20,8 @@ def discretised_logistic(levels: int = 256, low: float = -1.0, high: float = 1.0
 
     Returns:
         A function of x (B, *event) and a pair of means and scales s > 0 of that shape (the standard deviation is
-        sπ/√3). The pair may be a `Gaussian`, whose std is then read as s. It raises ValueError for means of another
-        shape.
+        sπ/√3). The pair may be a `Gaussian`, whose std is then read as s. It raises ValueError if the means have
+        another shape.
 
     Raises:
         ValueError: unless levels ≥ 2 and low < high.

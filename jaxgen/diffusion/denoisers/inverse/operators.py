@@ -12,7 +12,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from jaxgen.core import safe_divide
+from jaxgen.core import check_at_least, check_positive, is_traced, safe_divide
 
 Operator = Callable[[Array], Array]
 
@@ -62,10 +62,9 @@ def average_pool(factor: int) -> Operator:
         The operator. It raises ValueError when called with sides that factor does not divide.
 
     Raises:
-        ValueError: factor < 1.
+        ValueError: if factor < 1.
     """
-    if factor < 1:
-        raise ValueError(f"factor must be at least 1, got {factor}")
+    check_at_least(1, factor=factor)
 
     def operator(x: Float[Array, "b h w c"]) -> Float[Array, "b small_h small_w c"]:
         b, h, w, c = x.shape
@@ -88,10 +87,9 @@ def blur(std: float) -> Operator:
         The operator.
 
     Raises:
-        ValueError: std is not positive.
+        ValueError: if std is not positive and finite.
     """
-    if not std > 0:
-        raise ValueError(f"std must be positive, in pixels, got {std}")
+    check_positive(std=std)
 
     def matrix(n: int, dtype: Any) -> Array:
         kernel = np.exp(-0.5 * (np.subtract.outer(np.arange(n), np.arange(n)) / std) ** 2)
@@ -116,7 +114,7 @@ def transpose(operator: Operator, shape: tuple[int, ...], dtype: Any = jnp.float
         A function from measurements (B, *measured) to (B, *event).
 
     Raises:
-        ValueError: the operator is not linear.
+        ValueError: if the operator is not linear.
     """
     struct = jax.ShapeDtypeStruct(shape, dtype)
     measured = jax.eval_shape(operator, struct)
@@ -142,7 +140,7 @@ def tight_frame_constant(operator: Operator, shape: tuple[int, ...], dtype: Any 
         c, a Python float. It is a traced array for an operator that closes over traced arrays, which is not tested.
 
     Raises:
-        ValueError: a Aᵀ is not a multiple of I, or the operator is not linear.
+        ValueError: if A Aᵀ is not a multiple of I, or the operator is not linear.
     """
     c, error = probe_tight_frame(operator, shape, dtype)
     if isinstance(error, float) and not error < ROUNDING:
@@ -161,13 +159,13 @@ def measurement_residual(
     Args:
         operator: any operator.
         y: measurements, (B, *measured) or (*measured).
-        x: (B, *event).
+        x: states (B, *event).
 
     Returns:
         The residual (B, *measured).
 
     Raises:
-        ValueError: y has another shape.
+        ValueError: if y has another shape.
     """
     found, y = operator(x), jnp.asarray(y)
     if y.shape not in (found.shape, found.shape[1:]):
@@ -188,4 +186,4 @@ def probe_tight_frame(operator: Operator, shape: tuple[int, ...], dtype: Any) ->
         c = jnp.where(squares == 0, 1, safe_divide(jnp.sum(measured * again), squares))
         error = jnp.max(jnp.abs(again - c * measured))
         error = safe_divide(error, c * jnp.max(jnp.abs(measured)))
-    return (c, error) if isinstance(error, jax.core.Tracer) else (float(c), float(error))
+    return (c, error) if is_traced(error) else (float(c), float(error))

@@ -5,11 +5,10 @@ from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from jaxgen.core import per_example, safe_divide
+from jaxgen.core import check_at_least, check_not_negative, check_positive, per_example, safe_divide
 from jaxgen.diffusion.denoisers._denoiser import Denoiser, bind
 from jaxgen.diffusion.denoisers.clipping import Clip, clip_function, clip_x0
 from jaxgen.diffusion.denoisers.guidance import add_to_score
@@ -69,9 +68,10 @@ def pigdm(
         The guided denoiser. Its `cond` and its learned variance are those of `denoise`.
 
     Raises:
-        ValueError: unknown covariance, noise_std negative or infinite, data_std ≤ 0, cg_steps < 1, y of another shape,
-            or an operator that is not linear.
-        TypeError: `denoise` is a bare network.
+        ValueError: if covariance is unknown, noise_std is negative or infinite, data_std or clip is not positive and
+            finite, or cg_steps < 1; when called, if y has another shape, the operator is not linear, or a concrete t
+            is outside [0, 1].
+        TypeError: if `denoise` is a bare network, when called.
 
     Reference:
         Song et al. 2023 (ΠGDM); "jacobian": Rozet et al. 2024 (MMPS).
@@ -83,10 +83,9 @@ def pigdm(
     clip = clip_function(clip)
     if covariance not in get_args(Covariance):
         raise ValueError(f"unknown covariance {covariance!r}: choose isotropic or jacobian")
-    _check_positive(noise_std, "noise_std", zero=True)
-    _check_positive(data_std, "data_std")
-    if cg_steps < 1:
-        raise ValueError(f"need at least one step of conjugate gradients, got {cg_steps}")
+    check_not_negative(noise_std=noise_std)
+    check_positive(data_std=data_std)
+    check_at_least(1, cg_steps=cg_steps)
 
     def guided(x: Float[Array, "b *event"], t: ArrayLike, cond: Any = None) -> Prediction:
         t = jnp.broadcast_to(validate_time(t), x.shape[:1])
@@ -164,8 +163,10 @@ def dps(
         The guided denoiser. Its `cond` and its learned variance are those of `denoise`.
 
     Raises:
-        ValueError: not exactly one of step_size and noise_std, either out of range, steps < 1, or y of another shape.
-        TypeError: `denoise` is a bare network.
+        ValueError: if both or neither of step_size and noise_std are given, step_size is negative or infinite,
+            noise_std or clip is not positive and finite, or steps < 1; when called, if y has another shape, or a
+            concrete t is outside [0, 1].
+        TypeError: if `denoise` is a bare network, when called.
 
     Reference:
         Chung et al. 2023, theorem 1 and algorithm 1.
@@ -173,8 +174,8 @@ def dps(
     clip = clip_function(clip)
     if (step_size is None) == (noise_std is None):
         raise ValueError("give either step_size (Chung et al.'s algorithm 1) or noise_std (a Gaussian likelihood)")
-    _check_positive(step_size, "step_size", zero=True)
-    _check_positive(noise_std, "noise_std")
+    check_not_negative(step_size=step_size)
+    check_positive(noise_std=noise_std)
     steps = steps if process.steps is None else process.steps
     if steps < 1:
         raise ValueError(f"steps is the length of the chain that step_size is meant for, at least 1; got {steps}")
@@ -231,10 +232,3 @@ def _conjugate_gradients(apply: Operator, b: Float[Array, "b *measured"], steps:
         return u, r, r + safe_divide(after, squares) * p, after
 
     return jax.lax.fori_loop(0, steps, step, (jnp.zeros_like(b), b, b, dot(b, b)))[0]
-
-
-def _check_positive(value: ArrayLike | None, name: str, zero: bool = False) -> None:
-    if value is None or isinstance(value, jax.core.Tracer):
-        return
-    if not (np.all(np.isfinite(value)) and np.all(np.asarray(value) > 0 if not zero else np.asarray(value) >= 0)):
-        raise ValueError(f"{name} must be finite and {'not negative' if zero else 'positive'}, got {value}")
