@@ -1,5 +1,6 @@
 """Eight CPU devices stand in for an accelerator host, so pmap and sharding are tested everywhere."""
 
+import gc
 import shutil
 import tempfile
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 COMPILED = pytest.StashKey[str]()
+FILES = pytest.StashKey[int]()
 
 settings.register_profile("daily", deadline=None, max_examples=15)
 settings.register_profile("nightly", deadline=None, max_examples=60)
@@ -30,6 +32,13 @@ def pytest_configure(config):
     jax.config.update("jax_compilation_cache_dir", config.stash[COMPILED])
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    gc.set_threshold(50_000, 50, 1000)  # tracing makes much garbage without cycles
+
+
+def pytest_collection_finish():
+    """Spares the garbage collector what all tests share."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_unconfigure(config):
@@ -66,7 +75,13 @@ def unchecked():
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _forget_compiled():
-    """Programs of one file serve no other: they grow to gigabytes, and JAX may take those of float64 for float32's."""
+def _forget_compiled(request):
+    """Forgets compiled programs around files with float64, which JAX may take for float32's, and after every eighth."""
+    float64 = "enable_x64" in request.path.read_text()
+    if float64:
+        jax.clear_caches()
     yield
-    jax.clear_caches()
+    stash = request.config.stash
+    stash[FILES] = stash.get(FILES, 0) + 1
+    if float64 or stash[FILES] % 8 == 0:
+        jax.clear_caches()

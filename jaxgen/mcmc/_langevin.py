@@ -39,7 +39,7 @@ def langevin(score: Callable[[Array], Array], step_size: ArrayLike | StepSize, n
         Song & Ermon 2019, eq. 4.
     """
     check_not_negative(noise_scale=noise_scale)
-    if isinstance(step_size, int | float):
+    if not callable(step_size):
         check_positive(step_size=step_size)
 
     def step(keys: Array, x: Array) -> Array:

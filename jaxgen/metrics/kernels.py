@@ -9,6 +9,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Float64
 
+from jaxgen.core import check_at_least
 from jaxgen.metrics.distances import row_blocks, squared_distances
 from jaxgen.metrics.features import check_pair
 
@@ -28,9 +29,13 @@ def polynomial_kernel(
     Returns:
         The kernel of all pairs, shape (n, m).
 
+    Raises:
+        ValueError: if degree < 1.
+
     Reference:
         Bińkowski et al. 2018, arXiv:1801.01401, eq. 6.
     """
+    check_at_least(1, degree=degree)
     base = x @ y.T
     base /= x.shape[1]
     base += 1
@@ -71,11 +76,12 @@ def median_distance(x: ArrayLike, y: ArrayLike, limit: int = 1000) -> float:
         limit: a larger set is thinned to this many evenly spaced rows.
 
     Raises:
-        ValueError: if samples are not finite, differ in dimension or are fewer than 2, or the median is zero.
+        ValueError: if samples are not finite, differ in dimension or are fewer than 2, limit < 1, or the median is 0.
 
     Reference:
         Gretton et al. 2012, "A kernel two-sample test", §8.
     """
+    check_at_least(1, limit=limit)
     x, y = check_pair(("x", "y"), x, y)
     pooled = np.concatenate([a[np.linspace(0, len(a) - 1, min(len(a), limit)).astype(int)] for a in (x, y)])
     median = float(np.sqrt(np.median(squared_distances(pooled, pooled)[np.triu_indices(len(pooled), 1)])))

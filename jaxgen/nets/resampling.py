@@ -8,11 +8,12 @@ from jaxtyping import Array, Float, Shaped
 
 def image_size(x: Shaped[ArrayLike, "..."]) -> tuple[int, int]:
     """Return the height and width of images (b, h, w, c); raise ValueError unless they are 4-D and floating point."""
-    if x.ndim != 4:
-        raise ValueError(f"expected a batch of images (batch, height, width, channels), got shape {x.shape}")
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise ValueError(f"expected floating-point images, got {x.dtype}; convert them, for instance x / 127.5 - 1")
-    return x.shape[1], x.shape[2]
+    shape, dtype = jnp.shape(x), jnp.result_type(x)
+    if len(shape) != 4:
+        raise ValueError(f"expected a batch of images (batch, height, width, channels), got shape {shape}")
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise ValueError(f"expected floating-point images, got {dtype}; convert them, for instance x / 127.5 - 1")
+    return shape[1], shape[2]
 
 
 def average_pool(x: Float[Array, "b h w c"], factor: int = 2) -> Float[Array, "b h2 w2 c"]:

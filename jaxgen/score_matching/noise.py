@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 from jaxgen.core import is_traced
 
 
-def check_positive(name: str, value: ArrayLike, dtype: jnp.dtype) -> None:
+def check_noise_level(name: str, value: ArrayLike, dtype: jnp.dtype) -> None:
     """Raise ValueError for a concrete value that is not a positive, finite, normal number of dtype.
 
     Subnormal numbers are flushed to 0, and the caller divides by the value.
@@ -26,7 +26,7 @@ def check_positive(name: str, value: ArrayLike, dtype: jnp.dtype) -> None:
 
 def noise_level(sigma: ArrayLike, x: Array, dtype: jnp.dtype) -> Float[Array, "..."]:
     """sigma in `dtype`, of shape () or (B,); raises ValueError for another shape or value."""
-    check_positive("sigma", sigma, dtype)
+    check_noise_level("sigma", sigma, dtype)
     sigma = jnp.asarray(sigma, dtype)
     if sigma.shape not in ((), x.shape[:1]):
         raise ValueError(f"sigma must be one number or one per example, () or {x.shape[:1]}, got {sigma.shape}")

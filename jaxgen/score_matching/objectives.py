@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Key
 
 from jaxgen.core import check_at_least, per_example
 from jaxgen.score_matching.energy import Score
-from jaxgen.score_matching.noise import check_positive, noise_level
+from jaxgen.score_matching.noise import check_noise_level, noise_level
 
 NoiseConditionalScore = Callable[[Array, Array], Array]
 ProjectionDistribution = Literal["rademacher", "gaussian", "sphere"]
@@ -184,7 +184,7 @@ def noise_conditional(
         Song & Ermon 2019, eq. 5–6.
     """
     dtype = jnp.promote_types(x.dtype, jnp.float32)
-    check_positive("sigmas", sigmas, dtype)
+    check_noise_level("sigmas", sigmas, dtype)
     sigmas = jnp.asarray(sigmas, dtype)
     if sigmas.ndim != 1 or sigmas.size == 0:
         raise ValueError(f"sigmas must have shape (L,) with L >= 1, got {sigmas.shape}: give `denoising` a single one")

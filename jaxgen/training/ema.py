@@ -1,5 +1,6 @@
 """Exponential moving averages of parameters."""
 
+import math
 from collections.abc import Callable
 
 import jax
@@ -34,12 +35,12 @@ def power_ema(gamma: float) -> Ema:
         gamma: the exponent γ ≥ 0; `power_gamma` computes it from the width of the average.
 
     Raises:
-        ValueError: if gamma < 0.
+        ValueError: if gamma is negative or not finite.
 
     Reference:
         Karras et al. 2024, "Analyzing and Improving the Training Dynamics of Diffusion Models", eq. 2.
     """
-    if gamma < 0:
+    if not 0 <= gamma < math.inf:
         raise ValueError(f"power_ema needs gamma >= 0, got {gamma}; power_gamma(0.05) = 16.97 is the paper's 5 % width")
     # 1 - 1/n in float32 loses the digits that matter for large n
     return lambda n: jnp.exp((gamma + 1) * jnp.log1p(-1.0 / n))

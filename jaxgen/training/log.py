@@ -149,6 +149,7 @@ def fetch_row(step: int, metrics: Mapping[str, Any]) -> Row:
 
 def _is_row(line: str) -> bool:
     try:
-        return "step" in json.loads(line)
-    except (ValueError, TypeError):
+        row = json.loads(line)
+    except ValueError:
         return False
+    return isinstance(row, dict) and "step" in row

@@ -23,8 +23,8 @@ def normal_pull(tau):
     return score
 
 
-@pytest.mark.first_by_day
 @pytest.mark.parametrize("noise", [0.0, 0.1])
+@pytest.mark.slow
 def test_c0_4_on_a_manifold_score_matching_has_no_minimum(noise):
     """On the circle itself J(τ) = −1/τ² falls without bound; noise σ gives it a minimum, at τ = σ."""
     with jax.enable_x64(True):

@@ -1,5 +1,7 @@
 """Claims of S0 to S3 on score matching; where a source misprints a formula, the printed form is shown to be wrong."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -32,8 +34,9 @@ class Mixture:
         return jax.nn.logsumexp(log_joint, axis=-1)
 
     def score(self, sigma=0.0):
-        return jax.vmap(jax.grad(lambda x: self.log_density(x, sigma)))
+        return jax.jit(jax.vmap(jax.grad(lambda x: self.log_density(x, sigma))))
 
+    @partial(jax.jit, static_argnums=(0, 2))
     def sample(self, key, n):
         which, noise = jax.random.split(key)
         component = jax.random.choice(which, len(self.weights), (n,), p=self.weights)
@@ -55,7 +58,7 @@ GRID = grid(8.0, 0.2)
 def weights_of(log_density, points):
     """Weights of an expectation by the trapezoidal rule, which converges faster than any power of the step."""
     step = np.ptp(points[:, 0]) / (np.sqrt(len(points)) - 1)
-    weights = jnp.exp(log_density(points)) * step**2
+    weights = jnp.exp(jax.jit(log_density)(points)) * step**2
     np.testing.assert_allclose(weights.sum(), 1, rtol=1e-9)
     return weights
 
@@ -129,7 +132,8 @@ def test_c1_9_sliced_is_an_unbiased_estimate(distribution):
     exact = weights_of(DATA.log_density, grid_points) @ implicit(score, grid_points)
     x = DATA.sample(jax.random.key(0), n)
     for reduced in (False, True):
-        found = sliced(jax.random.key(1), score, x, distribution=distribution, variance_reduced=reduced)
+        run = partial(sliced, score=score, distribution=distribution, variance_reduced=reduced)
+        found = jax.jit(lambda key, x, run=run: run(key, x=x))(jax.random.key(1), x)
         error = within(found, exact)
         assert error < 0.01
         # and given x, which takes its own spread out
@@ -181,8 +185,8 @@ def test_c0_6a_explicit_is_denoising_plus_a_constant():
     constant = 1 / sigma**2 - 0.5 * jnp.sum(q[:, None] * target(x) ** 2)
     dsm, under_q, under_p = {}, {}, {}
     for name, score in SCORES.items():
-        dsm[name] = np.asarray(denoising(jax.random.key(1), score, data, sigma))
-        errors = explicit(score, target, x)
+        dsm[name] = np.asarray(jax.jit(lambda x, score=score: denoising(jax.random.key(1), score, x, sigma))(data))
+        errors = jax.jit(lambda x, score=score: explicit(score, target, x))(x)
         under_q[name], under_p[name] = float(q @ errors), float(p @ errors)
         within(dsm[name], under_q[name] + constant)
     gap = dsm["shrinks"] - dsm["turns"]  # of the same noise

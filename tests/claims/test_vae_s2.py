@@ -18,8 +18,8 @@ X = jnp.asarray(LAW.sample(6), jnp.float32)
 SHAPES = [{}, {"shift": 0.4}, {"stretch": 0.6}, {"shift": -0.3, "stretch": 1.5}]
 
 
-@pytest.mark.first_by_day
 @pytest.mark.parametrize("shape", [SHAPES[0], slow(SHAPES[1]), slow(SHAPES[2]), SHAPES[3]])
+@pytest.mark.slow
 def test_c2_1_log_p_is_the_elbo_plus_the_kl_to_the_posterior(shape):
     """log p(x) = ELBO(q) + KL(q ‖ p(z|x)) for any q, and so the ELBO is log p(x) only at the posterior."""
     n = 20_000

@@ -210,8 +210,8 @@ def test_c2_5_the_mixtures_means_update_is_exp_of_the_expected_log_joint():
     np.testing.assert_array_equal(found.responsibilities, q.responsibilities)
 
 
-@pytest.mark.first_by_day
 @every_model
+@pytest.mark.slow
 def test_c2_5_no_other_factor_is_better(name):
     """Each updated factor, shaken in every parameter, the others as they are: the ELBO is lower, and level at it."""
     elbo, start, updates = compiled(name)

@@ -146,6 +146,7 @@ def gaps(steps, variance, std=STD, betas=lambda n: linear_betas(n, 0.1 / n, 20 /
     return np.array(found)
 
 
+@pytest.mark.slow
 def test_the_gap_falls_as_1_over_steps_with_the_large_variance():
     with jax.enable_x64(True):
         found = gaps((100, 400), "fixed_large")

@@ -87,7 +87,6 @@ def test_losses_of_zero_leave_the_times_uniform():
 
 
 @pytest.mark.slow
-@pytest.mark.first_by_day
 @pytest.mark.parametrize("loss", [1e30, slow(np.inf), np.nan])
 def test_one_wild_loss_leaves_the_times_uniform_while_it_is_kept(loss):
     history = importance.record(filled(window=2), jnp.array([3 / T]), jnp.array([loss]))

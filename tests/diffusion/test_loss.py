@@ -181,7 +181,9 @@ def test_integer_images_are_refused():
 def test_refusals():
     process, x0, identity = PROCESSES["linear"], jnp.zeros((4, 3)), lambda x, t, cond: x
     twice = lambda x, t, cond: jnp.concatenate([x, x], -1)
-    loss = lambda network, **options: denoising_loss(jax.random.key(0), process, network, x0, **options)
+    loss = lambda network, **options: jax.eval_shape(
+        lambda x0: denoising_loss(jax.random.key(0), process, network, x0, **options), x0
+    )
     for message, refused in {
         r"must return x's shape \(4, 3\), got \(4, 6\)": lambda: loss(twice),
         "no time derivative": lambda: loss(identity, weighting=weighting.likelihood(process)),

@@ -258,7 +258,6 @@ def test_all_levels(first, n, steps):
 
 
 @pytest.mark.slow
-@pytest.mark.first_by_day
 @pytest.mark.parametrize("n", [2, 10, 232])
 def test_training_and_sampling_see_the_same_levels(n):
     process, sigmas = ve(LAST, 50.0), ncsn.geometric_sigmas(50, LAST, n)

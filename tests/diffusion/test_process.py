@@ -212,7 +212,7 @@ def test_bfloat16_times_do_not_lower_the_schedule(name):
         (lambda: vp(20.0, 0.1), r"need finite 0 < beta_min <= beta_max, got beta_min=20.0, beta_max=0.1"),
         (lambda: ve(0.0, 1.0), "sigma_min"),
         (lambda: edm(float("nan")), "sigma_max"),
-        (lambda: cosine(-1.0), "need finite 0 < s"),
+        (lambda: cosine(-1.0), "s must be positive"),
         (lambda: from_betas(np.array([0.1, 1.2])), r"betas must lie in \(0, 1\)"),
         (lambda: from_betas(np.array([[0.1]])), r"shape \(T,\)"),
         (lambda: linear_betas(0), "steps must be at least 1"),

@@ -120,7 +120,6 @@ def test_terms_on_gaussian_data(name):
 
 
 @pytest.mark.slow
-@pytest.mark.first_by_day
 @pytest.mark.parametrize(
     ("name", "predicts"),
     [case if case in DAILY else slow(*case) for case in itertools.product(ALL | TABLES, ("eps", "v"))],
@@ -454,7 +453,9 @@ def test_schedules_and_seeds_compile_once():
 @pytest.mark.usefixtures("unchecked")
 def test_refusals():
     x0, net, trained = data(3), lambda x, t, cond: x, learned_schedule(KEY, features=4)
-    run = lambda process=trained, network=net, **options: vdm_bound(KEY, process, network, x0, **options)
+    run = lambda process=trained, network=net, **options: jax.eval_shape(
+        lambda x0: vdm_bound(KEY, process, network, x0, **options), x0
+    )
     for message, refused in {
         "log-SNR of VP at t_min=0.0 is inf: a bound needs a noisy z_0": lambda: run(CONTINUOUS["vp"]),
         "0 <= t_min < 1": lambda: run(t_min=1.0),

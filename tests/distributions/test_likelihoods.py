@@ -146,7 +146,6 @@ def test_logistic_gradients_far_from_the_mean(away, index):
 
 
 @pytest.mark.slow
-@pytest.mark.first_by_day
 @pytest.mark.parametrize("name", ["gaussian", "softmax"])
 def test_gradients_are_finite_at_every_level(name):
     log_probability, values = DISCRETE[name](), np.float32(LEVELS)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from shown import metrics_of
 
-from experiments import captcha
+from experiments import captcha, captcha_reader
 from experiments import captcha_report as figures
 from experiments import captcha_variety as variety
 from experiments.captcha_reader import Reader, Reading
@@ -43,6 +43,15 @@ def test_no_training_image_shows_an_unseen_text():
     assert [len(data.held_out), len(data.unseen)] == [1000, 1000]
 
 
+@pytest.mark.slow
+def test_no_held_out_image_is_a_training_image():
+    data = captcha.load(captcha.Config(alphabet="479", length=2, size=(12, 24), images=400, unseen=3, batch_size=8))
+    train, held_out, unseen = ({image.tobytes() for image in of.images} for of in data)
+    assert not train & held_out
+    assert not train & unseen
+    assert len(train | held_out | unseen) > 2300  # nor are they one image over and over
+
+
 def test_real_files_are_split_by_text(tmp_path):
     style = captcha.Config(alphabet="479", length=2, size=(12, 24)).style
     drawn = render_captchas(120, style)
@@ -66,6 +75,22 @@ def test_reading_counts_whole_texts_and_characters():
     assert perfect.characters == (1.0, pytest.approx(1 / 16 / 1.125))
 
 
+@pytest.mark.slow
+def test_images_of_one_text_tell_as_much_as_one():
+    tokens = np.array([[0, 1], [1, 1], [0, 0], [1, 0]]).repeat(9, axis=0)
+    answers = np.array([[0, 1], [1, 0], [1, 1], [1, 0]]).repeat(9, axis=0)
+    reading = Reader(lambda images: np.log(np.eye(2)[answers] + 1e-9)).reads(np.zeros((36, 1)), tokens)
+    assert reading.whole == (0.5, pytest.approx(np.std([1, 0, 0, 1], ddof=1) / 2))
+
+
+@pytest.mark.slow
+def test_nothing_is_in_parts_of_real_images_that_are_not_read():
+    unread = Reading(MeanAndError(0.0, 0.01), MeanAndError(0.95, 0.01))
+    assert figures._ratio(unread, unread) is None
+    assert figures._row("guidance 1", "seen", unread, unread)[figures.OF_REAL] is None
+    assert "no real image is read" in figures._verdict(unread, unread)
+
+
 def test_the_error_of_a_ratio_of_shares_by_monte_carlo():
     rng = np.random.default_rng(0)
     drawn = rng.normal(0.6, 0.02, 20_000) / rng.normal(0.9, 0.03, 20_000)
@@ -76,6 +101,14 @@ def test_the_error_of_a_ratio_of_shares_by_monte_carlo():
     found = figures._ratio(*whole)
     assert found.mean == pytest.approx(2 / 3)
     assert found.error == pytest.approx(drawn.std(), rel=0.03)
+
+
+@pytest.mark.slow
+def test_only_the_ends_of_several_scales_are_said_to_be_ends():
+    assert "tried" in figures._picked(3.0, (1.0, 3.0, 2.0))
+    assert "tried" in figures._picked(1.0, (1.0, 3.0, 2.0))
+    assert "tried" not in figures._picked(2.0, (1.0, 3.0, 2.0))
+    assert "tried" not in figures._picked(2.0, (2.0,))
 
 
 def test_nearest_image_and_its_distance():
@@ -175,6 +208,15 @@ def test_texts_to_ask_for(known):
     assert set(few) <= train
 
 
+@pytest.mark.slow
+def test_texts_said_to_be_seen_are_of_training_where_held_out_ones_are_not(known):
+    """Of a large alphabet hardly any held-out text occurs in training."""
+    data = known[0]
+    other = captcha.Data(data.train, data.unseen, data.unseen)
+    asked = figures.requests(other, 20, 0)["seen"]
+    assert set(map(tuple, asked.tolist())) <= set(map(tuple, data.train.labels.tolist()))
+
+
 def test_reading_on_known_answers(known, tmp_path):
     data, reader = known
     right = {
@@ -199,6 +241,81 @@ def test_reading_on_known_answers(known, tmp_path):
     )
     assert "40 images of 20 different texts that training images show and 40 of 4 that none does" in text
     assert "20 of texts drawn as those of the training images, which show 100% of them, and 8 of texts" in text
+
+
+@pytest.mark.slow
+def test_ratios_are_to_real_images_of_the_kind(known):
+    data, _ = known
+    half = data.unseen.images.copy()
+    half[:4] = drawn(np.array([[4, 4]]))  # of the unseen texts' real images half are not read
+    data = data._replace(unseen=ImageDataset(half, data.unseen.labels, data.unseen.label_names))
+    right = {(scale, kind): 0.25 for scale in (1.0, 2.0, 3.0) for kind in ("seen", "unseen")}
+    page = report()
+    figures.conditional(page, data, Reader(read_off), FakeWriter(data.unseen.labels, right), CONFIG)
+    rows = {(row["images"], row["texts"]): row for row in page.metrics["reading"]}
+    assert rows["guidance 2", "seen"][figures.OF_REAL][0] == pytest.approx(0.25)
+    assert rows["guidance 2", "unseen"][figures.OF_REAL][0] == pytest.approx(0.5)
+
+
+@pytest.mark.slow
+def test_novelty_and_diversity_on_known_images(known):
+    data, reader = known
+    right = {(scale, kind): 1.0 for scale in (1.0, 2.0, 3.0) for kind in ("seen", "unseen")}
+    write, page = FakeWriter(data.unseen.labels, right), report()
+    figures.conditional(page, data, reader, write, CONFIG)
+    # seeds 3 + 4 and 3 + 5: the first pixel of 16 differs by .1
+    tokens, _, seeds = zip(*write.calls[-2:], strict=True)
+    assert len(set(seeds)) == 2
+    assert seeds[0] not in {seed for _, _, seed in write.calls[:-2]}
+    np.testing.assert_array_equal(tokens[0], tokens[1])
+    assert len(np.unique(tokens[0], axis=0)) == len(tokens[0]) == 20
+    found = page.metrics["diversity"]
+    assert found["generated"][0] == pytest.approx(0.1 / 4, rel=1e-4)
+    assert found["real"][0] == pytest.approx(20 / 127.5 / 4, rel=1e-4)  # images 100 and 120 of each text
+    asked = figures.requests(data, CONFIG.requested, CONFIG.seed)
+    written = np.concatenate([write(asked[kind], 2.0, 6) for kind in ("seen", "unseen")])
+    real = to_float(np.concatenate([data.held_out.images, data.unseen.images]))
+    train = to_float(data.train.images)
+    expected = {"generated": variety.nearest(written, train)[1], "held out": variety.nearest(real, train)[1]}
+    assert abs(expected["generated"].mean() - expected["held out"].mean()) > 0.01
+    for of, distances in expected.items():
+        assert page.metrics["novelty"][of][0] == pytest.approx(distances.mean(), rel=1e-4), of
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("sure", "told"), [(12, "are weak"), (32, "fall short"), (40, "as real images do")])
+def test_samples_without_a_text_on_known_answers(known, tmp_path, sure, told):
+    """The first pixel says how sure the reader is: of the writer's images `sure` of 40 are surer than all real ones."""
+    data, reader = known
+    scales = []
+
+    def write(tokens, scale, seed):
+        scales.append(scale)
+        images = to_float(drawn(tokens))
+        images[:, 0, 0] = np.where(np.arange(len(images)) < sure, 1, -1)[:, None]
+        return images
+
+    page = report()
+    figures.unconditional(page, data, reader, write, CONFIG)
+    assert scales == [0.0]
+    assert page.metrics["unconditional"]["as sure as 95 % of real"][0] == sure / 40
+    assert told in text_of(page, tmp_path)
+
+
+@pytest.mark.slow
+def test_real_images_are_as_sure_as_themselves(known):
+    """By definition of the threshold 95 % of the held-out images are as sure as 95 % of them."""
+    data, _ = known
+    images = np.zeros((400, 4, 4, 1), np.uint8)
+    images[:, 0, 0, 0] = np.arange(400) % 256
+    labels = np.zeros((400, 2), int)
+    data = data._replace(held_out=ImageDataset(images, labels, data.train.label_names))
+    page, config = report(), SimpleNamespace(requested=400, seed=0)
+    rng = np.random.default_rng(0)
+    figures.unconditional(
+        page, data, Reader(read_off), lambda tokens, scale, seed: to_float(images)[rng.permutation(400)], config
+    )
+    assert page.metrics["unconditional"]["as sure as 95 % of real"][0] == pytest.approx(0.95, abs=0.006)
 
 
 @pytest.mark.slow
@@ -254,6 +371,20 @@ def test_what_the_networks_are_trained_on(monkeypatch, tmp_path):
     assert process is None  # EDM's objective
     assert drop == 0.17
     assert (net.num_tokens, net.sequence_length) == (2, 2)
+
+
+@pytest.mark.slow
+def test_the_recogniser_learns_the_images_and_texts_it_is_given(monkeypatch):
+    got = {}
+
+    def train_reader(net, images, labels, **settings):
+        got.update(images=images, labels=labels)
+
+    monkeypatch.setattr(captcha_reader, "train_reader", train_reader)
+    train = captcha.load(captcha.PRESETS["smoke"]).train
+    captcha_reader.train_recogniser(train, steps=1, seed=0)
+    np.testing.assert_allclose(got["images"], train.images / 127.5 - 1, atol=1e-6)
+    np.testing.assert_array_equal(got["labels"], train.labels)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from shown import metrics_of
+from shown import Shown, metrics_of
 
 from experiments import controllable
 from experiments import controllable_classes as classes
@@ -58,6 +58,21 @@ def test_errors_of_draws_of_a_known_law(question):
     hidden = {"right half": 0.1, "middle": 0.1, "4 × pixels": 0.0, "colours": moved.hidden.mean}[question]
     assert moved.hidden.mean == pytest.approx(hidden, abs=1e-5)
     assert moved.differ.mean == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.slow
+def test_spread_of_posterior_draws_is_one():
+    """Truth and fills alike are draws of one law, here of 8 × 8 unseen numbers of each image with its own mean."""
+    rng, shape = np.random.default_rng(1), (16, 16, 3)
+    mean = rng.normal(size=(300, *shape))
+    truth, *drawn = (mean + 0.2 * rng.normal(size=mean.shape) for _ in range(5))
+    found = worth.errors(fills.tasks(shape)["middle"].operator, np.float32(truth), np.float32(drawn))
+    assert found.spread.mean == pytest.approx(1, abs=0.01)
+    assert abs(found.spread.mean - 1) < 4 * found.spread.error
+    too_sure = worth.errors(
+        fills.tasks(shape)["middle"].operator, np.float32(truth), np.float32(mean + 0.5 * (np.array(drawn) - mean))
+    )
+    assert too_sure.spread.mean == pytest.approx((2 * 0.25 / 1.25) ** 0.5, abs=0.01)
 
 
 @pytest.mark.slow
@@ -231,6 +246,72 @@ def test_every_method_clips_alike(monkeypatch, name):
     assert clips == [None if name in ("DPS", "ΠGDM") else 1.0]
 
 
+@pytest.mark.slow
+def test_the_table_of_fills_on_known_ones(monkeypatch):
+    """A method that is off by .1 all over, and one by .2 of one sign for each fill."""
+    truth = images(8)
+
+    def exact(params, keys, operator, y):
+        return jnp.tile(truth, (2, 1, 1, 1)) + 0.1
+
+    def wide(params, keys, operator, y):
+        return jnp.concatenate([truth - 0.2, truth + 0.2])
+
+    monkeypatch.setattr(fills, "methods", lambda model, config: {"wide": wide, "exact": exact})
+    page = Shown()
+    fills.compare(page, CONFIG, model_of(vp()), truth)
+    rows = {(row["question"], row["method"]): row for row in page.metrics["fills"]}
+    for question in ("right half", "middle"):
+        for name, off, apart in (("exact", 0.1, 0.0), ("wide", 0.2, 0.4)):
+            row = rows[question, name]
+            assert row["observed part"][0] == pytest.approx(off, rel=1e-4)
+            assert row[fills.TRUTH][0] == pytest.approx(off, rel=1e-4)
+            assert row[fills.DIFFER][0] == pytest.approx(apart, rel=1e-4, abs=1e-6)
+            assert row["spread"][0] == pytest.approx(apart / off, rel=1e-4, abs=1e-5)
+    assert "right half: nearest to the truth is exact" in page.findings[0]
+
+
+class NoiseMeter:
+    """Right (class 0) where an input is noise of the size that it is told, and of unit variance with the signal."""
+
+    def __init__(self, num_classes):
+        self._classes = num_classes
+
+    def apply(self, params, x, level):
+        expected = jax.nn.sigmoid(-8 * level)  # sigma²/(alpha² + sigma²)
+        right = jnp.abs(jnp.mean(x**2, axis=(1, 2, 3)) / expected - 1) < 0.6
+        return jnp.log(jnp.where(right[:, None], jnp.eye(self._classes)[0], jnp.eye(self._classes)[1]) + 1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("process", [vp(), ve()], ids=["vp", "ve"])
+def test_the_classifier_learns_and_is_measured_on_noise_of_unit_size(process, monkeypatch, tmp_path):
+    """Of black (0) images x_t is noise alone: a meter of noise is right at every t, on clean images it is not."""
+    labels = np.zeros(64, int)
+    labels[:20] = 1
+    black = ImageDataset(np.zeros((64, 8, 8, 3), np.float32), np.zeros(64, int), ("a", "b"))
+    test = ImageDataset(black.images, labels, ("a", "b"))
+    got = {}
+
+    def train_network(config, params, loss, data, directory, *, seed, held_out_loss):
+        got.update(losses=jax.jit(loss)(jax.random.key(0), params, tuple(map(jnp.asarray, data))), config=config)
+        return SimpleNamespace(averaged=params)
+
+    monkeypatch.setattr(classes, "NoisyClassifier", NoiseMeter)
+    monkeypatch.setattr(classes, "initial_parameters", lambda *_: None)
+    monkeypatch.setattr(classes, "train_network", train_network)
+    config = replace(controllable.PRESETS["smoke"], classifier_steps=7)
+    found = classes.train_classifier(config, process, black, test, tmp_path)
+    assert got["config"].steps == 7
+    assert got["losses"].shape == (64,)
+    assert np.mean(got["losses"] < 0.1) > 0.9
+    assert found.chance == pytest.approx(44 / 64)
+    assert set(found.accuracy) == set(classes._LEVELS)
+    for level, accuracy in found.accuracy.items():
+        if level <= 20:  # ve and vp reach no further than 50
+            assert accuracy == pytest.approx(44 / 64, abs=0.01), level
+
+
 @pytest.mark.parametrize("process", [vp(), ve()], ids=["vp", "ve"])
 def test_the_classifier_of_noisy_images_sees_them_at_a_scale_that_noise_leaves(process):
     net = SimpleNamespace(apply=lambda params, x, level: (x, level))
@@ -239,6 +320,14 @@ def test_the_classifier_of_noisy_images_sees_them_at_a_scale_that_noise_leaves(p
     alpha, sigma = (np.asarray(of(t), np.float64) for of in (process.alpha, process.sigma))
     np.testing.assert_allclose(told, x / np.sqrt(alpha**2 + sigma**2)[:, None, None, None], rtol=1e-4)
     np.testing.assert_allclose(level, 2 * np.log(alpha / sigma) / 8, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_the_classifier_of_noisy_images_gives_log_probabilities():
+    net, x = classes.NoisyClassifier(3), jax.random.normal(jax.random.key(1), (4, 4, 4, 3))
+    log_probs, _ = jax.jit(net.init_with_output)(jax.random.key(0, impl="rbg"), x, jnp.ones(4))
+    assert log_probs.shape == (4, 3)
+    np.testing.assert_allclose(jnp.exp(log_probs).sum(-1), 1, rtol=1e-5)
 
 
 class Brightest:
@@ -289,6 +378,25 @@ def test_samples_are_of_the_class_that_is_asked_for(monkeypatch, tmp_path):
     text = page.save(tmp_path).read_text()
     assert "the most frequent class alone gives 0.61" in text
     assert "on 89% of held-out real images averaged over classes (90% of all, 67% of blue, the worst)" in text
+
+
+@pytest.mark.slow
+def test_images_of_each_class_alike_in_number():
+    data = labelled([5, 1, 12])
+    found = classes.in_equal_parts(data, 7)
+    assert len(found) == 21
+    for label in range(3):
+        members = {image.tobytes() for image in data.images[data.labels == label]}
+        drawn = [image.tobytes() for image in found[label::3]]
+        assert set(drawn) <= members
+        assert len(set(drawn)) == min(7, len(members))
+    absent = ImageDataset(data.images[:6], data.labels[:6], data.label_names)
+    assert len(classes.in_equal_parts(absent, 4)) == 8
+
+
+@pytest.mark.slow
+def test_chance_is_the_largest_share():
+    assert classes.largest_share(np.array([0, 2, 2, 1, 2])) == pytest.approx(0.6)
 
 
 def test_more_observed_images_than_are_held_out_are_refused(tmp_path):

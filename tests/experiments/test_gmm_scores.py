@@ -12,9 +12,11 @@ from shown import Shown, metrics_of
 from experiments import gmm_scores
 from experiments import gmm_scores_draws as draws
 from experiments import gmm_scores_fields as fields
+from experiments import gmm_scores_findings as findings
 from experiments import gmm_scores_samples as samples
-from experiments.toy_sampling import Judge, half_width
+from experiments.toy_sampling import Found, Judge, half_width
 from jaxgen.distributions import random_mixture, song_ermon_mixture
+from jaxgen.metrics import MeanAndError
 from jaxgen.samplers import Sampler
 
 SMOKE = gmm_scores.PRESETS["smoke"]
@@ -81,6 +83,13 @@ def test_the_modes_left_under_noise(sigma, modes):
 
 
 @pytest.mark.slow
+def test_root_mean_squares_are_weighted():
+    error = np.array([[3.0, 4.0], [0.0, 1.0]])
+    assert fields.rms(error) == pytest.approx(np.sqrt(13))
+    assert fields.rms(error, np.array([0.0, 2.0])) == pytest.approx(1)
+
+
+@pytest.mark.slow
 def test_the_error_by_sigma_of_a_perfect_network_is_nothing_and_of_none_is_the_score():
     """E‖σ ∇log q_σ‖² of a wide σ is nearly 2, that of the noise itself."""
     mixture = song_ermon_mixture()
@@ -124,6 +133,78 @@ def test_the_flow_begins_as_it_is_said_to(monkeypatch):
     assert len(begun) == 3
     for matched in begun.values():
         np.testing.assert_allclose(matched, draws.matched_start(mixture, plain / 20, 20.0), rtol=1e-4, atol=1e-4)
+
+
+def flipped(half, share):
+    """Starts, and paths of a drawer whose chains end at the mean of their side, a share of them of the other."""
+    means = np.asarray(random_mixture(3).means)
+    side = np.arange(400) % 4 == 0
+    change = np.arange(400) < 400 * share
+    start, end = means[1 - side], means[1 - (side ^ change)] + 0.1 * np.random.default_rng(0).normal(size=(400, 2))
+    models = models_of(None, 0.0, sigmas=(1.0, 7.0))
+    end = {0.0: end, 1.0: end, 7.0: np.where(np.arange(400)[:, None] < 30, 99.0, end)}
+    return SimpleNamespace(
+        half=half, FEW=1, models=models, starts=lambda seed: start, config=SMOKE,
+        walk=lambda sigma, seed, noise_scale: np.stack([np.vstack([0 * x[:1], x]) for x in (start, end[sigma])]),
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_changes_of_sides_and_what_is_not_shown_are_counted():
+    shown, judge = Shown(), Judge(random_mixture(3), 100, jax.random.key(0), draws=2)
+    samples.starts(shown, flipped(12.0, 0.1), judge)
+    rows = {(row["method"], row["σ"]): row for row in shown.metrics["starts"]}
+    assert all(rows[name, sigma]["changed sides"] == 0.1 for name in ("ascent", "Langevin") for sigma in (0.0, 1.0))
+    assert "of the starts it was 0.25" in shown.captions["starts"]
+    assert "end 10% by exact ∇ log p, 10% by network, σ = 1" in shown.captions["starts"]
+    assert shown.captions["starts"].endswith("Outside the panels lie 8% (network, σ = 7).")
+    samples.starts(shown, flipped(120.0, 0.1), judge)
+    assert "Outside" not in shown.captions["starts"]
+
+
+@pytest.mark.slow
+def test_each_sampler_is_held_against_p_and_against_its_own_law(monkeypatch):
+    """Draws of p and of p * N(0, 3² I) are each at the floor from their own law, and the latter far from p."""
+    mixture, config = random_mixture(3), replace(SMOKE, samples=300)
+    draw = draws.Drawer(config, models_of(None, 0.0), gmm_scores.ladders(config), half_width(mixture))
+
+    def method(sigma):
+        law = mixture.perturbed(1.0, sigma)
+        return draws.Method(sigma, 7, lambda seed: np.asarray(law.sample(jax.random.key(seed), 300)))
+
+    monkeypatch.setattr(samples, "methods", lambda draw: {"clean": method(0.0), "noisy": method(3.0)})
+    monkeypatch.setattr(samples, "find", lambda *args: None)
+    shown = Shown()
+    samples.compare(shown, draw, Judge(mixture, 300, jax.random.key(0)))
+    rows = {row["sampler"]: row for row in shown.tables[0][0]}
+    own, to_p = "MMD to its own law / floor", "MMD / floor"
+    assert rows["clean"][own] == rows["clean"][to_p]
+    assert 0.5 < rows["clean"][own].mean < 2
+    assert 0.5 < rows["noisy"][own].mean < 2
+    assert rows["noisy"][to_p].mean > 3
+
+
+@pytest.mark.slow
+def test_which_way_the_flows_weights_differ():
+    """DDIM from N(0, σ² I) has .3 of mode 1, else .2; exact scores .15, the network .25: more, and less."""
+    mixture = random_mixture(3)
+    draw = draws.Drawer(SMOKE, models_of(None, 0.0, 0.0), gmm_scores.ladders(SMOKE), 12.0)
+    weight = {
+        "DDIM, network [0.1, 20], from N(0, σ² I)": (0.3, 0.302), "DDIM, network [0.1, 20]": (0.2, 0.2),
+        "Heun, network [0.1, 20]": (0.25, 0.252), "Heun, exact scores": (0.15, 0.15),
+    }  # fmt: skip
+    found = {name: [Found(of, 1.0, 0.1) for of in weight.get(name, (0.25, 0.25))] for name in draws.methods(draw)}
+    rows = {
+        name: dict.fromkeys(("width", "MMD / floor", "MMD to its own law / floor"), MeanAndError(1.0, 0.1))
+        | {"weight of mode 1": MeanAndError(of[0].weight, 0.01), "error": MeanAndError(of[0].weight - 0.25, 0.01)}
+        for name, of in found.items()
+    }
+    shown = Shown()
+    findings.find(shown, draw, mixture, rows, found)
+    told = shown.findings[-1]
+    assert "DDIM's weight is 0.1010 ± 0.0010 more." in told
+    assert "from the same starts 0.1010 ± 0.0010 less." in told
+    assert "exact scores are off by −0.100 ± 0.010 too" in told
 
 
 @pytest.mark.slow
@@ -217,6 +298,36 @@ def test_the_denoised_samples_are_the_means_of_the_data():
 
 
 @pytest.mark.slow
+def test_every_method_asks_its_own_network():
+    """Seed k has one network, which answers at its own σ alone, and NaN for all others: whose draws are finite?"""
+
+    def score(params, x, sigma):
+        told = jnp.broadcast_to(jnp.reshape(sigma, (-1, 1)), (len(x), 1))
+        return jnp.where((params < 0) | (jnp.abs(told - params) < 1e-4), 0.0, jnp.nan) * x
+
+    only = lambda k, answer: fits(*(answer if i == k else np.nan for i in range(5)))
+    single = {sigma: only(k, sigma) for k, sigma in enumerate((1.0, 3.0, 7.0))}
+    models = gmm_scores.Models(random_mixture(3), Net(score), single, only(3, -1.0), only(4, -1.0))
+    draw = draws.Drawer(SMOKE, models, gmm_scores.ladders(SMOKE), 12.0)
+    asked = set()
+    for name, method in draws.methods(draw).items():
+        finite = [k for k in range(5) if np.isfinite(method.draw(k)).all()]
+        if "exact" in name:
+            assert finite == list(range(5)), name
+            continue
+        ends = ("σ = 1", "σ = 3", "σ = 7", "[1, 20]", "[0.1, 20]")
+        (own,) = [3] if name.startswith("the same") else [
+            k for k, end in enumerate(ends) if name.removesuffix(", from N(0, σ² I)").endswith(f"network {end}")
+        ]  # fmt: skip
+        assert finite == [own], name
+        asked.add(own)
+        own_law = {0: 1.0, 1: 3.0, 2: 7.0} if name.startswith("Langevin") else {3: 1.0, 4: 0.1}
+        if name.startswith(("Langevin", "annealed")):
+            assert method.sigma == pytest.approx(own_law[own])
+    assert asked == set(range(5))
+
+
+@pytest.mark.slow
 def test_done_when_two_a_briefly_trained_network_of_all_levels_recovers_the_mixture():
     """Weight within .02 and its sampling error, MMD within twice the floor; networks of one σ have q's score, not p's.
 
@@ -248,3 +359,29 @@ def test_done_when_two_a_briefly_trained_network_of_all_levels_recovers_the_mixt
     shown = Shown()
     fields.errors(shown, models, draw.half)
     assert "is the score of q" in shown.findings[0]
+
+
+@pytest.mark.slow
+def test_the_last_moves_are_those_of_the_last_tenth():
+    paths = np.zeros((21, 2, 2))
+    paths[19:, 1, 0] = 3.0
+    assert samples.last_moves(paths) == 3
+    assert samples.last_moves(paths[:19]) == 0
+
+
+@pytest.mark.slow
+def test_noise_makes_samples_only_where_it_does():
+    points, modes, wide = MeanAndError(3e-6, 1e-7), MeanAndError(1.02, 0.01), MeanAndError(2.3, 0.1)
+    assert "Noise is what makes samples" in findings.noise_told(points, modes)
+    assert "Noise is what" not in findings.noise_told(wide, modes)
+    assert "Noise is what" not in findings.noise_told(points, wide)
+
+
+@pytest.mark.slow
+def test_only_levels_that_a_network_knows_are_shown(monkeypatch):
+    """With --sigma-max 5 the network of many levels has never seen σ = 7."""
+    config, shown, drawn = replace(SMOKE, sigma_max=5.0), Shown(), []
+    models = models_of(lambda params, x, sigma: -x, 0.0)
+    monkeypatch.setattr(fields, "panels_2d", lambda rows, *args, **options: drawn.append([p.title for p in rows[0]]))
+    fields.many_levels(shown, models, gmm_scores.ladders(config), 12.0)
+    assert drawn == [["σ = 1", "σ = 3", "σ = 5"]]

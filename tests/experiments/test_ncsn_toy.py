@@ -1,6 +1,8 @@
 """The NCSN toy: a whole small run, its helpers against mathematics, and what it refuses."""
 
+from collections import Counter
 from dataclasses import replace
+from types import SimpleNamespace
 
 import chex
 import jax
@@ -17,6 +19,7 @@ from experiments import ncsn_toy_manifold as manifold
 from experiments import ncsn_toy_objectives as objectives
 from experiments import ncsn_toy_report as figures
 from experiments import ncsn_toy_weights as weights
+from experiments.timing import Spread, Timing
 from experiments.toy_training import Fit
 from jaxgen.distributions import song_ermon_mixture
 from jaxgen.metrics import MeanAndError, mean_and_error
@@ -69,6 +72,36 @@ def test_a_run_leaves_its_report(finished):
 
 
 @pytest.mark.slow
+def test_empty_regions_of_exact_networks_have_no_error_and_of_silent_ones_all():
+    """The clean network is held against p's score, that of all levels against that of p * N(0, σ² I)."""
+    mixture, config = song_ermon_mixture(), SimpleNamespace(seeds=2)
+    # a negative parameter makes a multiple of p's own score, a positive one of that at the network's σ
+    score = lambda params, x, sigma: jnp.abs(params) * mixture.perturbed(1.0, jnp.where(params > 0, sigma, 0)).score(x)
+    relative, of_levels = "relative error where p < 1e-6", "relative error of all levels where p < 1e-6"
+    nearly, silent = Shown(), Shown()
+    figures.low_density(nearly, models_of(score, (-0.9, -1), (0.99, 0.97)), config)
+    figures.low_density(silent, models_of(score, (0, 0), (0, 0)), config)
+    found, none = nearly.metrics["low_density"], silent.metrics["low_density"]
+    np.testing.assert_allclose(found[relative], (0.05, 0.05), rtol=1e-3)
+    np.testing.assert_allclose(none[relative], (1, 0), atol=1e-6)
+    for sigma in ("20.0", "4.0", "1.0"):
+        np.testing.assert_allclose(found[of_levels][sigma], (0.02, 0.01), rtol=1e-3)
+        np.testing.assert_allclose(none[of_levels][sigma], (1, 0), atol=1e-6)
+    assert found["share of the square where p < 1e-6"] == pytest.approx(0.59, abs=0.02)
+    assert "does not grow" in nearly.findings[0]
+
+
+@pytest.mark.slow
+def test_every_method_asks_its_own_network():
+    """Of the first seed only the clean network is finite, of the second only that of all levels."""
+    models = models_of(lambda params, x, sigma: params * x, (0, np.nan), (np.nan, 0))
+    draw = weights.Chains(models, SMOKE)
+    finite = [{name for name, path in draw(seed).items() if np.isfinite(path).all()} for seed in (0, 1)]
+    exact = {"Langevin, exact", "annealed, exact"}
+    assert finite == [exact | {"Langevin, learned"}, exact | {"annealed, learned", "the same, 3 × the steps"}]
+
+
+@pytest.mark.slow
 def test_chains_take_the_steps_of_their_levels():
     """With no score a level adds T ε σ_i²/σ_L² of variance, three times as much with three times the steps."""
     config = replace(SMOKE, starts=2000)
@@ -79,6 +112,32 @@ def test_chains_take_the_steps_of_their_levels():
         np.testing.assert_allclose(added, times * steps, rtol=5 * np.sqrt(2 / 4000))
     moved = paths["Langevin, learned"][-1] - paths["Langevin, learned"][0]
     np.testing.assert_allclose(moved.var(), config.langevin_steps * config.step_size, rtol=5 * np.sqrt(2 / 4000))
+
+
+@pytest.mark.slow
+def test_shares_and_changes_of_sides_are_counted(monkeypatch):
+    """All begin at (−5, −5); a fifth in one seed and two fifths in the other end at (5, 5), but for one far off."""
+    config, begin = replace(SMOKE, starts=100, repeats=2), np.full((200, 2), -5.0)
+
+    def paths_of(seed):
+        end = begin.copy()
+        end[: 40 * (seed + 1)] = 5.0
+        end[0] = 20.0
+        return dict.fromkeys((weights.PLAIN, weights.EXACT, weights.LEARNED, weights.PATIENT), np.stack([begin, end]))
+
+    expected = {weights.PLAIN: 0.5, weights.EXACT: 0.78, weights.PATIENT: 0.79}
+    monkeypatch.setattr(weights, "Chains", lambda models, config: paths_of)
+    monkeypatch.setattr(weights, "in_law", lambda models, config: expected)
+    shown = Shown()
+    weights.mode_weights(shown, models_of(None, (0,), (0,)), config)
+    for row in shown.tables[0][0][:-1]:
+        assert row["share at (5, 5)"].mean == pytest.approx(0.3)
+        assert row["changed sides"] == pytest.approx(0.3)
+        assert row["error"].mean == pytest.approx(-0.5)
+        assert row["far away"] == pytest.approx(1 / 200)
+        assert row["exact scores, in law"] == expected.get(row["method"])
+    # the first half of the first seed's chains is drawn
+    assert "end 40% (exact)" in shown.captions["langevin"]
 
 
 @pytest.mark.slow
@@ -104,6 +163,29 @@ def test_c1_11_briefly_trained_scores_restore_the_weights_as_exact_ones_do():
         target = figures.exact_field(models.mixture, points, sigma)
         wrong = figures.learned_field(models.net, params, points, sigma or 1.0) - target
         assert figures.relative_errors([wrong, wrong], target, often).mean < 0.15
+
+
+@pytest.mark.slow
+def test_errors_grow_and_noise_fills_the_gap_by_a_factor_of_two():
+    def told(*means):
+        near, far, noised = (MeanAndError(mean, 0.01) for mean in means)
+        return figures.empty_regions(near, far, 0.59, 20.0, noised)
+
+    mended = told(0.25, 0.53, 0.26)
+    assert " grows from 25.0 ± 1.0% where p > 1e-3 to 53.0 ± 1.0% where p < 1e-6" in mended
+    assert "fills the gap: at σ = 20 the network of all levels is off by 26.0 ± 1.0%" in mended
+    for words in ("does not grow", "does not fill the gap"):
+        assert words in told(0.27, 0.53, 0.27)
+
+
+@pytest.mark.slow
+def test_steps_are_too_few_where_more_of_them_bring_exact_scores_nearer():
+    row = {"share at (5, 5)": MeanAndError(0.6, 0.001), "changed sides": 0.5}
+    rows = dict.fromkeys((weights.PLAIN, weights.EXACT, weights.LEARNED, weights.PATIENT), row)
+    told = lambda patient: weights.weights_told(0.8, rows, {weights.EXACT: 0.783, weights.PATIENT: patient}, 100)
+    assert "too few to mix" in told(0.793)
+    assert "too few" not in told(0.783)
+    assert told(0.783).count("does not restore them") == 2
 
 
 def test_relative_errors_are_summed_in_bins_of_density():
@@ -199,6 +281,11 @@ def test_the_ring_is_learned_under_its_noise_and_held_against_its_least_loss(mon
     assert set(bare) == set(row) - {"above the least loss", "relative error"}
 
 
+@pytest.mark.slow
+def test_the_last_quarters_are_the_third_and_the_fourth():
+    assert manifold.last_quarters(np.array([9.0, 9, 9, 9, 3, 5, 1, 2])) == (4, 1.5)
+
+
 @pytest.mark.parametrize(("falls", "scatter", "expected"), [(1.0, 0.1, True), (-1.0, 0.1, False), (0.1, 1.0, False)])
 def test_trainings_still_fall_where_all_of_them_do(falls, scatter, expected):
     rng = np.random.default_rng(0)
@@ -275,6 +362,46 @@ def test_powers_and_ratios_carry_their_errors():
     found = gradient_noise.ratio(MeanAndError(10.0, 0.1), MeanAndError(4.0, 0.08))
     assert found.mean == 2.5
     assert found.error == pytest.approx(np.std(a / b), rel=0.05)
+
+
+@pytest.mark.slow
+def test_objectives_are_compared_within_their_errors():
+    dsm = [MeanAndError(9.0, 0.1), MeanAndError(1.1, 0.1), MeanAndError(0.5, 0.1)]
+    told = gradient_noise.compared([0.1, 1.0, 10.0], dsm, MeanAndError(1.0, 0.05))
+    assert told == "of the σ tried below SSM's at 10, within chance of it at 1"
+    told = gradient_noise.compared([0.1], dsm[:1], MeanAndError(1.0, 0.05))
+    assert told == "of the σ tried below SSM's at none, within chance of it at none"
+    itself = [Spread(1.0, 0.8, 1.1), Spread(1.0, 0.9, 1.02)]
+    assert gradient_noise.dearer([Spread(1.2, 1.1, 1.3), Spread(1.4, 1.3, 1.5)], itself) == "1.2 to 1.4"
+    # .8 of itself may as well be 1.25 times
+    assert "cannot tell from 1" in gradient_noise.dearer([Spread(1.2, 1.1, 1.3), Spread(1.3, 1.2, 1.5)], itself)
+
+
+@pytest.mark.slow
+def test_a_gradients_time_is_that_of_one_gradient(monkeypatch):
+    """ISM, run fewer times than the others, costs five times as much here; the clock counts calls."""
+    cost, calls = {"DSM": 1.0, "ISM": 5.0, "SSM": 2.0, "SSM-VR": 3.0}, Counter()
+
+    def gradient(name):
+        def run(key, params, sigma):
+            calls[name] += 1
+            return jnp.zeros(())
+
+        return run
+
+    def seconds(work):
+        calls.clear()
+        work()
+        return sum(cost[name] * n for name, n in calls.items())
+
+    def in_turns(subjects, rounds, report):
+        timed = {name: (seconds(of.run), seconds(lambda of=of: of.network(of.calls))) for name, of in subjects.items()}
+        return {name: Timing(*(np.full(rounds, value) for value in of)) for name, of in timed.items()}
+
+    monkeypatch.setattr(gradient_noise, "in_turns", in_turns)
+    gradients = SimpleNamespace(dims=32, params=None, of={name: gradient(name) for name in cost})
+    found = gradient_noise.time_ratios(gradients, 0.3, 3)
+    assert {name: of.median for name, of in found.items()} == cost
 
 
 @pytest.mark.slow

@@ -104,7 +104,7 @@ class TestReading:
         null = jax.jit(lambda x, t: net.apply(params, x, t))(X, T)
         np.testing.assert_allclose(apply(params, X, T, jnp.full_like(TEXTS, -1)), null, atol=1e-5)
 
-    @pytest.mark.first_by_day
+    @pytest.mark.slow
     def test_every_parameter_matters(self, params, apply, check_parameters_matter):
         texts = jnp.array([[0, 1, 2], [3, 4, 0], [0, 1, 2], [-1, -1, -1]])  # all characters and null among them
         check_parameters_matter(lambda params: apply(params, X, T, texts), params)
@@ -155,7 +155,6 @@ class TestReading:
         assert 2**-14 < error < 2**-4
 
     @pytest.mark.slow
-    @pytest.mark.first_by_day
     def test_dtypes_and_numpy_inputs(self, way, net, params):
         half = make(**WAYS[way], dtype=jnp.bfloat16)
         out, variables = jax.eval_shape(half.init_with_output, jax.random.key(0), X, T, TEXTS)

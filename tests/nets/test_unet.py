@@ -32,7 +32,6 @@ def test_one_set_of_parameters_serves_all_sizes(random_params):
 
 
 @pytest.mark.slow
-@pytest.mark.first_by_day
 @pytest.mark.parametrize(
     ("levels", "expected"),
     [

@@ -90,8 +90,8 @@ def test_long_chains_sample_the_data(name):
         np.testing.assert_allclose(x.std(), STD, rtol=0.06)
 
 
-@pytest.mark.first_by_day
 @every_process
+@pytest.mark.slow
 def test_a_single_datum_is_reached_exactly(name):
     process, datum = PROCESSES[name], 0.7
 

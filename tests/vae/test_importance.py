@@ -43,6 +43,7 @@ def test_of_two_samples_it_is_the_quadrature_of_its_definition():
     assert abs(q @ log_w - exact) > 8 * found.std() / np.sqrt(len(found))
 
 
+@pytest.mark.slow
 def test_it_does_not_fall_with_the_samples_and_tends_to_log_p():
     model, n = LAW.model(shift=0.5, stretch=1.4), 4000
     batch = jnp.broadcast_to(X[0], (n, X.shape[1]))

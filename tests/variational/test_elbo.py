@@ -167,6 +167,7 @@ def test_dreg_weighs_paths_by_the_square():
     np.testing.assert_allclose(of_theta, grads(importance_weighted, key, samples)[1][1], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_vimco_replaces_each_weight_by_the_geometric_mean_of_the_others():
     key, samples = jax.random.key(6), 4
     _, z, log_w = drawn(key, samples)
@@ -254,7 +255,7 @@ def enumerated(logits, theta, samples):
 
 @pytest.mark.parametrize(("name", "draws"), [("score function", 1), ("leave one out", 1), ("vimco", 2)])
 def test_discrete_latents_have_the_gradients_of_enumeration(name, draws):
-    n = 200_000
+    n = 50_000
 
     def total(logits, theta, key):
         return EVERY[name](key, partial(discrete_joint, theta), categorical(), logits, samples=2)

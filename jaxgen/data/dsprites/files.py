@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxgen.data.dsprites.images import DSprites
 from jaxgen.data.dsprites.lattice import COUNT, SIZES, dsprites_index
-from jaxgen.data.dsprites.render import SIDE
+from jaxgen.data.dsprites.render import SIDE, check_size
 from jaxgen.data.reading.npy import DOWNLOAD_AGAIN
 from jaxgen.data.reading.npz import Member, NpzArchive
 from jaxgen.data.reading.untrusted import RefusedFileError, prefixing_errors, read_exactly, refuse_errors
@@ -40,6 +40,7 @@ def load_dsprites(path: str | Path, *, size: int = SIDE, average: bool = False) 
     path = Path(path).expanduser()
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist (looked in {Path.cwd()}).")
+    check_size(size)
     if size != SIDE and not average:
         raise ValueError(f"images of a file have {SIDE}×{SIDE} pixels: size={size} needs average=True.")
     with NpzArchive(path) as archive:

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float64
 
-from jaxgen.core import check_at_least
+from jaxgen.core import check_at_least, check_positive
 
 
 def linear_betas(steps: int, start: float = 1e-4, end: float = 0.02) -> Float64[np.ndarray, " steps"]:
@@ -49,8 +49,9 @@ def cosine_betas(steps: int, s: float = 0.008, max_beta: float = 0.999) -> Float
         Nichol & Dhariwal 2021, eq. 17.
     """
     check_at_least(1, steps=steps)
-    if s <= 0 or not 0 < max_beta <= 1:
-        raise ValueError(f"need s > 0 and 0 < max_beta <= 1, got s={s}, max_beta={max_beta}")
+    check_positive(s=s)
+    if not 0 < max_beta <= 1:
+        raise ValueError(f"need 0 < max_beta <= 1, got max_beta={max_beta}")
     alpha_bar = np.cos((np.linspace(0, 1, steps + 1) + s) / (1 + s) * np.pi / 2) ** 2
     return np.minimum(1 - alpha_bar[1:] / alpha_bar[:-1], max_beta)
 

@@ -8,7 +8,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
-from jaxgen.core import as_float, is_traced
+from jaxgen.core import as_float, check_positive, is_traced
 from jaxgen.diffusion.processes.process import GaussianProcess
 
 
@@ -188,14 +188,14 @@ class Discrete(VariancePreserving):
         return jnp.where(jnp.isposinf(log_snr), 0, index) / as_float(self.steps)
 
 
-def _check_positive(**values: ArrayLike) -> None:
+def _check_ascending(strict: bool = False, **values: ArrayLike) -> None:
     """Raise ValueError for concrete values that are not finite, positive and in ascending order."""
     if is_traced(values):
         return
-    stack = np.stack([np.asarray(0.0), *values.values()])
-    if not (np.all(np.isfinite(stack)) and stack[1] > 0 and np.all(np.diff(stack) >= 0)):
+    low, high = map(np.asarray, values.values())
+    if not np.all(np.isfinite(high) & (low > 0) & ((low < high) if strict else (low <= high))):
         given = ", ".join(f"{name}={value}" for name, value in values.items())
-        raise ValueError(f"need finite 0 < {' <= '.join(values)}, got {given}")
+        raise ValueError(f"need finite 0 < {(' < ' if strict else ' <= ').join(values)}, got {given}")
 
 
 def vp(beta_min: ArrayLike = 0.1, beta_max: ArrayLike = 20.0) -> VP:
@@ -214,7 +214,7 @@ def vp(beta_min: ArrayLike = 0.1, beta_max: ArrayLike = 20.0) -> VP:
     Reference:
         Song et al. 2021, eq. 32.
     """
-    _check_positive(beta_min=beta_min, beta_max=beta_max)
+    _check_ascending(beta_min=beta_min, beta_max=beta_max)
     return VP(beta_min=beta_min, beta_max=beta_max)
 
 
@@ -234,7 +234,7 @@ def sub_vp(beta_min: ArrayLike = 0.1, beta_max: ArrayLike = 20.0) -> SubVP:
     Reference:
         Song et al. 2021, eq. 29.
     """
-    _check_positive(beta_min=beta_min, beta_max=beta_max)
+    _check_ascending(beta_min=beta_min, beta_max=beta_max)
     return SubVP(beta_min=beta_min, beta_max=beta_max)
 
 
@@ -245,18 +245,18 @@ def ve(sigma_min: ArrayLike = 0.01, sigma_max: ArrayLike = 50.0) -> VE:
 
     Args:
         sigma_min: sigma(0) > 0, in units of the data; choose it below their resolution.
-        sigma_max: sigma(1) ≥ sigma_min, which is also the standard deviation of the prior.
+        sigma_max: sigma(1) > sigma_min, which is also the standard deviation of the prior.
 
     Returns:
         The process.
 
     Raises:
-        ValueError: unless 0 < sigma_min ≤ sigma_max < ∞. Traced values are not checked.
+        ValueError: unless 0 < sigma_min < sigma_max < ∞. Traced values are not checked.
 
     Reference:
         Song et al. 2021, eq. 30.
     """
-    _check_positive(sigma_min=sigma_min, sigma_max=sigma_max)
+    _check_ascending(strict=True, sigma_min=sigma_min, sigma_max=sigma_max)
     return VE(sigma_min=sigma_min, sigma_max=sigma_max)
 
 
@@ -277,7 +277,7 @@ def cosine(s: ArrayLike = 0.008) -> Cosine:
     Reference:
         Nichol & Dhariwal 2021, eq. 17.
     """
-    _check_positive(s=s)
+    check_positive(s=s)
     return Cosine(s=s)
 
 
@@ -296,7 +296,7 @@ def edm(sigma_max: ArrayLike = 80.0) -> EDM:
     Reference:
         Karras et al. 2022, table 1.
     """
-    _check_positive(sigma_max=sigma_max)
+    check_positive(sigma_max=sigma_max)
     return EDM(sigma_max=sigma_max)
 
 
