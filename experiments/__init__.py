@@ -1,1 +1,1 @@
-"""One script per exercise: the only place where the wings of jaxgen meet."""
+"""One script per exercise: the only place where the rooms of jaxgen meet."""

@@ -40,9 +40,8 @@ def grid(steps: int) -> np.ndarray:
     return log_snr_grid(PROCESS, steps, log_snr_min=float(PROCESS.log_snr(1.0)))
 
 
-def fixed_step(steps: int) -> dict[str, samplers.Sampler]:
-    """Every sampler that takes the steps of a grid."""
-    sigma = float(PROCESS.sigma(grid(steps)[-2]))
+def fixed_step(sigma: float) -> dict[str, samplers.Sampler]:
+    """Every sampler that takes the steps of a grid whose last noise level is sigma."""
     return {
         "ddpm": samplers.ddpm(),
         "ddim": samplers.ddim(),
@@ -63,6 +62,11 @@ def fixed_step(steps: int) -> dict[str, samplers.Sampler]:
     }
 
 
+def of_grid(steps: int) -> dict[str, samplers.Sampler]:
+    """Those samplers for `grid(steps)`."""
+    return fixed_step(float(PROCESS.sigma(grid(steps)[-2])))
+
+
 def solvers(steps: int) -> dict[str, Callable[..., Any]]:
     """diffrax's solvers, (keys, process, denoise, shape) -> ODESample: adaptive steps, and the SDE in equal ones."""
     coarse = diffrax.PIDController(rtol=0.1, atol=0.1)
@@ -72,7 +76,7 @@ def solvers(steps: int) -> dict[str, Callable[..., Any]]:
     }
 
 
-FIXED = tuple(fixed_step(2))
+FIXED = tuple(fixed_step(1.0))
 GENERATED = "ddim, by generate"
 NAMES = (*FIXED, *solvers(2), GENERATED)
 
@@ -166,7 +170,7 @@ class Bench:
 
     def __init__(self, config: Config, device: jax.Device, batch: int):
         self.device, self.batch, self.shape = device, batch, (config.size, config.size, CHANNELS)
-        self.times, self.fixed, self.solvers = grid(config.steps), fixed_step(config.steps), solvers(config.steps)
+        self.times, self.fixed, self.solvers = grid(config.steps), of_grid(config.steps), solvers(config.steps)
         self.net = build(config)
         params = jax.jit(self.net.init)(jax.random.key(0, impl="rbg"), jnp.zeros((1, *self.shape)), jnp.zeros(1))
         rng = np.random.default_rng(0)
@@ -255,7 +259,7 @@ class Bench:
 @cache
 def fixed_calls(name: str, steps: int) -> int:
     """Network calls of a fixed-step sampler, whatever the network and batch."""
-    return network_calls(fixed_step(steps)[name], PROCESS, grid(steps))
+    return network_calls(of_grid(steps)[name], PROCESS, grid(steps))
 
 
 def find_devices(names: tuple[str, ...]) -> list[jax.Device]:

@@ -81,7 +81,7 @@ class Config(RunConfig):
             )
         if not 0 < self.step_size < 1:
             raise ValueError(f"--step-size is ε in (0, 1), beyond which the steps overshoot, got {self.step_size}")
-        random_mixture(self.seed)
+        self.at_least(0, "seed")
 
 
 PRESETS = {

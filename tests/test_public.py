@@ -4,6 +4,7 @@ import importlib
 import pkgutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,8 @@ def test_a_room_lists_its_names_and_no_module_has_the_name_of_a_function(name):
 
 def test_the_package_is_typed_and_knows_its_version():
     assert (Path(jaxgen.__file__).parent / "py.typed").exists()
-    assert jaxgen.__version__
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    assert jaxgen.__version__ == project["version"]
 
 
 @pytest.mark.parametrize("missing", ["jinja2", "matplotlib", "PIL"])

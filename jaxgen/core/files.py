@@ -28,6 +28,6 @@ def write_atomically(path: Path | str, write: Callable[[IO[bytes]], Any]) -> Non
             os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:  # a full disk is reported without the file's name
-        raise OSError(error.errno, error.strerror, str(path)) from error
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     finally:
         partial.unlink(missing_ok=True)

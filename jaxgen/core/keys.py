@@ -38,7 +38,8 @@ def noise(keys: Key[Array, " b"], shape: tuple[int, ...], dtype: Any = jnp.float
 def threefry_key(key: Key[Array, "..."]) -> Key[Array, "..."]:
     """Derive a threefry key from each key of another kind; threefry keys come back unchanged.
 
-    Under `vmap`, rbg and unsafe_rbg keys all draw from the first key. Only threefry keys draw independently.
+    Under `vmap`, a draw by an rbg or unsafe_rbg key depends on the batch's first key and on its place in the batch, not
+    on its own key. A draw by a threefry key depends on that key alone.
 
     Args:
         key: typed keys of any kind and shape.

@@ -6,6 +6,13 @@ from jaxtyping import Array, Float
 
 
 def as_float(x: ArrayLike) -> Float[Array, "..."]:
-    """Return x as an array of float32 or wider, so that bfloat16 inputs do not lower the precision of what follows."""
+    """Convert x to float32 or wider, so that bfloat16 inputs do not lower the precision of what follows.
+
+    Args:
+        x: a number, or an array of any shape.
+
+    Returns:
+        The array, of x's shape.
+    """
     x = jnp.asarray(x)
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))

@@ -47,7 +47,14 @@ class PytreeDataclass:
         jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
 
     def replace(self: _Tree, **changes: Any) -> _Tree:
-        """Return a copy with some attributes changed."""
+        """Copy the instance with some attributes changed.
+
+        Args:
+            **changes: the new values by attribute.
+
+        Returns:
+            The copy.
+        """
         return dataclasses.replace(self, **changes)
 
     def __eq__(self, other: object) -> bool:

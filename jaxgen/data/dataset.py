@@ -16,9 +16,10 @@ _CONTROL_CHARACTERS = frozenset(map(chr, (*range(32), *range(127, 160), *range(0
 class ImageDataset:
     """Images in host memory with optional labels: a class for each, or a text for each.
 
-    Labels are class indices 0 to `num_classes` − 1. Classes without an image are allowed, as in a subset of a larger
-    dataset. But labels such as 0, 5000 and 10000 are refused unless `label_names` or `num_classes` states that they are
-    meant: they would make 10,001 classes.
+    Labels are class indices 0 to `num_classes` − 1. Classes may have no image, as in a subset of a larger dataset. But
+    labels (N,) of more than 256 classes are refused if fewer than half of the classes occur, such as 0, 5000 and 10000:
+    they make 10,001 classes. They are accepted if `label_names` or `num_classes` is given. Every label must be below
+    max(N, 65536).
 
     Attributes:
         images: (N, H, W, C) with C in {1, 3, 4}: uint8 in [0, 255], or floating point.
@@ -29,8 +30,8 @@ class ImageDataset:
 
     Raises:
         ValueError: if there are no images or they are not (N, H, W, C) with such a C, labels have another shape, are
-            out of range or leave most classes empty, `label_names` do not match `num_classes` or have no labels, or a
-            name holds control characters.
+            out of range or leave most of more than 256 classes empty, `label_names` do not match `num_classes` or have
+            no labels, or a name holds control characters.
         TypeError: if images are not a NumPy array of uint8 or floating point, or labels not one of integers.
     """
 
@@ -62,10 +63,13 @@ class ImageDataset:
         return np.bincount(() if self.labels is None else self.labels.ravel(), minlength=self.num_classes)
 
     def take(self, index: np.ndarray | slice) -> ImageDataset:
-        """Return the images, and labels if there are any, at `index`.
+        """Select images and their labels.
 
         Args:
             index: a slice, integers (M,), or a boolean mask (N,).
+
+        Returns:
+            The chosen images and labels, with the same `label_names` and `num_classes`.
 
         Raises:
             ValueError: if no image is left.
@@ -83,6 +87,9 @@ def to_float(
         images: uint8 or floating point, of any shape.
         value_range: the (low, high) that become -1 and 1. The default is (0, 255) for uint8; for floating point it is
             (-1, 1) if any value is negative, else (0, 1).
+
+    Returns:
+        Images of the same shape, float32 in [-1, 1].
 
     Raises:
         ValueError: if low ≥ high, or a value is outside that range or not finite.
@@ -114,6 +121,9 @@ def to_uint8(images: Shaped[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"
 
     Args:
         images: floating point, of any shape.
+
+    Returns:
+        Images of the same shape, uint8.
 
     Raises:
         ValueError: if images hold NaN.

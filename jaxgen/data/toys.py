@@ -22,6 +22,9 @@ def ring(key: Key[Array, ""], n: int, *, radius: ArrayLike = 1.0, noise: ArrayLi
         radius: radius > 0.
         noise: standard deviation ≥ 0.
 
+    Returns:
+        Samples (n, 2).
+
     Raises:
         ValueError: if n < 1, or a concrete radius or noise is out of range or not finite.
     """
@@ -41,6 +44,9 @@ def moons(key: Key[Array, ""], n: int, *, scale: ArrayLike = 1.0, noise: ArrayLi
         n: number of samples ≥ 1.
         scale: radius > 0 of the half circles.
         noise: standard deviation ≥ 0.
+
+    Returns:
+        Samples (n, 2).
 
     Raises:
         ValueError: if n < 1, or a concrete scale or noise is out of range or not finite.
@@ -66,6 +72,9 @@ def checkerboard(
         cells: number of squares along a side, even and ≥ 2.
         scale: half the side of the board, > 0.
         noise: standard deviation ≥ 0.
+
+    Returns:
+        Samples (n, 2).
 
     Raises:
         ValueError: if n < 1, cells is odd or below 2, or a concrete scale or noise is out of range or not finite.
@@ -101,6 +110,9 @@ def spirals(
         scale: radius > 0 of its outer end.
         noise: standard deviation ≥ 0.
 
+    Returns:
+        Samples (n, 2).
+
     Raises:
         ValueError: if n or arms is below 1, or concrete turns, scale or noise are out of range or not finite.
     """
@@ -120,6 +132,9 @@ def swiss_roll(key: Key[Array, ""], n: int, *, scale: ArrayLike = 1.0, noise: Ar
         n: number of samples ≥ 1.
         scale: radius > 0 of the outer end.
         noise: standard deviation ≥ 0.
+
+    Returns:
+        Samples (n, 2).
 
     Raises:
         ValueError: if n < 1, or a concrete scale or noise is out of range or not finite.

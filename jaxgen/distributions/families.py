@@ -65,7 +65,11 @@ class FullGaussianParams(NamedTuple):
 
 
 def full_gaussian() -> Family:
-    """A Gaussian N(mean, L Lᵀ) of z (d,) with params `FullGaussianParams` (Titsias & Lázaro-Gredilla 2014, §3)."""
+    """A Gaussian N(mean, L Lᵀ) of z (d,) with params `FullGaussianParams` (Titsias & Lázaro-Gredilla 2014, §3).
+
+    Returns:
+        The family.
+    """
 
     def sample(key: Key[Array, ""], params: FullGaussianParams) -> Float[Array, " d"]:
         eps = jax.random.normal(key, params.mean.shape, params.mean.dtype)
@@ -93,7 +97,14 @@ def full_gaussian_params(mean: Float[Array, " d"], covariance: Float[Array, "d d
 
 
 def full_gaussian_covariance(params: FullGaussianParams) -> Float[Array, "d d"]:
-    """The covariance L Lᵀ (d, d) of parameters of `full_gaussian`."""
+    """The covariance L Lᵀ of `full_gaussian`.
+
+    Args:
+        params: the parameters of `full_gaussian`.
+
+    Returns:
+        The covariance (d, d).
+    """
     factor = _cholesky(params)
     return jnp.matmul(factor, factor.T, precision="highest")
 
@@ -110,6 +121,9 @@ def gamma() -> Family:
 
     JAX differentiates the draws implicitly in the shape (Figurnov et al. 2018, §4). The density is 0 for z ≤ 0.
     Draws of small shapes underflow to 0.
+
+    Returns:
+        The family.
     """
 
     def sample(key: Key[Array, ""], params: GammaParams) -> Float[Array, "*event"]:
@@ -129,6 +143,9 @@ def categorical() -> Family:
     """Independent integers z (*event) in 0…K−1 with probabilities softmax(params), params (*event, K).
 
     It cannot be reparameterised: use the estimators `score_function` and `vimco`.
+
+    Returns:
+        The family.
     """
 
     def sample(key: Key[Array, ""], params: Float[Array, "*event k"]) -> Int[Array, "*event"]:

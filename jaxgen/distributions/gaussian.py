@@ -47,7 +47,14 @@ class Gaussian(NamedTuple):
 
 
 def at_least_float32(gaussian: Gaussian) -> Gaussian:
-    """Convert mean and std to the dtype of the mean, or to float32 if that is narrower."""
+    """Convert mean and std to the dtype of the mean, or to float32 if that is narrower.
+
+    Args:
+        gaussian: a Gaussian, or a pair (mean, std), of any shape.
+
+    Returns:
+        The Gaussian in that dtype.
+    """
     mean, std = gaussian
     mean = jnp.asarray(mean)
     dtype = jnp.promote_types(mean.dtype, jnp.float32)

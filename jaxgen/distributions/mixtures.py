@@ -87,15 +87,36 @@ class GaussianMixture(PytreeDataclass):
         return self.means[component] + _product("nij,nj->ni", factor, eps), component
 
     def log_density(self, x: Float[Array, "... d"]) -> Float[Array, "..."]:
-        """Evaluate log p(x) in nats: (..., d) -> (...)."""
+        """Evaluate log p(x) in nats.
+
+        Args:
+            x: points (..., d).
+
+        Returns:
+            The log-densities (...).
+        """
         return jax.nn.logsumexp(self._log_joint(self._whitened(x)), axis=-1)
 
     def responsibilities(self, x: Float[Array, "... d"]) -> Float[Array, "... k"]:
-        """The posterior of the component, p(k | x) = w_k N(x; μ_k, Σ_k)/p(x): (..., d) -> (..., K)."""
+        """The posterior of the component, p(k | x) = w_k N(x; μ_k, Σ_k)/p(x).
+
+        Args:
+            x: points (..., d).
+
+        Returns:
+            The probabilities (..., K), which sum to 1 over K.
+        """
         return jax.nn.softmax(self._log_joint(self._whitened(x)), axis=-1)
 
     def score(self, x: Float[Array, "... d"]) -> Float[Array, "... d"]:
-        """∇ log p(x) = −Σ_k p(k | x) Σ_k⁻¹ (x − μ_k): (..., d) -> (..., d)."""
+        """The score ∇ log p(x) = −Σ_k p(k | x) Σ_k⁻¹ (x − μ_k).
+
+        Args:
+            x: points (..., d).
+
+        Returns:
+            The scores (..., d).
+        """
         inverse, whitened = self._whitened(x)
         return -self._average((inverse, whitened), _product("...kji,...kj->...ki", inverse, whitened))
 
@@ -228,5 +249,8 @@ def song_ermon_mixture() -> GaussianMixture:
     """The mixture 0.8 N((5, 5), I) + 0.2 N((−5, −5), I) of Song & Ermon 2019, §3.2.2.
 
     Langevin dynamics from its exact score does not recover the weights.
+
+    Returns:
+        The mixture, of K = 2 components in d = 2 dimensions.
     """
     return GaussianMixture(np.array([0.8, 0.2]), np.array([[5.0, 5.0], [-5.0, -5.0]]), np.stack([np.eye(2)] * 2))

@@ -32,7 +32,14 @@ class StandardNormal(PytreeDataclass):
         return jax.random.normal(key, shape)
 
     def log_density(self, z: Float[Array, "b *d"]) -> Float[Array, " b"]:
-        """Evaluate log N(z; 0, I) in nats: (B, *d) -> (B,)."""
+        """Evaluate log N(z; 0, I) in nats, summed over the event.
+
+        Args:
+            z: points (B, *d).
+
+        Returns:
+            The log-densities (B,).
+        """
         return _unit_gaussian(z).log_density(z)
 
     def kl(self, q: Gaussian) -> Float[Array, "b *d"]:
@@ -49,7 +56,11 @@ class StandardNormal(PytreeDataclass):
 
 
 def standard_normal() -> StandardNormal:
-    """The `Distribution` N(0, I), whose KL from a `Gaussian` has a closed form."""
+    """The `Distribution` N(0, I), whose KL from a `Gaussian` has a closed form.
+
+    Returns:
+        The distribution, over arrays of any shape.
+    """
     return StandardNormal()
 
 

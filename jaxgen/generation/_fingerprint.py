@@ -1,5 +1,6 @@
 """A fingerprint of a function's computation, the same in every process and run of one version of JAX."""
 
+import enum
 from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any
@@ -49,6 +50,8 @@ def _add(update: Callable[[bytes], None], value: Any) -> None:
         case jax.Array() | np.ndarray() | np.generic():
             array = np.asarray(value)
             update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
+        case enum.Enum():
+            update(f"{value!s};".encode())
         case str() | int() | float() | complex() | None | np.dtype():
             update(f"{value};".encode())
         case _:  # a function, a sharding, …: their text may hold an address

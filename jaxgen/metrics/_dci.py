@@ -36,6 +36,9 @@ def dci(codes: ArrayLike, factors: ArrayLike, *, trees: int = 10, seed: int = 0)
         trees: number of trees in a forest.
         seed: seed of the split and the forests.
 
+    Returns:
+        The three scores and the importance, as `DCI`.
+
     Raises:
         ValueError: if codes are not finite or of one latent, factors are not integers, are constant or not n rows, or
             there are fewer than 9 codes, 2 factors or 1 tree.

@@ -51,6 +51,9 @@ def posterior_mig(
         samples: number of samples of q(z), at least 2.
         seed: seed of the samples.
 
+    Returns:
+        The score, its error, the gaps and the information, as `PosteriorMIG`.
+
     Raises:
         ValueError: if means or stds are not finite, differ in shape or are of one latent, stds are not positive or
             differ by more than a factor of e⁶⁰, factors are not integers, are constant or not N rows, or samples < 2.

@@ -32,6 +32,9 @@ def sap(codes: ArrayLike, factors: ArrayLike, *, categorical: Collection[int] = 
         categorical: columns of factors whose classes have no order.
         seed: seed of the split and the trees.
 
+    Returns:
+        The score, the gaps and the predictability, as `SAP`.
+
     Raises:
         ValueError: if codes are not finite or of one latent, factors are not integers, are constant or not n rows,
             `categorical` names unknown columns, or there are categorical factors and fewer than 6 codes.

@@ -23,6 +23,9 @@ def mean_and_error(values: Float[ArrayLike, " n"]) -> MeanAndError:
     Args:
         values: independent values, shape (n,).
 
+    Returns:
+        The mean and its standard error, in the unit of the values.
+
     Raises:
         ValueError: if there are fewer than two values, or they are not of shape (n,).
     """
@@ -43,6 +46,9 @@ def bits_per_dim(
         offset: 0 for the probability of integers (a discretised decoder) or for a density of continuous data;
             `dequantisation_offset(...)` for a density of dequantised integers.
 
+    Returns:
+        Bits per dimension, float64, of the shape of `log_likelihood`.
+
     Raises:
         ValueError: unless dims >= 1.
     """
@@ -61,6 +67,9 @@ def dequantisation_offset(levels: int = 256, low: float = -1.0, high: float = 1.
         levels: number of integer levels.
         low: where the range of the scaled data begins.
         high: where it ends.
+
+    Returns:
+        The offset, in bits per dimension.
 
     Raises:
         ValueError: unless levels >= 2 and low < high.

@@ -37,6 +37,9 @@ def frechet_statistics(features: ArrayLike) -> FrechetStatistics:
     Args:
         features: shape (n, d), n >= 2.
 
+    Returns:
+        The mean (d,), the covariance (d, d) and n.
+
     Raises:
         ValueError: unless the features are finite and of shape (n, d), n >= 2.
     """
@@ -52,6 +55,9 @@ def merge_statistics(a: FrechetStatistics, b: FrechetStatistics) -> FrechetStati
     Args:
         a: the statistics of one set, in d dimensions.
         b: those of the other, in as many.
+
+    Returns:
+        The statistics of all a.n + b.n feature vectors.
 
     Raises:
         ValueError: if the dimensions differ.
@@ -74,6 +80,9 @@ def frechet_distance(a: ArrayLike | FrechetStatistics, b: ArrayLike | FrechetSta
     Args:
         a: features (n, d), or their `FrechetStatistics`.
         b: features (m, d), or their `FrechetStatistics`.
+
+    Returns:
+        The distance, at least 0.
 
     Warns:
         UserWarning: if a set has no more samples than dimensions, because its covariance is then singular.

@@ -53,6 +53,9 @@ def binned_mig(codes: ArrayLike, factors: ArrayLike, bins: int = 20) -> BinnedMI
         factors: integer classes, shape (n, k), without constant factors.
         bins: number of bins per latent, at least 2.
 
+    Returns:
+        The score, the gaps and the information, as `BinnedMIG`.
+
     Raises:
         ValueError: as `mutual_information` does.
 
@@ -76,6 +79,9 @@ def modularity(codes: ArrayLike, factors: ArrayLike, bins: int = 20) -> float:
         codes: latent codes, shape (n, d), d >= 2.
         factors: integer classes, shape (n, k), k >= 2.
         bins: number of bins per latent, at least 2.
+
+    Returns:
+        The modularity, in [0, 1].
 
     Raises:
         ValueError: if there are fewer than two factors; and as `mutual_information` does.

@@ -75,6 +75,9 @@ def median_distance(x: ArrayLike, y: ArrayLike, limit: int = 1000) -> float:
         y: samples (m, d).
         limit: a larger set is thinned to this many evenly spaced rows.
 
+    Returns:
+        The median distance, positive.
+
     Raises:
         ValueError: if samples are not finite, differ in dimension or are fewer than 2, limit < 1, or the median is 0.
 
@@ -98,6 +101,9 @@ def mmd_squared(x: ArrayLike, y: ArrayLike, kernel: Kernel | None = None) -> flo
         y: samples (m, d), m >= 2.
         kernel: maps (n, d) and (m, d) to (n, m), for example `functools.partial(rbf_kernel, bandwidths=(0.5, 1, 2))`.
             None means an RBF kernel with `median_distance` as its bandwidth.
+
+    Returns:
+        The estimate of MMD².
 
     Raises:
         ValueError: if samples are not finite, differ in dimension or are fewer than 2, or no kernel is given and
@@ -146,6 +152,9 @@ def kernel_distance(
         subsets: number of random subsets, at least 2.
         subset_size: number of samples in a subset, at least 2.
         seed: seed of the subsets.
+
+    Returns:
+        The distance, its standard error, and the spread and size of the subsets.
 
     Warns:
         UserWarning: if subset_size is more than half the smaller set.

@@ -32,6 +32,9 @@ def precision_recall(real: ArrayLike, generated: ArrayLike, k: int = 3) -> Preci
         generated: features (m, d).
         k: which neighbour sets the radius, 1 <= k < min(n, m).
 
+    Returns:
+        The four measures, as `PrecisionRecall`.
+
     Raises:
         ValueError: if features are not finite or differ in dimension, or k is out of range.
 

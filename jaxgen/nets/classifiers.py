@@ -39,7 +39,17 @@ class ConvClassifier(nn.Module):
         self.classify = nn.Dense(self.num_classes)
 
     def features(self, x: Shaped[ArrayLike, "b *event"]) -> Float[Array, "b feature_dim"]:
-        """Compute the features (b, feature_dim) before the last activation, which a Gaussian can fit."""
+        """Compute the features before the last activation, which a Gaussian can fit.
+
+        Args:
+            x: images (b, h, w, c), floating point.
+
+        Returns:
+            Features (b, feature_dim), float32.
+
+        Raises:
+            ValueError: if x is not (b, h, w, c) floating point.
+        """
         image_size(x)
         x = jnp.asarray(x, jnp.float32)
         for conv, norm in zip(self.convs, self.norms, strict=True):

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Float, Shaped
 
+from jaxgen.core import as_float
 from jaxgen.distributions import Gaussian
-from jaxgen.nets.gaussian_head import GaussianHead, flatten_latents, promote_to_float32, split_mean_and_scale
+from jaxgen.nets.gaussian_head import GaussianHead, flatten_latents, split_mean_and_scale
 from jaxgen.nets.resampling import UpConv, image_size
 
 _WIDTHS, _KERNELS = (32, 32, 64, 64), (4, 4, 2, 2)
@@ -84,7 +85,7 @@ class ConvDecoder(nn.Module):
         x = nn.relu(nn.Dense(math.prod(first), dtype=self.dtype, name="grid")(x)).reshape(len(z), *first)
         for i in reversed(range(1, stages)):
             x = nn.relu(UpConv(_WIDTHS[i - 1], dtype=self.dtype, name=f"conv_{i}")(x))
-        x = UpConv(channels * (2 if self.learned_scale else 1), name="out")(promote_to_float32(x))
+        x = UpConv(channels * (2 if self.learned_scale else 1), name="out")(as_float(x))
         return split_mean_and_scale(x) if self.learned_scale else x
 
 

@@ -20,6 +20,9 @@ def sinusoidal_embedding(
         scale: factor of the times.
         max_period: the frequencies fall from 1 towards 1/max_period.
 
+    Returns:
+        The embedding (b, features), float32.
+
     Raises:
         ValueError: unless `features` is even and positive.
 

@@ -5,12 +5,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxgen.core import as_float
 from jaxgen.distributions import Gaussian
-
-
-def promote_to_float32(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Convert lower precisions to float32; leave float32 and float64 as they are."""
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def bounded_exp(log_scale: Float[Array, "..."], low: float, high: float) -> Float[Array, "..."]:
@@ -30,7 +26,7 @@ class GaussianHead(nn.Module):
     @nn.compact
     def __call__(self, features: Float[Array, "b width"]) -> Gaussian:
         """Evaluate the layer, in float32 or higher."""
-        features = promote_to_float32(features)
+        features = as_float(features)
         mean = nn.Dense(self.latent_dim, name="mean")(features)
         log_variance = nn.Dense(self.latent_dim, name="log_variance")(features)
         return Gaussian(mean, bounded_exp(0.5 * log_variance, -15.0, 10.0))

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Float, Shaped
 
+from jaxgen.core import as_float
 from jaxgen.distributions import Gaussian
-from jaxgen.nets.gaussian_head import GaussianHead, flatten_latents, promote_to_float32, split_mean_and_scale
+from jaxgen.nets.gaussian_head import GaussianHead, flatten_latents, split_mean_and_scale
 
 Layer = Literal["relu", "tanh", "gated"]
 
@@ -75,7 +76,7 @@ class MLPDecoder(nn.Module):
         """Decode z (b, *d)."""
         x = _HiddenLayers(self.hidden, self.layer, self.dtype, name="layers")(flatten_latents(z))
         size = math.prod(self.event) * (2 if self.learned_scale else 1)
-        out = nn.Dense(size, name="out")(promote_to_float32(x))
+        out = nn.Dense(size, name="out")(as_float(x))
         shape = (len(z), *self.event)
         if not self.learned_scale:
             return out.reshape(shape)

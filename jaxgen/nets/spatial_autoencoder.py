@@ -5,8 +5,9 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Float, Shaped
 
+from jaxgen.core import as_float
 from jaxgen.distributions import Gaussian
-from jaxgen.nets.gaussian_head import promote_to_float32, split_mean_and_scale
+from jaxgen.nets.gaussian_head import split_mean_and_scale
 from jaxgen.nets.resampling import UpConv, image_size
 
 
@@ -46,7 +47,7 @@ class SpatialEncoder(nn.Module):
             x = nn.relu(nn.Conv(self.width, (4, 4), strides=2, dtype=self.dtype, name=f"down_{i}")(x))
         x = nn.Conv(self.width, (3, 3), dtype=self.dtype, name="conv")(x)
         x = _ResidualBlocks(self.blocks, self.dtype, name="residuals")(x)
-        return nn.Dense(self.channels, name="out")(promote_to_float32(x))
+        return nn.Dense(self.channels, name="out")(as_float(x))
 
 
 class SpatialDecoder(nn.Module):
@@ -84,7 +85,7 @@ class SpatialDecoder(nn.Module):
         x = _ResidualBlocks(self.blocks, self.dtype, name="residuals")(x)
         for i in range(self.stages - 1):
             x = nn.relu(UpConv(self.width, dtype=self.dtype, name=f"up_{i}")(x))
-        x = UpConv(self.channels * (2 if self.learned_scale else 1), name="out")(promote_to_float32(x))
+        x = UpConv(self.channels * (2 if self.learned_scale else 1), name="out")(as_float(x))
         return split_mean_and_scale(x) if self.learned_scale else x
 
 

@@ -48,6 +48,9 @@ def tradeoff(
         log_y: make the y axis logarithmic.
         height: height in CSS pixels.
 
+    Returns:
+        The figure, 732 CSS pixels wide.
+
     Raises:
         ValueError: if there are no points, or a value is not finite or is at or below zero on a logarithmic axis.
     """

@@ -91,6 +91,9 @@ def panels_2d(
         log_color: make the colour scale logarithmic, over at most four decades; otherwise it starts at 0.
         color_limits: ends of the colour scale.
 
+    Returns:
+        The figure, at most 732 CSS pixels wide.
+
     Raises:
         ValueError: if there are no panels, an array has another shape or is not finite, limits do not ascend, the
             color_limits of a logarithmic scale are not positive, labels or groups do not match, a density has no

@@ -40,6 +40,9 @@ def image_grid(
         row_labels: labels of the rows.
         scale: side of an image pixel in CSS pixels; by default the largest of 1..8 that fits the page.
 
+    Returns:
+        The figure, in which each side of an image pixel has `scale` CSS pixels.
+
     Raises:
         ValueError: if images have another shape, type or range, columns or scale is below 1, or labels do not match.
     """
@@ -95,6 +98,9 @@ def strip(
         labels: one label per step.
         row_labels: labels of the rows.
         scale: as in `image_grid`.
+
+    Returns:
+        The figure, as `image_grid` draws it.
 
     Raises:
         ValueError: if images have another shape, or the labels are not one per step; and as `image_grid` does.

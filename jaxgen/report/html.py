@@ -65,24 +65,39 @@ class Report:
         self._started = time.perf_counter()
 
     def section(self, title: str) -> None:
-        """Begin a section."""
+        """Begin a section.
+
+        Args:
+            title: heading of the section.
+        """
         self._blocks.append({"kind": "section", "title": title})
 
     def text(self, text: str) -> None:
-        """Add paragraphs, separated by empty lines."""
+        """Add paragraphs.
+
+        Args:
+            text: the paragraphs, separated by empty lines.
+        """
         self._blocks.append({"kind": "text", "text": text})
 
     def finding(self, text: str) -> None:
-        """Add a sentence to the box "What was found" below the question."""
+        """Add a finding to the box "What was found" below the question.
+
+        Args:
+            text: the finding, one sentence.
+        """
         self._findings.append(text)
 
     def figure(self, image: Figure | bytes, name: str, caption: str) -> str:
-        """Add a figure and return its label, such as "Figure 3".
+        """Add a figure.
 
         Args:
             image: a matplotlib figure, or the bytes of a PNG or GIF.
             name: file name without suffix: letters, digits, '_' and '-'. The file is saved in figures/.
             caption: text below the figure.
+
+        Returns:
+            The label of the figure, such as "Figure 3".
 
         Raises:
             ValueError: if the name is taken or not plain, or the bytes are no PNG or GIF.
@@ -110,7 +125,7 @@ class Report:
         best: Mapping[str, str] | None = None,
         digits: int = 3,
     ) -> str:
-        """Add a table and return its label, such as "Table 2".
+        """Add a table.
 
         Args:
             rows: rows {column: value}; the remaining arguments are those of `jaxgen.report.table`.
@@ -119,6 +134,9 @@ class Report:
             formats: formats by column.
             best: {column: "min" or "max"}, set in bold.
             digits: significant digits.
+
+        Returns:
+            The label of the table, such as "Table 2".
 
         Raises:
             ValueError: as `jaxgen.report.table` does.

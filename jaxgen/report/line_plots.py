@@ -43,6 +43,9 @@ def curves(
         levels: dashed horizontal lines {name: y}.
         height: height in CSS pixels.
 
+    Returns:
+        The figure, 732 CSS pixels wide.
+
     Raises:
         ValueError: if there are no curves, x and y differ in length or are empty, a window is below 1 or of an unknown
             name, a level is not finite, or a value is at or below zero on a logarithmic axis.
@@ -87,6 +90,9 @@ def panels(
         log_x: make the x axes logarithmic.
         log_y: quantities whose y axis is logarithmic.
         height: height of one row in CSS pixels.
+
+    Returns:
+        The figure, 732 CSS pixels wide.
 
     Raises:
         ValueError: if there are no quantities, columns < 1, or `log_y` names an unknown quantity; and as `curves` does.

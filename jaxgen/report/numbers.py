@@ -26,7 +26,10 @@ def format_value(value: Any, digits: int = 3) -> str:
     Args:
         value: floats show `digits` significant digits, (value, error) pairs become value ± error, integers keep all
             digits in groups of three, booleans become yes or no, NaN and None become a dash.
-        digits: number of significant digits.
+        digits: number of significant digits, at least 1.
+
+    Returns:
+        The text.
     """
     if isinstance(value, tuple) and is_number(value):
         return _with_error(float(value[0]), float(value[1]), digits)

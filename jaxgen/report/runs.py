@@ -18,6 +18,9 @@ def run_directory(root: Path | str, name: str) -> Path:
         root: directory of all runs.
         name: the run's name: letters, digits, '_', '-' and '.', beginning with a letter or digit.
 
+    Returns:
+        The path of the new directory.
+
     Raises:
         ValueError: if the name has other characters.
     """

@@ -43,6 +43,9 @@ def table(
         best: {column: "min" or "max"}: which value is set in bold.
         digits: significant digits of numbers without a format.
 
+    Returns:
+        The table, with a cell for each row and column.
+
     Raises:
         ValueError: if there are no rows, a column is unknown, or a `best` is neither "min" nor "max" of numbers.
     """

@@ -17,6 +17,9 @@ def ddim(eta: float = 0.0) -> Sampler:
     Args:
         eta: η in [0, 1].
 
+    Returns:
+        The sampler, without history; deterministic for η = 0.
+
     Raises:
         ValueError: unless 0 ≤ eta ≤ 1.
 
@@ -29,12 +32,12 @@ def ddim(eta: float = 0.0) -> Sampler:
     def step(key, process, denoise, t, s, x, carry):
         x0, eps, _ = denoise(x, t)
         alpha_s, sigma_s = process.alpha(s), process.sigma(s)
-        # β̃/sigma_s² = 1 − SNR_t/SNR_s
-        fresh = -jnp.expm1(log_snr_step(process, s, t))
-        mean = alpha_s * x0 + sigma_s * jnp.sqrt(1 - eta**2 * fresh) * eps
+        # in units of sigma_s²: β̃ = 1 − SNR_t/SNR_s
+        beta_tilde = -jnp.expm1(log_snr_step(process, s, t))
+        mean = alpha_s * x0 + sigma_s * jnp.sqrt(1 - eta**2 * beta_tilde) * eps
         if eta == 0:
             return mean, carry
         z = noise(key, x.shape[1:], x.dtype)
-        return mean + eta * sigma_s * jnp.sqrt(fresh) * z, carry
+        return mean + eta * sigma_s * jnp.sqrt(beta_tilde) * z, carry
 
     return Sampler(step)

@@ -18,6 +18,9 @@ def ddpm(variance: Variance = "fixed_small", noise_scale: float = 1.0) -> Sample
             between their logarithms by the denoiser's `variance_interpolation` (Nichol & Dhariwal 2021, eq. 15).
         noise_scale: factor ≥ 0 of the noise; 0 leaves the mean.
 
+    Returns:
+        The sampler, without history.
+
     Raises:
         ValueError: if the variance is unknown, or noise_scale is negative or not finite; in the first step, if the
             variance is "learned" and the denoiser has learned none.

@@ -13,6 +13,9 @@ def dpmpp_1() -> Sampler:
 
         x_s = (sigma_s/sigma_t) x − alpha_s (e^(−h) − 1) x̂0,    h = log(alpha_s/sigma_s) − log(alpha_t/sigma_t)
 
+    Returns:
+        The sampler, deterministic and without history.
+
     Reference:
         Lu et al. 2022b, eq. 9 with k = 1.
     """
@@ -28,6 +31,9 @@ def dpmpp_2s() -> Sampler:
 
     The prediction is extrapolated from t through the time halfway in log-SNR. A step from alpha = 0 or to sigma = 0 has
     no such time and is of order 1. So is a step of a discrete process whose nearest time to the middle is t itself.
+
+    Returns:
+        The sampler, deterministic and without history.
 
     Reference:
         Lu et al. 2022b, algorithm 1 with r = ½.
@@ -58,18 +64,16 @@ def dpmpp_2m() -> Sampler:
 
     The first step, and one to sigma = 0, is of order 1.
 
+    Returns:
+        The sampler, deterministic; its history is the last x̂0 and h.
+
     Reference:
         Lu et al. 2022b, algorithm 2.
     """
 
     def step(key, process, denoise, t, s, x, carry):
-        denoised_last, h_last = carry
-        denoised = denoise(x, t).x0.astype(x.dtype)
-        h = (-log_snr_step(process, s, t) / 2).astype(x.dtype)
-        # 1/2r; 0 in the first step, where h_last is infinite
-        weight = jnp.where(jnp.isfinite(h), h / (2 * h_last), 0)
-        denoised_d = denoised + weight * (denoised - denoised_last)
-        return _first_order(process, t, s, x, denoised_d), (denoised, h)
+        denoised_d, carry = _extrapolate(process, t, s, denoise(x, t).x0.astype(x.dtype), carry)
+        return _first_order(process, t, s, x, denoised_d), carry
 
     return Sampler(step, _no_history)
 
@@ -79,25 +83,33 @@ def dpmpp_2m_sde() -> Sampler:
 
     One call a step. With D = x̂0 it would be `ddim(1.0)`. The first step, and one to sigma = 0, is of order 1.
 
+    Returns:
+        The sampler; its history is the last x̂0 and h.
+
     Reference:
         Lu et al. 2022b, eq. 19.
     """
 
     def step(key, process, denoise, t, s, x, carry):
-        denoised_last, h_last = carry
-        denoised = denoise(x, t).x0.astype(x.dtype)
-        h = (-log_snr_step(process, s, t) / 2).astype(x.dtype)
-        # 1/2r; 0 in the first step, where h_last is infinite
-        weight = jnp.where(jnp.isfinite(h), h / (2 * h_last), 0)
-        denoised_d = denoised + weight * (denoised - denoised_last)
+        denoised_d, carry = _extrapolate(process, t, s, denoise(x, t).x0.astype(x.dtype), carry)
         coef_xt, coef_x0, variance = posterior_coefficients(process, s, t)
         z = noise(key, x.shape[1:], x.dtype)
-        return coef_xt * x + coef_x0 * denoised_d + jnp.sqrt(variance) * z, (denoised, h)
+        return coef_xt * x + coef_x0 * denoised_d + jnp.sqrt(variance) * z, carry
 
     return Sampler(step, _no_history)
 
 
+def _extrapolate(process, t, s, denoised, carry):
+    """D of the multistep solvers, and the next carry."""
+    denoised_last, h_last = carry
+    h = (-log_snr_step(process, s, t) / 2).astype(denoised.dtype)
+    # r = h_last/h; 1/2r is 0 in the first step, where h_last is infinite, and in one to sigma = 0, where h is
+    half_inverse_r = jnp.where(jnp.isfinite(h), h / (2 * h_last), 0)
+    return denoised + half_inverse_r * (denoised - denoised_last), (denoised, h)
+
+
 def _first_order(process, t, s, x, denoised):
+    """x_s = (sigma_s/sigma_t) x − alpha_s (e^(−h) − 1) x̂0."""
     minus_h = log_snr_step(process, s, t) / 2
     return process.sigma(s) / process.sigma(t) * x - process.alpha(s) * jnp.expm1(minus_h) * denoised
 

@@ -15,6 +15,9 @@ def euler() -> Sampler:
     It equals DDIM where sigma and alpha are linear in t (`edm`, `rectified_flow`). Its steps live in t, in which vp
     moves fastest near 0, so `ddim` suits coarse grids better.
 
+    Returns:
+        The sampler, deterministic and without history.
+
     Raises:
         ValueError: if the process is discrete, in the first step.
 
@@ -39,6 +42,9 @@ def euler_maruyama(eta: float = 1.0) -> Sampler:
 
     Args:
         eta: η ≥ 0: 1 is the reverse SDE, 0 the ODE (`euler`).
+
+    Returns:
+        The sampler, without history; deterministic for η = 0.
 
     Raises:
         ValueError: if eta is negative or not finite; in the first step, if the process is discrete.

@@ -26,6 +26,9 @@ def heun(churn: float = 0.0, churn_range: tuple[float, float] = (0.0, math.inf),
         churn_range: the lowest and highest σ̃ at which it does (EDM's S_tmin and S_tmax).
         noise_scale: standard deviation ≥ 0 of the fresh noise (EDM's S_noise).
 
+    Returns:
+        The sampler, without history; deterministic for churn = 0.
+
     Raises:
         ValueError: if churn or noise_scale is negative or not finite, or unless 0 ≤ low < high in churn_range.
 
@@ -52,20 +55,20 @@ def heun(churn: float = 0.0, churn_range: tuple[float, float] = (0.0, math.inf),
         return t_hat, jnp.where(gamma > 0, x_hat, x)
 
     def step(key, process, denoise, t, s, x, carry):
-        # Raise the noise level
-        if churn > 0:
-            t, x = add_noise(key, process, t, x)
-        alpha_t, alpha_s, sigma_t, sigma_s = process.alpha(t), process.alpha(s), process.sigma(t), process.sigma(s)
+        # Raise the noise level: x_hat at t_hat
+        t_hat, x_hat = add_noise(key, process, t, x) if churn > 0 else (t, x)
+        alpha_hat, sigma_hat = process.alpha(t_hat), process.sigma(t_hat)
+        alpha_s, sigma_s = process.alpha(s), process.sigma(s)
 
         # Euler step: the slope d(x/alpha)/dσ̃ is ε̂
-        x0, d_cur, _ = denoise(x, t)
+        x0, d_cur, _ = denoise(x_hat, t_hat)
         x_next = alpha_s * x0 + sigma_s * d_cur
 
-        # Second-order correction: half the change of slope, times alpha_s (σ̃_s − σ̃_t)
+        # Second-order correction: half the change of slope, times alpha_s (σ̃_s − σ̃_hat)
         def corrected():
             d_prime = denoise(x_next, s).eps
-            return x_next + (sigma_s - sigma_t * alpha_s / alpha_t) / 2 * (d_prime - d_cur)
+            return x_next + (sigma_s - sigma_hat * alpha_s / alpha_hat) / 2 * (d_prime - d_cur)
 
-        return jax.lax.cond((sigma_s > 0) & (alpha_t > 0), corrected, lambda: x_next), carry
+        return jax.lax.cond((sigma_s > 0) & (alpha_hat > 0), corrected, lambda: x_next), carry
 
     return Sampler(step)

@@ -1,4 +1,4 @@
-"""Langevin dynamics of `mcmc` in a denoiser's score; they leave x at its time and hand it over to s unchanged."""
+"""Langevin dynamics of `mcmc` in a denoiser's score. A step runs at time t, and its result is taken as x at s."""
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,9 @@ def langevin(step_size: float, steps: int = 1, noise_scale: float = 1.0) -> Samp
         step_size: ε > 0.
         steps: Langevin steps ≥ 0 at each time.
         noise_scale: factor ≥ 0 of the noise; 0 climbs to the modes.
+
+    Returns:
+        The sampler, without history; its step keeps the noise level of x.
 
     Raises:
         ValueError: unless step_size > 0 and noise_scale ≥ 0 are finite, and steps ≥ 0.
@@ -50,6 +53,9 @@ def annealed_langevin(step_size: float, sigma_last: float, steps: int, final_den
         sigma_last: noise σ_L > 0 of the last level.
         steps: Langevin steps ≥ 1 at each level, of one call each.
         final_denoising: whether to end with x̂0 = x + σ_L² score, by one more call (Song & Ermon 2020, algorithm 1).
+
+    Returns:
+        The sampler, without history.
 
     Raises:
         ValueError: unless step_size and sigma_last are positive and finite, and steps ≥ 1.
@@ -86,6 +92,9 @@ def langevin_corrector(snr: float = 0.16, steps: int = 1, norms: mcmc.Norms = "s
         snr: signal-to-noise ratio r > 0; about .16 for images.
         steps: Langevin steps ≥ 0.
         norms: "sample", or "batch" as in the reference, which makes a sample depend on the others.
+
+    Returns:
+        The sampler, without history; its step keeps the noise level of x.
 
     Raises:
         ValueError: unless snr is positive and finite, steps ≥ 0, and norms is "sample" or "batch".

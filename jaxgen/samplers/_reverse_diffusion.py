@@ -15,6 +15,9 @@ def reverse_diffusion() -> Sampler:
     It serves any grid of any process. On ve it is x + (sigma_t² − sigma_s²) score + …, on vp (2 − √(1−β)) x + β score
     + √β z. The step to s = 0 adds no noise.
 
+    Returns:
+        The sampler, without history.
+
     Reference:
         Song et al. 2021, eq. 46 and algorithms 2 and 3.
     """

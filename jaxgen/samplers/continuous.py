@@ -165,8 +165,8 @@ def sample_sde(
     replaced as in `sample`. The noise is additive, so Itô's and Stratonovich's solutions agree and diffrax's solvers of
     both kinds are right. The result still has the noise of t_min and of the last step.
 
-    Without a controller it takes equal steps in t of one batched call each. They are slower than the scan of `sample`,
-    and coarse where noise falls fast (edm): adapt the steps there.
+    Without a controller it takes equal steps in t of one batched call each. They are slower than the scan of
+    `sample`. Where the noise falls fast in t, as in edm, equal steps are too coarse: give a controller.
 
     With a controller each sample has its own steps, and the cost is that of the slowest plus a Brownian tree. The
     denoiser then sees batches of one under `vmap`, and in other batches a sample is the same only up to the effect of

@@ -21,7 +21,16 @@ class Process(Protocol):
     """
 
     def sample_prior(self, keys: Array, shape: tuple[int, ...], t: Array) -> Array:
-        """States (B, *shape) at time t, of any dtype, row b from keys[b] alone."""
+        """Draw the states from which sampling starts, row b from keys[b] alone.
+
+        Args:
+            keys: (B,) keys.
+            shape: shape of one sample.
+            t: the time () of the states.
+
+        Returns:
+            The states (B, *shape), of any dtype.
+        """
         ...
 
 
@@ -32,7 +41,7 @@ class Step(Protocol):
     def __call__(
         self, key: Array, process: Any, denoise: Any, t: Array, s: Array, x: Array, carry: Any
     ) -> tuple[Array, Any]:
-        """The state at s and the new carry.
+        """Take the step.
 
         Args:
             key: (B,) keys for the noise of this step.
@@ -42,6 +51,9 @@ class Step(Protocol):
             s: the time () to go to.
             x: the state (B, *event).
             carry: history, as `Sampler.init` or the last step made it.
+
+        Returns:
+            The state (B, *event) at s, and the carry of the next step.
         """
         ...
 
@@ -107,7 +119,7 @@ def sample(
     if x.shape != (keys.shape[0], *shape):
         raise ValueError(f"start must have shape {(keys.shape[0], *shape)}, one state per key, got {x.shape}")
     if jnp.issubdtype(x.dtype, jnp.floating):
-        x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        x = as_float(x)
 
     def body(state: tuple[Array, Any], step: tuple[Array, Array, Array]) -> tuple[tuple[Array, Any], Array | None]:
         index, t, s = step

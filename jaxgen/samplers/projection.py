@@ -24,14 +24,17 @@ def replacement(sampler: Sampler, operator: inverse.Operator, y: Float[ArrayLike
     step and is independent of the noise on the rest. A finer grid does not remove the bias, `repaint` reduces it, and
     `pigdm` does not have it.
 
-    Within a `predictor_corrector` the pair may be so wrapped, or either of the two. The sampler's own draws stay what
-    they were, because the step's key is folded once more for z.
+    A `predictor_corrector` may be wrapped as a whole, and so may its predictor or its corrector alone. The draws of the
+    wrapped sampler do not change, because the step's key is folded once more for z.
 
     Args:
         sampler: the sampler of the unconditional model.
         operator: A, whose rows are orthogonal and of one length, A Aᵀ = c I on its range: `mask`, `grayscale`,
             `average_pool`.
         y: (B, *measured) or (*measured), without noise. For a mask, entries outside it are ignored.
+
+    Returns:
+        The sampler, with the history of `sampler`.
 
     Raises:
         ValueError: if sampler is no sampler; in the first step, if y has another shape or the operator is of another
@@ -66,6 +69,9 @@ def repaint(sampler: Sampler, repeats: int) -> Sampler:
         sampler: a sampler wrapped by `replacement`.
         repeats: how often each step is taken (U of the paper, there 10, with jumps of length 1). The number of calls
             grows by that factor, except for the step to s = 0, which is taken once. 1 is the sampler itself.
+
+    Returns:
+        The sampler, with the history of `sampler`.
 
     Raises:
         ValueError: if sampler is no sampler, or repeats < 1.

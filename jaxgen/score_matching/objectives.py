@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
-from jaxgen.core import check_at_least, per_example
+from jaxgen.core import as_float, check_at_least, check_floating, per_example
 from jaxgen.score_matching.energy import Score
 from jaxgen.score_matching.noise import check_noise_level, noise_level
 
@@ -195,11 +195,12 @@ def noise_conditional(
 
 def _dot(a: Float[Array, "b *event"], b: Float[Array, "b *event"]) -> Float[Array, " b"]:
     """The inner product over the event, in float32 at least."""
-    a, b = (v.astype(jnp.promote_types(v.dtype, jnp.float32)) for v in (a, b))
+    a, b = as_float(a), as_float(b)
     return jnp.sum(a * b, axis=tuple(range(1, a.ndim)))
 
 
 def _checked(output: Array, x: Array) -> Array:
+    check_floating(x)
     if output.shape != x.shape:
         raise ValueError(f"a score must return x's shape {x.shape}, got {output.shape}")
     return output

@@ -47,6 +47,9 @@ def create_adversarial_state(
         generator_optimizer: initialised with `generator_params`.
         critic_optimizer: initialised with `critic_params`.
 
+    Returns:
+        The state of both players, at step 0.
+
     Raises:
         TypeError: if the key is an old-style key.
     """
@@ -89,6 +92,9 @@ def make_adversarial_step(
         ema: the decay of the average of the generator's parameters; the critic has none, its `ema` are its parameters.
         layout: the shardings of the state, as given to `place`; None on one device.
 
+    Returns:
+        The compiled step.
+
     Raises:
         ValueError: if `critic_steps` < 1 or the order is unknown; at the first call, if `critic_steps` does not divide
             the batch; and as the step of `make_train_step` does.
@@ -99,16 +105,19 @@ def make_adversarial_step(
 
     Example:
         ```python
-        def generator_loss(key, generator, critic, x):
-            return -critic_net.apply(critic, generator_net.apply(generator, noise(key, len(x))))
+        def fake(key, generator, x):  # the generator learns the mean of a Gaussian
+            return generator + jax.random.normal(key, x.shape)
+
+        def generator_loss(key, generator, critic, x):  # the critic is linear, x ↦ critic·x
+            return -critic * fake(key, generator, x)
 
         def critic_loss(key, critic, generator, x):
-            fake = generator_net.apply(generator, noise(key, len(x)))
-            return critic_net.apply(critic, fake) - critic_net.apply(critic, x)
+            return critic * (fake(key, generator, x) - x) + critic**2 / 2
 
+        optimizers = optax.sgd(0.1), optax.sgd(0.1)
         step = make_adversarial_step(generator_loss, critic_loss, *optimizers, critic_steps=5)
-        state = create_adversarial_state(key, generator_params, critic_params, *optimizers)
-        state, history = fit(step, state, Batches(data, 5 * 64, seed=0), steps=1000)
+        state = create_adversarial_state(jax.random.key(0), jnp.zeros(()), jnp.zeros(()), *optimizers)
+        state, metrics = step(state, jnp.ones(5 * 64))
         ```
     """
     check_at_least(1, critic_steps=critic_steps)

@@ -152,6 +152,9 @@ class Checkpoints:
             like: a state, or its shapes.
             step: the step of the checkpoint (default: the last that can be read).
 
+        Returns:
+            The saved state.
+
         Raises:
             FileNotFoundError: if there is no such checkpoint.
             CheckpointMismatch: if it holds other arrays than `like`.

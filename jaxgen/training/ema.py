@@ -20,6 +20,9 @@ def warmup_ema(decay: float = 0.9999) -> Ema:
     Args:
         decay: the limit, in [0, 1).
 
+    Returns:
+        The function n -> decay.
+
     Raises:
         ValueError: unless 0 ≤ decay < 1.
     """
@@ -33,6 +36,9 @@ def power_ema(gamma: float) -> Ema:
 
     Args:
         gamma: the exponent γ ≥ 0; `power_gamma` computes it from the width of the average.
+
+    Returns:
+        The function n -> decay.
 
     Raises:
         ValueError: if gamma is negative or not finite.
@@ -51,6 +57,9 @@ def power_gamma(width: float) -> float:
 
     Args:
         width: relative to the length of the training, in (0, 12^−½).
+
+    Returns:
+        The exponent γ, for `power_ema`.
 
     Raises:
         ValueError: unless the width lies in that range.

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from jaxgen.core import write_atomically
 from jaxgen.training.disk import describe_disk
 
 Row = dict[str, float | int]
@@ -30,6 +31,9 @@ class History:
 
         Args:
             path: the file that `fit` wrote as its `log`.
+
+        Returns:
+            The history of its rows.
 
         Raises:
             FileNotFoundError: if there is no such file.
@@ -79,13 +83,8 @@ class MetricsLog:
                 rows = [row for row in History.read(path).rows if row["step"] <= step]
         if path is not None and writes:
             with self._writing():
-                # replaced by a rename, so that a kill here loses nothing
-                new = path.with_name(path.name + ".new")
-                with new.open("w") as file:
-                    file.writelines(json.dumps(row) + "\n" for row in rows)
-                    file.flush()
-                    os.fsync(file.fileno())
-                new.replace(path)
+                text = "".join(json.dumps(row) + "\n" for row in rows)
+                write_atomically(path, lambda file: file.write(text.encode()))
                 self._file = path.open("a")
         self.history = History(rows)
 

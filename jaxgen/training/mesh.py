@@ -15,17 +15,38 @@ Layout = PyTree
 
 
 def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """Return a one-dimensional mesh with the axis "data" over `devices` (default: all devices of all processes)."""
+    """Arrange devices along one axis, "data".
+
+    Args:
+        devices: one or more devices, in order; None takes all devices of all processes.
+
+    Returns:
+        The mesh, with the axis "data".
+    """
     return Mesh(np.asarray(jax.devices() if devices is None else devices), ("data",))
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """Return the sharding that splits the leading (batch) axis over the mesh."""
+    """Split the leading axis, that of the batch, over the mesh.
+
+    Args:
+        mesh: as `data_mesh` makes it. The number of its devices must divide the batch.
+
+    Returns:
+        The sharding.
+    """
     return NamedSharding(mesh, PartitionSpec("data"))
 
 
 def replicated(mesh: Mesh) -> Layout:
-    """Return the layout of data parallelism: every device holds the whole state and a part of the batch."""
+    """Return the layout of data parallelism: every device holds the whole state and a part of the batch.
+
+    Args:
+        mesh: as `data_mesh` makes it.
+
+    Returns:
+        One sharding for all arrays of the state.
+    """
     return NamedSharding(mesh, PartitionSpec())
 
 
@@ -36,9 +57,12 @@ def fully_sharded(state: PyTree, mesh: Mesh, *, min_size: int = 2**12) -> Layout
     is whole on every device. The compiler gathers parameters where a layer needs them and scatters their gradients.
 
     Args:
-        state: arrays or their shapes.
+        state: any pytree of arrays, or of their shapes.
         mesh: as `data_mesh` makes it.
         min_size: the number of entries below which an array is not split.
+
+    Returns:
+        A sharding for each array of the state.
 
     Reference:
         Rajbhandari et al. 2020, "ZeRO: Memory Optimizations Toward Training Trillion Parameter Models", stage 3.
@@ -71,7 +95,16 @@ def place(tree: PyTree, layout: Layout) -> PyTree:
 
 
 def gather(tree: PyTree) -> PyTree:
-    """Return the whole arrays on the first device of each process; all processes must call it at the same point."""
+    """Copy the whole arrays to the first device of each process.
+
+    All processes must call it at the same point.
+
+    Args:
+        tree: any pytree of arrays, in any layout.
+
+    Returns:
+        The tree, with whole arrays on that device.
+    """
     return jax.tree.map(_gather, tree)
 
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
+from jaxgen.core import as_float
 from jaxgen.training.finite import is_inexact
 
 
@@ -50,6 +51,9 @@ def create_state(
         optimizer: initialised with `params`.
         carry: initial values of what the loss function keeps from step to step, by name; see `LossFn`.
 
+    Returns:
+        The state, at step 0.
+
     Raises:
         TypeError: if the key is an old-style key, or the carry is not a dict.
     """
@@ -64,7 +68,7 @@ def create_state(
         )
 
     def average(x: Array) -> Array:
-        return x.astype(jnp.promote_types(x.dtype, jnp.float32)) if is_inexact(x) else x
+        return as_float(x) if is_inexact(x) else x
 
     state = TrainState(
         step=jnp.zeros((), jnp.int32),

@@ -47,6 +47,9 @@ def make_train_step(
             batch of B examples that does not fit into memory. Each pass has its own key.
         layout: the shardings of the state, as given to `place`; None on one device.
 
+    Returns:
+        The compiled step.
+
     Raises:
         ValueError: if `accumulate` < 1; at the first call, if the losses are not (B,), the batch is empty, a metric is
             called loss or grad_norm, the carry is not that of the state, or `accumulate` does not divide the batch.

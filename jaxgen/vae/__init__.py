@@ -1,4 +1,4 @@
-"""Variational autoencoders: bounds and losses, priors, vector quantisation and sparse codes."""
+"""Variational autoencoders: bounds and losses, vector quantisation and sparse codes."""
 
 from jaxgen.vae import codebook, sparse
 from jaxgen.vae._elbo import VAE, Elbo, elbo

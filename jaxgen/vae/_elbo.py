@@ -49,12 +49,12 @@ class Elbo(NamedTuple):
 
     @property
     def kl(self) -> Float[Array, " b"]:
-        """KL(q(z|x) ‖ p(z)) in nats."""
+        """KL(q(z|x) ‖ p(z)) in nats, (B,)."""
         return self.kl_terms.reshape(len(self.kl_terms), -1).sum(-1)
 
     @property
     def value(self) -> Float[Array, " b"]:
-        """The ELBO E_q log p(x|z) − KL, whose expectation is at most log p(x)."""
+        """The ELBO E_q log p(x|z) − KL in nats, (B,); its expectation is at most log p(x)."""
         return -self.reconstruction - self.kl
 
 

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Key
 
+from jaxgen.core import as_float
+
 
 class Codebook(NamedTuple):
     """Codes e_k, and moving averages of the number N_k of encodings per batch that chose each and of their sum m_k."""
@@ -17,9 +19,16 @@ class Codebook(NamedTuple):
 
 
 def create(codes: Float[Array, "k d"]) -> Codebook:
-    """A codebook that starts at `codes` (K, d), each with the count 1, in float32 at least."""
+    """A codebook that starts at given codes, each with the count 1.
+
+    Args:
+        codes: the codes (K, d).
+
+    Returns:
+        The codebook, in the dtype of the codes or float32.
+    """
     codes = jnp.asarray(codes)
-    codes = codes.astype(jnp.promote_types(codes.dtype, jnp.float32))
+    codes = as_float(codes)
     return Codebook(codes, jnp.ones(len(codes), codes.dtype), codes)
 
 
@@ -30,6 +39,9 @@ def from_encodings(key: Key[Array, ""], z: Float[Array, "*batch d"], size: int) 
         key: one key.
         z: the encodings (…, d) of one batch.
         size: the number K of codes.
+
+    Returns:
+        The codebook.
     """
     return create(_draw(key, z, size))
 
@@ -56,6 +68,9 @@ def update(
         epsilon: ε > 0.
         axis_name: under `pmap` or `shard_map`, the axis over which the sums are taken, so that every device keeps the
             codebook of the whole batch.
+
+    Returns:
+        The new codebook.
     """
     size = len(book.codes)
     flat = jax.lax.stop_gradient(z).reshape(-1, z.shape[-1]).astype(book.sums.dtype)
@@ -90,6 +105,9 @@ def reset_dead(
         threshold: a fraction of the mean count, in [0, 1).
         axis_name: under `pmap` or `shard_map`, the axis over which to draw from the whole batch.
 
+    Returns:
+        The new codebook.
+
     Raises:
         ValueError: unless 0 ≤ threshold < 1.
     """
@@ -110,11 +128,14 @@ def reset_dead(
 
 
 def count(indices: Int[Array, "*batch"], size: int) -> Float[Array, " k"]:
-    """How often each code was chosen, (K,).
+    """How often each code was chosen.
 
     Args:
         indices: the code (…) that each encoding chose, in [0, K).
         size: the number K of codes.
+
+    Returns:
+        The counts (K,).
     """
     return jnp.bincount(indices.reshape(-1), length=size).astype(jnp.float32)
 
@@ -124,6 +145,9 @@ def perplexity(counts: Float[Array, " k"]) -> Float[Array, ""]:
 
     Args:
         counts: how often each code was chosen, (K,), not all 0.
+
+    Returns:
+        The perplexity (), in [1, K].
     """
     p = counts / counts.sum()
     return jnp.exp(jax.scipy.special.entr(p).sum())

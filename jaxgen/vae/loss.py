@@ -5,7 +5,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
-from jaxgen.core import check_not_negative, is_traced
+from jaxgen.core import check_floating, check_not_negative, is_traced
 from jaxgen.vae._elbo import KL, VAE, elbo
 
 
@@ -45,6 +45,7 @@ def vae_loss(
         ValueError: if a concrete weight is negative or not finite, or capacity and free_bits are both given; and as
             `elbo` does.
     """
+    check_floating(x)
     check_not_negative(beta=beta, capacity=capacity, free_bits=free_bits)
     no_free_bits = not is_traced(free_bits) and np.all(np.asarray(free_bits) == 0)
     if capacity is not None and not no_free_bits:

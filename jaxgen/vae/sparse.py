@@ -25,6 +25,9 @@ def soft_threshold(x: Float[Array, "..."], threshold: ArrayLike) -> Float[Array,
     Args:
         x: any shape.
         threshold: θ ≥ 0, of a shape that broadcasts with x.
+
+    Returns:
+        The result, of the broadcast shape.
     """
     return jnp.sign(x) * jnp.maximum(jnp.abs(x) - threshold, 0)
 
@@ -32,19 +35,29 @@ def soft_threshold(x: Float[Array, "..."], threshold: ArrayLike) -> Float[Array,
 def lasso(
     x: Float[Array, "*batch n"], dictionary: Float[Array, "n m"], z: Float[Array, "*batch m"], penalty: ArrayLike
 ) -> Float[Array, "*batch"]:
-    """The objective ½‖x − Dz‖² + λ‖z‖₁ of sparse coding, (…).
+    """The objective ½‖x − Dz‖² + λ‖z‖₁ of sparse coding.
 
     Args:
         x: signals (…, n).
         dictionary: D (n, m).
         z: codes (…, m).
         penalty: λ ≥ 0, () or (m,).
+
+    Returns:
+        The objective (…).
     """
     return 0.5 * ((x - _matmul(z, dictionary.T)) ** 2).sum(-1) + (penalty * jnp.abs(z)).sum(-1)
 
 
 def lipschitz(dictionary: Float[Array, "n m"]) -> Float[Array, ""]:
-    """The Lipschitz constant λ_max(DᵀD), the smallest c for which steps of 1/c always descend; no gradient passes."""
+    """The Lipschitz constant λ_max(DᵀD), the smallest c for which steps of 1/c always descend; no gradient passes.
+
+    Args:
+        dictionary: D (n, m).
+
+    Returns:
+        The constant ().
+    """
     dictionary = jax.lax.stop_gradient(dictionary)
     rows, columns = dictionary.shape
     gram = _matmul(dictionary, dictionary.T) if rows < columns else _matmul(dictionary.T, dictionary)
@@ -52,7 +65,14 @@ def lipschitz(dictionary: Float[Array, "n m"]) -> Float[Array, ""]:
 
 
 def unit_atoms(dictionary: Float[Array, "n m"]) -> Float[Array, "n m"]:
-    """Scale the atoms to length 1, so that a dictionary cannot lower the penalty on the codes by growing."""
+    """Scale the atoms to length 1, so that a dictionary cannot lower the penalty on the codes by growing.
+
+    Args:
+        dictionary: D (n, m). An atom of zeros stays as it is.
+
+    Returns:
+        The scaled dictionary (n, m).
+    """
     square = (dictionary**2).sum(0)
     return dictionary / jnp.sqrt(jnp.where(square == 0, 1, square))  # an atom of zeros stays 0, with a finite gradient
 
@@ -86,7 +106,7 @@ def ista(
             dictionary, or the dictionary is not (n, m).
 
     Reference:
-        Daubechies et al. 2004.
+        Daubechies et al. 2004; Beck & Teboulle 2009, eq. 1.4.
     """
     shrink, z = _iteration(x, dictionary, penalty, steps, c, start)
     return jax.lax.fori_loop(0, steps, lambda _, z: shrink(z), z)
@@ -159,6 +179,9 @@ def init_lista(dictionary: Float[Array, "n m"], penalty: ArrayLike, c: ArrayLike
         penalty: λ > 0, () or (m,).
         c: as in `ista`.
 
+    Returns:
+        The parameters.
+
     Raises:
         ValueError: if a concrete penalty is not positive and finite, or a concrete c is too small for a concrete
             dictionary.
@@ -196,7 +219,14 @@ def lista(params: Lista, x: Float[Array, "*batch n"], *, steps: int) -> Float[Ar
 
 
 def zero_fraction(z: Float[Array, "*batch m"]) -> Float[Array, "*batch"]:
-    """The fraction of the entries of each code that are exactly 0."""
+    """The fraction of the entries of each code that are exactly 0.
+
+    Args:
+        z: codes (…, m).
+
+    Returns:
+        The fraction (…), in [0, 1].
+    """
     return (z == 0).mean(-1)
 
 

@@ -32,6 +32,9 @@ def coordinate_ascent(
         factors: the start, any pytree.
         sweeps: the number of sweeps ≥ 1.
 
+    Returns:
+        The final factors, and the ELBO at the start () and after every update (sweeps, updates).
+
     Raises:
         ValueError: if there are no updates, or sweeps < 1.
 

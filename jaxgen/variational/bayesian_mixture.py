@@ -30,17 +30,42 @@ class Natural(NamedTuple):
 
 
 def log_prior(prior_variance: ArrayLike, means: Float[Array, "k d"]) -> Float[Array, ""]:
-    """The log-prior log p(μ) in nats."""
+    """The log-prior log p(μ) of the means.
+
+    Args:
+        prior_variance: variance > 0 of the prior of the means, ().
+        means: μ (K, d).
+
+    Returns:
+        The log-prior () in nats.
+    """
     return jnp.sum(_log_normal(means, prior_variance))
 
 
 def log_likelihood(means: Float[Array, "k d"], x: Float[Array, " d"]) -> Float[Array, ""]:
-    """log p(x | μ) = log (1/K) Σ_k N(x; μ_k, I) in nats, of one example, with its assignment summed out."""
+    """log p(x | μ) = log (1/K) Σ_k N(x; μ_k, I) of one example, with its assignment summed out.
+
+    Args:
+        means: μ (K, d).
+        x: the example (d,).
+
+    Returns:
+        The log-likelihood () in nats.
+    """
     return jax.nn.logsumexp(_log_normal(x - means, 1.0).sum(-1)) - math.log(len(means))
 
 
 def elbo(prior_variance: ArrayLike, x: Float[Array, "n d"], q: Factors) -> Float[Array, ""]:
-    """E_q[log p(x, c, μ) − log q(c) − log q(μ)] in nats, in closed form (Blei et al. 2017, eq. 21)."""
+    """The ELBO E_q[log p(x, c, μ) − log q(c) − log q(μ)], in closed form (Blei et al. 2017, eq. 21).
+
+    Args:
+        prior_variance: variance > 0 of the prior of the means, ().
+        x: data (n, d).
+        q: the factors.
+
+    Returns:
+        The ELBO () in nats.
+    """
     dims, components = x.shape[-1], len(q.means)
     squares = jnp.sum((x[:, None] - q.means) ** 2, -1) + dims * q.variances
     data = jnp.sum(q.responsibilities * -0.5 * (squares + dims * math.log(2 * math.pi)))
@@ -51,23 +76,55 @@ def elbo(prior_variance: ArrayLike, x: Float[Array, "n d"], q: Factors) -> Float
 
 
 def update_assignments(x: Float[Array, "n d"], q: Factors) -> Factors:
-    """q(c_n = k) ∝ exp(m_kᵀ x_n − ½(‖m_k‖² + d s_k²)) (Blei et al. 2017, eq. 26)."""
+    """Optimise the assignments: q(c_n = k) ∝ exp(m_kᵀ x_n − ½(‖m_k‖² + d s_k²)) (Blei et al. 2017, eq. 26).
+
+    Args:
+        x: data (n, d).
+        q: the factors; m_k and s_k² are the means and variances of q(μ_k).
+
+    Returns:
+        The factors with new responsibilities.
+    """
     return q._replace(responsibilities=_responsibilities(x, q.means, q.variances))
 
 
 def update_means(prior_variance: ArrayLike, x: Float[Array, "n d"], q: Factors) -> Factors:
-    """s_k² = 1/(1/prior_variance + Σ_n φ_nk) and m_k = s_k² Σ_n φ_nk x_n (Blei et al. 2017, eq. 34)."""
+    """Optimise q(μ): s_k² = 1/(1/prior_variance + Σ_n φ_nk), m_k = s_k² Σ_n φ_nk x_n (Blei et al. 2017, eq. 34).
+
+    Args:
+        prior_variance: variance > 0 of the prior of the means, ().
+        x: data (n, d).
+        q: the factors; φ are the responsibilities.
+
+    Returns:
+        The factors with new means m and variances s².
+    """
     means, variances = _from_natural(_conjugate(prior_variance, x, q.responsibilities, 1.0))
     return q._replace(means=means, variances=variances)
 
 
 def natural(q: Factors) -> Natural:
-    """The natural parameters of q(μ)."""
+    """The natural parameters of q(μ).
+
+    Args:
+        q: the factors.
+
+    Returns:
+        The natural parameters.
+    """
     return Natural(1 / q.variances, q.means / q.variances[:, None])
 
 
 def from_natural(x: Float[Array, "n d"], parameters: Natural) -> Factors:
-    """The factors with these natural parameters, and with the optimal assignments of the data x."""
+    """The factors with given natural parameters of q(μ), and with the optimal assignments.
+
+    Args:
+        x: data (n, d).
+        parameters: the natural parameters.
+
+    Returns:
+        The factors.
+    """
     means, variances = _from_natural(parameters)
     return Factors(means, variances, _responsibilities(x, means, variances))
 
@@ -85,6 +142,9 @@ def natural_target(
         batch: examples (B, d).
         total: the number n of all examples.
         parameters: λ.
+
+    Returns:
+        The target λ̂.
     """
     means, variances = _from_natural(parameters)
     return _conjugate(prior_variance, batch, _responsibilities(batch, means, variances), total / len(batch))

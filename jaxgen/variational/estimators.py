@@ -39,6 +39,9 @@ def reparameterised(
         sticking_the_landing: leave out the derivative of log q in its own parameters, which has mean 0. The remaining
             gradient has no variance where q is the posterior (Roeder et al. 2017, §3).
 
+    Returns:
+        The estimate of the ELBO () in nats.
+
     Raises:
         ValueError: if z is discrete, samples < 1, or log_joint does not return one number.
     """
@@ -70,6 +73,9 @@ def score_function(
         leave_one_out: take as baseline b of a draw the mean over the other draws. This keeps the estimate unbiased and
             makes its variance 0 where q is the posterior. Otherwise b = 0.
 
+    Returns:
+        The estimate of the ELBO () in nats.
+
     Raises:
         ValueError: if the samples are too few, or log_joint does not return one number.
     """
@@ -94,6 +100,9 @@ def importance_weighted(
         family: a family with differentiable draws.
         params: its parameters.
         samples: the number K of draws ≥ 1.
+
+    Returns:
+        The estimate of the bound () in nats.
 
     Raises:
         ValueError: if z is discrete, samples < 1, or log_joint does not return one number.
@@ -122,11 +131,14 @@ def doubly_reparameterised(
         params: its parameters.
         samples: the number K of draws ≥ 1.
 
+    Returns:
+        The estimate of the bound () in nats.
+
     Raises:
         ValueError: if z is discrete, samples < 1, or log_joint does not return one number.
 
     Reference:
-        Tucker et al. 2019.
+        Tucker et al. 2019, eq. 8.
     """
     z = _continuous(_draws(key, family, params, samples, least=1))
     params = jax.lax.stop_gradient(params)
@@ -154,11 +166,14 @@ def vimco(
         params: its parameters.
         samples: the number K of draws ≥ 2.
 
+    Returns:
+        The estimate of the bound () in nats.
+
     Raises:
         ValueError: if samples < 2, or log_joint does not return one number.
 
     Reference:
-        Mnih & Rezende 2016.
+        Mnih & Rezende 2016, eq. 8–10.
     """
     z = jax.lax.stop_gradient(_draws(key, family, params, samples, least=2))
     log_p, log_q = _log_densities(log_joint, family, params, z)

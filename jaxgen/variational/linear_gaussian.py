@@ -27,20 +27,44 @@ class Posterior(NamedTuple):
 
 
 def log_joint(model: LinearGaussian, x: Float[Array, " D"], z: Float[Array, " d"]) -> Float[Array, ""]:
-    """The log joint log p(x, z) in nats of one example."""
+    """The log joint log p(x, z) of one example.
+
+    Args:
+        model: the model.
+        x: the example (D,).
+        z: its latent (d,).
+
+    Returns:
+        The log joint () in nats.
+    """
     off = (x - model.offset - _times(model.weight, z)) / model.std
     constant = x.size * jnp.log(model.std) + 0.5 * (x.size + z.size) * math.log(2 * math.pi)
     return -0.5 * (jnp.sum(off**2) + jnp.sum(z**2)) - constant
 
 
 def precision(model: LinearGaussian) -> Float[Array, "d d"]:
-    """The precision Λ = I + weightᵀ weight/std² of the posterior."""
+    """The precision Λ = I + weightᵀ weight/std² of the posterior.
+
+    Args:
+        model: the model.
+
+    Returns:
+        The precision (d, d).
+    """
     gram = jnp.matmul(model.weight.T, model.weight, precision="highest")
     return jnp.eye(len(gram), dtype=gram.dtype) + gram / model.std**2
 
 
 def posterior(model: LinearGaussian, x: Float[Array, "b D"]) -> Posterior:
-    """The posterior p(z | x) = N(Λ⁻¹ weightᵀ (x − offset)/std², Λ⁻¹) (Tipping & Bishop 1999, eq. 7)."""
+    """The posterior p(z | x) = N(Λ⁻¹ weightᵀ (x − offset)/std², Λ⁻¹) (Tipping & Bishop 1999, eq. 7).
+
+    Args:
+        model: the model.
+        x: data (B, D).
+
+    Returns:
+        The posterior of each example; Λ is its `precision`.
+    """
     covariance = jnp.linalg.inv(precision(model))
     return Posterior(_times(x - model.offset, _encoder(model).T), covariance)
 
@@ -49,12 +73,27 @@ def mean_field(model: LinearGaussian, x: Float[Array, "b D"]) -> Posterior:
     """The best q with independent coordinates: the mean of the posterior, and variances 1/Λ_ii.
 
     Its ELBO is ½(Σ log Λ_ii − log det Λ) below log p(x) (Bishop 2006, eq. 10.12–15).
+
+    Args:
+        model: the model.
+        x: data (B, D).
+
+    Returns:
+        The q of each example, with a diagonal covariance (d, d).
     """
     return Posterior(posterior(model, x).mean, jnp.diag(1 / jnp.diagonal(precision(model))))
 
 
 def log_evidence(model: LinearGaussian, x: Float[Array, "b D"]) -> Float[Array, " b"]:
-    """The evidence log p(x) = log N(x; offset, weight weightᵀ + std² I) in nats, from matrices of d × d only."""
+    """The evidence log p(x) = log N(x; offset, weight weightᵀ + std² I), from matrices of d × d only.
+
+    Args:
+        model: the model.
+        x: data (B, D).
+
+    Returns:
+        The evidence of each example (B,) in nats.
+    """
     mean, dims = posterior(model, x).mean, x.shape[-1]
     off = x - model.offset - _times(mean, model.weight.T)
     # Woodbury's formula as a sum of squares, which does not cancel at a small std
@@ -66,13 +105,16 @@ def log_evidence(model: LinearGaussian, x: Float[Array, "b D"]) -> Float[Array, 
 def elbo(
     model: LinearGaussian, x: Float[Array, "b D"], mean: Float[Array, "b d"], covariance: Float[Array, "*b d d"]
 ) -> Float[Array, " b"]:
-    """The ELBO in nats of q = N(mean, covariance), in closed form.
+    """The ELBO of q = N(mean, covariance), in closed form.
 
     Args:
         model: the model.
         x: data (B, D).
         mean: the means of q, (B, d).
         covariance: one covariance (d, d) for all examples, or one each (B, d, d).
+
+    Returns:
+        The ELBO of each example (B,) in nats.
     """
     dims, latents = x.shape[-1], mean.shape[-1]
     off = x - model.offset - _times(mean, model.weight.T)

@@ -33,18 +33,44 @@ class Factors(NamedTuple):
 
 
 def log_density(distribution: NormalGamma, mu: ArrayLike, tau: ArrayLike) -> Float[Array, "..."]:
-    """Evaluate log p(μ, τ) in nats, for τ > 0."""
+    """Evaluate log p(μ, τ).
+
+    Args:
+        distribution: the distribution.
+        mu: μ, of any shape.
+        tau: τ > 0, of a shape that broadcasts with μ.
+
+    Returns:
+        The log-density in nats, of the broadcast shape.
+    """
     mean, strength, shape, rate = distribution
     return _log_normal(mu, mean, strength * tau) + _log_gamma(tau, shape, rate)
 
 
 def log_likelihood(x: ArrayLike, mu: ArrayLike, tau: ArrayLike) -> Float[Array, "..."]:
-    """Evaluate log N(x; μ, 1/τ) in nats; arguments broadcast."""
+    """Evaluate log N(x; μ, 1/τ); arguments broadcast.
+
+    Args:
+        x: data, of any shape.
+        mu: μ.
+        tau: τ > 0.
+
+    Returns:
+        The log-likelihood in nats, of the broadcast shape.
+    """
     return _log_normal(x, mu, tau)
 
 
 def posterior(prior: NormalGamma, x: Float[Array, " n"]) -> NormalGamma:
-    """The posterior p(μ, τ | x), a Normal-Gamma distribution like the prior (Murphy 2007, eq. 86–89)."""
+    """The posterior p(μ, τ | x), a Normal-Gamma distribution like the prior (Murphy 2007, eq. 86–89).
+
+    Args:
+        prior: the prior.
+        x: data (n,).
+
+    Returns:
+        The posterior.
+    """
     n, mean, scatter = _statistics(x)
     strength = prior.strength + n
     return NormalGamma(
@@ -56,7 +82,15 @@ def posterior(prior: NormalGamma, x: Float[Array, " n"]) -> NormalGamma:
 
 
 def log_evidence(prior: NormalGamma, x: Float[Array, " n"]) -> Float[Array, ""]:
-    """The evidence log p(x) in nats, in closed form (Murphy 2007, eq. 95)."""
+    """The evidence log p(x), in closed form (Murphy 2007, eq. 95).
+
+    Args:
+        prior: the prior.
+        x: data (n,).
+
+    Returns:
+        The evidence () in nats.
+    """
     post = posterior(prior, x)
     return (
         gammaln(post.shape) - gammaln(prior.shape) + prior.shape * jnp.log(prior.rate) - post.shape * jnp.log(post.rate)
@@ -65,7 +99,16 @@ def log_evidence(prior: NormalGamma, x: Float[Array, " n"]) -> Float[Array, ""]:
 
 
 def elbo(prior: NormalGamma, x: Float[Array, " n"], q: Factors) -> Float[Array, ""]:
-    """The ELBO E_q[log p(x, μ, τ) − log q(μ) − log q(τ)] in nats, in closed form."""
+    """The ELBO E_q[log p(x, μ, τ) − log q(μ) − log q(τ)], in closed form.
+
+    Args:
+        prior: the prior.
+        x: data (n,).
+        q: the factors.
+
+    Returns:
+        The ELBO () in nats.
+    """
     n, _, _ = _statistics(x)
     tau, log_tau = q.shape / q.rate, digamma(q.shape) - jnp.log(q.rate)
     gaussians = (n + 1) * (log_tau - math.log(2 * math.pi)) + jnp.log(prior.strength) - tau * _squares(prior, x, q)
@@ -75,15 +118,35 @@ def elbo(prior: NormalGamma, x: Float[Array, " n"], q: Factors) -> Float[Array, 
 
 
 def update_mean(prior: NormalGamma, x: Float[Array, " n"], q: Factors) -> Factors:
-    """q(μ) ∝ exp E_{q(τ)} log p(x, μ, τ): N((λ₀μ₀ + n x̄)/(λ₀ + n), 1/((λ₀ + n) E τ)) (Bishop 2006, eq. 10.26–27)."""
+    """Optimise q(μ) ∝ exp E_{q(τ)} log p(x, μ, τ), which is N((λ₀μ₀ + n x̄)/(λ₀ + n), 1/((λ₀ + n) E τ)).
+
+    μ₀ and λ₀ are mean and strength of the prior (Bishop 2006, eq. 10.26–27).
+
+    Args:
+        prior: the prior.
+        x: data (n,).
+        q: the factors.
+
+    Returns:
+        The factors with a new q(μ).
+    """
     post = posterior(prior, x)
     return q._replace(mean=post.mean, precision=post.strength * q.shape / q.rate)
 
 
 def update_precision(prior: NormalGamma, x: Float[Array, " n"], q: Factors) -> Factors:
-    """q(τ) ∝ exp E_{q(μ)} log p(x, μ, τ): Gamma(a₀ + (n + 1)/2, b₀ + ½ E[Σ(x − μ)² + λ₀(μ − μ₀)²]).
+    """Optimise q(τ) ∝ exp E_{q(μ)} log p(x, μ, τ): Gamma(a₀ + (n + 1)/2, b₀ + ½ E[Σ(x − μ)² + λ₀(μ − μ₀)²]).
 
-    One of the n + 1 halves in the shape comes from the prior of μ, whose precision is λ₀ τ (Bishop 2006, eq. 10.29–30).
+    a₀, b₀, μ₀ and λ₀ are shape, rate, mean and strength of the prior. One of the n + 1 halves in the shape comes from
+    the prior of μ, whose precision is λ₀ τ (Bishop 2006, eq. 10.29–30).
+
+    Args:
+        prior: the prior.
+        x: data (n,).
+        q: the factors.
+
+    Returns:
+        The factors with a new q(τ).
     """
     n, _, _ = _statistics(x)
     return q._replace(shape=prior.shape + (n + 1) / 2, rate=prior.rate + 0.5 * _squares(prior, x, q))

@@ -28,6 +28,9 @@ def minibatch(
         batch: a pytree of leaves (B, ...).
         total: N, the number of all examples.
 
+    Returns:
+        The log joint, a function z -> () in nats.
+
     Raises:
         ValueError: if the leaves differ in length, the batch is empty, or a concrete total is less than B.
 
@@ -81,6 +84,9 @@ def maximise(
         optimizer: an optax optimiser, which minimises −bound.
         steps: the number of steps ≥ 1.
         follow: params -> a pytree to record at the start of every step; by default the estimate of the bound.
+
+    Returns:
+        The params after the last step, and the record, of leaves (steps, ...).
 
     Raises:
         ValueError: if steps < 1.
@@ -137,6 +143,9 @@ def natural_ascent(
         rate: i -> ρ in (0, 1] for steps i = 0, 1, …: `robbins_monro()`, or a constant function.
         steps: the number of steps ≥ 1.
         follow: λ -> a pytree to record at the start of every step; by default λ.
+
+    Returns:
+        The λ after the last step, and the record, of leaves (steps, ...).
 
     Raises:
         ValueError: if steps < 1.

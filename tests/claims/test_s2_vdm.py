@@ -68,8 +68,8 @@ SHAPES = {
     "cosine": CosineLike(),
     "steepening": Steepening(),
     "steady": Steady(),
-    "random": scattered(1),
-    "another": scattered(2),
+    "random": jax.jit(scattered)(1),
+    "another": jax.jit(scattered)(2),
 }
 
 

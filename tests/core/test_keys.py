@@ -9,7 +9,7 @@ from oracles import siblings_slow
 from jaxgen import vae, variational
 from jaxgen.core import fold_in, hutchinson, noise, per_sample_keys, threefry_key
 from jaxgen.data import dequantise
-from jaxgen.diffusion import denoiser, uniform_grid, variational_bound, vp
+from jaxgen.diffusion import denoiser, uniform_grid, variational_bound, vdm_bound, vp
 from jaxgen.distributions import Gaussian, MeanFieldParams, likelihoods, mean_field_gaussian
 
 X = jnp.linspace(-1.0, 1.0, 12).reshape(4, 3)
@@ -31,6 +31,9 @@ USES = {
     "bound": lambda keys, x: (
         variational_bound(keys, vp(), DENOISE, x, grid=uniform_grid(3), likelihood=likelihoods.gaussian()).total
     ),
+    "vdm": lambda keys, x: jax.vmap(
+        lambda key, x0: vdm_bound(key, vp(), lambda x, t, cond: 0.5 * x, x0[None], t_min=1e-3).diffusion[0]
+    )(keys, x),
     "elbo": lambda keys, x: vae.elbo(keys, MODEL, x).value,
     "importance": lambda keys, x: vae.importance_weighted_bound(keys, MODEL, x, samples=3, block=2),
     "amortised": lambda keys, x: variational.amortised(

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import itertools
 import pickle
+from functools import partial
 from typing import Generic, TypeVar
 
 import chex
@@ -74,7 +75,7 @@ VALUES = [
     from_betas(np.array([0.1, 0.2])),
     from_betas(np.array([0.1, 0.3])),
     from_betas(np.array([0.1, 0.2, 0.3])),
-    learned_schedule(jax.random.key(0), features=3),
+    jax.jit(partial(learned_schedule, features=3))(jax.random.key(0)),
     Pair(np.arange(3)),
     Pair(np.arange(3), np.arange(3)),
     Pair(jax.random.key(0)),

@@ -87,7 +87,7 @@ class TestTexts:
         assert (data.labels.shape, data.num_classes) == ((10, 3), 6)
         assert "".join(data.label_names) == LETTERS
         assert -1 <= to_float(data.images).min() < -0.2
-        assert render_captchas(2, replace(SMALL, size=(64, 192), colour=True)).images.shape == (2, 64, 192, 3)
+        assert render_captchas(2, replace(SMALL, size=(64, 192), color=True)).images.shape == (2, 64, 192, 3)
 
     def test_encode_and_decode(self):
         np.testing.assert_array_equal(encode_texts(["AXC", "KKE"], LETTERS), [[0, 5, 1], [4, 4, 2]])
@@ -200,7 +200,7 @@ class TestDrawing:
         np.testing.assert_array_equal(first.images.max((1, 2, 3)), second.images.max((1, 2, 3)))
 
     def test_grey_is_the_luminance_of_colour(self):
-        colour = render_captchas(30, replace(SMALL, colour=True)).images
+        colour = render_captchas(30, replace(SMALL, color=True)).images
         grey = render_captchas(30, SMALL).images[..., 0]
         luminance = np.stack([np.asarray(Image.fromarray(image).convert("L")) for image in colour])
         assert np.abs(grey.astype(int) - luminance).max() <= 1

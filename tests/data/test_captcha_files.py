@@ -65,7 +65,7 @@ def test_colour_and_luminance(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (10, 20, 3), np.uint8)
     save(tmp_path / "d", "ab.png", pixels)
     save(tmp_path / "d", "ba.png", pixels[..., :1])
-    grey, colour = load_captchas(tmp_path / "d").images, load_captchas(tmp_path / "d", colour=True).images
+    grey, colour = load_captchas(tmp_path / "d").images, load_captchas(tmp_path / "d", color=True).images
     np.testing.assert_array_equal(colour, [pixels, np.repeat(pixels[..., :1], 3, -1)])
     luminance = np.asarray(Image.fromarray(pixels).convert("L")).astype(int)
     assert np.abs(grey[0, ..., 0] - luminance).max() <= 1

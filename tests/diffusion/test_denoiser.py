@@ -11,7 +11,7 @@ from oracles import PROCESSES, gaussian_denoiser, slow, snap
 from jaxgen import diffusion
 from jaxgen.diffusion import PredictionType, denoiser, dynamic_threshold, edm_preconditioning, perturb, target
 
-X = jax.random.normal(jax.random.key(0), (3, 4, 4, 2))
+X = jnp.asarray(np.random.default_rng(0).normal(size=(3, 4, 4, 2)), jnp.float32)
 every_process = pytest.mark.parametrize("name", [n if n in ("vp", "zero_snr") else slow(n) for n in PROCESSES])
 
 
@@ -121,7 +121,7 @@ def test_the_exact_network_of_every_type_gives_the_exact_denoiser(name):
 def test_refusals():
     process, identity = diffusion.from_betas(diffusion.linear_betas(10)), lambda x, t, cond: x
     cases = {
-        "clip must be positive, got -1.0": lambda: denoiser(process, identity, clip=-1.0),
+        "clip must be positive and finite, got -1.0": lambda: denoiser(process, identity, clip=-1.0),
         "clip must be positive, got 0": lambda: denoiser(process, identity, clip=0.0),
         r"must return shape \(3, 4, 4, 2\).*got \(3, 4, 4, 4\)": lambda: denoiser(
             process, lambda x, t, cond: jnp.concatenate([x, x], -1)

@@ -21,7 +21,7 @@ ANGLES, SPREADS = np.array([0.5, -0.9]), np.array([[0.36, 0.09], [0.16, 0.49]])
 AXES = np.stack([[[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]] for a in ANGLES])
 COVARIANCES = np.einsum("kij,kj,klj->kil", AXES, SPREADS, AXES)
 WEIGHTS, NULL = np.array([0.3, 0.7]), 2
-X = jax.random.normal(jax.random.key(0), (5, 2))
+X = jnp.asarray(np.random.default_rng(0).normal(size=(5, 2)), jnp.float32)
 LABELS = jnp.array([0, 1, 1, 0, 1])
 every_process = pytest.mark.parametrize("name", [n if n == "zero_snr" else slow(n) for n in PROCESSES])
 

@@ -16,18 +16,17 @@ from scipy.stats import multivariate_normal
 
 from jaxgen import diffusion
 from jaxgen.diffusion import Prediction, denoiser, inverse, uniform_grid, vp
-from jaxgen.diffusion.denoisers.inverse import average_pool, blur, dps, grayscale, mask, pigdm
 from jaxgen.samplers import ddpm, heun, reverse_diffusion, sample, sample_ode
 
 SHAPE = (4, 4, 3)
 OBSERVED = np.random.default_rng(0).integers(0, 2, SHAPE)
 OPERATORS = {
-    "mask": (mask(OBSERVED), 1.0),
-    "gray": (grayscale(), 0.299**2 + 0.587**2 + 0.114**2),
-    "gray_mean": (grayscale((1 / 3,) * 3), 1 / 3),
-    "average_pool": (average_pool(2), 1 / 4),
-    "blur": (blur(0.8), None),
-    "gray_and_small": (lambda x: grayscale()(average_pool(2)(x)), (0.299**2 + 0.587**2 + 0.114**2) / 4),
+    "mask": (inverse.mask(OBSERVED), 1.0),
+    "gray": (inverse.grayscale(), 0.299**2 + 0.587**2 + 0.114**2),
+    "gray_mean": (inverse.grayscale((1 / 3,) * 3), 1 / 3),
+    "average_pool": (inverse.average_pool(2), 1 / 4),
+    "blur": (inverse.blur(0.8), None),
+    "gray_and_small": (lambda x: inverse.grayscale()(inverse.average_pool(2)(x)), (0.299**2 + 0.587**2 + 0.114**2) / 4),
 }
 every_operator = pytest.mark.parametrize("name", OPERATORS)
 end_processes = pytest.mark.parametrize("name", ["zero_snr", slow("vp"), slow("ve"), slow("cosine"), slow("edm")])
@@ -40,18 +39,18 @@ some_processes = pytest.mark.parametrize("name", ["vp", slow("ve"), slow("rectif
 def test_operators_do_what_their_names_say():
     x = jax.random.normal(jax.random.key(0), (2, *SHAPE))
     image = np.asarray(x, np.float64)
-    np.testing.assert_allclose(mask(OBSERVED)(x), image * OBSERVED, rtol=1e-6)
+    np.testing.assert_allclose(inverse.mask(OBSERVED)(x), image * OBSERVED, rtol=1e-6)
     rec_601 = 0.299 * image[..., :1] + 0.587 * image[..., 1:2] + 0.114 * image[..., 2:]
-    np.testing.assert_allclose(grayscale()(x), rec_601, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(inverse.grayscale()(x), rec_601, rtol=1e-5, atol=1e-6)
     pooled = np.array([[image[:, i : i + 2, j : j + 2].mean((1, 2)) for j in (0, 2)] for i in (0, 2)])
-    np.testing.assert_allclose(average_pool(2)(x), pooled.transpose(2, 0, 1, 3), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(inverse.average_pool(2)(x), pooled.transpose(2, 0, 1, 3), rtol=1e-5, atol=1e-6)
     # far from the edges it is scipy's blur; at the edges a constant stays what it is
     long = jax.random.normal(jax.random.key(1), (1, 40, 30, 2))
     middle = gaussian_filter1d(gaussian_filter1d(np.asarray(long, np.float64), 1.5, 1, truncate=8), 1.5, 2, truncate=8)
-    np.testing.assert_allclose(blur(1.5)(long)[:, 13:27, 13:17], middle[:, 13:27, 13:17], atol=1e-5)
-    np.testing.assert_allclose(blur(1.5)(jnp.ones((1, 9, 7, 1))), 1, rtol=1e-6)
+    np.testing.assert_allclose(inverse.blur(1.5)(long)[:, 13:27, 13:17], middle[:, 13:27, 13:17], atol=1e-5)
+    np.testing.assert_allclose(inverse.blur(1.5)(jnp.ones((1, 9, 7, 1))), 1, rtol=1e-6)
     # NaN that is not observed is not seen
-    assert np.all(np.isfinite(mask(jnp.array([1, 0]))(jnp.array([[1.0, jnp.nan]]))))
+    assert np.all(np.isfinite(inverse.mask(jnp.array([1, 0]))(jnp.array([[1.0, jnp.nan]]))))
 
 
 @every_operator
@@ -101,12 +100,12 @@ def test_pigdm_is_exact_on_isotropic_data(name):
         process, shape, std, rng = PROCESSES[name], (2, 2, 3), 0.7, np.random.default_rng(0)
         mean, covariance = rng.normal(size=12), std**2 * np.eye(12)
         x, data = jnp.asarray(rng.normal(size=(2, *shape))), jnp.asarray(rng.normal(size=(1, *shape)))
-        operators = [mask(OBSERVED[:2, :2]), average_pool(2), blur(0.7)]
+        operators = [inverse.mask(OBSERVED[:2, :2]), inverse.average_pool(2), inverse.blur(0.7)]
 
         @jax.jit
         def run(t, noise_std):
             inner, options = exact(process, mean, covariance), {"noise_std": noise_std, "data_std": std, "cg_steps": 12}
-            return [pigdm(process, inner, a, a(data)[0], **options)(x, t)[:2] for a in operators]
+            return [inverse.pigdm(process, inner, a, a(data)[0], **options)(x, t)[:2] for a in operators]
 
         for t in (snap(process, 0.02), snap(process, 0.5), snap(process, 0.98)):
             for noise_std in (0.0, 0.3):
@@ -126,13 +125,16 @@ def test_pigdm_by_the_jacobian_is_exact_on_any_gaussian(name):
         mean, covariance = correlated(d)
         dense, seen = rng.normal(size=(3, d)), np.array([1, 0, 0, 1, 0, 1])
         x, data = jnp.asarray(rng.normal(size=(2, d))), jnp.asarray(rng.normal(size=(1, d)))
-        operators = {0: (lambda x: x @ dense.T, dense), 1: (mask(seen), np.eye(d)[seen == 1])}
+        operators = {0: (lambda x: x @ dense.T, dense), 1: (inverse.mask(seen), np.eye(d)[seen == 1])}
 
         @jax.jit
         def run(t, noise_std):
             ways = [(a, c) for c in ("jacobian", "isotropic") for a, _ in operators.values()]
             inner = exact(process, mean, covariance)
-            return [pigdm(process, inner, a, a(data)[0], noise_std=noise_std, covariance=c)(x, t)[:2] for a, c in ways]
+            return [
+                inverse.pigdm(process, inner, a, a(data)[0], noise_std=noise_std, covariance=c)(x, t)[:2]
+                for a, c in ways
+            ]
 
         for t in (snap(process, 0.05), snap(process, 0.5), snap(process, 0.9)):
             for noise_std in (0.0, 0.3):
@@ -154,11 +156,11 @@ def test_the_chain_of_pigdm_has_the_conditional_law(noise_std):
     with jax.enable_x64(True):
         process, d = vp(), 3
         mean, covariance = correlated(d)
-        operator = mask(jnp.array([0, 1, 0]))
+        operator = inverse.mask(jnp.array([0, 1, 0]))
         y = jnp.array([0.0, 0.8, 0.0])
         wanted = conditional(mean, covariance, np.eye(d)[1:2], y[1:2], noise_std)
         options = {"noise_std": noise_std, "covariance": "jacobian", "cg_steps": 3}
-        guided = pigdm(process, exact(process, mean, covariance), operator, y, **options)
+        guided = inverse.pigdm(process, exact(process, mean, covariance), operator, y, **options)
         alpha, variance = float(process.alpha(1.0)), float(process.variance(1.0))
         start = alpha * wanted[0], alpha**2 * wanted[1] + variance * np.eye(d)
         gaps = {}
@@ -179,9 +181,9 @@ def test_the_chain_of_pigdm_has_the_conditional_law(noise_std):
 def test_samples_by_pigdm_are_the_posteriors():
     """Monte Carlo in float32 through the driver, a network of one's own and its denoiser."""
     process, n = vp(), 20_000
-    std, operator, y, noise_std = 0.8, average_pool(2), jnp.full((1, 1, 1), 0.9), 0.2
+    std, operator, y, noise_std = 0.8, inverse.average_pool(2), jnp.full((1, 1, 1), 0.9), 0.2
     predict = lambda x, t, cond: gaussian_denoiser(process, 0.3, std)(x, t).eps
-    guided = pigdm(process, denoiser(process, predict), operator, y, noise_std=noise_std, data_std=std)
+    guided = inverse.pigdm(process, denoiser(process, predict), operator, y, noise_std=noise_std, data_std=std)
     keys = jax.random.split(jax.random.key(0), n)
     x = jax.jit(lambda keys: sample(keys, process, guided, ddpm("fixed_large"), uniform_grid(200), (2, 2, 1)))(keys)
     x = np.asarray(x, np.float64).reshape(n, 4)
@@ -197,14 +199,14 @@ def test_samples_by_pigdm_are_the_posteriors():
 def test_pigdm_at_both_ends(name):
     """Finite everywhere; at t = 0 without noise A x0 = y; at alpha = 0 what the data's std says."""
     process, std = PROCESSES[name], 0.6
-    operator, a = average_pool(2), np.full((1, 4), 0.25)
+    operator, a = inverse.average_pool(2), np.full((1, 4), 0.25)
     x, y = jax.random.normal(jax.random.key(0), (3, 2, 2, 1)), jnp.full((1, 1, 1), 0.9)
 
     @jax.jit
     def run(t, noise_std):
         options = {"noise_std": noise_std, "data_std": std, "cg_steps": 2}
         inner = gaussian_denoiser(process, 0.2, std)
-        ways = [pigdm(process, inner, operator, y, covariance=c, **options) for c in ("isotropic", "jacobian")]
+        ways = [inverse.pigdm(process, inner, operator, y, covariance=c, **options) for c in ("isotropic", "jacobian")]
         return [jax.jvp(lambda x, guided=guided: guided(x, t)[:2], (x,), (x,)) for guided in ways]
 
     for noise_std in (0.0, 0.3):
@@ -223,10 +225,10 @@ def test_pigdm_at_both_ends(name):
 def test_what_lies_outside_a_mask_is_not_looked_at():
     """By the Jacobian too, whose singular system no u would solve for such a y."""
     process, (mean, covariance) = vp(), correlated(4)
-    x, operator = jax.random.normal(jax.random.key(0), (5, 4)), mask(jnp.array([1, 0, 1, 0]))
+    x, operator = jax.random.normal(jax.random.key(0), (5, 4)), inverse.mask(jnp.array([1, 0, 1, 0]))
     y = jnp.array([0.3, 0.0, -0.4, 0.0])
     inner = exact(process, mean, covariance)
-    run = jax.jit(lambda y: pigdm(process, inner, operator, y, covariance="jacobian")(x, 0.5).x0)
+    run = jax.jit(lambda y: inverse.pigdm(process, inner, operator, y, covariance="jacobian")(x, 0.5).x0)
     wanted, _ = posterior_denoiser(process, mean, covariance, np.eye(4)[::2], np.array([0.3, -0.4]), 0.0)(x, 0.5)
     np.testing.assert_allclose(run(y), wanted, rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(run(y + jnp.array([0.0, 5.0, 0.0, -7.0])), wanted, rtol=1e-3, atol=1e-3)
@@ -241,7 +243,9 @@ def test_conjugate_gradients_find_what_the_pseudo_inverse_does(kind):
         a = rng.normal(size=(6, 3)) @ rng.normal(size=(3, 5))
     x, data = rng.normal(size=(2, 64, 5))
     operator, y = lambda x: x @ jnp.asarray(a.T, x.dtype), jnp.asarray(data @ a.T, jnp.float32)
-    found = jax.jit(lambda x: pigdm(vp(), gaussian_denoiser(vp(), 0.0, 1.0), operator, y)(x, 0.0).x0)(jnp.float32(x))
+    found = jax.jit(lambda x: inverse.pigdm(vp(), gaussian_denoiser(vp(), 0.0, 1.0), operator, y)(x, 0.0).x0)(
+        jnp.float32(x)
+    )
     assert found.dtype == jnp.float32
     np.testing.assert_allclose(found, x + (data - x) @ a.T @ np.linalg.pinv(a).T, atol=1e-3)
 
@@ -249,11 +253,11 @@ def test_conjugate_gradients_find_what_the_pseudo_inverse_does(kind):
 @pytest.mark.slow
 def test_what_conjugate_gradients_leave_of_a_blur():
     """As documented: A x0 = y at t = 0 only once they have converged."""
-    operator, x = blur(0.8), jax.random.normal(jax.random.key(0), (2, 4, 16, 16, 1))
+    operator, x = inverse.blur(0.8), jax.random.normal(jax.random.key(0), (2, 4, 16, 16, 1))
     y = operator(x[1])
 
     def error(x, y, steps):
-        guided = pigdm(vp(), gaussian_denoiser(vp(), 0.0, 1.0), operator, y, cg_steps=steps)
+        guided = inverse.pigdm(vp(), gaussian_denoiser(vp(), 0.0, 1.0), operator, y, cg_steps=steps)
         left = jnp.abs(operator(guided(x, 0.0).x0) - y).max((1, 2, 3))
         return (left / jnp.abs(y).max((1, 2, 3))).mean()
 
@@ -267,11 +271,15 @@ def test_what_conjugate_gradients_leave_of_a_blur():
 
 def test_at_the_end_an_x0_network_meets_the_observation_by_its_jacobian_alone():
     """x̂0 = x/2, so that the isotropic pull of y − A x̂0 is halved; a network that predicts eps says x there."""
-    operator, x, y = average_pool(2), jax.random.normal(jax.random.key(0), (3, 2, 2, 1)), jnp.full((1, 1, 1), 0.9)
+    operator, x, y = (
+        inverse.average_pool(2),
+        jax.random.normal(jax.random.key(0), (3, 2, 2, 1)),
+        jnp.full((1, 1, 1), 0.9),
+    )
     network = lambda x, t, cond: x / 2
 
     def left(predicts, covariance):
-        guided = pigdm(vp(), denoiser(vp(), network, predicts=predicts), operator, y, covariance=covariance)
+        guided = inverse.pigdm(vp(), denoiser(vp(), network, predicts=predicts), operator, y, covariance=covariance)
         return y - operator(guided(x, 0.0).x0)
 
     ways = [("x0", "jacobian"), ("eps", "isotropic"), ("x0", "isotropic")]
@@ -307,7 +315,7 @@ def dps_chain(n, noise_std):
 def test_dps_has_the_law_of_its_formula_and_the_documented_bias(noise_std):
     with jax.enable_x64(True):
         data = exact(vp(), np.zeros(1), np.eye(1))
-        guided = dps(vp(), data, lambda x: x, jnp.ones(1), noise_std=noise_std)
+        guided = inverse.dps(vp(), data, lambda x: x, jnp.ones(1), noise_std=noise_std)
         found = law(ddpm(), vp(), guided, uniform_grid(60), np.zeros(1), np.eye(1))
         np.testing.assert_allclose([found[0][0], found[1][0, 0]], dps_chain(60, noise_std), rtol=1e-6)
     mean, variance = conditional(np.zeros(1), np.eye(1), np.eye(1), np.ones(1), 0.5)
@@ -340,7 +348,9 @@ def test_the_bias_of_dps_by_a_step_size_is_the_documented_one():
 
     @jax.jit
     def run(keys, zeta):
-        guided = dps(process, data, mask(jnp.array([1, 0])), jnp.array([1.0, 0.0]), step_size=zeta, steps=60)
+        guided = inverse.dps(
+            process, data, inverse.mask(jnp.array([1, 0])), jnp.array([1.0, 0.0]), step_size=zeta, steps=60
+        )
         return sample(keys, process, guided, reverse_diffusion(), uniform_grid(60), (2,))
 
     documented = {0.3: ((1, 0.96), (0.12, 0.33)), 1.0: ((1, 0.97), (1.2, 0.37))}
@@ -361,7 +371,7 @@ def test_dps_by_its_likelihood_is_the_gradient_of_it():
     inner = denoiser(process, predict, predicts="x0")
     x, t, y = jax.random.normal(jax.random.key(0), (4, 3)), jnp.linspace(0.2, 0.8, 4), jnp.ones((4, 3))
     operator = lambda x: x**3
-    found = dps(process, inner, operator, y, noise_std=0.5)(x, t)
+    found = inverse.dps(process, inner, operator, y, noise_std=0.5)(x, t)
     x0 = np.sin(np.asarray(x, np.float64)) + np.asarray(t, np.float64)[:, None]
     gradient = (1 - x0**3) * 3 * x0**2 * np.cos(np.asarray(x, np.float64)) / 0.25
     alpha, sigma = np.float64(process.alpha(t))[:, None], np.float64(process.sigma(t))[:, None]
@@ -376,8 +386,8 @@ def test_dps_by_a_step_size_is_chung_et_al_s_algorithm_1(zeta):
         betas, d, rng = diffusion.linear_betas(100, 1e-3, 0.1), 4, np.random.default_rng(0)
         process, (mean, covariance) = diffusion.from_betas(betas), correlated(4)
         y, keys = rng.normal(size=d), jax.random.split(jax.random.key(0), 1)
-        data, operator = exact(process, mean, covariance), mask(jnp.array([1, 0, 1, 1]))
-        guided = dps(process, data, operator, operator(jnp.asarray(y)), step_size=zeta)
+        data, operator = exact(process, mean, covariance), inverse.mask(jnp.array([1, 0, 1, 1]))
+        guided = inverse.dps(process, data, operator, operator(jnp.asarray(y)), step_size=zeta)
         alphas = np.sqrt(np.cumprod(1 - np.asarray(betas, np.float64)))
         a = np.diag([1.0, 0, 1, 1])
         steps = lambda sampler, *at: [sampler.step(keys, process, d, *at, None)[0][0] for d in (guided, data)]
@@ -400,7 +410,9 @@ def test_the_step_size_is_one_of_a_chain_of_a_thousand_in_continuous_time():
     """Two grids: a step twice as long moves twice as far, and `steps` says of which chain ζ' is meant."""
     process, x = vp(), jax.random.normal(jax.random.key(0), (2, 3))
     data = gaussian_denoiser(process, 0.0, 0.5)
-    added = lambda **options: dps(process, data, lambda x: x, jnp.ones(3), **options)(x, 0.5).eps - data(x, 0.5).eps
+    added = lambda **options: (
+        inverse.dps(process, data, lambda x: x, jnp.ones(3), **options)(x, 0.5).eps - data(x, 0.5).eps
+    )
     np.testing.assert_allclose(added(step_size=0.5, steps=500), added(step_size=0.25), rtol=2e-2)
     t, s = 0.5, 0.499
     ratio = float(process.alpha(t) / process.alpha(s))
@@ -417,13 +429,13 @@ def test_dps_is_finite_at_both_ends_and_where_nothing_is_left_to_gain(name):
     process = PROCESSES[name]
     x, inner = jax.random.normal(jax.random.key(0), (3, 2)), gaussian_denoiser(process, 0.0, 0.5)
     for options in ({"noise_std": 0.5}, {"step_size": 1.0}):
-        guided = dps(process, inner, lambda x: x, jnp.ones(2), **options)
+        guided = inverse.dps(process, inner, lambda x: x, jnp.ones(2), **options)
         both = jax.jit(lambda t, guided=guided: jax.jvp(lambda x: guided(x, t)[:2], (x,), (x,)))
         for t in (0.0, 1.0):
             found, slopes = both(t)
             assert all(np.all(np.isfinite(part)) for part in (*found, *slopes))
     t = float(snap(process, 0.5))
-    reached = dps(process, inner, lambda x: 0 * x, jnp.zeros(2), step_size=1.0)
+    reached = inverse.dps(process, inner, lambda x: 0 * x, jnp.zeros(2), step_size=1.0)
     found, slopes = jax.jvp(lambda x: reached(x, t)[:2], (x,), (x,))
     np.testing.assert_allclose(found[1], inner(x, t).eps)
     assert all(np.all(np.isfinite(slope)) for slope in slopes)
@@ -434,10 +446,10 @@ def test_dps_is_finite_at_both_ends_and_where_nothing_is_left_to_gain(name):
 
 def guided_ways(process, denoise, operator, y):
     return {
-        "isotropic": pigdm(process, denoise, operator, y, noise_std=0.1, data_std=0.5),
-        "jacobian": pigdm(process, denoise, operator, y, covariance="jacobian", cg_steps=4),
-        "likelihood": dps(process, denoise, operator, y, noise_std=1.0),
-        "step_size": dps(process, denoise, operator, y, step_size=0.01),
+        "isotropic": inverse.pigdm(process, denoise, operator, y, noise_std=0.1, data_std=0.5),
+        "jacobian": inverse.pigdm(process, denoise, operator, y, covariance="jacobian", cg_steps=4),
+        "likelihood": inverse.dps(process, denoise, operator, y, noise_std=1.0),
+        "step_size": inverse.dps(process, denoise, operator, y, step_size=0.01),
     }
 
 
@@ -478,7 +490,7 @@ def drawn(process, ways, samplers):
 
 @pytest.mark.slow
 def test_pigdm_under_every_sampler_is_the_exact_posteriors_denoiser_under_it():
-    process, operator, y = vp(), average_pool(2), jax.random.normal(jax.random.key(1), (4, 1, 1, 1))
+    process, operator, y = vp(), inverse.average_pool(2), jax.random.normal(jax.random.key(1), (4, 1, 1, 1))
     data = gaussian_denoiser(process, 0.1, 0.5)
     ways = {"found": guided_ways(process, data, operator, y)["isotropic"], "right": of_the_square(process, y, 0.1)}
     for sampler, x in drawn(process, ways, ANY | CONTINUOUS_ONLY).items():
@@ -489,7 +501,7 @@ def test_pigdm_under_every_sampler_is_the_exact_posteriors_denoiser_under_it():
 @pytest.mark.parametrize("name", ["ve", "linear"])
 def test_other_ways_under_some_samplers(name):
     """The Jacobian's ΠGDM lands where the exact denoiser does; DPS comes nearer to y than no guidance."""
-    process, operator, y = PROCESSES[name], average_pool(2), jax.random.normal(jax.random.key(1), (4, 1, 1, 1))
+    process, operator, y = PROCESSES[name], inverse.average_pool(2), jax.random.normal(jax.random.key(1), (4, 1, 1, 1))
     data = gaussian_denoiser(process, 0.1, 0.5)
     ways = guided_ways(process, data, operator, y) | {"right": of_the_square(process, y, 0.0), "data": data}
     for sampler, x in drawn(process, ways, {k: ANY[k] for k in ("ddpm_large", "dpmpp_2m")}).items():
@@ -503,7 +515,7 @@ def test_the_adaptive_ode_and_the_likelihood_take_it():
     """The flow of the exact posterior: its samples have its moments, its density is the posterior's in closed form."""
     process, keys = vp(), jax.random.split(jax.random.key(0), 2000)
     mean, covariance = correlated(3, seed=1)
-    operator, y = mask(jnp.array([1, 0, 0])), jnp.array([0.7, 0.0, 0.0])
+    operator, y = inverse.mask(jnp.array([1, 0, 0])), jnp.array([0.7, 0.0, 0.0])
     right = conditional(mean, covariance, np.eye(3)[:1], np.array([0.7]), 0.5)
     x = jnp.asarray(np.random.default_rng(0).multivariate_normal(*right, 5), jnp.float32)
     controller = diffrax.PIDController(rtol=1e-4, atol=1e-4)
@@ -511,8 +523,8 @@ def test_the_adaptive_ode_and_the_likelihood_take_it():
     @jax.jit
     def run(keys, x):
         data = exact(process, mean, covariance)
-        guided = pigdm(process, data, operator, y, noise_std=0.5, covariance="jacobian", cg_steps=1)
-        rough = dps(process, data, operator, y, noise_std=1.0)
+        guided = inverse.pigdm(process, data, operator, y, noise_std=0.5, covariance="jacobian", cg_steps=1)
+        rough = inverse.dps(process, data, operator, y, noise_std=1.0)
         return (
             sample_ode(keys, process, guided, (3,), controller=controller).x,
             diffusion.log_likelihood(process, guided, x, controller=controller).log_density,
@@ -536,7 +548,11 @@ def test_a_row_knows_nothing_of_the_others(way):
     x, y = jnp.asarray(rng.normal(size=(2, 5, 4, 4, 1)), jnp.float32)
     y = y * jnp.array([1e3, 1.0, 1e-3, 1.0, 1.0])[:, None, None, None]
     data = exact(process, np.zeros(16), correlated(16)[1])
-    run = jax.jit(lambda rows: guided_ways(process, data, blur(0.6), blur(0.6)(y)[rows])[way](x[rows], t[rows])[:2])
+    run = jax.jit(
+        lambda rows: guided_ways(process, data, inverse.blur(0.6), inverse.blur(0.6)(y)[rows])[way](x[rows], t[rows])[
+            :2
+        ]
+    )
     rows = jnp.array([3, 1])
     for part, whole in zip(run(rows), run(jnp.arange(5)), strict=True):
         np.testing.assert_allclose(part, whole[rows], rtol=1e-4, atol=1e-4)
@@ -552,7 +568,7 @@ def test_masks_of_each_example_conditions_and_clips():
 
     @chex.assert_max_traces(n=1)
     def run(x, seen, y, cond, covariance):
-        return pigdm(process, inner, mask(seen), y, covariance=covariance)(x, 0.3, cond=cond).x0
+        return inverse.pigdm(process, inner, inverse.mask(seen), y, covariance=covariance)(x, 0.3, cond=cond).x0
 
     run = jax.jit(run, static_argnums=4)
     for cond in (jnp.zeros(4), jnp.ones(4)):
@@ -563,8 +579,8 @@ def test_masks_of_each_example_conditions_and_clips():
         pull = 0.1 * (alpha**2 + variance) / alpha  # ∂x̂0/∂x sigma²/(alpha r²) at data_std 1
         np.testing.assert_allclose(found, alone + pull * np.where(seen == 1, 0.5 - alone, 0), rtol=1e-4)
     for guided in (
-        pigdm(process, inner, mask(seen), 9 * y, clip=1.0),
-        dps(process, inner, mask(seen), 9 * y, step_size=1e3, clip=1.0),
+        inverse.pigdm(process, inner, inverse.mask(seen), 9 * y, clip=1.0),
+        inverse.dps(process, inner, inverse.mask(seen), 9 * y, step_size=1e3, clip=1.0),
     ):
         prediction = guided(x, 0.9)
         assert np.abs(prediction.x0).max() <= 1
@@ -576,8 +592,8 @@ def test_masks_of_each_example_conditions_and_clips():
 def test_refusals():
     process, x = vp(), jnp.zeros((2, 4, 4, 1))
     data, y = gaussian_denoiser(process, 0.0, 1.0), jnp.zeros((2, 2, 1))
-    by_pigdm = lambda y=y, **options: pigdm(process, data, average_pool(2), y, **options)
-    by_dps = lambda y=y, **options: dps(process, data, average_pool(2), y, **options)
+    by_pigdm = lambda y=y, **options: inverse.pigdm(process, data, inverse.average_pool(2), y, **options)
+    by_dps = lambda y=y, **options: inverse.dps(process, data, inverse.average_pool(2), y, **options)
     cases = [
         ("unknown covariance 'full': choose isotropic or jacobian", lambda: by_pigdm(covariance="full")),
         ("noise_std must be finite and not negative", lambda: by_pigdm(noise_std=-1.0)),
@@ -587,16 +603,16 @@ def test_refusals():
         ("clip must be positive", lambda: by_pigdm(clip=0.0)),
         (r"operator's shape \(2, 2, 2, 1\)", lambda: by_pigdm(y=y[:1])(x, 0.5)),
         (r"operator's shape \(2, 2, 2, 1\)", lambda: by_dps(y=y[:1], noise_std=1.0)(x, 0.5)),
-        ("must be linear", lambda: pigdm(process, data, jnp.square, x)(x, 0.5)),
+        ("must be linear", lambda: inverse.pigdm(process, data, jnp.square, x)(x, 0.5)),
         ("either step_size .* or noise_std", by_dps),
         ("either step_size .* or noise_std", lambda: by_dps(step_size=1.0, noise_std=1.0)),
         ("step_size must be finite", lambda: by_dps(step_size=-1.0)),
         ("noise_std must be positive and finite", lambda: by_dps(noise_std=0.0)),
         ("length of the chain", lambda: by_dps(step_size=1.0, steps=0)),
-        ("factor must be at least 1", lambda: average_pool(0)),
-        ("sides it divides, got 4×4", lambda: average_pool(3)(x)),
-        ("one per channel, but x has 1", lambda: grayscale()(x)),
-        ("std must be positive", lambda: blur(0.0)),
+        ("factor must be at least 1", lambda: inverse.average_pool(0)),
+        ("sides it divides, got 4×4", lambda: inverse.average_pool(3)(x)),
+        ("one per channel, but x has 1", lambda: inverse.grayscale()(x)),
+        ("std must be positive", lambda: inverse.blur(0.0)),
     ]
     for message, refused in cases:
         with pytest.raises(ValueError, match=message):
@@ -609,7 +625,7 @@ def test_float32_and_half_precision_stay_finite_under_a_chain(name):
     process = PROCESSES[name]
     network = lambda x, t, cond: jnp.tanh(x.astype(jnp.bfloat16)) / 2
     keys = jax.random.split(jax.random.key(0), 3)
-    operator, y = average_pool(2), jnp.ones((1, 1, 1))
+    operator, y = inverse.average_pool(2), jnp.ones((1, 1, 1))
 
     @jax.jit
     def run(keys):

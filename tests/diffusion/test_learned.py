@@ -1,5 +1,7 @@
 """Processes given by γ(t): their formulas in float64, the learned one's promises, and what starts at a noisy t = 0."""
 
+from functools import partial
+
 import diffrax
 import jax
 import jax.numpy as jnp
@@ -54,7 +56,7 @@ drawn = jax.jit(scattered, static_argnums=(1, 2, 3))
 PROCESSES = {
     "quadratic": Quadratic(),
     "linear_log_snr": linear_log_snr(-9.0, 6.0),
-    "learned": scattered(jax.random.key(0)),
+    "learned": jax.jit(scattered)(jax.random.key(0)),
 }
 every_process = pytest.mark.parametrize("name", ["learned", "linear_log_snr", slow("quadratic")])
 
@@ -138,7 +140,7 @@ def paper_gamma(process, t):
     return np.float64(process.gamma_min) + softplus(process.width) * fraction
 
 
-@pytest.mark.parametrize("process", [PROCESSES["learned"], slow(learned_schedule(jax.random.key(3)))])
+@pytest.mark.parametrize("process", [PROCESSES["learned"], slow(jax.jit(learned_schedule)(jax.random.key(3)))])
 def test_gamma_is_the_papers(process):
     t = np.linspace(0, 1, 33)
     np.testing.assert_allclose(process.gamma(t), paper_gamma(process, t), atol=2e-5)
@@ -231,7 +233,7 @@ def test_precision_follows_the_times():
 # -- a process whose t = 0 is noisy --------------------------------------------------------------------------------
 
 NOISY = {
-    "learned": scattered(jax.random.key(4), 8, gamma_min=-4.0, gamma_max=6.0, scale=0.3),
+    "learned": jax.jit(partial(scattered, features=8, gamma_min=-4.0, gamma_max=6.0, scale=0.3))(jax.random.key(4)),
     "linear_log_snr": linear_log_snr(-4.0, 6.0),
 }
 

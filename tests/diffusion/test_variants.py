@@ -11,7 +11,7 @@ from jaxgen import diffusion
 from jaxgen.diffusion import denoising_loss, target, to_x0_eps, transition, weighting
 
 S, T = jnp.array([0.2, 0.4, 0.5]), jnp.array([0.4, 0.8, 1.0])
-X0, EPS = jax.random.normal(jax.random.key(0), (2, 3, 4))
+X0, EPS = map(jnp.asarray, np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32))
 
 
 def everything(process):

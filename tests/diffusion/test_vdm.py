@@ -44,7 +44,7 @@ ALL = {name: (process, 1e-3) for name, process in CONTINUOUS.items()} | {
     "ve": (CONTINUOUS["ve"], 0.0),
     "late": (CONTINUOUS["rectified_flow"], 0.3),
     "linear_log_snr": (linear_log_snr(-8.0, 4.0), 0.0),
-    "learned": (learned_schedule(KEY, -8.0, 4.0, 16), 0.0),
+    "learned": (jax.jit(lambda key: learned_schedule(key, -8.0, 4.0, 16))(KEY), 0.0),
     "cosine_gamma": (Cosine(-8.0, 4.0), 0.0),
 }
 DAILY = {("vp", "eps"), ("zero_snr", "v"), ("vp", None), ("learned", 9)}

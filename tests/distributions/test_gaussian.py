@@ -7,8 +7,9 @@ from scipy.stats import kstest, norm
 
 from jaxgen.distributions import Gaussian, gaussian_kl, gaussian_kl_terms
 
-MEAN, LOG_STD, X = jax.random.normal(jax.random.key(0), (3, 5, 4, 2))
-STD = jnp.exp(LOG_STD)
+MEAN, LOG_STD, X = np.random.default_rng(0).normal(size=(3, 5, 4, 2)).astype(np.float32)
+STD = jnp.asarray(np.exp(LOG_STD))
+MEAN, LOG_STD, X = map(jnp.asarray, (MEAN, LOG_STD, X))
 
 
 def test_log_density_is_scipys_summed_over_the_event():

@@ -23,7 +23,7 @@ MEANS = np.random.default_rng(0).standard_normal((5, 3)) * 2
 STDS = np.random.default_rng(1).uniform(0.2, 2, (5, 3))
 COMPONENTS = Gaussian(jnp.asarray(MEANS, jnp.float32), jnp.asarray(STDS, jnp.float32))
 WEIGHTS = np.array([0.1, 0.3, 0.2, 0.4, 0.0])
-Z = jax.random.normal(KEY, (7, 3)) * 3
+Z = jnp.asarray(np.random.default_rng(2).normal(size=(7, 3)), jnp.float32) * 3
 
 
 def exact_mixture(z, weights):

@@ -26,6 +26,7 @@ from oracles import slow
 
 from jaxgen import generation
 from jaxgen.core import noise, progress_bar
+from jaxgen.generation._fingerprint import fingerprint
 from jaxgen.training import batch_sharding, data_mesh
 
 PROGRAM = Path(__file__).parents[1] / "generating.py"
@@ -389,6 +390,12 @@ def test_another_draw_is_refused(tmp_path, caplog):
         caplog.clear()
         np.testing.assert_array_equal(run(other), truth)
         assert "cannot be compared" in caplog.text
+
+
+def test_a_fingerprint_tells_how_an_index_out_of_range_is_read():
+    x, index = jnp.arange(3.0), jnp.array([5])
+    draws = [lambda x, mode=mode: x.at[index].get(mode=mode) for mode in ("clip", "promise_in_bounds", "fill")]
+    assert len({fingerprint(draw, x) for draw in draws}) == 3
 
 
 def test_the_bar_counts_images_from_where_the_last_call_came_to(tmp_path, capsys):

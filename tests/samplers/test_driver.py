@@ -15,7 +15,7 @@ from jaxgen.diffusion import denoiser, from_betas, linear_betas, subset_grid, un
 from jaxgen.samplers import Sampler, ddim, ddpm, predictor_corrector, repaint, replacement, sample
 
 PROCESS = PROCESSES["linear"]
-WEIGHTS = jax.random.normal(jax.random.key(9), (12, 12)) / 4
+WEIGHTS = jnp.asarray(np.random.default_rng(9).normal(size=(12, 12)), jnp.float32) / 4
 STAY = Sampler(lambda key, process, denoise, t, s, x, carry: (x, carry))
 KEYS = jax.random.split(jax.random.key(0), 20_000)
 

@@ -40,7 +40,7 @@ from jaxgen.samplers import (
 )
 
 KEYS = jax.random.split(jax.random.key(0), 50)
-START = jax.random.normal(jax.random.key(1), (50, 1))
+START = jnp.asarray(np.random.default_rng(1).normal(size=(50, 1)), jnp.float32)
 STAY = Sampler(lambda key, process, denoise, t, s, x, carry: (x, carry))
 
 
@@ -63,9 +63,11 @@ def test_samplers_that_are_one_agree_at_every_step(name):
     samplers = predictors | {"ddim": ddim(), "dpmpp_1": dpmpp_1(), "ddim_1": ddim(1.0), "heun": heun()}
     samplers["heun_outside"] = heun(churn=0.4, churn_range=(1e6, 1e7))
     pairs = [("dpmpp_1", "ddim"), ("ddim_1", "ddpm")]
-    for corrector in (langevin(0.1, steps=0), langevin_corrector(steps=0)):
-        for predictor, sampler in predictors.items():
-            pairs.append((f"{predictor} {len(pairs)}", predictor))
+    for predictor, sampler in predictors.items():
+        alone = f"{predictor} with the predictor's key"
+        samplers[alone] = Sampler(lambda key, *rest, step=sampler.step: step(fold_in(key, 0), *rest), sampler.init)
+        for corrector in (langevin(0.1, steps=0), langevin_corrector(steps=0)):
+            pairs.append((f"{predictor} {len(pairs)}", alone))
             samplers[pairs[-1][0]] = predictor_corrector(sampler, corrector)
     paths = jax.jit(lambda: {k: draw(s, process, times, trajectory=True) for k, s in samplers.items()})()
     for one, other in pairs:
@@ -91,7 +93,6 @@ def test_euler_maruyama_of_eta_0_is_euler_and_euler_is_ddim_on_straight_lines(na
 
 
 @pytest.mark.slow
-@pytest.mark.first_by_day
 @pytest.mark.parametrize("name", ["vp", "linear", slow("cosine"), slow("sub_vp")])
 def test_ddim_is_euler_in_sigma_over_alpha(name):
     """x/alpha moves by ε̂ times the change of sigma/alpha (Song et al. 2021 (DDIM), eq. 14)."""
@@ -119,12 +120,16 @@ def test_c0_5_the_corrector_alone_is_annealed_langevin():
         np.testing.assert_allclose(path[i], x, atol=1e-4)
 
 
-@pytest.mark.slow
 def test_correctors_of_a_nest_have_noise_of_their_own():
     """A pair as the predictor of a pair: the state after all correctors holds independent draws."""
     adds = Sampler(lambda key, process, denoise, t, s, x, carry: (x + noise(key, x.shape[1:]), carry))
     pair = predictor_corrector(STAY, adds)
-    wrapped = Sampler(lambda *arguments: pair.step(*arguments), pair.init)
+
+    def counted(key, process, denoise, t, s, x, carry):
+        x, inner = pair.step(key, process, denoise, t, s, x, carry[0])
+        return x, (inner, carry[1] + 1)
+
+    wrapped = Sampler(counted, lambda x: (pair.init(x), 0))
     keys, start = jax.random.split(jax.random.key(0), 5000), jnp.zeros((5000, 1))
     for draws, nest in (
         (2, predictor_corrector(pair, adds)),
@@ -191,7 +196,6 @@ def test_churn_raises_the_noise_no_further_than_the_process_goes():
 
 
 @pytest.mark.slow
-@pytest.mark.first_by_day
 @pytest.mark.parametrize(("multi", "single"), [(dpmpp_2m, ddim), (dpmpp_2m_sde, lambda: ddim(1.0))])
 def test_multistep_without_history_or_change_is_of_first_order(multi, single):
     """A first step of 2M is DDIM's, of 2M-SDE DDIM's at η = 1; and every step where x̂0 does not change."""

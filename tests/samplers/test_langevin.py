@@ -193,7 +193,6 @@ def test_final_denoising_is_tweedies_step():
 
 
 @pytest.mark.slow
-@pytest.mark.first_by_day
 @pytest.mark.parametrize("norms", ["sample", "batch"])
 def test_corrector_steps_have_the_stated_signal_to_noise_ratio(norms):
     """ε/2 = 2 (r ‖z‖/‖score‖)², the step of Song et al. 2021, algorithms 4 and 5: the drift is r times the noise."""

@@ -12,12 +12,11 @@ from oracles import PROCESSES, gaussian_denoiser, slow
 
 from experiments.calls import network_calls
 from jaxgen.core import noise
-from jaxgen.diffusion import subset_grid, uniform_grid, vp
-from jaxgen.diffusion.denoisers.inverse import average_pool, blur, grayscale, mask, pigdm
+from jaxgen.diffusion import inverse, subset_grid, uniform_grid, vp
 from jaxgen.samplers import Sampler, ddim, ddpm, langevin_corrector, predictor_corrector, repaint, replacement, sample
 
 STAY = Sampler(lambda key, process, denoise, t, s, x, carry: (x, carry))
-PAIR, SEEN = np.array([[1.0, 0.8], [0.8, 1.0]]), mask(jnp.array([1, 0]))
+PAIR, SEEN = np.array([[1.0, 0.8], [0.8, 1.0]]), inverse.mask(jnp.array([1, 0]))
 
 
 def grid(process, n):
@@ -52,7 +51,7 @@ def chain(process, times, mean, covariance, a, y, repeats=1, variance="fixed_sma
     return m, v
 
 
-MASK, GREY = (mask(jnp.array([1, 0, 1])), (3,)), (grayscale(), (2, 3))
+MASK, GREY = (inverse.mask(jnp.array([1, 0, 1])), (3,)), (inverse.grayscale(), (2, 3))
 
 
 @pytest.mark.slow
@@ -123,7 +122,7 @@ def test_the_bias_of_pigdm_is_what_its_docstring_says():
     with jax.enable_x64(True):
         data, y = exact(process, np.zeros(2), PAIR), jnp.array([1.0, 0.0])
         found = law(
-            ddpm("fixed_large"), process, pigdm(process, data, SEEN, y), uniform_grid(n), np.zeros(2), np.eye(2)
+            ddpm("fixed_large"), process, inverse.pigdm(process, data, SEEN, y), uniform_grid(n), np.zeros(2), np.eye(2)
         )
         alpha, var = (np.asarray(f(uniform_grid(n)), np.float64) for f in (process.alpha, process.variance))
     m, v, seen = np.zeros(2), np.eye(2), np.diag([1.0, 0])
@@ -175,21 +174,29 @@ def test_every_sampler_returns_the_observation(name):
     @jax.jit
     def run(keys, y):
         draw = lambda sampler: sample(keys, process, denoise, sampler, times, (2, 3))
-        whole = {k: draw(replacement(sampler, mask(True), y)) for k, sampler in named.items()}
-        greyed = {k: draw(replacement(named[k], grayscale(), grayscale()(y))) for k in few if k in named}
-        unchanged = {k: (draw(replacement(named[k], mask(False), y)), draw(named[k])) for k in few if k in named}
+        whole = {k: draw(replacement(sampler, inverse.mask(True), y)) for k, sampler in named.items()}
+        greyed = {
+            k: draw(replacement(named[k], inverse.grayscale(), inverse.grayscale()(y))) for k in few if k in named
+        }
+        unchanged = {
+            k: (draw(replacement(named[k], inverse.mask(False), y)), draw(named[k])) for k in few if k in named
+        }
         return whole, greyed, unchanged
 
     whole, greyed, unchanged = run(keys, y)
     for sampler in whole:
         np.testing.assert_array_equal(whole[sampler], y, err_msg=sampler)
     for sampler in greyed:
-        np.testing.assert_allclose(grayscale()(greyed[sampler]), grayscale()(y), atol=1e-5, err_msg=sampler)
+        np.testing.assert_allclose(
+            inverse.grayscale()(greyed[sampler]), inverse.grayscale()(y), atol=1e-5, err_msg=sampler
+        )
         np.testing.assert_allclose(*unchanged[sampler], atol=1e-4, err_msg=sampler)
 
 
 @pytest.mark.first_by_day
-@pytest.mark.parametrize("operator", [mask(jnp.arange(48).reshape(4, 4, 3) % 3 > 0), grayscale(), average_pool(2)])
+@pytest.mark.parametrize(
+    "operator", [inverse.mask(jnp.arange(48).reshape(4, 4, 3) % 3 > 0), inverse.grayscale(), inverse.average_pool(2)]
+)
 def test_only_the_observed_part_moves_and_it_has_the_noise_of_s(operator):
     """The projector is orthogonal: x' − x lies in the range of Aᵀ, and A x' ~ N(alpha_s y, sigma_s² A Aᵀ)."""
     process, n, shape = vp(), 4000, (4, 4, 3)
@@ -223,7 +230,7 @@ def test_the_noise_of_the_projection_is_no_other():
     process, times = vp(), np.array([0.9, 0.6, 0.3])
     inner = Sampler(spy)
     with jax.disable_jit():
-        sampler = repaint(replacement(inner, mask(True), jnp.zeros(200)), 3)
+        sampler = repaint(replacement(inner, inverse.mask(True), jnp.zeros(200)), 3)
         path = sample(keys, process, lambda x, t: None, sampler, times, (200,), trajectory=True)
     assert len(drawn) == 6
     # what a repeat begins with is noise of its own, nearly; what a step ends with is the projection's
@@ -273,7 +280,7 @@ def test_a_sample_depends_on_its_own_key_and_observation_alone():
     @jax.jit
     def run(keys, y, seen):
         pair = predictor_corrector(ddpm(), langevin_corrector())
-        sampler = repaint(replacement(pair, mask(seen), y), 2)
+        sampler = repaint(replacement(pair, inverse.mask(seen), y), 2)
         return sample(keys, process, exact(process, mean, covariance), sampler, uniform_grid(6), (3,))
 
     whole = run(keys, y, seen)
@@ -283,7 +290,7 @@ def test_a_sample_depends_on_its_own_key_and_observation_alone():
     assert whole.dtype == jnp.float32
     with jax.enable_x64(True):
         y = jnp.ones((6, 3), jnp.float64)
-        sampler = repaint(replacement(ddpm(), mask(seen), y), 2)
+        sampler = repaint(replacement(ddpm(), inverse.mask(seen), y), 2)
         denoise = exact(process, mean, covariance)
         x = sample(keys, process, denoise, sampler, uniform_grid(2), (3,), start=jnp.zeros((6, 3), jnp.float64))
         assert x.dtype == jnp.float64
@@ -294,21 +301,21 @@ def test_a_sample_depends_on_its_own_key_and_observation_alone():
 def test_finite_from_end_to_end(name):
     process = PROCESSES[name]
     keys = jax.random.split(jax.random.key(0), 3)
-    sampler = repaint(replacement(ddim(), average_pool(2), jnp.ones((2, 2, 1))), 2)
+    sampler = repaint(replacement(ddim(), inverse.average_pool(2), jnp.ones((2, 2, 1))), 2)
     denoise = gaussian_denoiser(process, 0.0, 0.5)
     path = sample(keys, process, denoise, sampler, grid(process, 4), (4, 4, 1), trajectory=True)
     assert np.all(np.isfinite(path))
-    np.testing.assert_allclose(average_pool(2)(path[-1]), 1, atol=1e-5)
+    np.testing.assert_allclose(inverse.average_pool(2)(path[-1]), 1, atol=1e-5)
 
 
 @pytest.mark.usefixtures("unchecked")
 def test_refusals():
     keys, process, y = jax.random.split(jax.random.key(0), 3), vp(), jnp.zeros((4, 4, 1))
     for message, operator in [
-        (r"no multiple of the identity.*use diffusion.inverse.pigdm", blur(1.0)),
+        (r"no multiple of the identity.*use diffusion.inverse.pigdm", inverse.blur(1.0)),
         ("must be linear", jnp.tanh),
         ("no multiple of the identity", lambda x: x + 1.0),  # affine
-        (r"operator's shape \(3, 2, 2, 1\).*got \(4, 4, 1\)", average_pool(2)),
+        (r"operator's shape \(3, 2, 2, 1\).*got \(4, 4, 1\)", inverse.average_pool(2)),
     ]:
         denoise, sampler = gaussian_denoiser(process, 0.0, 1.0), replacement(ddim(), operator, y)
         with pytest.raises(ValueError, match=message):

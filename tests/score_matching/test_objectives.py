@@ -294,6 +294,7 @@ def test_refusals():
     dsm, kernel = partial(denoising, key, score, x), partial(kernel_density, x, points)
     ssm = partial(sliced, key, score, x)
     cases = [
+        (partial(denoising, key, score, jnp.ones((3, 2), jnp.uint8), 0.5), "data must be floating point, got uint8"),
         (partial(explicit, wrong, score, x), "return x's shape"),
         (partial(explicit, score, wrong, x), "return x's shape"),
         (partial(implicit, wrong, x), "return x's shape"),

@@ -14,7 +14,7 @@ from sklearn.datasets import make_blobs
 from jaxgen.vae import codebook, nearest_code
 
 KEY = jax.random.key(0)
-Z = jax.random.normal(KEY, (40, 3, 2))
+Z = jnp.asarray(np.random.default_rng(0).normal(size=(40, 3, 2)), jnp.float32)
 BOOK = codebook.create(jnp.array([[1.0, 0], [-1, 0.5], [0, -1], [50, 50]]))  # the last is never chosen
 
 

@@ -108,3 +108,5 @@ def test_refusals():
     for options, message in cases:
         with pytest.raises(ValueError, match=message):
             vae_loss(KEY, LAW.model(), X, **options)
+    with pytest.raises(ValueError, match="data must be floating point, got uint8"):
+        vae_loss(KEY, LAW.model(), jnp.uint8(X))

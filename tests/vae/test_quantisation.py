@@ -9,7 +9,8 @@ from jaxgen.distributions import Gaussian, likelihoods
 from jaxgen.vae import nearest_code, quantise, vq_vae_loss
 
 KEYS = jax.random.split(jax.random.key(0), 4)
-Z, CODES = jax.random.normal(KEYS[0], (3, 4, 5, 6)), jax.random.normal(KEYS[1], (7, 6))
+RNG = np.random.default_rng(0)
+Z, CODES = (jnp.asarray(RNG.normal(size=shape), jnp.float32) for shape in ((3, 4, 5, 6), (7, 6)))
 
 
 def distances(z, codes):

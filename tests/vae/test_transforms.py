@@ -3,6 +3,7 @@
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from ppca import PPCA
 
@@ -20,8 +21,8 @@ from jaxgen.vae import (
 
 LAW = PPCA()
 X = jnp.asarray(LAW.sample(6), jnp.float32)
-CODES = jax.random.normal(jax.random.key(1), (5, 2))
-DICTIONARY = jax.random.normal(jax.random.key(2), (2, 6))
+CODES = jnp.asarray(np.random.default_rng(1).normal(size=(5, 2)), jnp.float32)
+DICTIONARY = jnp.asarray(np.random.default_rng(2).normal(size=(2, 6)), jnp.float32)
 
 
 def every(keys, x):

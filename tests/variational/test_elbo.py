@@ -192,9 +192,9 @@ def test_the_baseline_is_the_mean_of_the_other_draws():
 POSTERIORS = {
     "full Gaussian": (
         full_gaussian(),
-        full_gaussian_params(jnp.array([0.3, -0.7]), jnp.array([[1.1, 0.6], [0.6, 0.8]])),
+        jax.jit(full_gaussian_params)(jnp.array([0.3, -0.7]), jnp.array([[1.1, 0.6], [0.6, 0.8]])),
     ),
-    "gamma": (gamma(), GammaParams(jnp.log(jnp.array(2.5)), jnp.array(0.4))),
+    "gamma": (gamma(), GammaParams(jnp.array(np.log(2.5)), jnp.array(0.4))),
 }
 
 

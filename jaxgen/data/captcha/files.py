@@ -28,7 +28,7 @@ def load_captchas(
     alphabet: str | None = None,
     length: int | None = None,
     size: tuple[int, int] | None = None,
-    colour: bool = False,
+    color: bool = False,
     resize_filter: str = "bicubic",
 ) -> ImageDataset:
     """Load CAPTCHAs from a folder or tar of images that are named by their text.
@@ -43,7 +43,7 @@ def load_captchas(
         length: the number of characters of each text; None takes the most frequent.
         size: the (height, width) in pixels to which whole images are stretched; None expects all images to have the
             same size. Images are not cropped, as that could remove characters.
-        colour: keep three channels instead of the luminance.
+        color: keep three channels instead of the luminance.
         resize_filter: as in `load_images`.
 
     Returns:
@@ -82,7 +82,7 @@ def load_captchas(
                 f"pass size=({height}, {width}), or another, to stretch all to it."
             )
         budget.add(name, image)
-        found[name] = _channels(image, colour)
+        found[name] = _channels(image, color)
     names = sorted(found)
     characters = alphabet or "".join(sorted(set("".join(texts.values()))))
     tokens = encode_texts([texts[name] for name in names], characters)
@@ -121,7 +121,7 @@ def _check_stretch(image: np.ndarray, size: tuple[int, int], name: str) -> None:
         )
 
 
-def _channels(image: np.ndarray, colour: bool) -> np.ndarray:
-    if colour:
+def _channels(image: np.ndarray, color: bool) -> np.ndarray:
+    if color:
         return np.broadcast_to(image, (*image.shape[:2], 3))
     return image if image.shape[-1] == 1 else np.round(image @ _LUMINANCE)[..., None].astype(np.uint8)

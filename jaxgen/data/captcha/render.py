@@ -40,7 +40,7 @@ class CaptchaStyle:
         warp: the largest displacement of the corners of a character's box, as a fraction of its width; vertically half
             that fraction of its height. 0 to 1.
         gaps: the probability of a gap before a character.
-        colour: random colours of ink and paper, as RGB, instead of their luminance.
+        color: random colours of ink and paper, as RGB, instead of their luminance.
 
     Raises:
         ValueError: if a value is out of range, a character is repeated or lacking in a font, or a font is unknown.
@@ -57,7 +57,7 @@ class CaptchaStyle:
     rotation: float = 30.0
     warp: float = 0.2
     gaps: float = 0.5
-    colour: bool = False
+    color: bool = False
 
     def __post_init__(self):
         check_alphabet(self.alphabet)
@@ -178,7 +178,7 @@ def _render(tokens: Int32[np.ndarray, "n length"], style: CaptchaStyle, seed: in
     dots = (_uniform(seed, _DOTS, n, style.dots, 2) * (wide + 1, high + 1)).astype(int)
     arcs = _uniform(seed, _CURVES, n, style.curves, 6)
 
-    colours = _colours(_uniform(seed, _COLOUR, n, 2, 3), style.colour)
+    colours = _colours(_uniform(seed, _COLOUR, n, 2, 3), style.color)
     images = np.empty((n, height, width, colours.shape[-1]), np.uint8)
     for i in range(n):
         glyphs = []
@@ -215,11 +215,11 @@ def _curve(draws: list[float], width: int, height: int) -> tuple[tuple[int, int,
     return (left, top, right, bottom), below(start, 21), below(end, 41) + 160
 
 
-def _colours(draws: Float64[np.ndarray, "n 2 3"], colour: bool) -> UInt8[np.ndarray, "n 256 c"]:
+def _colours(draws: Float64[np.ndarray, "n 2 3"], color: bool) -> UInt8[np.ndarray, "n 256 c"]:
     """The colour of each amount of ink, from paper at 0 to ink at 255."""
     # Darker ink than the package's, which goes to 200: some of its texts are almost invisible.
     paper, inks = 238 + (draws[:, 0] * 18).astype(int), 10 + (draws[:, 1] * 151).astype(int)
-    if not colour:
+    if not color:
         paper, inks = (paper @ _LUMINANCE)[:, None], (inks @ _LUMINANCE)[:, None]
     amount = np.arange(256)[:, None] / 255
     return np.round(paper[:, None] + (inks - paper)[:, None] * amount).astype(np.uint8)

@@ -89,6 +89,9 @@ def held_out_texts(count: int, alphabet: str | Sequence[str], length: int, seed:
         length: number of characters of a text, at least 1.
         seed: an integer from 0.
 
+    Returns:
+        `count` texts, all different.
+
     Raises:
         ValueError: if length or count is below 1, no text is left to draw, seed < 0, or the alphabet is refused as by
             `encode_texts`.

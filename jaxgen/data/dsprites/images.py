@@ -98,6 +98,9 @@ class DSprites:
         Args:
             positions: a slice, integers (M,), or a boolean mask (N,).
 
+        Returns:
+            The subset, with the same `size` and `average`.
+
         Raises:
             ValueError: if no image is left.
         """
@@ -110,6 +113,9 @@ class DSprites:
         Args:
             **classes: for each factor a class, a sequence of classes, or a slice of all its classes, as in
                 `subset(shape=2, orientation=slice(None, None, 4), x=[0, 15, 31])`.
+
+        Returns:
+            The subset, with the same `size` and `average`.
 
         Raises:
             ValueError: if a factor is unknown or lacks a class, or no image is left.

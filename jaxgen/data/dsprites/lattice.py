@@ -48,6 +48,9 @@ def dsprites_factors(index: Int[np.ndarray, " n"]) -> Int32[np.ndarray, "n 6"]:
     Args:
         index: integers (n,) in [0, 737280).
 
+    Returns:
+        Classes (n, 6), int32.
+
     Raises:
         ValueError: if an index lies outside [0, 737280).
     """
@@ -60,6 +63,9 @@ def dsprites_index(factors: Int[np.ndarray, "n 6"]) -> Int32[np.ndarray, " n"]:
 
     Args:
         factors: the classes (n, 6) of colour, shape, scale, orientation, x and y, each from 0.
+
+    Returns:
+        Indices (n,) in [0, 737280), int32.
 
     Raises:
         ValueError: if there are not six columns, or classes are negative or not below 1, 3, 6, 40, 32 and 32.

@@ -23,10 +23,10 @@ def render_dsprites(
 ) -> UInt8[np.ndarray, "n size size 1"] | UInt8[Array, "n size size 1"]:
     """Draw images of the dSprites lattice by their index: 0 outside the shape, 255 inside.
 
-    With the lattice's scale and orientation both at 1 and 0, and (u, v) the offset in pixels from the position, the
-    square is |u|, |v| ≤ 9.599, the ellipse is (u/12.77)² + (v/7.2125)² ≤ 1, and the heart's outline is
-    (9.594 sin³τ, −1.4365 − .6622 (13 cos τ − 5 cos 2τ − 2 cos 3τ − cos 4τ)). A pixel is inside if its centre is. The
-    constants reconstruct the published images, in nearly all pixels; `load_dsprites` reads the published images.
+    Let (u, v) be the offset from the position in pixels. At scale 1 and orientation 0 the square is |u|, |v| ≤ 9.599,
+    the ellipse is (u/12.77)² + (v/7.2125)² ≤ 1, and the heart's outline is the curve (u, v) =
+    (9.594 sin³τ, −1.4365 − .6622 (13 cos τ − 5 cos 2τ − 2 cos 3τ − cos 4τ)). A pixel is inside if its centre is. These
+    constants reproduce the published images in nearly all pixels; `load_dsprites` reads the published images.
 
     A NumPy index is drawn by NumPy in float64, a JAX index by JAX in float32, also under jit. The two can differ where
     the centre of a pixel lies on an outline.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -57,7 +58,8 @@ def read_npz(path: Path, subset: str | None, warn: bool = True) -> LoadedArrays:
             )
         images = _with_channels(_read(archive, image_key, _IMAGES))
         label_key = _find(keys, ("labels", "y"), subset)
-        unread = [key for key in keys if key not in (image_key, "label_names") and (subset is None or subset in key)]
+        others = {_subset_of(key) for key in keys} - {None, subset} if subset else ()
+        unread = [key for key in keys if key not in (image_key, "label_names") and not any(s in key for s in others)]
         if label_key is None and unread and warn:
             expected = "'labels' or 'y'" if subset is None else f"'{subset}_labels' or 'y_{subset}'"
             warnings.warn(
@@ -140,6 +142,11 @@ def _names(stored: np.ndarray, path: Path) -> tuple[str, ...]:
 def _find(keys: tuple[str, ...], names: tuple[str, ...], subset: str | None) -> str | None:
     wanted = names if subset is None else [form for name in names for form in (f"{subset}_{name}", f"{name}_{subset}")]
     return next((key for key in wanted if key in keys), None)
+
+
+def _subset_of(key: str) -> str | None:
+    match = re.fullmatch(r"(?:(\w+?)_)?(?:images|x|labels|y)(?:_(\w+))?", key)
+    return match and (match[1] or match[2])
 
 
 def _with_channels(images: np.ndarray) -> np.ndarray:

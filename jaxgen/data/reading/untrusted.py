@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from io import BufferedIOBase, BufferedReader
 from pathlib import Path
 
-# The most that a file may expand. Published datasets expand up to 116 times (dSprites, deflated) and photographs 20
-# times; zeros expand 1032 times in a gzip or zip, 7000 times in an xz and a million times in an image.
+# The most that a file may expand: datasets expand less, bombs more (docs/measurements.md, `data.load_images`).
 MAX_EXPANSION = 250
 ALWAYS_ALLOWED = 2**29  # bytes that any file may expand to
 CHUNK = 2**20  # bytes per read

@@ -115,7 +115,7 @@ def parse_sheet(
             raise ValueError(f"there is no drawing {word!r} in this sheet.")
         return drawings[word] if word in drawings else (draw([]),)
 
-    # Drawings first: the sprites above them name them.
+    # Drawings are read first, because a sprite may use drawings that stand below it in the sheet.
     for number, words, pixels in sorted(statements, key=lambda statement: statement[1][0] != "drawing"):
         template = templates[-1] if templates else None
         try:

@@ -25,7 +25,16 @@ class Denoiser(Protocol):
     """A function (x, t) -> Prediction, with an optional `cond` that replaces its conditioning."""
 
     def __call__(self, x: Array, t: ArrayLike, cond: Any = ...) -> Prediction:
-        """Predict x0 and eps of x (B, *event) at time t, () or (B,)."""
+        """Predict x0 and eps.
+
+        Args:
+            x: noisy state (B, *event).
+            t: time in [0, 1], () or (B,).
+            cond: replaces the denoiser's own conditioning.
+
+        Returns:
+            The prediction.
+        """
         ...
 
 

@@ -63,9 +63,9 @@ def classifier_free(
     _check_same_tree(cond, null)
     bound_cond, clip = cond, clip_function(clip)
     is_pair = interval is None or (hasattr(interval, "__len__") and len(interval) == 2)
-    if not is_pair or (interval is not None and _concrete(interval) and not 0 <= interval[0] < interval[1]):
+    if not is_pair or (interval is not None and not is_traced(interval) and not 0 <= interval[0] < interval[1]):
         raise ValueError(f"interval must be (low, high) of sigma/alpha with 0 <= low < high, got {interval}")
-    if _concrete(rescale) and not 0 <= rescale <= 1:
+    if not is_traced(rescale) and not 0 <= rescale <= 1:
         raise ValueError(f"rescale must lie in [0, 1] (0 none, 0.7 as published), got {rescale}")
 
     def guided(x: Float[Array, "b *event"], t: ArrayLike, cond: Any = bound_cond) -> Prediction:
@@ -84,7 +84,7 @@ def classifier_free(
         # unlike Ho & Salimans's form, this one is exact at scales 0 and 1
         x0, eps = (weight * half[:batch] + (1 - weight) * half[batch:] for half in prediction[:2])
         fraction = None if prediction.variance_interpolation is None else prediction.variance_interpolation[:batch]
-        if not _concrete(rescale) or rescale > 0:
+        if is_traced(rescale) or rescale > 0:
             ratio = _ratio_of_std(prediction.x0[:batch], x0)
             x0 = (rescale * per_example(ratio, x0) + (1 - rescale)) * x0
             eps = to_x0_eps(process, "x0", x0, x, t).eps
@@ -113,7 +113,7 @@ def drop_condition(key: Key[Array, ""], cond: Any, null: Any, probability: Array
         Ho & Salimans 2022, algorithm 1.
     """
     _check_same_tree(cond, null)
-    if _concrete(probability) and not 0 <= probability <= 1:
+    if not is_traced(probability) and not 0 <= probability <= 1:
         raise ValueError(f"probability must lie in [0, 1], got {probability}")
     cond = jax.tree.map(jnp.asarray, cond)
     axes = {leaf.shape[:1] for leaf in jax.tree.leaves(cond)}
@@ -232,7 +232,3 @@ def _check_same_tree(cond: Any, null: Any) -> None:
             f"null must be the same pytree as cond, {jax.tree.structure(cond)}, got {jax.tree.structure(null)}: give "
             "the value that replaced a dropped condition in training, e.g. num_classes for labels"
         )
-
-
-def _concrete(value: Any) -> bool:
-    return not is_traced(value)

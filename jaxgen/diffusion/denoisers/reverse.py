@@ -16,7 +16,14 @@ Variance = Literal["fixed_small", "fixed_large", "learned"]
 
 
 def check_variance(variance: str) -> None:
-    """Raise ValueError for an unknown choice of variance."""
+    """Check the name of a choice of variance.
+
+    Args:
+        variance: the name.
+
+    Raises:
+        ValueError: if it is not "fixed_small", "fixed_large" or "learned".
+    """
     if variance not in get_args(Variance):
         raise ValueError(f"unknown variance {variance!r}: choose one of {', '.join(get_args(Variance))}")
 

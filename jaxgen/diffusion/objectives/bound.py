@@ -1,13 +1,13 @@
 """The variational bound of a discrete reverse chain, term by term (Ho et al. 2020, eq. 5)."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from jaxgen.core import as_float, is_traced, per_sample_keys
+from jaxgen.core import as_float, check_floating, is_traced, per_sample_keys
 from jaxgen.diffusion.denoisers._denoiser import Denoiser, evaluate
 from jaxgen.diffusion.denoisers.prediction import Prediction
 from jaxgen.diffusion.denoisers.reverse import Variance, check_variance, final_kernel, reverse_kernel
@@ -27,7 +27,11 @@ class Bound(NamedTuple):
 
     @property
     def total(self) -> Float[Array, " b"]:
-        """L_T + Σ L_{t−1} + L_0; divide by dims · ln 2 for bits per dimension, which need no offset for levels."""
+        """The bound L_T + Σ L_{t−1} + L_0 in nats, (B,).
+
+        Divide it by dims · ln 2 for bits per dimension. Under a discretised likelihood these are the bits of the
+        integer data, because scaling the data does not change the probability of a level.
+        """
         return self.prior + self.transitions.sum(-1) + self.reconstruction
 
 
@@ -81,7 +85,7 @@ def variational_bound(
         grid = subset_grid(process.steps, process.steps)
     _check_bound_grid(grid, process.steps)
     keys, times = per_sample_keys(keys), as_float(grid)
-    x0 = x0.astype(jnp.promote_types(x0.dtype, jnp.float32))
+    x0 = as_float(x0)
 
     def body(_: None, step: tuple[Array, Array, Array]) -> tuple[None, Float[Array, " b"]]:
         index, t, s = step
@@ -150,15 +154,6 @@ def bound_term(
     if s.ndim == 0:
         return jax.lax.cond(s > 0, transition, reconstruction)
     return jnp.where(s > 0, transition(), reconstruction())
-
-
-def check_floating(x: Any) -> None:
-    """Raise ValueError for integer data, such as uint8 images."""
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise ValueError(
-            f"data must be floating point, got {x.dtype}: scale it first as the network will see it, for example "
-            "images of 0 to 255 to [-1, 1] by x / 127.5 - 1"
-        )
 
 
 def _check_bound_grid(times: ArrayLike, steps: int | None) -> None:

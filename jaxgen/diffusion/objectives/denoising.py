@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from jaxgen.core import check_not_negative
+from jaxgen.core import check_floating, check_not_negative
 from jaxgen.diffusion.denoisers._denoiser import Network, denoiser
 from jaxgen.diffusion.denoisers.prediction import Prediction, PredictionType, eps_loss_scale, target
 from jaxgen.diffusion.denoisers.reverse import Variance, check_variance
-from jaxgen.diffusion.objectives.bound import bound_term, check_floating
+from jaxgen.diffusion.objectives.bound import bound_term
 from jaxgen.diffusion.objectives.weighting import Weighting
 from jaxgen.diffusion.processes.kernels import perturb
 from jaxgen.diffusion.processes.process import GaussianProcess
@@ -74,12 +74,16 @@ def vlb_loss(
 ) -> Float[Array, " b"]:
     """T times the bound's term of a random step: an unbiased estimate of L_vlb − L_T, in nats per dimension.
 
-    L_T is left out because it has no gradient. Arguments not listed are as in `denoising_loss`.
+    L_T is left out because it has no gradient.
 
     Args:
+        key: as in `denoising_loss`.
         process: a discrete process of T ≥ 2 steps.
         network: as in `denoising_loss`; with variance "learned" its output is twice as long in the last axis, see
             `denoiser`.
+        x0: clean data (B, *event), in the range of the likelihood.
+        cond: as in `denoising_loss`.
+        predicts: as in `denoising_loss`.
         variance: variance of the reverse kernel, see `reverse_kernel`.
         likelihood: as in `variational_bound`.
         times: sampler (key, B) -> t in {1/T, …, 1}, by default uniform. Other draws need weights, see `importance`.
@@ -115,12 +119,19 @@ def hybrid_loss(
     """L_hybrid = L_simple + λ L_vlb, where the gradient of L_vlb trains the variance alone.
 
     L_simple is `denoising_loss` without weighting. L_vlb is `vlb_loss` with variance "learned" and a stop-gradient on
-    the prediction. One network call serves both. Arguments not listed are as in `vlb_loss`.
+    the prediction. One network call serves both.
 
     Args:
+        key: as in `denoising_loss`.
+        process: as in `vlb_loss`.
         network: function whose output is twice as long as x in the last axis: the prediction, then v of the variance,
             see `denoiser`.
+        x0: as in `vlb_loss`.
+        cond: as in `denoising_loss`.
+        predicts: as in `denoising_loss`.
         vlb_weight: λ ≥ 0. The reference's code measures L_vlb in bits, so λ = 0.001/ln 2 reproduces it.
+        likelihood: as in `variational_bound`.
+        times: as in `vlb_loss`.
 
     Returns:
         Losses (B,), in x0's dtype or float32.

@@ -22,9 +22,8 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
-from jaxgen.core import check_at_least, per_example, safe_divide
+from jaxgen.core import check_at_least, check_floating, per_example, safe_divide
 from jaxgen.diffusion.denoisers._denoiser import Network
-from jaxgen.diffusion.objectives.bound import check_floating
 from jaxgen.diffusion.processes.process import GaussianProcess
 from jaxgen.diffusion.times import TimeSampler
 

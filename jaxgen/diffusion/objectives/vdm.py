@@ -9,10 +9,9 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
-from jaxgen.core import as_float, is_traced, per_example
+from jaxgen.core import as_float, check_floating, is_traced, per_example, threefry_key
 from jaxgen.diffusion.denoisers._denoiser import Network
 from jaxgen.diffusion.denoisers.prediction import PredictionType, target, to_x0_eps
-from jaxgen.diffusion.objectives.bound import check_floating
 from jaxgen.diffusion.processes.gamma import GammaProcess, LearnedSchedule
 from jaxgen.diffusion.processes.kernels import log_snr_step, marginal, perturb
 from jaxgen.diffusion.processes.process import GaussianProcess, value_and_derivative
@@ -32,7 +31,7 @@ class VDMBound(NamedTuple):
 
     @property
     def total(self) -> Float[Array, "..."]:
-        """prior + diffusion + reconstruction."""
+        """The bound prior + diffusion + reconstruction in nats, of their shape."""
         return self.prior + self.diffusion + self.reconstruction
 
 
@@ -98,7 +97,7 @@ def vdm_bound(
     check_floating(x0)
     _check(process, steps, t_min, variance_gradient)
     dtype = jnp.promote_types(x0.dtype, jnp.float32)
-    time_key, noise_key, first_key = jax.random.split(key, 3)
+    time_key, noise_key, first_key = jax.random.split(threefry_key(key), 3)
     eps, first_eps = (jax.random.normal(k, x0.shape, dtype) for k in (noise_key, first_key))
     if steps is None:
         t = (times or stratified(minimum=t_min))(time_key, x0.shape[0]).astype(dtype)

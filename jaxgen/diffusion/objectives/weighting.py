@@ -17,7 +17,11 @@ Weighting = Callable[[LogSNR], Float[Array, "..."]]
 
 
 def simple() -> Weighting:
-    """w = 1, L_simple of DDPM (Ho et al. 2020, eq. 14)."""
+    """w = 1, L_simple of DDPM (Ho et al. 2020, eq. 14).
+
+    Returns:
+        The function λ -> w.
+    """
     return jnp.ones_like
 
 

@@ -28,7 +28,14 @@ class GammaProcess(GaussianProcess):
     """
 
     def gamma(self, t: ArrayLike) -> Array:
-        """γ(t) = −log SNR(t), in nats."""
+        """The function γ(t) = −log SNR(t), which increases strictly.
+
+        Args:
+            t: time in [0, 1], of any shape.
+
+        Returns:
+            γ(t) in nats, of t's shape.
+        """
         raise NotImplementedError(f"{type(self).__name__} must define gamma(t)")
 
     def alpha(self, t: ArrayLike) -> Array:
@@ -106,7 +113,14 @@ class LearnedSchedule(GammaProcess):
         return self.gamma_min + jax.nn.softplus(self.width)
 
     def gamma(self, t: ArrayLike) -> Array:
-        """γ(t), in the dtype of t or float32."""
+        """The learned γ(t).
+
+        Args:
+            t: time in [0, 1], of any shape.
+
+        Returns:
+            γ(t) in nats, of t's shape, in the dtype of t or float32.
+        """
         t = as_float(t)
         process = jax.tree.map(lambda leaf: jnp.asarray(leaf).astype(t.dtype), self)
         first, last = (process.shape(jnp.asarray(end, t.dtype)) for end in (0, 1))

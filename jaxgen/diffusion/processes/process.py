@@ -12,7 +12,17 @@ from jaxgen.core import PytreeDataclass, as_float, is_traced, noise
 
 
 def validate_time(t: ArrayLike) -> Float[Array, "..."]:
-    """Return t as an array of float32 or wider; raise ValueError if it is concrete and leaves [0, 1]."""
+    """Check that times lie in [0, 1], and convert them to float32 or wider.
+
+    Args:
+        t: times of any shape; traced times are not checked.
+
+    Returns:
+        The times, of t's shape.
+
+    Raises:
+        ValueError: if a concrete t is outside [0, 1].
+    """
     if not is_traced(t) and not np.all((np.asarray(t) >= 0) & (np.asarray(t) <= 1)):
         raise ValueError(f"times lie in [0, 1] (0 clean data, 1 the prior), got {t}: divide step indices by T")
     return as_float(t)
@@ -34,11 +44,25 @@ class GaussianProcess(PytreeDataclass):
     """
 
     def alpha(self, t: ArrayLike) -> Array:
-        """Signal scale alpha(t), in [0, 1]."""
+        """The signal scale alpha(t).
+
+        Args:
+            t: time in [0, 1], of any shape.
+
+        Returns:
+            alpha in [0, 1], of t's shape.
+        """
         raise NotImplementedError(f"{type(self).__name__} must define alpha(t)")
 
     def sigma(self, t: ArrayLike) -> Array:
-        """Standard deviation sigma(t) ≥ 0 of the noise."""
+        """The standard deviation sigma(t) of the noise.
+
+        Args:
+            t: time in [0, 1], of any shape.
+
+        Returns:
+            sigma ≥ 0, of t's shape.
+        """
         raise NotImplementedError(f"{type(self).__name__} must define sigma(t)")
 
     @property
@@ -66,15 +90,36 @@ class GaussianProcess(PytreeDataclass):
         return (initial_std(self, t) * noise(keys, shape, t.dtype)).astype(t.dtype)
 
     def log_alpha(self, t: ArrayLike) -> Array:
-        """log alpha(t); −inf where alpha = 0."""
+        """The logarithm of alpha(t).
+
+        Args:
+            t: time in [0, 1], of any shape.
+
+        Returns:
+            log alpha, of t's shape; −inf where alpha = 0.
+        """
         return jnp.log(self.alpha(t))
 
     def variance(self, t: ArrayLike) -> Array:
-        """Variance sigma(t)² of the noise."""
+        """The variance sigma(t)² of the noise.
+
+        Args:
+            t: time in [0, 1], of any shape.
+
+        Returns:
+            sigma² ≥ 0, of t's shape.
+        """
         return self.sigma(t) ** 2
 
     def log_snr(self, t: ArrayLike) -> Array:
-        """λ(t) = log(alpha²/sigma²), in nats; +inf where sigma = 0 and −inf where alpha = 0."""
+        """The log-SNR λ(t) = log(alpha²/sigma²).
+
+        Args:
+            t: time in [0, 1], of any shape.
+
+        Returns:
+            λ in nats, of t's shape; +inf where sigma = 0 and −inf where alpha = 0.
+        """
         return 2 * self.log_alpha(t) - jnp.log(self.variance(t))
 
     def time_at_log_snr(self, log_snr: ArrayLike) -> Array:

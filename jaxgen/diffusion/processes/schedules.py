@@ -301,7 +301,11 @@ def edm(sigma_max: ArrayLike = 80.0) -> EDM:
 
 
 def rectified_flow() -> RectifiedFlow:
-    """Straight paths x_t = (1 − t) x0 + t eps (Liu et al. 2022; Lipman et al. 2022, with time reversed)."""
+    """Straight paths x_t = (1 − t) x0 + t eps (Liu et al. 2022; Lipman et al. 2022, with time reversed).
+
+    Returns:
+        The process.
+    """
     return RectifiedFlow()
 
 

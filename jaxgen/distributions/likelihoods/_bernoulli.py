@@ -1,11 +1,10 @@
 """The likelihood of binary data."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxgen.core import is_traced
+from jaxgen.core import as_float, is_traced
 from jaxgen.distributions.likelihoods.levels import Likelihood, check_shape, event_sum
 
 
@@ -24,7 +23,7 @@ def bernoulli() -> Likelihood:
         check_shape(x, logits)
         if not is_traced(x) and not np.all((np.asarray(x) >= 0) & (np.asarray(x) <= 1)):
             raise ValueError("bernoulli needs x in [0, 1]: rescale the data, for instance (x + 1) / 2")
-        logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+        logits = as_float(logits)
         x = x.astype(logits.dtype)
         return event_sum(x * jax.nn.log_sigmoid(logits) + (1 - x) * jax.nn.log_sigmoid(-logits))
 
