@@ -138,7 +138,7 @@ def doubly_reparameterised(
         ValueError: if z is discrete, samples < 1, or log_joint does not return one number.
 
     Reference:
-        Tucker et al. 2019, eq. 8.
+        Tucker et al. 2019, the estimator "DReG" of the IWAE bound.
     """
     z = _continuous(_draws(key, family, params, samples, least=1))
     params = jax.lax.stop_gradient(params)
@@ -173,7 +173,7 @@ def vimco(
         ValueError: if samples < 2, or log_joint does not return one number.
 
     Reference:
-        Mnih & Rezende 2016, eq. 8–10.
+        Mnih & Rezende 2016, the estimator "VIMCO" with the geometric mean.
     """
     z = jax.lax.stop_gradient(_draws(key, family, params, samples, least=2))
     log_p, log_q = _log_densities(log_joint, family, params, z)

@@ -122,7 +122,7 @@ def test_refusals():
     process, identity = diffusion.from_betas(diffusion.linear_betas(10)), lambda x, t, cond: x
     cases = {
         "clip must be positive and finite, got -1.0": lambda: denoiser(process, identity, clip=-1.0),
-        "clip must be positive, got 0": lambda: denoiser(process, identity, clip=0.0),
+        "clip must be positive and finite, got 0": lambda: denoiser(process, identity, clip=0.0),
         r"must return shape \(3, 4, 4, 2\).*got \(3, 4, 4, 4\)": lambda: denoiser(
             process, lambda x, t, cond: jnp.concatenate([x, x], -1)
         )(X, 0.5),
