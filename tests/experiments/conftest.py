@@ -21,8 +21,11 @@ def finished(request, tmp_path_factory):
     name = request.path.stem.removeprefix("test_")
     experiment = importlib.import_module(f"experiments.{name}")
     root = tmp_path_factory.mktemp("runs")
+    config = replace(experiment.PRESETS["smoke"], runs=root)
+    if hasattr(config, "progress"):
+        config = replace(config, progress=False)
     with jax.enable_x64(False):
-        experiment.main(replace(experiment.PRESETS["smoke"], runs=root, progress=False))
+        experiment.main(config)
     (directory,) = (root / name).iterdir()
     return directory
 

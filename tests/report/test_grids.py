@@ -95,8 +95,8 @@ def test_grids_ignore_and_leave_alone_matplotlibs_settings():
 
 def test_refusals():
     for draw, arguments, options, message in [
-        (image_grid, (IMAGES,), {"columns": 0}, "columns=0"),
-        (image_grid, (IMAGES,), {"scale": 0}, "scale=0"),
+        (image_grid, (IMAGES,), {"columns": 0}, "columns must be at least 1"),
+        (image_grid, (IMAGES,), {"scale": 0}, "scale must be at least 1"),
         (image_grid, (IMAGES, 3), {"titles": ["a", "b"]}, "3 columns or all 6 images, got 2"),
         (image_grid, (IMAGES, 3), {"row_labels": ["a"]}, "2 rows, got 1"),
         (image_grid, (IMAGES[0],), {}, "\\(n, h, w, c\\)"),

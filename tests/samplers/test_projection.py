@@ -288,6 +288,7 @@ def test_a_sample_depends_on_its_own_key_and_observation_alone():
     np.testing.assert_array_equal(np.where(seen, whole, 0), np.where(seen, y, 0))
     assert np.abs(whole - run(jax.random.split(jax.random.key(5), 6), y, seen)).max() > 0.1
     assert whole.dtype == jnp.float32
+    jax.clear_caches()  # JAX may take a program of float32 for one of float64
     with jax.enable_x64(True):
         y = jnp.ones((6, 3), jnp.float64)
         sampler = repaint(replacement(ddpm(), inverse.mask(seen), y), 2)

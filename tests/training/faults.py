@@ -64,7 +64,11 @@ class Process:
         self.status = None
         self.seen = set()
         self.waited = 0.0
-        require(len(os.listdir("/proc/self/task")) == 1, "a fork of several threads is not safe")
+        for _ in range(500):  # a thread may take a while to end
+            if single := len(os.listdir("/proc/self/task")) == 1:
+                break
+            time.sleep(TICK)
+        require(single, "a fork of several threads is not safe")
         self._pipe, write = os.pipe()
         os.set_blocking(self._pipe, False)
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
