@@ -1,5 +1,6 @@
 """Eight CPU devices stand in for an accelerator host, so pmap and sharding are tested everywhere."""
 
+import contextlib
 import gc
 import shutil
 import tempfile
@@ -33,6 +34,24 @@ def pytest_configure(config):
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     gc.set_threshold(50_000, 50, 1000)  # tracing makes much garbage without cycles
+    if jax.__version_info__ >= (0, 12):
+        jax.enable_x64 = _clearing(jax.enable_x64)
+
+
+def _clearing(enable_x64):
+    """Clears what is compiled where float64 begins and ends: JAX 0.12 takes float64's programs for float32's."""
+
+    @contextlib.contextmanager
+    def switched(on=True):
+        changes = bool(on) != jax.config.jax_enable_x64
+        if changes:
+            jax.clear_caches()
+        with enable_x64(on):
+            yield
+        if changes:
+            jax.clear_caches()
+
+    return switched
 
 
 def pytest_collection_finish():

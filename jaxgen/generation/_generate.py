@@ -31,6 +31,7 @@ def generate(
     cond: PyTree = None,
     sharding: NamedSharding | None = None,
     directory: str | os.PathLike[str] | None = None,
+    on_batch: Callable[[int], None] | None = None,
     progress: bool = True,
 ) -> PyTree:
     """Draw images 0 … n − 1, image i from the key `fold_in(key, i)` whatever the batch size.
@@ -58,6 +59,7 @@ def generate(
             params, cond and draw draws only what is missing, also at another batch size or for a larger n. Damaged
             files are drawn again, with a warning. draw is compared by its jaxpr, within one version of JAX; what a
             Python callback does is not compared. Several processes need a directory on a disk that all share.
+        on_batch: called as on_batch(count) after each batch that is drawn, with the number of images that are there.
         progress: whether to show a progress bar.
 
     Returns:
@@ -123,7 +125,10 @@ def generate(
                 in_flight.append((start, dispatch(start)))
             if len(in_flight) == 2 or (start is None and in_flight):
                 fetch(*in_flight.popleft())
-                show(int((have | on_disk).sum()), "")
+                count = int((have | on_disk).sum())
+                show(count, "")
+                if on_batch is not None:
+                    on_batch(count)
             while writes and (start is None or writes[0].done()):
                 writes.popleft().result()  # raises the error of the write, if any
     _gather(store, have)

@@ -2,6 +2,7 @@
 
 try:
     import jinja2  # noqa: F401
+    import markdown_it  # noqa: F401
     import matplotlib  # noqa: F401
     import PIL  # noqa: F401
 except ImportError as error:
@@ -12,23 +13,27 @@ except ImportError as error:
 from jaxgen.report._dot_plot import dot_plot
 from jaxgen.report._tradeoff import tradeoff
 from jaxgen.report.animation import animate
+from jaxgen.report.encoding import EncodedFigure, encode_figure
 from jaxgen.report.fields import Panel2D, lattice, panels_2d
 from jaxgen.report.grids import image_grid, strip
 from jaxgen.report.html import Report
 from jaxgen.report.line_plots import curves, panels
 from jaxgen.report.numbers import format_value
+from jaxgen.report.page import write_report
 from jaxgen.report.records import write_json
 from jaxgen.report.runs import run_directory
 from jaxgen.report.tables import Cell, Table, table
 
 __all__ = [
     "Cell",
+    "EncodedFigure",
     "Panel2D",
     "Report",
     "Table",
     "animate",
     "curves",
     "dot_plot",
+    "encode_figure",
     "format_value",
     "image_grid",
     "lattice",
@@ -39,4 +44,5 @@ __all__ = [
     "table",
     "tradeoff",
     "write_json",
+    "write_report",
 ]

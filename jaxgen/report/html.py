@@ -1,7 +1,6 @@
 """The report of a run: one HTML file with everything in it, and the same results as files."""
 
 import base64
-import io
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -12,10 +11,12 @@ from typing import Any
 import jax
 import jinja2
 from matplotlib.figure import Figure
-from PIL import Image, UnidentifiedImageError
 
 from jaxgen.core import write_atomically
 from jaxgen.report import markup
+from jaxgen.report.encoding import encode_figure
+from jaxgen.report.numbers import duration
+from jaxgen.report.page import flat_settings
 from jaxgen.report.records import to_jsonable, write_json
 from jaxgen.report.runs import describe_environment
 from jaxgen.report.tables import Format, table
@@ -106,7 +107,7 @@ class Report:
             raise ValueError(f"a figure's name is letters, digits, '_' and '-', got {name!r}")
         if name in (Path(file).stem for file in self._files):
             raise ValueError(f"there is a figure {name!r} already: choose another name")
-        content, kind, size, look = _encode(image)
+        content, kind, size, look = encode_figure(image)
         self._files[f"{name}.{kind}"] = content
         label = f"Figure {len(self._files)}"
         source = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
@@ -166,7 +167,7 @@ class Report:
             return directory / "report.html"
         facts = {
             **describe_environment(),
-            "duration": _duration(time.perf_counter() - self._started),
+            "duration": duration(time.perf_counter() - self._started),
             "finished": datetime.now().strftime("%Y-%m-%d %H:%M"),
         }
         page = _TEMPLATES.get_template("report.html.jinja").render(
@@ -176,7 +177,7 @@ class Report:
             blocks=self._blocks,
             command=self._command,
             facts=facts,
-            config=_flat(self._config),
+            config=flat_settings(self._config),
         )
         write_json(directory / "metrics.json", self.metrics)
         write_json(directory / "config.json", self._config)
@@ -184,34 +185,3 @@ class Report:
             write_atomically(directory / "figures" / name, lambda file, content=content: file.write(content))
         write_atomically(directory / "report.html", lambda file: file.write(page.encode()))
         return directory / "report.html"
-
-
-def _encode(image: Figure | bytes) -> tuple[bytes, str, tuple[int, int], str]:
-    """Return the file's bytes, its kind, the size in CSS pixels at which to show it, and its CSS class."""
-    if isinstance(image, Figure):
-        buffer = io.BytesIO()
-        image.savefig(buffer, format="png", dpi=image.dpi)
-        size = round(96 * image.get_figwidth()), round(96 * image.get_figheight())
-        return buffer.getvalue(), "png", size, "plot" if any(axes.axison for axes in image.axes) else "grid"
-    try:
-        with Image.open(io.BytesIO(image), formats=("PNG", "GIF")) as picture:
-            return image, picture.format.lower(), picture.size, "pixels"
-    except UnidentifiedImageError as error:
-        raise ValueError("a figure must be a matplotlib Figure or the bytes of a PNG or GIF file") from error
-
-
-def _flat(config: Any, prefix: str = "") -> dict[str, Any]:
-    """Flatten nested settings to names such as "optimizer.learning_rate"."""
-    if not isinstance(config, Mapping):
-        return {prefix: config} if prefix else {}
-    return {
-        key: value for name, item in config.items() for key, value in _flat(item, f"{prefix}.{name}".strip(".")).items()
-    }
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"

@@ -64,3 +64,12 @@ def _with_error(value: float, error: float, digits: int) -> str:
         return format_value(value, digits)
     decimals = max(0, 1 - int(f"{error:.1e}".split("e")[1]))
     return f"{value:,.{decimals}f} ± {error:,.{decimals}f}".replace("-", "−")
+
+
+def duration(seconds: float | int) -> str:
+    """Format a time in seconds: "1.2 s", "3 min 20 s" or "2 h 5 min"."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"

@@ -70,10 +70,11 @@ def house_style(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 
 
 class _PlainNumbers(LogFormatter):
-    """A formatter of ticks of a log axis: 0.02 instead of 2×10⁻²."""
+    """A formatter of ticks of a log axis: 0.02 instead of 2×10⁻², in as many digits as the tick has."""
 
     def __call__(self, x: float, pos: int | None = None) -> str:
-        return super().__call__(x, pos) and format_value(float(x), 1).removeprefix("1×")
+        digits = len(f"{x:.9e}".split("e")[0].replace(".", "").rstrip("0")) or 1
+        return super().__call__(x, pos) and format_value(float(x), digits).removeprefix("1×")
 
 
 def set_scales(axes: Axes, log_x: bool, log_y: bool) -> None:

@@ -78,11 +78,12 @@ def numerical_optimum(name, seed):
     back, size = UNCONSTRAINED[name], {"normal gamma": 4, "mixture": 9 + 3 * len(ROWS)}[name]
     value = jax.jit(jax.value_and_grad(lambda v: -elbo(back(v))))
     start = np.random.default_rng(seed).normal(size=size)
-    found = optimize.minimize(
-        lambda v: tuple(map(np.asarray, value(jnp.asarray(v)))), start, jac=True, method="L-BFGS-B",
-        options={"maxiter": 5000, "maxfun": 20_000, "ftol": 1e-16, "gtol": 1e-10},
-    )  # fmt: skip
-    return back(jnp.asarray(found.x))
+    for _ in range(2):  # L-BFGS may stop early; begun again, it forgets the curvature it has collected
+        start = optimize.minimize(
+            lambda v: tuple(map(np.asarray, value(jnp.asarray(v)))), start, jac=True, method="L-BFGS-B",
+            options={"maxiter": 5000, "maxfun": 20_000, "ftol": 1e-16, "gtol": 1e-10},
+        ).x  # fmt: skip
+    return back(jnp.asarray(start))
 
 
 @pytest.mark.slow
@@ -100,7 +101,7 @@ def test_c2_2_no_update_lowers_the_elbo(name):
         assert np.median(rises) > 0.1, kind
         for seed in range(3):
             q = numerical_optimum(name, seed)
-            assert -1e-9 < elbo(update(q)) - elbo(q) < 0.05, kind
+            assert -1e-9 < elbo(update(q)) - elbo(q) < 1e-3, kind
 
 
 @pytest.mark.first_by_day

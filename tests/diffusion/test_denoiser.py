@@ -134,3 +134,19 @@ def test_refusals():
     for message, refused in cases.items():
         with pytest.raises(ValueError, match=message):
             refused()
+
+
+def test_a_network_that_says_what_it_predicts_is_refused_as_anything_else():
+    process, key = diffusion.vp(), jax.random.key(0)
+    by_x0 = edm_preconditioning(process, lambda x, t, cond: x)
+    by_score = diffusion.ncsn.sigma_scaled_score(process, lambda x, t, cond: x)
+    for network, known in ((by_x0, "x0"), (by_score, "score")):
+        denoiser(process, network, predicts=known)
+        diffusion.denoising_loss(key, process, network, X, predicts=known)
+        for refused in (
+            lambda network=network: denoiser(process, network),
+            lambda network=network: diffusion.denoising_loss(key, process, network, X, predicts="v"),
+            lambda network=network: diffusion.vdm_bound(key, process, network, X, t_min=1e-3),
+        ):
+            with pytest.raises(ValueError, match=f"this network predicts {known}, not .*: pass predicts='{known}'"):
+                refused()

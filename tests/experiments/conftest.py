@@ -19,7 +19,10 @@ def compiled_lightly(daily):
 def finished(request, tmp_path_factory):
     """The directory of a whole smoke run of the experiment that the test file is named after."""
     name = request.path.stem.removeprefix("test_")
-    experiment = importlib.import_module(f"experiments.{name}")
+    try:
+        experiment = importlib.import_module(f"experiments.{name}.__main__")
+    except ModuleNotFoundError:  # not yet a folder
+        experiment = importlib.import_module(f"experiments.{name}")
     root = tmp_path_factory.mktemp("runs")
     config = replace(experiment.PRESETS["smoke"], runs=root)
     if hasattr(config, "progress"):

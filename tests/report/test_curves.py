@@ -82,6 +82,19 @@ def test_log_axes_are_labelled_with_plain_numbers():
     assert not any("$" in text for text in shown)
 
 
+@pytest.mark.parametrize(("low", "high"), [(0.9965, 1.0022), (51.2, 52.9), (1234.0, 1236.0)])
+def test_neighbouring_ticks_of_a_narrow_log_axis_have_labels_of_their_own(low, high):
+    figure = curves({"loss": (STEPS + 1, np.linspace(low, high, 100))}, log_y=True, **LABELS)
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    labels = axes.yaxis.get_ticklabels(which="both")
+    places = [*axes.yaxis.get_majorticklocs(), *axes.yaxis.get_minorticklocs()]
+    shown = {place: text.get_text() for place, text in zip(places, labels, strict=True) if text.get_text()}
+    assert len(set(shown.values())) == len(shown) >= 3
+    for place, text in shown.items():
+        assert float(text.replace(",", "")) == pytest.approx(place, rel=1e-9)
+
+
 @pytest.mark.parametrize(("decades", "powers"), [(4, {"1", "0.1", "0.01"}), (10, {"0.01", "10⁻⁶", "10⁻⁸"})])
 def test_log_axes_over_many_decades_name_the_powers_only(decades, powers):
     figure = curves({"loss": (STEPS + 1, 10.0 ** (-STEPS / 99 * decades))}, log_y=True, **LABELS)

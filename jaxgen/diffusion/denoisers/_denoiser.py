@@ -63,7 +63,8 @@ def denoiser(
         The denoiser.
 
     Raises:
-        ValueError: if `predicts` is unknown, or clip is not positive and finite; when called, if the output has another
+        ValueError: if `predicts` is unknown, or not what a preconditioned network predicts, or clip is not positive and
+            finite; when called, if the output has another
             shape, a concrete t is outside [0, 1], or predicts is "velocity" for a discrete process.
 
     Reference:
@@ -73,7 +74,7 @@ def denoiser(
         >>> denoise = diffusion.denoiser(diffusion.vp(), partial(net.apply, params), predicts="v", clip=1.0)
         >>> x0, eps, _ = denoise(x, 0.5)
     """
-    check_prediction_type(predicts)
+    check_prediction_type(predicts, network)
     bound_cond, clip = cond, clip_function(clip)
 
     def denoise(x: Float[Array, "b *event"], t: ArrayLike, cond: Any = bound_cond) -> Prediction:

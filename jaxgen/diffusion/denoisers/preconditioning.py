@@ -22,7 +22,7 @@ def edm_preconditioning(process: GaussianProcess, network: Network, sigma_data: 
         sigma_data: standard deviation of the data, positive.
 
     Returns:
-        A network to use with `predicts="x0"`.
+        A network to use with `predicts="x0"`; losses and denoisers refuse it with another value.
 
     Raises:
         ValueError: if sigma_data is not positive and finite.
@@ -39,4 +39,5 @@ def edm_preconditioning(process: GaussianProcess, network: Network, sigma_data: 
         output = network(x / norm, c_noise, cond)
         return alpha * (sigma_data / norm) ** 2 * x + sigma * sigma_data / norm * output
 
+    predict_x0.predicts = "x0"
     return predict_x0

@@ -5,7 +5,7 @@ two unknowns. Where they do not determine an unknown it is set to its mean, 0: x
 x0 where sigma = 0. This assumes centred data.
 """
 
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -25,10 +25,12 @@ class Prediction(NamedTuple):
     variance_interpolation: Float[Array, "b *event"] | None = None  # log-scale fraction from β̃ (0) to β (1)
 
 
-def check_prediction_type(predicts: str) -> None:
-    """Raise ValueError for an unknown prediction type."""
+def check_prediction_type(predicts: str, network: Any = None) -> None:
+    """Raise ValueError for an unknown prediction type, or another than the network's attribute `predicts`, if any."""
     if predicts not in get_args(PredictionType):
         raise ValueError(f"unknown prediction {predicts!r}: choose one of {', '.join(get_args(PredictionType))}")
+    if (known := getattr(network, "predicts", predicts)) != predicts:
+        raise ValueError(f"this network predicts {known}, not {predicts}: pass predicts={known!r}")
 
 
 def target(

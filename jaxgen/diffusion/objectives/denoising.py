@@ -9,7 +9,13 @@ from jaxtyping import Array, Float, Key
 
 from jaxgen.core import check_floating, check_not_negative
 from jaxgen.diffusion.denoisers._denoiser import Network, denoiser
-from jaxgen.diffusion.denoisers.prediction import Prediction, PredictionType, eps_loss_scale, target
+from jaxgen.diffusion.denoisers.prediction import (
+    Prediction,
+    PredictionType,
+    check_prediction_type,
+    eps_loss_scale,
+    target,
+)
 from jaxgen.diffusion.denoisers.reverse import Variance, check_variance
 from jaxgen.diffusion.objectives.bound import bound_term
 from jaxgen.diffusion.objectives.weighting import Weighting
@@ -53,6 +59,7 @@ def denoising_loss(
     Reference:
         Ho et al. 2020, eq. 14.
     """
+    check_prediction_type(predicts, network)
     t, eps, x_t = _noised(key, process, x0, times)
     error = _squared_error(process, predicts, network(x_t, t, cond), x0, eps, t)
     if weighting is None:
@@ -144,6 +151,7 @@ def hybrid_loss(
     """
     check_not_negative(vlb_weight=vlb_weight)
     _check_steps(process)
+    check_prediction_type(predicts, network)
     t, eps, x_t = _noised(key, process, x0, times)
     output, dims = network(x_t, t, cond), x0.shape[-1]
     frozen = output.at[..., :dims].set(jax.lax.stop_gradient(output[..., :dims]))

@@ -251,13 +251,14 @@ def sigma_scaled_score(process: GaussianProcess, network: Network) -> Network:
         network: f, a function (x, t, cond) that is given t = 0.
 
     Returns:
-        A network to use with `predicts="score"`.
+        A network to use with `predicts="score"`; losses and denoisers refuse it with another value.
     """
 
     def predict_score(x: Float[Array, "b *event"], t: Float[Array, " b"], cond: Any) -> Float[Array, "b *out"]:
         output = network(x, jnp.zeros_like(t), cond)
         return safe_divide(output, per_example(process.sigma(t), output))
 
+    predict_score.predicts = "score"
     return predict_score
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Key
 
 from jaxgen.core import as_float, check_floating, is_traced, per_example, threefry_key
 from jaxgen.diffusion.denoisers._denoiser import Network
-from jaxgen.diffusion.denoisers.prediction import PredictionType, target, to_x0_eps
+from jaxgen.diffusion.denoisers.prediction import PredictionType, check_prediction_type, target, to_x0_eps
 from jaxgen.diffusion.processes.gamma import GammaProcess, LearnedSchedule
 from jaxgen.diffusion.processes.kernels import log_snr_step, marginal, perturb
 from jaxgen.diffusion.processes.process import GaussianProcess, value_and_derivative
@@ -109,6 +109,7 @@ def vdm_bound(
 
     def diffusion(process: GaussianProcess) -> Array:
         conditioned = network if precondition is None else precondition(process, network)
+        check_prediction_type(predicts, conditioned)
         expected = target(process, predicts, x0, eps, t).astype(dtype)
         output = conditioned(perturb(process, x0, t, eps).astype(dtype), t, cond)
         if output.shape != expected.shape:

@@ -1,6 +1,9 @@
-"""The README's code, run as it is written: a circle is learned, and each kind of network trains and samples."""
+"""The code of README and of the guides, run as it is written, and the site's own pages."""
 
+import importlib
 import re
+import sys
+import tomllib
 from pathlib import Path
 
 import jax
@@ -11,22 +14,40 @@ import pytest
 
 from jaxgen import diffusion, samplers, training, vae
 
-BLOCKS = re.findall(r"```python\n(.*?)```", (Path(__file__).parents[1] / "README.md").read_text(), re.DOTALL)
+ROOT = Path(__file__).parents[1]
+
+
+def blocks(page):
+    """The blocks of Python of a page."""
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+
+
+def guide(name):
+    return blocks(f"docs/guides/{name}.md")
+
+
+(FIFTEEN_LINES,) = blocks("README.md")
+EVERY_WAY, GENERATE, MIDPOINT, PROCESS = guide("samplers")
+EXACT, CHAIN = guide("likelihoods")
+GUIDED, FILLED = guide("guidance")
+(VAE,) = guide("vaes")
+NNX, EQUINOX, USE = guide("networks")
 
 
 @pytest.fixture(scope="module")
 def example(daily):
     """The names of the first block; by day its network is small and trains for a quarter of the steps."""
     names = {}
-    by_day = BLOCKS[0].replace("range(2000)", "range(500)").replace("nets.MLP()", "nets.MLP(width=48, depth=2)")
-    exec(by_day if daily else BLOCKS[0], names)
+    by_day = FIFTEEN_LINES.replace("range(2000)", "range(500)").replace("nets.MLP()", "nets.MLP(width=48, depth=2)")
+    exec(by_day if daily else FIFTEEN_LINES, names)
     return names
 
 
 @pytest.fixture(scope="module")
 def sampled(example):
     names = dict(example)
-    exec(BLOCKS[1], names)
+    for block in (EVERY_WAY, EXACT):
+        exec(block, names)
     return names
 
 
@@ -57,7 +78,7 @@ def test_every_way_of_sampling(sampled, daily):
 
 def test_the_bound_of_the_chain_lies_above_the_exact_likelihood_of_the_flow(sampled):
     names = dict(sampled)
-    exec(BLOCKS[2], names)
+    exec(CHAIN, names)
     gap = np.asarray(names["bound"].total + names["found"].log_density)
     assert gap.mean() - 3 * gap.std() / 10 > 0
     assert gap.mean() < 3
@@ -67,7 +88,7 @@ def test_the_bound_of_the_chain_lies_above_the_exact_likelihood_of_the_flow(samp
 def test_as_many_samples_as_one_likes(example, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = dict(example)
-    exec(BLOCKS[3], names)
+    exec(GENERATE, names)
     assert names["many"].shape == (10_000, 2)
     assert on_the_circle(names["many"])
     assert len(list((tmp_path / "runs" / "circle").glob("*.npz"))) == 10
@@ -75,9 +96,9 @@ def test_as_many_samples_as_one_likes(example, tmp_path, monkeypatch):
 
 def test_a_sampler_of_ones_own(sampled, daily):
     """The midpoint rule: as good as its many steps and, where the network is smooth, of second order."""
-    assert len([line for line in BLOCKS[4].splitlines() if line.strip()]) <= 10
+    assert len([line for line in MIDPOINT.splitlines() if line.strip()]) <= 10
     names = dict(sampled)
-    exec(BLOCKS[4], names)
+    exec(MIDPOINT, names)
     assert on_the_circle(names["x"])
     if daily:  # a briefly trained network is too rough for an order
         return
@@ -95,7 +116,7 @@ def test_a_sampler_of_ones_own(sampled, daily):
 @pytest.mark.slow
 def test_guidance_asks_for_one_half_of_the_circle(example):
     names = dict(example)
-    exec(BLOCKS[5], names)
+    exec(GUIDED, names)
     params = names["labelled"].init(jax.random.key(0), jnp.zeros((1, 2)), jnp.zeros(1), jnp.zeros(1, int))
     state = training.create_state(jax.random.key(1), params, names["optimizer"])
     step = training.make_train_step(names["loss"], names["optimizer"])
@@ -121,8 +142,8 @@ def test_guidance_asks_for_one_half_of_the_circle(example):
 
 def test_an_unconditional_model_fills_in_what_is_missing(example):
     """Where the first coordinate of a point on the unit circle is .6, the second is ±.8."""
-    names = dict(example) | {"keys": jax.random.split(jax.random.key(3), 100)}
-    exec(BLOCKS[6], names)
+    names = dict(example)
+    exec(FILLED, names)
     x = np.asarray(names["filled"])
     np.testing.assert_array_equal(x[:, 0], np.float32(0.6))
     assert abs(np.median(np.abs(x[:, 1])) - 0.8) < 0.1
@@ -133,7 +154,7 @@ def test_an_unconditional_model_fills_in_what_is_missing(example):
 def test_a_vae_tells_rows_apart(example):
     """Images with one bright row of eight: log 8 nats are enough to know them by, and −log p is no more than −ELBO."""
     names = dict(example)
-    exec(BLOCKS[7], names)
+    exec(VAE, names)
     images = jnp.repeat(jnp.eye(8)[jnp.arange(256) % 8][..., None, None], 8, axis=2)
     params = {
         "encoder": names["encoder"].init(jax.random.key(0), images[:1]),
@@ -151,7 +172,7 @@ def test_a_vae_tells_rows_apart(example):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("block", [BLOCKS[8], BLOCKS[9]], ids=["nnx", "equinox"])
+@pytest.mark.parametrize("block", [NNX, EQUINOX], ids=["nnx", "equinox"])
 def test_other_networks_train_and_sample(example, block):
     names = dict(example)
     exec(block, names)
@@ -176,6 +197,96 @@ def test_other_networks_train_and_sample(example, block):
     assert distance_to_circle(state.params) < 0.4 * before
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("block", [NNX, EQUINOX], ids=["nnx", "equinox"])
+def test_other_networks_take_the_place_of_linens(example, block):
+    names = dict(example)
+    exec(block + USE, names)
+    assert names["metrics"]["loss"] > 0
+
+
+def test_a_process_of_ones_own(example):
+    names = dict(example)
+    exec(PROCESS, names)
+    np.testing.assert_allclose(names["x_t"], names["x"] * np.cos(np.pi / 4), rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_the_edm_recipe_learns_the_circle():
+    names = {}
+    exec(guide("edm")[0], names)
+    assert on_the_circle(names["x"], 0.05)
+    with pytest.raises(ValueError, match="this network predicts x0, not eps: pass predicts='x0'"):
+        diffusion.denoiser(names["process"], names["network"](names["params"]))
+
+
+def test_data_of_ones_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec("\n".join(guide("data")), names)
+    assert names["images"].shape == (64, *names["train"].images.shape[1:])
+    np.testing.assert_array_equal(names["batches"](9), names["images"][8:16])
+
+
+@pytest.mark.slow
+def test_many_devices_share_a_state():
+    names = {}
+    exec(guide("devices")[0], names)
+    assert len(jax.tree.leaves(names["state"].params)[0].devices()) == len(jax.devices())
+    assert names["params"]["w"].shape == (64, 64)
+
+
+def test_a_run_is_resumed_and_its_parameters_are_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        names = {}
+        exec(guide("reliability")[0], names)
+        assert int(names["result"].state.step) == 300
+        np.testing.assert_array_equal(names["averaged"]["mean"], names["result"].state.ema["mean"])
+
+
 def test_the_readme_is_short_enough_to_read():
-    assert len(BLOCKS) == 10
-    assert len([line for line in BLOCKS[0].splitlines() if line.strip()]) <= 17
+    assert len([line for line in FIFTEEN_LINES.splitlines() if line.strip()]) <= 17
+
+
+def site():
+    sys.path.insert(0, str(ROOT / "docs" / "hooks"))
+    try:
+        return [importlib.import_module(name) for name in ("claims", "reference")]
+    finally:
+        sys.path.pop(0)
+
+
+def test_every_claim_is_listed_and_every_listed_claim_is_tested_or_says_so():
+    claims, _ = site()
+    listed = tomllib.loads((ROOT / "docs" / "claims.toml").read_text())["claims"]
+    tests = claims.claimed_tests()
+    assert set(tests) <= set(listed)
+    page = claims.claims_page()
+    assert page.count("### C") == len(listed)
+    assert page.count("*Not tested yet.*") == len(set(listed) - set(tests))
+    for found in tests.values():
+        for test in found:
+            assert f"`{test.file}::{test.name}`" in page
+            assert (ROOT / test.file).is_file()
+
+
+def test_every_public_name_has_an_entry_in_the_reference():
+    pytest.importorskip("mkdocs")
+    _, reference = site()
+    rooms = reference.rooms()
+    assert {"jaxgen.diffusion", "jaxgen.distributions.likelihoods", "jaxgen.report"} <= set(rooms)
+    for room in rooms:
+        page = reference.room_page(room)
+        names = set(importlib.import_module(room).__all__) - {"__version__"}
+        missing = [
+            name for name in names if f"::: {room}.{name}\n" not in page + "\n" and f"{room}.{name}" not in rooms
+        ]
+        assert missing == []
+
+
+def test_links_between_pages_lead_somewhere():
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
+    for page in pages:
+        for link in re.findall(r"\]\((?!http|#)([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"

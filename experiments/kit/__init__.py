@@ -1,0 +1,1 @@
+"""What the exercises share: command line, configuration, runs and stages, training, images, statistics, timing."""

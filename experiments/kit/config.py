@@ -1,0 +1,154 @@
+"""The flags that experiments share; each adds its own."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from jaxgen.nets import UNet
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """The flags of every experiment."""
+
+    preset: Literal["default", "smoke", "paper"] = "default"
+    """default: minutes on 2 cores; smoke: seconds; paper: the sources' own sizes, for a GPU."""
+    seed: int = 0
+    """Seed of everything that is drawn, from 0 to 2³² − 1."""
+    progress: bool = True
+    """Show a progress bar."""
+    runs: Path = Path("runs")
+    """Where the run's folder is made."""
+    resume: Path | None = None
+    """Folder of an interrupted run to continue, with its flags; what it had finished is not done again."""
+
+    resumable: ClassVar[tuple[str, ...]] = ("progress", "runs")
+    """The flags that a resumed run may change."""
+
+    def __post_init__(self) -> None:
+        """Refuse what could only fail later."""
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"--seed lies in 0 … 2³² − 1, got {self.seed}")
+        for field in fields(self):
+            if getattr(self, field.name) == () and "..." in str(field.type) and field.default != ():
+                raise ValueError(f"--{field.name.replace('_', '-')} needs at least one value")
+
+    def at_least(self, least: int, *names: str, why: str = "") -> None:
+        """Raises ValueError for a flag of these names that is smaller; `why` follows the number."""
+        for name in names:
+            if getattr(self, name) < least:
+                reason = f" {why}" if why else ""
+                raise ValueError(
+                    f"--{name.replace('_', '-')} must be at least {least}{reason}, got {getattr(self, name)}"
+                )
+
+
+@dataclass(frozen=True)
+class TrainingConfig(RunConfig):
+    """The flags of an experiment that trains networks and can be resumed."""
+
+    steps: int = 3000
+    """Training steps of a network."""
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+    """The largest, after a warm-up; it falls to 0 along a cosine."""
+    ema: float = 0.995
+    """Decay of the averaged parameters, which are evaluated."""
+    checkpoint_every: int = 1000
+    steps_per_call: int = 1
+    """Training steps of one compiled call; more help small models. On a CPU convolutions learn far slower in a loop."""
+    log: Literal["none", "tensorboard", "wandb"] = "none"
+    """Where losses are logged beside metrics.jsonl: needs tensorboardX or wandb."""
+    data_parallel: bool = False
+    """Split each batch over all devices."""
+    fully_sharded: bool = False
+    """Split parameters and the optimiser's state over all devices too, which leaves more of their memory."""
+    distributed: bool = False
+    """Train together with the other processes of a SLURM, MPI, Kubernetes or TPU job, or of experiments.processes."""
+
+    resumable: ClassVar[tuple[str, ...]] = (
+        *RunConfig.resumable, "steps", "checkpoint_every", "steps_per_call", "log", "data_parallel", "fully_sharded",
+        "distributed",
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        """Refuse what could only fail after training."""
+        super().__post_init__()
+        self.at_least(1, "steps", "batch_size", "checkpoint_every", "steps_per_call")
+        if self.distributed and not (self.data_parallel or self.fully_sharded):
+            raise ValueError("--distributed says who trains together: add --data-parallel or --fully-sharded for how")
+        if self.distributed and self.steps_per_call > 1:
+            raise ValueError(
+                "--steps-per-call draws batches on the device, --distributed on the hosts: give one of them"
+            )
+        if not 0 < self.learning_rate < float("inf"):
+            raise ValueError(f"--learning-rate must be positive, got {self.learning_rate}: 1e-4 to 2e-3 are usual")
+        if not 0 <= self.ema < 1:
+            raise ValueError(f"--ema is a decay in [0, 1), got {self.ema}: 0.99 to 0.9999 are usual")
+
+
+@dataclass(frozen=True)
+class ComputeConfig(TrainingConfig):
+    """The flags of an experiment whose network can save memory and time."""
+
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """What the network computes in; its parameters and its output stay float32."""
+    remat: bool = False
+    """Compute the insides of blocks again in the backward pass: less memory, more time; of no use on a CPU."""
+
+    @property
+    def compute(self) -> dict[str, Any]:
+        """Options of the network."""
+        return {"dtype": None if self.dtype == "float32" else self.dtype, "remat": self.remat}
+
+
+@dataclass(frozen=True)
+class ImageConfig(TrainingConfig):
+    """The flags of an experiment that trains on images."""
+
+    data: Path | None = None
+    """Real images (.npy, .npz, MNIST's idx files, a folder or a tar); without it, sprites are rendered."""
+    subset: str | None = None
+    """Part of the data to use, such as train."""
+    size: int = 16
+    """Height and width of the images of --data in pixels."""
+    resize: bool = False
+    """Crop images of another size to a square and resize them (bicubic); otherwise they are refused."""
+    value_range: tuple[float, float] | None = None
+    """The lowest and the highest value of images in floating point, such as 0 255; without it, 0 1 or -1 1."""
+    images: int = 20_000
+    """Sprites to render."""
+
+    def __post_init__(self) -> None:
+        """Refuse what could only fail after training."""
+        super().__post_init__()
+        self.at_least(1, "images", "size")
+        if self.images > 10**7:
+            raise ValueError(f"--images must be at most 10,000,000, got {self.images}")
+        if self.data is None:
+            given = [f"--{name.replace('_', '-')}" for name in ("subset", "value_range") if getattr(self, name)]
+            if self.resize:
+                given.append("--resize")
+            if given:
+                raise ValueError(f"{' and '.join(given)} without --data: they are for images from files")
+        elif self.data == Path():
+            raise ValueError("--data is empty: give a file or folder")
+
+
+@dataclass(frozen=True)
+class UNetConfig(ImageConfig, ComputeConfig):
+    """The flags of an experiment whose network is the U-Net."""
+
+    channels: int = 16
+    """Channels of the U-Net's first level."""
+    multipliers: tuple[int, ...] = (1, 2, 4)
+    """Channels of each level, in multiples of the first."""
+
+    def __post_init__(self) -> None:
+        """Refuse what could only fail after training."""
+        super().__post_init__()
+        self.at_least(1, "channels")
+
+    def unet(self, **options: Any) -> UNet:
+        """The U-Net."""
+        return UNet(self.channels, self.multipliers, **self.compute, **options)

@@ -1,0 +1,97 @@
+"""What lies beyond chance: tests of paired differences, shares with their errors, and the verdict of a comparison."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+from jax.typing import ArrayLike
+from scipy import stats
+from statsmodels.regression.linear_model import OLS
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
+
+from jaxgen.metrics import MeanAndError, mean_and_error
+from jaxgen.report import format_value
+
+LEVEL = 0.05
+
+Verdict = Literal["better", "worse", "within chance"]
+
+
+def p_value(differences: Sequence[float]) -> float:
+    """The p-value of a mean of zero by Student's t test; 1 if all differences are 0, 0 if they are another constant."""
+    differences = np.asarray(differences, np.float64)
+    if np.ptp(differences) == 0:
+        return float(differences[0] == 0)
+    return float(stats.ttest_1samp(differences, 0.0).pvalue)
+
+
+def differ(a: Sequence[float], b: Sequence[float]) -> bool:
+    """Whether the means of paired values differ beyond chance, at 5 %."""
+    return p_value(np.subtract(a, b)) < LEVEL
+
+
+def verdict(
+    a: Sequence[float] | MeanAndError, b: Sequence[float] | MeanAndError, *, best: Literal["low", "high"] = "low"
+) -> Verdict:
+    """Whether a is better than b, worse, or neither beyond chance, at 5 %.
+
+    Args:
+        a: paired values (n,), compared by Student's t test; or a mean and its error, compared by a normal test.
+        b: likewise.
+        best: whether low or high values are better.
+    """
+    if isinstance(a, MeanAndError) and isinstance(b, MeanAndError):
+        difference, error = a.mean - b.mean, np.hypot(a.error, b.error)
+        p = float(difference == 0) if error == 0 else 2 * stats.norm.sf(abs(difference) / error)
+    else:
+        difference, p = float(np.mean(np.subtract(a, b))), p_value(np.subtract(a, b))
+    if not p < LEVEL:
+        return "within chance"
+    return "better" if (difference < 0) == (best == "low") else "worse"
+
+
+def verdicts(differences: Mapping[str, Sequence[float]], *, best: Literal["low", "high"] = "low") -> dict[str, Verdict]:
+    """The verdict on each mean difference, at 5 % that any of them is wrong (Holm 1979).
+
+    Args:
+        differences: paired differences (n,) from one reference, by name.
+        best: whether low or high values are better.
+    """
+    if not differences:
+        return {}
+    rejected = multipletests([p_value(values) for values in differences.values()], LEVEL, method="holm")[0]
+    return {
+        name: "within chance" if not different else "better" if (np.mean(values) < 0) == (best == "low") else "worse"
+        for (name, values), different in zip(differences.items(), rejected, strict=True)
+    }
+
+
+def share(values: ArrayLike, *, each: int = 1, groups: ArrayLike | None = None) -> MeanAndError:
+    """The mean of values in [0, 1] and its standard error.
+
+    The error is at least half of Wilson's interval at one standard error, which is above 0 for shares of 0 and 1 too.
+
+    Args:
+        values: shares (n,), each of `each` draws.
+        each: draws behind each value.
+        groups: an id for each value, (n,) or (n, k); values of one group may be alike, so the error is over groups.
+    """
+    values = np.asarray(values, np.float64)
+    mean, draws = float(values.mean()), len(values) * each
+    low, high = proportion_confint(mean * draws, draws, alpha=2 * stats.norm.sf(1), method="wilson")
+    ids = np.arange(len(values)) if groups is None else np.unique(groups, axis=0, return_inverse=True)[1].reshape(-1)
+    error = 0.0
+    if len(np.unique(ids)) > 1:
+        fitted = OLS(values, np.ones(len(values))).fit(cov_type="cluster", cov_kwds={"groups": ids})
+        error = float(fitted.bse[0])
+    return MeanAndError(mean, max(error, float(high - low) / 2))
+
+
+def ranking(values: Mapping[str, Sequence[float]]) -> str:
+    """Names by ascending mean of paired values: joined by < where neighbours differ beyond chance, else by ≈."""
+    names = sorted(values, key=lambda name: np.mean(values[name]))
+    texts = [f"{name} {format_value(mean_and_error(np.asarray(values[name], np.float64)))}" for name in names]
+    signs = ["<" if differ(values[a], values[b]) else "≈" for a, b in pairwise(names)]
+    return texts[0] + "".join(f" {sign} {text}" for sign, text in zip(signs, texts[1:], strict=True))

@@ -1,0 +1,174 @@
+"""Adam with warm-up and decay, averaged parameters, checkpoints and logs: how every image experiment trains."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import flax.linen as nn
+import jax
+import optax
+
+from experiments.kit.config import TrainingConfig
+from experiments.kit.export import save_parameters
+from experiments.kit.run import BadInput, Run
+from experiments.kit.tracking import tracker
+from jaxgen.data import Batches, StreamedBatches
+from jaxgen.training import (
+    Checkpoints,
+    History,
+    LossFn,
+    TrainState,
+    batch_sharding,
+    create_state,
+    data_mesh,
+    fit,
+    fully_sharded,
+    gather,
+    make_train_step,
+    place,
+    replicated,
+    warmup_ema,
+)
+
+
+class Trained(NamedTuple):
+    """The last and the averaged parameters, the history of the losses, and the loss function's last carry."""
+
+    params: Any
+    averaged: Any
+    history: History
+    carry: Any = None
+
+
+def initial_parameters(net: nn.Module, seed: int, *inputs: jax.typing.ArrayLike) -> Any:
+    """The parameters that a seed begins with."""
+    # an "rbg" key compiles the initialisation in a third of the time
+    return _init(net, jax.random.key(seed, impl="rbg"), *inputs)
+
+
+@partial(jax.jit, static_argnums=0)
+def _init(net: nn.Module, key: jax.Array, *inputs: jax.Array) -> Any:
+    return net.init(key, *inputs)
+
+
+def learning_rate(peak: float, steps: int, decay: Literal["constant", "cosine", "linear"] = "cosine") -> optax.Schedule:
+    """A linear warm-up of 100 steps, or a tenth of few, and a decay to 0 at the last step."""
+    warmup = min(100, max(1, steps // 10))
+    if decay == "cosine":
+        return optax.warmup_cosine_decay_schedule(0.0, peak, warmup, max(steps, warmup + 1))
+    end = peak if decay == "constant" else 0.0
+    falling = optax.linear_schedule(peak, end, max(1, steps - warmup))
+    return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), falling], [warmup])
+
+
+def train_network(
+    run: Run,
+    name: str,
+    params: Any,
+    loss: LossFn,
+    data: tuple[Any, ...],
+    *,
+    held_out_loss: Callable[..., jax.Array],
+    seed: int,
+    steps: int | None = None,
+    decay: Literal["constant", "cosine", "linear"] = "cosine",
+    carry: Any = None,
+    clip: float = 1.0,
+    clip_separately: bool = False,
+) -> Trained:
+    """Train a network by `loss`, or go on from its last checkpoint.
+
+    The folder `name` of the run holds checkpoints, the log, and at the end params.safetensors, the averaged parameters.
+
+    Args:
+        run: the run, whose config has the flags of training.
+        name: folder of the network within the run's; "" for the run's own.
+        params: first parameters.
+        loss: as `make_train_step` takes it.
+        data: arrays of equal length, from which batches are drawn.
+        held_out_loss: held_out_loss(params, **carry) -> (), followed on the averaged parameters.
+        seed: seed of batches and of the loss.
+        steps: training steps; by default config.steps.
+        decay: how the learning rate falls after the warm-up.
+        carry: the loss function's first carry.
+        clip: the largest norm of a gradient, 0 for any.
+        clip_separately: clip each entry of a dict of params by itself, for parts whose losses differ in unit.
+    """
+    config: TrainingConfig = run.config
+    steps = config.steps if steps is None else steps
+    bound = optax.clip_by_global_norm(clip) if clip else optax.identity()
+    if clip_separately:
+        bound = optax.partition(dict.fromkeys(params, bound), {name: name for name in params})
+    optimizer = optax.chain(bound, optax.adam(learning_rate(config.learning_rate, steps, decay)))
+    evaluate = jax.jit(held_out_loss)
+    begin = partial(create_state, jax.random.key(seed + 1), optimizer=optimizer, carry=carry)
+    layout = sharding = None
+    if config.data_parallel or config.fully_sharded:
+        mesh = data_mesh()
+        sharding = batch_sharding(mesh)
+        shapes = jax.eval_shape(begin, params)
+        layout = fully_sharded(shapes, mesh) if config.fully_sharded else jax.tree.broadcast(replicated(mesh), shapes)
+        # made where it lies: beyond the parameters, no device holds more than its part
+        begin, params = jax.jit(begin, out_shardings=layout), place(params, layout.params)
+
+    def whole_calls(count: int) -> int:
+        return -(-max(1, count) // config.steps_per_call) * config.steps_per_call
+
+    # several processes each read their own part of the batches
+    batches = StreamedBatches if jax.process_count() > 1 else Batches
+    state, history = train_with_checkpoints(
+        run,
+        name,
+        make_train_step(loss, optimizer, ema=warmup_ema(config.ema), layout=layout),
+        begin(params),
+        batches(data, config.batch_size, seed, sharding),
+        steps=steps,
+        steps_per_call=config.steps_per_call,
+        log_every=whole_calls(steps // 200),
+        evaluate=lambda state: {"loss": evaluate(state.ema, **state.carry)},
+        evaluate_every=whole_calls(steps // 25),
+    )
+    kept = state.params, state.ema, state.carry
+    params, averaged, carry = kept if layout is None else gather(kept)
+    save_parameters(run.directory / name / "params.safetensors", averaged)
+    return Trained(params, averaged, history, carry)
+
+
+def train_with_checkpoints(
+    run: Run, name: str, step: Callable, state: TrainState, batches: Callable, *, steps: int, **options: Any
+) -> tuple[TrainState, History]:
+    """`fit` in the folder `name` of the run, from its last checkpoint if there is one.
+
+    Args:
+        run: the run.
+        name: the folder, "" for the run's own.
+        step: the train step.
+        state: the first state.
+        batches: the batch of each step.
+        steps: the step to train up to.
+        options: further options of `fit`.
+
+    Raises:
+        BadInput: if the checkpoint is of a later step.
+    """
+    directory = run.directory / name
+    with Checkpoints(directory / "checkpoints") as checkpoints:
+        if checkpoints.latest_step is not None:
+            state = checkpoints.restore(state)
+        if int(state.step) > steps:
+            raise BadInput(f"{directory} was trained for {int(state.step)} steps already: give --steps at least that")
+        if int(state.step) == steps:
+            return state, History.read(directory / "metrics.jsonl")
+        with tracker(run, name) as on_log:
+            return fit(
+                step,
+                state,
+                batches,
+                steps=steps,
+                checkpoints=checkpoints,
+                checkpoint_every=getattr(run.config, "checkpoint_every", 1000),
+                log=directory / "metrics.jsonl",
+                on_log=on_log,
+                progress=run.config.progress,
+                **options,
+            )

@@ -1,0 +1,30 @@
+"""Samples of the model of a finished run."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from experiments.kit.images import read_description
+from experiments.kit.sampling import Method, save_images
+from experiments.sprites.config import Config
+from experiments.sprites.train import load_model
+from jaxgen import generation
+from jaxgen.samplers import ddim
+
+
+def draw_again(config: Config) -> Path:
+    """Draw config.samples images by DDIM from the model of the run config.draw_from, all classes in turn.
+
+    Returns:
+        The path of images.npz, which lies in a folder drawn/ of that run beside a PNG of the first hundred.
+    """
+    model, classes = load_model(config.draw_from), read_description(config.draw_from).num_classes
+    folder = config.draw_from / "drawn" / f"{config.samples}-seed-{config.seed}"
+    labels = np.arange(config.samples) % classes if classes else None
+    method = Method(ddim(), min(50, model.process.steps))
+    images = generation.generate(
+        method.function(model), model.params, jax.random.key(config.seed), config.samples,
+        batch_size=min(50, config.samples), cond=(labels, None), directory=folder / "batches", progress=config.progress,
+    )  # fmt: skip
+    return save_images(folder, images, labels)

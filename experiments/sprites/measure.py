@@ -1,0 +1,188 @@
+"""What the sprites exercise measures: numbers and images."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.kit.classifier import Classifier
+from experiments.kit.images import Images, source
+from experiments.kit.run import Run
+from experiments.kit.sampling import Method, Model, draw
+from experiments.sprites.config import Config
+from jaxgen.diffusion import GaussianProcess, perturb, transition
+from jaxgen.metrics import frechet_distance, precision_recall
+from jaxgen.samplers import ddim, ddpm
+from jaxgen.training import History
+
+SHOWN_CLASSES, PER_CLASS = 10, 20
+
+
+class Forward(NamedTuple):
+    """The schedule at steps 1 … T, and five images along the forward process."""
+
+    beta: np.ndarray  # (T,)
+    alpha: np.ndarray  # (T,)
+    sigma: np.ndarray  # (T,)
+    log_snr: np.ndarray  # (T,)
+    steps: np.ndarray  # (k,), the steps shown
+    path: np.ndarray  # (k, 5, h, w, c)
+
+
+class Spread(NamedTuple):
+    """Of a set of images: standard deviation of a pixel across them, and contrast of neighbouring pixels."""
+
+    variety: float
+    detail: float
+
+
+class Classes(NamedTuple):
+    """Samples of the classes asked for, and the share that the classifier reads as asked."""
+
+    names: Sequence[str]  # of the classes shown
+    images: np.ndarray  # (k, n, h, w, c)
+    agreement: float
+
+
+class Sampled(NamedTuple):
+    """A method's samples, their cost and their quality; cost is None for real images."""
+
+    images: np.ndarray
+    frechet: float
+    precision: float
+    recall: float
+    calls: int | None = None
+    seconds: float | None = None
+    first_seconds: float | None = None
+
+
+class Measured(NamedTuple):
+    """Everything the report shows."""
+
+    source: str
+    real: np.ndarray  # (60, h, w, c)
+    train_count: int
+    forward: Forward
+    parameters: int
+    history: History
+    methods: dict[str, Sampled]  # DDPM, then DDIM by falling numbers of steps
+    noised: Sampled  # DDIM from held-out images noised to step T
+    held_out: Sampled
+    shown: str  # the DDIM of the figures
+    silent: np.ndarray  # (50, h, w, c), DDPM without z
+    spread: dict[str, Spread]
+    trajectory: np.ndarray  # (steps + 1, 10, h, w, c)
+    classes: Classes | None
+    classifier: Classifier
+    nearest: np.ndarray  # (12, h, w, c), the training images nearest to the first samples of DDPM
+    nearest_distance: float
+
+
+def measure(run: Run[Config], data: Images, model: Model, history: History, classifier: Classifier) -> Measured:
+    """Sample by every method and compare the samples."""
+    config, n = run.config, run.config.samples
+    key = jax.random.key(config.seed + 3)
+    # every method is asked for the classes of the same held-out images, which are also compared
+    chosen = np.resize(np.arange(len(data.held_out)), n)
+    labels = None if data.held_out.labels is None else data.held_out.labels[chosen]
+    quality = Quality(classifier, data.train.images, min(n, len(data.held_out)))
+
+    def sampled(name: str, method: Method, start: Any = None) -> Sampled:
+        drawn = draw(run, f"samples/{name}", method.function(model), model.params, n, key=key, cond=(labels, start))
+        return Sampled(drawn.images, *quality(drawn.images), method.steps, drawn.seconds, drawn.first_seconds)
+
+    steps = model.process.steps
+    methods = {f"DDPM-{steps}": sampled(f"DDPM-{steps}", Method(ddpm(), steps))}
+    for count in sorted(config.ddim_steps, reverse=True):
+        methods[f"DDIM-{count}"] = sampled(f"DDIM-{count}", Method(ddim(), count))
+    count = 50 if 50 in config.ddim_steps else max(config.ddim_steps)
+    eps = jax.random.normal(jax.random.key(config.seed + 5), (n, *model.shape))
+    start = perturb(model.process, jnp.asarray(data.held_out.images)[chosen], 1.0, eps)
+
+    first = labels if labels is None else labels[:50]
+    by_ddpm = methods[f"DDPM-{steps}"].images
+    silent = draw(
+        run, "samples/DDPM without z", Method(ddpm(noise_scale=0.0), steps).function(model), model.params, 50,
+        key=key, cond=(first, None),
+    ).images  # fmt: skip
+    sets = {"without z": silent, "DDPM": by_ddpm[:50], "real": data.train.images[:2000]}
+    nearest, distance = nearest_images(by_ddpm[:12], data.train.images)
+    return Measured(
+        source=source(config),
+        real=data.train.images[:60],
+        train_count=len(data.train),
+        forward=forward_process(model.process, data.train.images[:5]),
+        parameters=sum(leaf.size for leaf in jax.tree.leaves(model.params)),
+        history=history,
+        methods=methods,
+        noised=sampled(f"DDIM-{count} from noised images", Method(ddim(), count), start),
+        held_out=Sampled(data.held_out.images[:n], *quality(data.held_out.images)),
+        shown=f"DDIM-{count}",
+        silent=silent,
+        spread={name: spread(images) for name, images in sets.items()},
+        trajectory=run.stage("trajectory", lambda: trajectory(model, key, first)),
+        classes=None if labels is None else class_samples(run, model, classifier, data.names),
+        classifier=classifier,
+        nearest=nearest,
+        nearest_distance=distance,
+    )
+
+
+def forward_process(process: GaussianProcess, images: np.ndarray) -> Forward:
+    """The schedule, and five images at eleven steps, each reached from x0 in one step."""
+    t = np.arange(1, process.steps + 1) / process.steps
+    shown = np.unique(np.round(np.linspace(0, 1, 11) ** 1.5 * process.steps)).astype(int)
+    eps = jax.random.normal(jax.random.key(0), images.shape)
+    path = [perturb(process, jnp.asarray(images), step / process.steps, eps) for step in shown]
+    beta = transition(process, t - 1 / process.steps, t).variance
+    curves = [np.asarray(curve) for curve in (beta, process.alpha(t), process.sigma(t), process.log_snr(t))]
+    return Forward(*curves, shown, np.stack(path))
+
+
+def spread(images: np.ndarray) -> Spread:
+    """How much images vary, and the contrast within them."""
+    return Spread(float(np.mean(np.std(images, axis=0))), float(np.mean(np.abs(np.diff(images, axis=2)))))
+
+
+def trajectory(model: Model, key: jax.Array, labels: np.ndarray | None) -> np.ndarray:
+    """Ten DDPM samples as they form, those that the table's first ten are."""
+    method = Method(ddpm(), model.process.steps)
+    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(10, dtype=jnp.uint32))
+    cond = (None if labels is None else labels[:10], None)
+    return np.asarray(jax.jit(method.function(model, trajectory=True))(model.params, keys, cond))
+
+
+def class_samples(run: Run[Config], model: Model, classifier: Classifier, names: Sequence[str]) -> Classes:
+    """Samples of each class, or of ten classes spread over all where there are more."""
+    shown = np.unique(np.linspace(0, len(names) - 1, min(SHOWN_CLASSES, len(names))).astype(int))
+    labels = np.repeat(shown, PER_CLASS)
+    method = Method(ddim(), min(50, model.process.steps))
+    images = draw(
+        run, "samples/classes", method.function(model), model.params, len(labels),
+        key=jax.random.key(run.config.seed + 4), cond=(labels, None),
+    ).images  # fmt: skip
+    agreement = float(np.mean(classifier.classify(images).argmax(-1) == labels))
+    return Classes([names[i] for i in shown], images.reshape(len(shown), PER_CLASS, *model.shape), agreement)
+
+
+def nearest_images(samples: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, float]:
+    """The image nearest to each sample in pixels, and the median root-mean-square distance."""
+    flat = images.reshape(len(images), -1)
+    squares = [np.mean((flat - x.reshape(-1)) ** 2, axis=-1) for x in samples]
+    found = images[[int(s.argmin()) for s in squares]]
+    return found, float(np.sqrt(np.median([s.min() for s in squares])))
+
+
+class Quality:
+    """Fréchet distance of n images to the training images, and their precision and recall against n of those."""
+
+    def __init__(self, classifier: Classifier, train_images: np.ndarray, n: int):
+        self._features, self._reference, self._n = classifier.features, classifier.features(train_images), n
+
+    def __call__(self, images: np.ndarray) -> tuple[float, float, float]:
+        """Fréchet distance, precision and recall."""
+        features = self._features(images[: self._n])
+        found = precision_recall(self._reference[: self._n], features)
+        return frechet_distance(features, self._reference), found.precision, found.recall
