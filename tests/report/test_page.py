@@ -6,12 +6,12 @@ import importlib
 import io
 import json
 import sys
-from html.parser import HTMLParser
 
 import jax
 import jinja2
 import numpy as np
 import pytest
+from html_page import Page
 from PIL import Image
 
 from jaxgen.metrics import MeanAndError
@@ -19,7 +19,6 @@ from jaxgen.report import animate, curves, image_grid, table, write_report
 from jaxgen.report.template import render_template
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 4, 4, 3), np.uint8)
-VOID = {"meta", "img", "br", "link"}
 TEMPLATE = """
 ## What was found
 
@@ -46,29 +45,6 @@ of {{ count | short }}.
 {{ figure("chain", "The chain.") }}
 {{ table("again", "Again.") }}
 """
-
-
-class Page(HTMLParser):
-    """Tags with attributes, and the text inside each kind of element; fails on tags that do not nest."""
-
-    def __init__(self, path):
-        super().__init__()
-        self.tags, self.texts, self._open = [], {}, []
-        self.feed(path.read_text(encoding="utf-8"))
-        assert self._open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self._open.append(tag)
-            self.texts.setdefault(tag, []).append("")
-
-    def handle_endtag(self, tag):
-        assert self._open.pop() == tag
-
-    def handle_data(self, data):
-        for tag in self._open:
-            self.texts[tag][-1] += data
 
 
 @dataclasses.dataclass(frozen=True)

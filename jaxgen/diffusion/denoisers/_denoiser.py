@@ -64,8 +64,8 @@ def denoiser(
 
     Raises:
         ValueError: if `predicts` is unknown, or not what a preconditioned network predicts, or clip is not positive and
-            finite; when called, if the output has another
-            shape, a concrete t is outside [0, 1], or predicts is "velocity" for a discrete process.
+            finite; when called, if the output has another shape, a concrete t is outside [0, 1], or predicts is
+            "velocity" for a discrete process.
 
     Reference:
         Ho et al. 2020, §3.2; Nichol & Dhariwal 2021, eq. 15, for the learned variance.

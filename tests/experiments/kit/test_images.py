@@ -4,16 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from some_exercise import SOME
 
 from experiments.kit import classifier, images
 from experiments.kit.config import ImageConfig
-from experiments.kit.exercise import Exercise
 from experiments.kit.images import Images
 from experiments.kit.run import BadInput, begin
 from jaxgen.data import render_sprites, to_float
 from jaxgen.nets import UNet
 
-SOME = Exercise("some", "Some title", "What is it?", "Nobody 2020", "1", "nothing")
 SPRITES = render_sprites(60, 0)
 CONFIG = ImageConfig(batch_size=8, progress=False)
 

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from some_exercise import SOME
 
 from experiments.kit import launch
 from experiments.kit.config import ImageConfig, TrainingConfig
-from experiments.kit.exercise import Exercise, all_exercises
+from experiments.kit.exercise import all_exercises
 from experiments.kit.run import BadInput, begin
 from jaxgen.report import write_json
 
 ROOT = Path(__file__).parents[3]
-SOME = Exercise("some", "Some title", "What is it?", "Nobody 2020", "1", "nothing")
 PRESETS = {"default": TrainingConfig(), "smoke": TrainingConfig(preset="smoke", steps=6)}
 
 

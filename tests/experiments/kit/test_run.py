@@ -5,13 +5,11 @@ import os
 from dataclasses import replace
 
 import pytest
+from some_exercise import SOME
 
 from experiments.kit import index
 from experiments.kit.config import RunConfig, TrainingConfig
-from experiments.kit.exercise import Exercise
 from experiments.kit.run import BadInput, begin
-
-SOME = Exercise("some", "Some title", "What is it?", "Nobody 2020", "1", "nothing")
 
 
 def config_of(root, **options):

@@ -6,17 +6,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from PIL import Image
+from some_exercise import SOME
 
 from experiments.kit import sampling
 from experiments.kit.config import RunConfig
-from experiments.kit.exercise import Exercise
 from experiments.kit.run import begin
 from jaxgen.data import to_uint8
 from jaxgen.diffusion import from_betas, linear_betas
 from jaxgen.nets import MLP
 from jaxgen.samplers import ddim
-
-SOME = Exercise("some", "Some title", "What is it?", "Nobody 2020", "1", "nothing")
 
 
 def test_batches_are_kept_and_drawn_once(tmp_path):

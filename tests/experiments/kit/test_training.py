@@ -11,15 +11,14 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec
 from oracles import slow
+from some_exercise import SOME
 
 from experiments.kit import training
 from experiments.kit.config import TrainingConfig, UNetConfig
-from experiments.kit.exercise import Exercise
 from experiments.kit.export import load_parameters
 from experiments.kit.run import BadInput, begin
 from jaxgen.training import History
 
-SOME = Exercise("some", "Some title", "What is it?", "Nobody 2020", "1", "nothing")
 CONFIG = TrainingConfig(preset="smoke", steps=40, batch_size=8, learning_rate=0.05, progress=False)
 DATA = np.random.default_rng(0).normal(size=(32, 64)).astype(np.float32)
 PARAMS = {"layer": {"w": jnp.ones((64, 64))}}
