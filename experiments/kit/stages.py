@@ -1,5 +1,6 @@
 """Results of finished stages, kept in the run's folder so that a resumed run does not compute them again."""
 
+import io
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,13 @@ Result = TypeVar("Result")
 # A record holds results only: NamedTuples of the experiments and the library, arrays, numbers, text and containers.
 _ALLOWED = ("experiments.", "jaxgen.", "numpy.", "collections.")
 _BUILTINS = {"complex", "dict", "frozenset", "list", "set", "slice", "tuple", "range", "bytearray"}
+
+
+class _Writer(pickle.Pickler):
+    """Writes records, with NumPy's arrays in place of JAX's."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        return np.asarray(obj).__reduce__() if isinstance(obj, jax.Array) else NotImplemented
 
 
 class _Reader(pickle.Unpickler):
@@ -43,13 +51,17 @@ def recorded(path: Path, compute: Callable[[], Result]) -> Result:
 
     Raises:
         OSError: if the record cannot be written.
+        pickle.UnpicklingError: if the result holds anything else.
     """
     found, result = _read(path)
     if all_processes(found):
         return result
-    result = jax.tree.map(lambda leaf: np.asarray(leaf) if isinstance(leaf, jax.Array) else leaf, compute())
+    record = io.BytesIO()
+    _Writer(record).dump(compute())
+    record.seek(0)
+    result = _Reader(record).load()  # what a resumed run will find
     if jax.process_index() == 0:
-        write_atomically(path, lambda file: pickle.dump(result, file))
+        write_atomically(path, lambda file: file.write(record.getvalue()))
     return result
 
 

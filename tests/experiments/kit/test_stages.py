@@ -39,6 +39,15 @@ def test_a_record_returns_what_was_computed_without_computing_again(tmp_path):
             assert ours.dtype == theirs.dtype
 
 
+def test_a_dict_keeps_its_order_and_what_no_resumed_run_could_read_is_refused_at_once(tmp_path):
+    rows = {"b": jnp.ones(2), "a": 1}
+    for _ in range(2):
+        assert list(recorded(tmp_path / "rows.pickle", lambda: rows)) == ["b", "a"]
+    with pytest.raises(pickle.UnpicklingError, match="may not hold"):
+        recorded(tmp_path / "function.pickle", lambda: verdict)
+    assert not (tmp_path / "function.pickle").exists()
+
+
 class Harmful:
     def __reduce__(self):
         return os.system, ("touch harmed",)
