@@ -14,7 +14,7 @@ from jaxgen.data import render_sprites, to_float
 from jaxgen.nets import UNet
 
 SPRITES = render_sprites(60, 0)
-CONFIG = ImageConfig(batch_size=8, progress=False)
+CONFIG = ImageConfig(batch_size=8, images=300, progress=False)
 
 
 def run_in(path):
