@@ -56,6 +56,7 @@ def test_holms_correction_goes_down_the_ordered_p_values():
     assert verdicts({"a": [2.0, 2.1, 2.2]}, best="high") == {"a": "better"}
 
 
+@pytest.mark.slow
 def test_nothing_is_rarely_taken_for_something():
     """Of nine differences that are none, at most 5 % of the families hold one that is found; each alone, 37 %."""
     rng = np.random.default_rng(2)
