@@ -3,6 +3,7 @@
 import contextlib
 import json
 import shlex
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +22,8 @@ from experiments.kit.exercise import Exercise
 from experiments.kit.stages import recorded
 from experiments.kit.statistics import verdict
 from jaxgen.report import Table, run_directory, write_json, write_report
+
+SECONDS = "seconds.json"  # in the folder of a stage that draws samples
 
 Config = TypeVar("Config", bound=RunConfig)
 Result = TypeVar("Result")
@@ -137,9 +140,25 @@ def begin(exercise: Exercise, config: Config, arguments: Sequence[str] | None = 
     command = shlex.join(["python", "-m", f"experiments.{exercise.name}", *arguments])
     run = Run(exercise, config, directory, command, seconds, time.time())
     if jax.process_index() == 0:
+        if _trained_for(directory) not in (None, getattr(config, "steps", None)):
+            _forget_results(directory / "stages")
         write_json(directory / "config.json", settings(config))
         write_json(directory / "run.json", {"arguments": arguments, "seconds": seconds, "began": run.began})
     return run
+
+
+def _trained_for(directory: Path) -> int | None:
+    """The training steps that the run has been asked for so far."""
+    file = directory / "config.json"
+    return json.loads(file.read_text()).get("steps") if file.is_file() else None
+
+
+def _forget_results(stages: Path) -> None:
+    """Remove records and samples, which another number of training steps makes wrong; checkpoints stay."""
+    for record in stages.rglob("*.pickle"):
+        record.unlink()
+    for timed in list(stages.rglob(SECONDS)):
+        shutil.rmtree(timed.parent)
 
 
 def settings(config: RunConfig) -> dict[str, Any]:

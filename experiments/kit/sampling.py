@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from experiments.kit.run import Run
+from experiments.kit.run import SECONDS, Run
 from jaxgen import generation
 from jaxgen.core import write_atomically
 from jaxgen.data import to_uint8
@@ -93,7 +93,7 @@ def draw(
         batch_size: samples drawn together.
     """
     folder = run.folder(name)
-    file = folder / "seconds.json"
+    file = folder / SECONDS
     seconds = json.loads(file.read_text()) if file.is_file() else {"first": [], "others": []}
     since, count = time.perf_counter(), 0
 

@@ -61,8 +61,8 @@ class Config(UNetConfig):
 PRESETS = {
     "default": Config(),
     "smoke": Config(
-        preset="smoke", images=400, channels=8, multipliers=(1,), timesteps=20, steps=6, batch_size=8,
-        classifier_steps=4, samples=50, ddim_steps=(5,), checkpoint_every=3,
+        preset="smoke", images=400, channels=8, multipliers=(1,), timesteps=8, steps=6, batch_size=8,
+        classifier_steps=4, samples=50, ddim_steps=(4,), checkpoint_every=3,
     ),
     "paper": Config(
         preset="paper", images=89_400, network="context", channels=64, steps=32 * 894, batch_size=100,

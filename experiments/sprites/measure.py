@@ -1,6 +1,6 @@
 """What the sprites exercise measures: numbers and images."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -89,14 +89,15 @@ def measure(run: Run[Config], data: Images, model: Model, history: History, clas
     labels = None if data.held_out.labels is None else data.held_out.labels[chosen]
     quality = Quality(classifier, data.train.images, min(n, len(data.held_out)))
 
-    def sampled(name: str, method: Method, start: Any = None) -> Sampled:
-        drawn = draw(run, f"samples/{name}", method.function(model), model.params, n, key=key, cond=(labels, start))
-        return Sampled(drawn.images, *quality(drawn.images), method.steps, drawn.seconds, drawn.first_seconds)
+    def sampled(name: str, steps: int, function: Callable[..., jax.Array], start: Any = None) -> Sampled:
+        drawn = draw(run, f"samples/{name}", function, model.params, n, key=key, cond=(labels, start))
+        return Sampled(drawn.images, *quality(drawn.images), steps, drawn.seconds, drawn.first_seconds)
 
     steps = model.process.steps
-    methods = {f"DDPM-{steps}": sampled(f"DDPM-{steps}", Method(ddpm(), steps))}
-    for count in sorted(config.ddim_steps, reverse=True):
-        methods[f"DDIM-{count}"] = sampled(f"DDIM-{count}", Method(ddim(), count))
+    methods = {f"DDPM-{steps}": sampled(f"DDPM-{steps}", steps, Method(ddpm(), steps).function(model))}
+    by_ddim = {count: Method(ddim(), count).function(model) for count in sorted(config.ddim_steps, reverse=True)}
+    for count, function in by_ddim.items():
+        methods[f"DDIM-{count}"] = sampled(f"DDIM-{count}", count, function)
     count = 50 if 50 in config.ddim_steps else max(config.ddim_steps)
     eps = jax.random.normal(jax.random.key(config.seed + 5), (n, *model.shape))
     start = perturb(model.process, jnp.asarray(data.held_out.images)[chosen], 1.0, eps)
@@ -117,13 +118,13 @@ def measure(run: Run[Config], data: Images, model: Model, history: History, clas
         parameters=sum(leaf.size for leaf in jax.tree.leaves(model.params)),
         history=history,
         methods=methods,
-        noised=sampled(f"DDIM-{count} from noised images", Method(ddim(), count), start),
+        noised=sampled(f"DDIM-{count} from noised images", count, by_ddim[count], start),
         held_out=Sampled(data.held_out.images[:n], *quality(data.held_out.images)),
         shown=f"DDIM-{count}",
         silent=silent,
         spread={name: spread(images) for name, images in sets.items()},
         trajectory=run.stage("trajectory", lambda: trajectory(model, key, first)),
-        classes=None if labels is None else class_samples(run, model, classifier, data.names),
+        classes=None if labels is None else class_samples(run, model, by_ddim[count], classifier, data.names),
         classifier=classifier,
         nearest=nearest,
         nearest_distance=distance,
@@ -154,13 +155,14 @@ def trajectory(model: Model, key: jax.Array, labels: np.ndarray | None) -> np.nd
     return np.asarray(jax.jit(method.function(model, trajectory=True))(model.params, keys, cond))
 
 
-def class_samples(run: Run[Config], model: Model, classifier: Classifier, names: Sequence[str]) -> Classes:
+def class_samples(
+    run: Run[Config], model: Model, function: Callable[..., jax.Array], classifier: Classifier, names: Sequence[str]
+) -> Classes:
     """Samples of each class, or of ten classes spread over all where there are more."""
     shown = np.unique(np.linspace(0, len(names) - 1, min(SHOWN_CLASSES, len(names))).astype(int))
     labels = np.repeat(shown, PER_CLASS)
-    method = Method(ddim(), min(50, model.process.steps))
     images = draw(
-        run, "samples/classes", method.function(model), model.params, len(labels),
+        run, "samples/classes", function, model.params, len(labels),
         key=jax.random.key(run.config.seed + 4), cond=(labels, None),
     ).images  # fmt: skip
     agreement = float(np.mean(classifier.classify(images).argmax(-1) == labels))

@@ -39,13 +39,13 @@ def run(monkeypatch, *flags):
 def test_a_run_leaves_its_report(finished):
     metrics = metrics_of(
         finished,
-        ("without the added noise z", "Fréchet distance", "DDIM-5", "held-out real images", "python -m", "rendered"),
+        ("without the added noise z", "Fréchet distance", "DDIM-4", "held-out real images", "python -m", "rendered"),
         "data.png schedule.png forward.png loss.png ddpm.png ddim.png ddpm-without-z.png trajectory.gif classes.png "
         "nearest.png quality-and-time.png",
     )
     rows = {row["method"]: row for row in metrics["methods"]}
-    assert set(rows) == {"DDPM-20", "DDIM-5", "DDIM-5 from noised images", "held-out real images"}
-    assert rows["DDPM-20"]["network calls"] == 20
+    assert set(rows) == {"DDPM-8", "DDIM-4", "DDIM-4 from noised images", "held-out real images"}
+    assert rows["DDPM-8"]["network calls"] == 8
     assert all(np.isfinite(row["Fréchet distance"]) for row in rows.values())
     assert json.loads((finished / "config.json").read_text())["preset"] == "smoke"
 
@@ -75,7 +75,7 @@ def test_a_run_killed_in_any_stage_resumes_to_the_same_end(finished, tmp_path, m
         (directory / name).unlink()
     shutil.rmtree(directory / "figures")
     if stage != "report":
-        for name in ("DDIM-5", "classes"):
+        for name in ("DDIM-4", "classes"):
             shutil.rmtree(directory / "stages" / "samples" / name)
         (directory / "stages" / "trajectory.pickle").unlink()
     if stage in ("training", "classifier"):
@@ -249,7 +249,7 @@ def test_bad_data_is_refused_before_anything_is_made(kind, message, tmp_path, mo
         (["--distributed", "--data-parallel", "--steps-per-call", "2"], "--steps-per-call draws batches on the device"),
         (["--distributed", "--data-parallel"], "--distributed found no other processes"),
         (["--steps-per-call", "0"], "--steps-per-call must be at least 1"),
-        (["--ddim-steps", "30"], "--ddim-steps [30]: a chain of T=20"),
+        (["--ddim-steps", "30"], "--ddim-steps [30]: a chain of T=8"),
         (["--samples", "40"], "--samples must be at least 50"),
         (["--ddim-steps"], "--ddim-steps needs at least one value"),
         (["--steps", "0"], "--steps must be at least 1"),

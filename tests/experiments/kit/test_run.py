@@ -88,3 +88,17 @@ def test_flags_that_no_run_can_use_are_refused():
     for changes, message in [({"seed": -1}, "--seed lies in"), ({"seed": 2**32}, "--seed lies in")]:
         with pytest.raises(ValueError, match=message):
             RunConfig(**changes)
+
+
+def test_what_was_measured_after_fewer_steps_is_measured_again(tmp_path):
+    first = begin(SOME, config_of(tmp_path, steps=10), [])
+    assert first.stage("a/quality", lambda: 1.0) == 1.0
+    (first.folder("samples/ddim")).mkdir(parents=True)
+    (first.folder("samples/ddim") / "seconds.json").touch()
+    (first.folder("reader") / "checkpoints").mkdir(parents=True)
+    same = begin(SOME, config_of(tmp_path, steps=10, resume=first.directory), [])
+    assert same.stage("a/quality", lambda: 2.0) == 1.0
+    more = begin(SOME, config_of(tmp_path, steps=20, resume=first.directory), [])
+    assert more.stage("a/quality", lambda: 3.0) == 3.0
+    assert not more.folder("samples/ddim").exists()
+    assert (more.folder("reader") / "checkpoints").exists()
