@@ -1,8 +1,8 @@
 """What lies beyond chance: tests of paired differences, shares with their errors, and the verdict of a comparison."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from jax.typing import ArrayLike
@@ -16,6 +16,7 @@ from jaxgen.report import format_value
 
 LEVEL = 0.05
 
+Name = TypeVar("Name", bound=Hashable)
 Verdict = Literal["better", "worse", "within chance"]
 
 
@@ -52,7 +53,9 @@ def verdict(
     return "better" if (difference < 0) == (best == "low") else "worse"
 
 
-def verdicts(differences: Mapping[str, Sequence[float]], *, best: Literal["low", "high"] = "low") -> dict[str, Verdict]:
+def verdicts(
+    differences: Mapping[Name, Sequence[float]], *, best: Literal["low", "high"] = "low"
+) -> dict[Name, Verdict]:
     """The verdict on each mean difference, at 5 % that any of them is wrong (Holm 1979).
 
     Args:

@@ -59,10 +59,12 @@ def _significant(value: float, digits: int) -> str:
 
 
 def _with_error(value: float, error: float, digits: int) -> str:
-    """Format value ± error, both rounded to the second digit of the error."""
+    """Format value ± error, both rounded to the second digit of the error; both in powers of 10 where they are tiny."""
     if not (math.isfinite(value) and math.isfinite(error) and error > 0):
         return format_value(value, digits)
     decimals = max(0, 1 - int(f"{error:.1e}".split("e")[1]))
+    if max(abs(value), error) < 1e-4:
+        return f"{_significant(value, 2)} ± {_significant(error, 1)}"
     return f"{value:,.{decimals}f} ± {error:,.{decimals}f}".replace("-", "−")
 
 

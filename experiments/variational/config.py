@@ -1,33 +1,14 @@
-"""Variational inference where the exact answer is known: bounds, their gradients, mini-batches, and encoders.
-
-The homework's section on variational inference, and the Gamma–exponential toy. Coordinate ascent and stochastic ascent
-on conjugate models are held against their exact evidence and posterior, every gradient estimator against the closed
-form, and inference functions against each datum's own optimum.
-"""
+"""The flags of the exercise on variational inference."""
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
 
-import jax
-import tyro
-
-from experiments import launch
-from experiments import variational_ascent as ascent
-from experiments import variational_encoders as encoders
-from experiments import variational_gradients as gradients
-from experiments import variational_mixture as mixture
-from experiments import variational_posteriors as posteriors
-from experiments import variational_toy as toy
-from jaxgen.report import Report
+from experiments.kit.config import RunConfig
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(RunConfig):
     """Variational inference against exact posteriors."""
 
-    preset: Literal["default", "smoke", "paper"] = "default"
-    """default: minutes on 2 cores; smoke: seconds; paper: more draws and seeds."""
     numbers: int = 20
     """Data of the Normal–Gamma model."""
     rows: int = 16
@@ -67,21 +48,17 @@ class Config:
     """Training steps of an encoder."""
     seeds: int = 8
     """Repetitions of everything stochastic, for the error bars."""
-    seed: int = 0
-    runs: Path = Path("runs")
-    """Where the run's directory is made."""
-    resume: tyro.conf.Suppress[Path | None] = None
 
     def __post_init__(self) -> None:
         """Refuse what could only fail later."""
+        super().__post_init__()
         least = {
             "numbers": 2, "rows": 2, "starts": 1, "sweeps": 2, "batch_size": 1, "passes": 1, "draws": 2,
             "gradients": 20, "ascent_steps": 2, "many_rows": 10, "many_passes": 1, "latents": 2, "examples": 100,
             "encoder_steps": 1, "seeds": 2,
         }  # fmt: skip
         for name, bound in least.items():
-            if getattr(self, name) < bound:
-                raise ValueError(f"--{name.replace('_', '-')} must be at least {bound}, got {getattr(self, name)}")
+            self.at_least(bound, name)
         if self.batch_size > min(self.numbers, self.rows):
             raise ValueError(f"--batch-size must not exceed --numbers and --rows, got {self.batch_size}")
         if self.rows > 200:
@@ -90,10 +67,10 @@ class Config:
             raise ValueError(f"--separation must lie in [1, 8], got {self.separation}")
         if self.most_draws < 4 or self.most_draws & (self.most_draws - 1):
             raise ValueError(f"--most-draws must be a power of 2, at least 4, got {self.most_draws}")
-        if not self.observed or min(self.observed) < 0:
-            raise ValueError(f"--observed are data x >= 0, at least one, got {self.observed}")
+        if min(self.observed) < 0:
+            raise ValueError(f"--observed are data x >= 0, got {self.observed}")
         sizes = self.batch_sizes
-        if not sizes or list(sizes) != sorted(set(sizes)) or sizes[0] < 1 or any(self.many_rows % b for b in sizes):
+        if list(sizes) != sorted(set(sizes)) or sizes[0] < 1 or any(self.many_rows % b for b in sizes):
             raise ValueError(f"--batch-sizes must ascend and each divide --many-rows {self.many_rows}, got {sizes}")
         if self.dims < self.latents:
             raise ValueError(f"--dims must be at least --latents {self.latents}, got {self.dims}")
@@ -111,39 +88,3 @@ PRESETS = {
         many_rows=20_000, batch_sizes=(10, 100, 1000), examples=5000, encoder_steps=20_000, seeds=20,
     ),
 }  # fmt: skip
-
-
-def main(config: Config) -> Path:
-    """Run the exercise and return the path of its report."""
-    directory = launch.begin("variational", config)
-    report = Report(
-        "Variational inference",
-        "How near to exact posteriors and evidences do coordinate ascent, stochastic ascent and amortised inference "
-        "come, what does the mean field lose, and which gradient of the bound is the least noisy?",
-        launch.command("experiments.variational"),
-        config,
-    )
-    print(f"writing {directory}")
-    with jax.enable_x64(True):  # bounds are compared to a ten-thousandth of a nat, and updates to rounding
-        report.section("Coordinate ascent and stochastic ascent")
-        problems = ascent.problems(config)
-        optima = ascent.bounds(report, config, problems)
-        report.section("What the mean field keeps of the posterior")
-        posteriors.posteriors(report, problems, optima)
-        report.section("Mini-batches")
-        mixture.minibatches(report, config)
-        report.section("Gradients of the bound")
-        gradients.table(report, config)
-        gradients.with_draws(report, config)
-        report.section("The Gamma–exponential toy")
-        toy.divergence(report, config)
-        toy.ascents(report, config)
-        report.section("Amortised inference")
-        encoders.amortisation(report, config)
-    path = report.save(directory)
-    print(f"report: {path}")
-    return path
-
-
-if __name__ == "__main__":
-    launch.run(main, PRESETS)

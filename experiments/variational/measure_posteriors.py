@@ -1,7 +1,6 @@
-"""The variational experiment by its posteriors: what the mean field keeps of them."""
+"""What the mean field keeps of the exact posteriors."""
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -9,16 +8,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.variational_ascent import MIXTURE, NORMAL_GAMMA, PRIOR, Problem
-from experiments.variational_mixture import mixture_log_joint
-from jaxgen.report import Panel2D, Report, format_value, lattice, panels_2d
+from experiments.variational.mixture import mixture_log_joint
+from experiments.variational.problems import MIXTURE, NORMAL_GAMMA, PRIOR, Problem
+from jaxgen.report import lattice
 from jaxgen.variational import linear_gaussian, normal_gamma
 
 LINEAR = linear_gaussian.LinearGaussian(np.array([[1.0, 0.8], [0.6, 1.0], [0.9, 0.7]]), np.zeros(3), 0.7)
 SEEN = np.array([[1.2, -0.3, 0.5]])  # the linear model's datum
 LINEAR_GAUSSIAN, OWN_MODE = "linear-Gaussian", "mixture, q's mode"
 VARIABLES = {NORMAL_GAMMA: ("μ", "τ"), MIXTURE: ("μ₁", "μ₂"), OWN_MODE: ("μ₁", "μ₂"), LINEAR_GAUSSIAN: ("z₁", "z₂")}
-HALF, CELLS = 3.2, 220
+EXTENT, CELLS = (-3.2, 3.2), 220
 
 
 class Pair(NamedTuple):
@@ -81,6 +80,25 @@ class Moments(NamedTuple):
     correlation: float
 
 
+class Posterior(NamedTuple):
+    """The exact posterior of two variables, and its best mean field."""
+
+    exact: Moments
+    mean_field: Moments
+    density: np.ndarray  # (cells, cells), exact, over its highest value; on `EXTENT` exact standard deviations
+    mean_field_density: np.ndarray  # (cells, cells), likewise
+
+    @property
+    def ratio(self) -> np.ndarray:
+        """The mean field's standard deviations over the exact ones, (2,)."""
+        return self.mean_field.std / self.exact.std
+
+    @property
+    def offset(self) -> np.ndarray:
+        """The distances of the means in exact standard deviations, (2,)."""
+        return np.abs(self.mean_field.mean - self.exact.mean) / self.exact.std
+
+
 def moments(log_density: Callable, low: np.ndarray, high: np.ndarray, n: int = 800) -> Moments:
     """By sums over n × n points of the box."""
     axes = [a + (b - a) * (np.arange(n) + 0.5) / n for a, b in zip(low, high, strict=True)]
@@ -93,52 +111,12 @@ def moments(log_density: Callable, low: np.ndarray, high: np.ndarray, n: int = 8
     return Moments(mean, std, float(covariance[0, 1] / std.prod()))
 
 
-def posteriors(report: Report, of: Mapping[str, Problem], optima: Mapping[str, Any]) -> None:
-    """Contours of the mean field on the exact posteriors, and how wide both are."""
-    rows, shown = [], []
+def posteriors(of: Mapping[str, Problem], optima: Mapping[str, Any]) -> dict[str, Posterior]:
+    """Moments and densities of the exact posterior and the mean field of every model."""
+    found = {}
     for name, pair in pairs(of, optima).items():
         exact, ours = (moments(density, pair.low, pair.high) for density in (pair.exact, pair.mean_field))
-        for i, variable in enumerate(VARIABLES[name]):
-            rows.append(
-                {
-                    "model": name, "variable": variable, "exact std": float(exact.std[i]),
-                    "mean field's std": float(ours.std[i]), "ratio": float(ours.std[i] / exact.std[i]),
-                    "means apart / exact std": round(float(abs(ours.mean[i] - exact.mean[i]) / exact.std[i]), 6),
-                    "exact correlation": round(exact.correlation, 6),
-                }
-            )  # fmt: skip
-        if name != OWN_MODE:
-            z = exact.mean + exact.std * lattice((-HALF, HALF), CELLS)
-            heat, contours = (np.exp(log_p - log_p.max()) for log_p in (pair.exact(z), pair.mean_field(z)))
-            title = f"{name}: {' and '.join(VARIABLES[name])}"
-            shown.append(Panel2D(title, heat=heat, density=contours))
-    report.metrics["posteriors"] = rows
-    report.figure(
-        panels_2d([shown], (-HALF, HALF), color_label="density / its highest", log_color=False),
-        "posteriors",
-        "Exact posteriors (colour) and the best mean field of each (contours at one, two and three standard "
-        "deviations), in exact standard deviations from the exact means.",
-    )
-    report.table(
-        rows,
-        "Standard deviations of the exact posteriors and of the mean fields, and how far their means are apart. Within "
-        "the mode that q took, the mixture's posterior is cut off where its two means are equal.",
-    )
-    report.finding(widths_told(rows))
-
-
-def widths_told(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Where the mean field is the narrower, and by how much; for two correlated Gaussians it is √(1 − ρ²)."""
-    wider = [f"{row['variable']} of the {row['model']}" for row in rows if row["ratio"] >= 1]
-    said = "is as wide as the posterior or wider in " + ", ".join(wider) if wider else "is narrower in every variable"
-    told = []
-    for name in dict.fromkeys(row["model"] for row in rows):
-        ratios = [row["ratio"] for row in rows if row["model"] == name]
-        told.append(f"{min(ratios):.3f} and {max(ratios):.3f} ({name})")
-    correlation = next(row["exact correlation"] for row in rows if row["model"] == LINEAR_GAUSSIAN)
-    narrower = math.sqrt(1 - correlation**2)
-    theory = f"of two Gaussians of correlation {format_value(correlation)} it is √(1 − ρ²) = {narrower:.3f}"
-    return (
-        f"**What the mean field keeps.** It {said}. Its standard deviations over the exact ones: {'; '.join(told)}; "
-        f"{theory}."
-    )
+        z = exact.mean + exact.std * lattice(EXTENT, CELLS)
+        densities = (np.exp(log_p - log_p.max()) for log_p in (pair.exact(z), pair.mean_field(z)))
+        found[name] = Posterior(exact, ours, *map(np.asarray, densities))
+    return found
