@@ -97,7 +97,7 @@ REFUSED = {
         ({"rows": 201}, "--rows above 200"),
         ({"separation": 0.5}, "--separation must lie in"),
         ({"most_draws": 12}, "--most-draws must be a power of 2"),
-        ({"observed": ()}, "--observed are data"),
+        ({"observed": ()}, "--observed needs at least one value"),
         ({"observed": (-1.0,)}, "--observed are data"),
         ({"batch_sizes": (7,)}, "each divide --many-rows"),
         ({"batch_sizes": (20, 10)}, "must ascend"),
@@ -115,7 +115,7 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_flags_are_refused(name):
     preset = "smoke" if name == "variational" else "default"
-    config = importlib.import_module(f"experiments.{name}").PRESETS[preset]
+    config = importlib.import_module(f"experiments.{name}.config").PRESETS[preset]
     for changes, message in REFUSED[name]:
         with pytest.raises(ValueError, match=message):
             replace(config, **changes)
