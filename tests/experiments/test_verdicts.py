@@ -9,11 +9,6 @@ from experiments import es_ddpm_report as es_ddpm
 from experiments import gmm_scores_findings as gmm
 from experiments import gmm_scores_samples as gmm_samples
 from experiments import improved_ddpm_samples as improved
-from experiments import ncsn_report as ncsn
-from experiments import ncsn_toy_gradients as toy_gradients
-from experiments import ncsn_toy_manifold as manifold
-from experiments import ncsn_toy_report as ncsn_toy
-from experiments import ncsn_toy_weights as weights
 from experiments import toy_chance as chance
 from experiments import vae_zoo_report as zoo
 from experiments import variational_ascent as ascent
@@ -25,7 +20,6 @@ from experiments import variational_toy as toy
 from experiments import vdm_report as vdm
 from experiments.captcha_reader import Reading
 from experiments.es_ddpm_report import FAST, FULL, Compared
-from experiments.timing import Spread
 from experiments.vae_zoo_models import SC, VAE, VAMP, VQ
 from jaxgen.metrics import MeanAndError as E
 
@@ -48,32 +42,6 @@ def equal_calls(from_late, longer):
     return es_ddpm._at_equal_calls(
         found | {f"DDPM, {n} longer steps": Compared(longer, 1.0, 0.1) for n in (5, 9)}, (5, 9)
     )
-
-
-def around(mean, error):
-    """Four values of this mean and standard error."""
-    return mean + error * np.sqrt(3) * np.array([-1.0, -1.0, 1.0, 1.0])
-
-
-def denoised(before, after, *change):
-    return ncsn.last_denoising(
-        np.array(before), np.array(after), {ncsn.UNDENOISED: around(*change), "another": around(0, 1)}
-    )
-
-
-def ring(bare, noisy):
-    row = {
-        "loss": E(-54398.0, 900.0), "least loss": -49.74, "relative error": E(0.08, 0.01),
-        "above the least loss": E(0.29, 0.02), "fall over the last quarter": E(1.5, 0.25),
-    }  # fmt: skip
-    return manifold.curve_told({**row, "still falls": bare}, {**row, "still falls": noisy}, 0.1)
-
-
-def mode_weights(plain, learned, expected):
-    share = {"Langevin, exact": plain, "annealed, exact": 0.783, "annealed, learned": learned}
-    share["the same, 3 × the steps"] = learned + 0.01
-    rows = {n: {"share at (5, 5)": E(x, 0.001), "changed sides": 0.5} for n, x in share.items()}
-    return weights.weights_told(0.8, rows, {"annealed, exact": 0.783, "the same, 3 × the steps": expected}, 100)
 
 
 def zoo_of(bits=(0.0, 0.0), rate=0.0, vq=0.0, errors=(0.1, 0.2, 0.3, 0.4)):
@@ -110,9 +78,6 @@ def batches(off, end, sweep):
 
 IMAGE = np.random.default_rng(0).normal(5, 2, 100)  # images differ far more than numbers of steps do
 OFF = 0.1 * np.random.default_rng(1).normal(size=(2, 100))
-NOISY, LESS, NONE = np.array([0.3, 0.4, 0.35, 0.4]), np.array([0.02, 0.0, 0.01, 0.0]), np.zeros(4)
-SPREADS = [Spread(1.2, 1.1, 1.3), Spread(1.4, 1.3, 1.5)]
-DSM = [E(9.0, 0.1), E(1.1, 0.1), E(0.5, 0.1)]
 NARROW = {"model": posteriors.LINEAR_GAUSSIAN, "variable": "z₁", "ratio": 0.6, "exact correlation": -0.8}
 WIDE = {"model": "m", "variable": "v", "ratio": 1.02, "exact correlation": 0.0}
 MODES = {"c": [3.0, 3.1, 3.2], "a": [1.0, 1.2, 1.4], "b": [1.1, 1.15, 1.46]}
@@ -151,27 +116,6 @@ SAID = [
     (lambda: gmm.difference([0.2, 0.5], [0.3, 0.5]), "less, which 2 seeds cannot tell from nothing"),
     (lambda: improved.factor(E(np.log(2.0), 0.1)), "2.00 ± 0.20 (harmful)"),
     (lambda: improved.factor(E(np.log(2.0), 0.5)), "2.0 ± 1.0 (no harm shown)"),
-    (lambda: denoised([1.5, 1.7, 1.6], [0.6, 0.8, 0.9], 0.03, 0.01), "lowers the noise, from 1.6 to 0.767 σ_L"),
-    (lambda: denoised([1.5, 1.7, 1.6], [0.6, 0.8, 0.9], 0.03, 0.01), "cannot tell (+0.03 ± 0.01)"),
-    (lambda: denoised([0.6, 0.8, 0.9], [1.5, 1.7, 1.6], 0.3, 0.01), "raises the noise"),
-    (lambda: denoised([1.5, 1.7, 1.6], [1.6, 1.7, 1.5], -0.3, 0.01), "prefers the samples without it"),
-    (lambda: ncsn.whose_fault(NOISY, NONE), "told σ returns 0%: it is for having to read the noise off x"),
-    (lambda: ncsn.whose_fault(NOISY, LESS), "told σ returns 1%: it is mostly for having to"),
-    (lambda: ncsn.whose_fault(NOISY, NOISY + 0.3), "it is not for having to"),
-    (lambda: ncsn.outside({"a": 0.0}, 20), "none"),
-    (lambda: ncsn.outside({"a": 0.0, "b": 0.2}, 20), "**Samples that are noise**, of 20 each: b 20%."),
-    (lambda: ncsn_toy.empty_regions(E(0.03, 0.001), E(0.5, 0.01), 0.6, 20.0, E(0.03, 0.01)), "fills the gap: at σ"),
-    (lambda: ncsn_toy.empty_regions(E(0.5, 0.01), E(0.5, 0.01), 0.6, 20.0, E(0.5, 0.01)), "does not grow"),
-    (lambda: ncsn_toy.empty_regions(E(0.5, 0.01), E(0.5, 0.01), 0.6, 20.0, E(0.5, 0.01)), "does not fill the gap"),
-    (lambda: mode_weights(0.5, 0.781, 0.793), "Annealing restores them within 0.03: 0.7830"),
-    (lambda: mode_weights(0.5, 0.781, 0.793), "off by 0.017 after 100 steps a level and by 0.007 after 300"),
-    (lambda: mode_weights(0.79, 0.6, 0.783), "does not lose the weights"),
-    (lambda: ring(True, False).split("With noise 0.1")[0], "still falls (by 1.50 ± 0.25"),
-    (lambda: ring(True, False).split("With noise 0.1")[1], "no longer falls beyond chance"),
-    (lambda: ring(False, True).split("With noise 0.1")[0], "no longer falls"),
-    (lambda: toy_gradients.compared([0.1, 1, 10], DSM, E(1.0, 0.05)), "below SSM's at 10, within chance of it at 1"),
-    (lambda: toy_gradients.dearer(SPREADS, [Spread(1.0, 0.8, 1.1), Spread(1.0, 0.9, 1.02)]), "1.2 to 1.4"),
-    (lambda: toy_gradients.dearer([SPREADS[0]] * 2, [Spread(1.0, 0.8, 1.1)] * 2), "cannot tell from 1"),
     (lambda: chance.ranking(MODES), "a 1.20 ± 0.12 ≈ b 1.24 ± 0.11 < c 3.100 ± 0.058"),
     (lambda: chance.restores([E(0.785, 0.001)], 0.8), "restores them within 0.02"),
     (lambda: chance.restores([E(0.77, 0.02)], 0.8), "restores them within chance, not within 0.02"),
@@ -217,10 +161,3 @@ def test_a_share_settles_after_its_last_departure():
     values = np.array([0.50, 0.49, 0.48, 0.51, 0.51])
     assert gmm_samples.settles_at(values, 0.02) == 3
     assert gmm_samples.settles_at(values, 0.1) == 0
-
-
-def test_noise_images_are_counted():
-    images = np.zeros((2, 10, 4, 4, 3))
-    images[0, :3], images[1, 0], images[1, 1:] = 1.6, -1.6, 1.4
-    images[0, 5, 0, 0, 0] = 7.0  # one value is no noise image
-    assert ncsn.noise_images(images) == pytest.approx(4 / 20)
