@@ -59,22 +59,6 @@ REFUSED = {
         ({"stem_steps": -1}, "--stem-steps must be at least 0"),
         ({"steps": 0}, "--steps must be at least 1"),
     ],
-    "ncsn": [
-        ({"samples": 10}, "15 samples"),
-        ({"sets": 1}, "two sets"),
-        ({"sigma_last": 1.5}, "--sigma-last"),
-        ({"langevin_steps": 0}, "--langevin-steps"),
-    ],
-    "ncsn_toy": [
-        ({"clean_steps": 0}, "--clean-steps must be at least 1"),
-        ({"seeds": 1}, "--seeds must be at least 2"),
-        ({"starts": 10}, "--starts of at least 100"),
-        ({"sigma_last": 30.0}, "--sigma-last < --sigma-first"),
-        ({"step_size": 1.5}, "--step-size"),
-        ({"ring_steps": 5}, "--ring-steps must be at least 8"),
-        ({"ring_noises": (0.1, 0.2)}, "--ring-noises ascend from 0"),
-        ({"dims": (512, 2)}, "--dims ascend"),
-    ],
     "score_sde": [
         ({"samples": 10}, "--samples 10"),
         ({"calls": (2,)}, "Heun needs 3 calls"),

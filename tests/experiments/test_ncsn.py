@@ -1,5 +1,9 @@
-"""The NCSN experiment: its chains against exact scores, what its sentences say, and a whole small run."""
+"""The NCSN exercise: its chains against exact scores, its measures, a whole small run, and what it refuses."""
 
+import json
+import shutil
+import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import jax
@@ -9,49 +13,59 @@ import pytest
 from oracles import siblings_slow
 from shown import metrics_of
 
-from experiments import ncsn as experiment
-from experiments import ncsn_report as report
-from jaxgen.diffusion import ncsn, ve
+from experiments.kit import launch
+from experiments.ncsn import __main__ as experiment
+from experiments.ncsn.config import PRESETS, Config
+from experiments.ncsn.ladder import Ladder
+from experiments.ncsn.measure import changes, levels
+from experiments.ncsn.noise import noise_images, remaining_noise
+from experiments.ncsn.train import ScoreModel, score_network
+from experiments.ncsn.variants import CONDITIONAL, NCSN_V2, Samplers, variants
+from jaxgen.diffusion import denoiser, ncsn
+from jaxgen.samplers import annealed_langevin, sample
 
 pytestmark = pytest.mark.filterwarnings("ignore:Fréchet distance of 64-dimensional")
 
-LADDER = experiment.Ladder(8.0, 0.1, 60)
-PROCESS = ve(LADDER.last, LADDER.first)
+LADDER = Ladder(8.0, 0.1, 60)
+PROCESS = LADDER.process
 SHAPE = (32, 32, 3)
 
 
-def pulling(told):
-    """The exact score of data at 0, as a network whose parameters scale it."""
-
-    def apply(scale, x, t, cond=None):
-        if told:
-            return -scale * x / PROCESS.sigma(t)[:, None, None, None] ** 2
-        norm = jnp.sqrt(jnp.sum(x**2, (1, 2, 3), keepdims=True))
-        return -scale * np.sqrt(np.prod(SHAPE)) * x / norm
-
-    return experiment.Network(told, SimpleNamespace(apply=apply), jnp.float32(0), jnp.float32(1), None)
+def apply(params, x, t, cond=None):
+    """The exact score of data at 0, times a scale, as a network that sees σ or not."""
+    scale, conditional = params
+    norm = jnp.sqrt(jnp.sum(x**2, (1, 2, 3), keepdims=True))
+    unconditional = -scale * np.sqrt(np.prod(SHAPE)) * x / norm
+    return jnp.where(conditional, -scale * x / PROCESS.sigma(t)[:, None, None, None] ** 2, unconditional)
 
 
-def variants(**config):
-    config = experiment.Config(langevin_steps=3, **config)
-    return experiment.variants(config, LADDER, pulling(False), pulling(True))
+NET = SimpleNamespace(apply=apply)
+
+
+def exact_model(conditional):
+    last, averaged = ((jnp.float32(scale), conditional) for scale in (0, 1))
+    return ScoreModel(conditional, NET, last, averaged, None)
+
+
+def exact_variants():
+    return variants(Config(langevin_steps=3), LADDER, exact_model(False), exact_model(True))
 
 
 # -- the chains --------------------------------------------------------------------------------------------------
 
 
 def test_each_variant_lacks_what_it_says():
-    network, told = object(), object()
-    ladder = experiment.Ladder(25.0, 0.02, 90)
-    whole, narrow, coarse, other, step, half, raw, noisy, old = experiment.variants(
-        experiment.Config(langevin_steps=5), ladder, network, told
+    unconditional, conditional = object(), object()
+    ladder = Ladder(25.0, 0.02, 90)
+    whole, narrow, coarse, other, step, half, raw, noisy, old = variants(
+        Config(langevin_steps=5), ladder, unconditional, conditional
     ).values()
     assert whole.ladder == ladder
     assert whole.step_size == ncsn.step_size(25.0, 0.02, 90, 5)
     assert narrow.ladder.first == 1
     assert narrow.ladder.gamma <= ladder.gamma * (1 + 1e-9)
     assert coarse.ladder.n == old.ladder.n == 10
-    assert other.network is old.network is told
+    assert other.model is old.model is conditional
     assert step.step_size == old.step_size == pytest.approx(0.2 * 0.02**2)
     assert half.step_size == whole.step_size / 2
     assert (raw.averaged, noisy.final_denoising, old.averaged, old.final_denoising) == (False,) * 4
@@ -60,36 +74,51 @@ def test_each_variant_lacks_what_it_says():
         assert [a == b for a, b in zip(whole, variant, strict=True)] == [i != changed for i in range(6)]
     for variant in (whole, narrow, coarse, other, step, half, raw, noisy, old):
         assert abs(variant.ladder.n * variant.steps / (90 * 5) - 1) < 0.05
+        assert variant.calls == variant.ladder.n * variant.steps + variant.final_denoising
 
 
-def test_a_network_told_nothing_is_scaled_by_sigma_and_one_told_sigma_is_not():
+def test_an_unconditional_network_is_divided_by_sigma_and_a_conditional_one_is_not():
     net = SimpleNamespace(apply=lambda params, x, t, cond=None: params * x + t[:, None])
     x, t = jnp.ones((3, 2)), jnp.array([0.0, 0.4, 1.0])
-    blind, told = (experiment.score_network(PROCESS, net, 2.0, told)(x, t, None) for told in (False, True))
-    np.testing.assert_allclose(blind, 2 * x / PROCESS.sigma(t)[:, None], rtol=1e-6)
-    np.testing.assert_allclose(told, 2 * x + t[:, None])
+    unconditional, conditional = (score_network(PROCESS, net, 2.0, sees)(x, t, None) for sees in (False, True))
+    np.testing.assert_allclose(unconditional, 2 * x / PROCESS.sigma(t)[:, None], rtol=1e-6)
+    np.testing.assert_allclose(conditional, 2 * x + t[:, None])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", siblings_slow(variants(), report.WHOLE, "without 3: a network told σ"))
+@pytest.mark.parametrize("name", siblings_slow(exact_variants(), NCSN_V2, CONDITIONAL))
 def test_chains_of_exact_scores_end_with_the_predicted_noise(name):
-    """By their own ladder, step and parameters: the raw ones of this network do not pull at all."""
-    variant = variants()[name]
-    keys = jax.random.split(jax.random.key(0), (2, 10))
-    drawn = experiment.draw(variant, experiment.langevin_of(variant), PROCESS, keys, SHAPE)
-    assert drawn.chain.shape == drawn.denoised.shape == (2, 10, *SHAPE)
-    assert not np.allclose(drawn.chain[0], drawn.chain[1])
-    noise = drawn.chain.std() / LADDER.last
+    """By their own ladder, step and parameters: the last ones of this network do not pull at all."""
+    variant, samplers = exact_variants()[name], Samplers(PROCESS, NET, SHAPE)
+    keys = jax.random.split(jax.random.key(0), 20)
+    chain = samplers.langevin(variant, keys)
+    assert chain.shape == (20, *SHAPE)
+    assert not np.allclose(chain[0], chain[1])
+    denoised = samplers.denoised(variant.model, variant.params, chain)
+    noise = chain.std() / LADDER.last
     if not variant.averaged:
         assert noise > variant.ladder.first / LADDER.last
-        np.testing.assert_array_equal(drawn.denoised, drawn.chain)
+        np.testing.assert_array_equal(denoised, chain)
         return
     assert noise == pytest.approx(variant.predicted_noise, rel=0.03)
-    assert drawn.denoised.std() < drawn.chain.std() - 0.9 * LADDER.last
+    assert denoised.std() < chain.std() - 0.9 * LADDER.last
 
 
-def test_the_predicted_noise_of_a_network_told_sigma_solves_the_variance_equation():
-    variant = variants()["without 3: a network told σ"]
+@pytest.mark.slow
+def test_chains_are_those_of_the_librarys_sampler():
+    """Key for key, but for the last level's, whose noise `annealed_langevin` draws otherwise."""
+    variant, samplers = exact_variants()[NCSN_V2], Samplers(PROCESS, NET, SHAPE)
+    keys = jax.random.split(jax.random.key(0), 2)
+    *states, _ = samplers.states(variant, keys)
+    denoise = denoiser(PROCESS, score_network(PROCESS, NET, variant.params, False), predicts="score")
+    sampler, times = annealed_langevin(variant.step_size, LADDER.last, variant.steps), LADDER.times(PROCESS)
+    expected = sample(keys, PROCESS, denoise, sampler, times, SHAPE, trajectory=True)
+    assert len(states) == LADDER.n
+    np.testing.assert_allclose(states[:-1], expected[:-1], atol=1e-3)
+
+
+def test_the_predicted_noise_of_a_conditional_network_solves_the_variance_equation():
+    variant = exact_variants()[CONDITIONAL]
     wider = 1.0
     for _ in range(variant.ladder.n):
         left = float(ncsn.variance_ratio(variant.step_size, LADDER.last, wider, variant.steps))
@@ -97,7 +126,7 @@ def test_the_predicted_noise_of_a_network_told_sigma_solves_the_variance_equatio
     assert variant.predicted_noise == pytest.approx(np.sqrt(left), rel=1e-9)
 
 
-# -- the report --------------------------------------------------------------------------------------------------
+# -- the measures ------------------------------------------------------------------------------------------------
 
 
 def around(mean, error):
@@ -105,32 +134,47 @@ def around(mean, error):
     return mean + error * np.sqrt(3) * np.array([-1.0, -1.0, 1.0, 1.0])
 
 
-def test_differences_are_chance_by_students_t_and_by_how_many_they_are():
-    """Four sets: 5 % are beyond 3.18 standard errors, and the least of four must be beyond 4.86 of them."""
-    told = lambda *errors: list(report.verdicts({str(i): around(t, 1.0) for i, t in enumerate(errors)}).values())
-    assert told(3.1) == told(-3.1) == ["within chance"]
-    assert told(3.3) == ["worse"]
-    assert told(-3.3) == ["better"]
-    assert told(3.3, 4.7, -4.7, 0.0) == ["within chance"] * 4
-    assert told(3.3, 9.0, -9.0, 0.0) == ["within chance", "worse", "better", "within chance"]
-    said = report.sorted_by_verdict(
-        {"a": around(1.0, 0.9), "b": around(9.0, 1.0), "c": around(-9.0, 1.0), "d": around(30.0, 1.0)}
-    )
-    assert "**worse**: d +30 ± 1; b +9 ± 1." in said
-    assert "**Better**: c −9 ± 1." in said
-    assert "chance**: a +1 ± 0.9." in said
-    assert said.count("none") == 0
-    assert report.sorted_by_verdict({"a": np.zeros(4)}).count("none") == 2
+def test_changes_are_paired_and_ordered_and_chance_by_how_many_they_are():
+    """Four sets: 5 % are beyond 3.18 standard errors, and the third of four must be beyond 4.18 of them."""
+    sets = np.array([1.0, 5.0, 2.0, 9.0])  # what a lucky set does to both is not counted
+    errors = {"a": 3.3, "b": 9.0, "c": -9.0, "d": 0.0}
+    found = changes({NCSN_V2: sets} | {name: sets + around(t, 1.0) for name, t in errors.items()})
+    assert list(found) == ["b", "a", "d", "c"]
+    assert {name: change.verdict for name, change in found.items()} == {
+        "a": "within chance", "b": "worse", "c": "better", "d": "within chance",
+    }  # fmt: skip
+    assert found["b"].difference == pytest.approx((9.0, 1.0))
 
 
 def test_remaining_noise_is_that_on_white_and_black():
     draw = np.random.default_rng(0)
     clean = draw.choice([-1.0, -0.2, 0.5, 1.0], size=(200, 8, 8, 3), p=[0.1, 0.3, 0.2, 0.4])
     noisy = clean + 0.03 * draw.normal(size=clean.shape)
-    assert report.remaining_noise(clean) == 0
-    assert report.remaining_noise(noisy) == pytest.approx(0.03, rel=0.03)
+    assert remaining_noise(clean) == 0
+    assert remaining_noise(noisy) == pytest.approx(0.03, rel=0.03)
     noisy[:4] = 9.0  # images of noise
-    assert report.remaining_noise(noisy) == pytest.approx(0.03, rel=0.1)
+    assert remaining_noise(noisy) == pytest.approx(0.03, rel=0.1)
+
+
+def test_noise_images_are_counted():
+    images = np.zeros((2, 10, 4, 4, 3))
+    images[0, :3], images[1, 0], images[1, 1:] = 1.6, -1.6, 1.4
+    images[0, 5, 0, 0, 0] = 7.0  # one value is no noise image
+    assert noise_images(images) == pytest.approx(4 / 20)
+
+
+@pytest.mark.slow
+def test_chains_are_shown_before_each_level_and_denoised():
+    variant, samplers = exact_variants()[NCSN_V2], Samplers(PROCESS, NET, SHAPE)
+    found = levels(samplers, variant, jax.random.split(jax.random.key(0), 2))
+    assert found.states.shape == (10, 2, *SHAPE)
+    np.testing.assert_allclose(found.sigmas[[0, -1]], [8.0, 0.1])
+    spread = found.states.std((1, 2, 3, 4))
+    assert spread[0] == pytest.approx(8.0, rel=0.05)
+    # before its moves a level has what the one before left, and data at 0 have no spread of their own
+    ratio = spread[1:-1] / (found.sigmas[1:-1] * LADDER.gamma)
+    assert np.all((ratio > 0.95) & (ratio < 1.05 * variant.predicted_noise))
+    assert spread[-1] < 0.6 * LADDER.last
 
 
 # -- a whole run -------------------------------------------------------------------------------------------------
@@ -139,7 +183,7 @@ def test_remaining_noise_is_that_on_white_and_black():
 def test_a_run_leaves_its_report(finished):
     metrics = metrics_of(
         finished,
-        ("σ₁, the largest distance among 370 training images",),
+        ("σ₁, the largest distance among 370 training images", "Heun's method", "within chance", "python -m"),
         "data.png loss.png variants.png levels.png",
     )
     # sixteen by sixteen by three
@@ -148,5 +192,39 @@ def test_a_run_leaves_its_report(finished):
     assert len(metrics["variants"]) == 12
     assert all(np.isfinite(row["Fréchet distance"]["mean"]) for row in metrics["variants"])
     # the same chains, one call more
-    whole, undenoised = (metrics["noise"][i] for i in (0, 7))
-    assert whole["chain's end"] == undenoised["chain's end"] == undenoised["samples"] != whole["samples"]
+    whole, not_denoised = (metrics["noise"][i] for i in (0, 7))
+    assert whole["chain's end"] == not_denoised["chain's end"] == not_denoised["samples"] != whole["samples"]
+
+
+@pytest.mark.slow
+def test_a_stopped_run_resumes_to_the_same_end(finished, tmp_path, monkeypatch):
+    """As if a kill had come before the second network was trained, with some samples of an earlier try."""
+    directory = tmp_path / "stopped"
+    shutil.copytree(finished, directory)
+    for name in ("report.html", "metrics.json", "summary.json"):
+        (directory / name).unlink()
+    for name in ("figures", "NCSN", "stages/samples/NCSNv2", "stages/samples/Heun, network sees σ"):
+        shutil.rmtree(directory / name)
+    for name in ("chains", "Heun/1"):
+        (directory / "stages" / "samples" / f"{name}.pickle").unlink()
+    monkeypatch.setattr(sys, "argv", ["ncsn", "--resume", str(directory)])
+    launch.run(experiment.main, PRESETS)
+    ours, theirs = (json.loads((run / "metrics.json").read_text()) for run in (directory, finished))
+    assert ours == theirs
+    for file in (finished / "figures").iterdir():
+        assert (directory / "figures" / file.name).read_bytes() == file.read_bytes(), file.name
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"samples": 1}, "--samples must be at least 2"),
+        ({"sets": 1}, "--sets must be at least 2 for a standard error"),
+        ({"sigma_last": 1.5}, "--sigma-last"),
+        ({"langevin_steps": 0}, "--langevin-steps"),
+        ({"classifier_steps": 0}, "--classifier-steps"),
+    ],
+)
+def test_flags_are_refused(changed, message):
+    with pytest.raises(ValueError, match=message):
+        replace(PRESETS["default"], **changed)

@@ -8,7 +8,7 @@ from affine_law import law
 from oracles import CONTINUOUS, Mixture, gaussian_denoiser, slow
 
 from experiments.calls import network_calls
-from experiments.toy_law import expected_shares
+from experiments.ncsn_toy.chain_law import expected_shares
 from jaxgen.core import fold_in, noise
 from jaxgen.diffusion import denoiser, edm, noise_grid, uniform_grid, ve, vp
 from jaxgen.distributions import song_ermon_mixture

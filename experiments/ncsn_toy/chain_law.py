@@ -1,28 +1,38 @@
-"""The law of infinitely many chains: what Langevin dynamics with exact scores does to mode weights, without chance."""
+"""The law of Langevin chains with exact scores: the weights of modes that infinitely many chains end with."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from experiments.toy_sampling import exact_field
+from experiments.kit.toy_sampling import exact_field
 from jaxgen.distributions import GaussianMixture
 
 
 def expected_shares(
     mixture: GaussianMixture, levels: Sequence[tuple[float, float]], steps: int, half: float, cell: float = 0.125
 ) -> np.ndarray:
-    """Shares at the first mode, (levels + 1,), at the start and after `steps` Langevin steps at each (σ, ε).
+    """Shares of chains at the first mode, at the start and after `steps` Langevin steps at each level.
 
-    Of the seminar's mixture, w N(c, I) + (1 − w) N(−c, I) with c on the diagonal: along it the score depends on the
-    place along it alone, so a density on a line, carried on by the step's transition matrix, is all there is to know.
-    Starts are uniform on [−half, half]². `cell`, of the line's grid, should not exceed √ε.
+    The mixture is w N(c, I) + (1 − w) N(−c, I) with c on the diagonal. The component of the score along the diagonal
+    depends on the position along it alone. So the density on that line is enough, and each step multiplies it by a
+    transition matrix.
+
+    Args:
+        mixture: the mixture.
+        levels: (σ, ε) of each level, the noise and the step size.
+        steps: Langevin steps at each level.
+        half: chains start uniformly on [−half, half]².
+        cell: spacing of the grid on the line, at most √ε.
+
+    Returns:
+        The shares (levels + 1,).
     """
     span = half * np.sqrt(2) + 5 + 5 * max(sigma for sigma, _ in levels)
     u = cell * np.arange(-np.ceil(span / cell), np.ceil(span / cell) + 1)
     p = np.maximum(half * np.sqrt(2) - np.abs(u), 0)
     shares = [_first(u, p)]
     for sigma, epsilon in levels:
-        # wider than this no level leaves what the next one begins with
+        # no level leaves anything outside the span that the next one begins with
         p, u = p[np.abs(u) <= span], u[np.abs(u) <= span]
         span = 12 + 5 * sigma
         drift = exact_field(mixture, np.stack([u, u], -1) / np.sqrt(2), sigma).sum(-1) / np.sqrt(2)
