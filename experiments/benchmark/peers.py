@@ -1,12 +1,20 @@
-"""The same samplers in diffusers, on a network of the same make and size, to be timed beside ours."""
+"""The same samplers in diffusers, on a network of the same architecture and size, to be compared with ours."""
 
 import warnings
 from collections.abc import Callable, Sequence
+from functools import cache
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
-from experiments.launch import BadInput
-from experiments.timing import Subject, seconds, threads
+import jax
+
+from experiments.benchmark.config import Config
+from experiments.benchmark.train import CHANNELS, HEAD_CHANNELS
+from experiments.kit.run import BadInput
+from experiments.kit.timing import Subject, seconds, threads
+
+PACKAGES = ("torch", "diffusers")
 
 # our sampler: diffusers' scheduler and its settings
 SCHEDULERS = {
@@ -21,35 +29,68 @@ SCHEDULERS = {
 }
 
 
-def wanted(peers: str) -> bool:
-    """Whether to run the peers: "on" raises BadInput where they are not installed, "auto" goes without."""
-    missing = [name for name in ("torch", "diffusers") if find_spec(name) is None]
-    if peers == "on" and missing:
+def wanted(config: Config, devices: Sequence[jax.Device]) -> bool:
+    """Whether to time diffusers.
+
+    Raises:
+        BadInput: if --peers is "on" and a package is missing or the network is not the U-Net, if diffusers' network
+            cannot have these sizes, or if torch finds no such device.
+    """
+    missing = [name for name in PACKAGES if find_spec(name) is None]
+    if config.peers == "on" and missing:
         raise BadInput(f'--peers on needs {" and ".join(missing)}: pip install -e ".[peers]"')
-    return peers != "off" and not missing
+    if config.peers == "on" and config.network != "unet":
+        raise BadInput(f"--peers on compares U-Nets: give --network unet, not {config.network}")
+    if config.peers == "off" or config.network != "unet" or missing:
+        return False
+    factor, groups = 2 ** (len(config.multipliers) - 1), min(32, config.features)
+    if config.size % factor or config.features % groups:
+        raise BadInput(
+            f"diffusers' network needs a --size that {factor} divides and --features that {groups} divides, got "
+            f"{config.size} and {config.features}: change them, or give --peers off"
+        )
+    if other := [device.platform for device in devices if device.platform != "cpu"]:
+        import torch
+
+        if not torch.cuda.is_available():
+            raise BadInput(f"--devices {' '.join(other)}: torch finds no such device; give --peers off")
+    return True
+
+
+def versions() -> dict[str, str]:
+    """The versions of the packages."""
+    return {name: version(name) for name in PACKAGES}
 
 
 class Network(NamedTuple):
-    """diffusers' U-Net, what it takes to feed it, and its size."""
+    """diffusers' U-Net, the torch device that it is on, and the number of its parameters."""
 
     model: Any
     device: Any
     parameters: int
-    versions: dict[str, str]
 
 
-def network(features: int, multipliers: Sequence[int], size: int, channels: int, head_channels: int, platform: str):
-    """diffusers' `UNet2DModel` with the levels, blocks, attention and adaptive norms of our `UNet`; random weights.
+def network_of(config: Config, platform: str) -> Network:
+    """diffusers' network for these settings, on a platform; the same one each time."""
+    return network(config.features, config.multipliers, config.size, CHANNELS, HEAD_CHANNELS, platform, config.seed)
 
-    Raises BadInput for a platform that torch has none of.
-    """
+
+@cache
+def network(
+    features: int,
+    multipliers: tuple[int, ...],
+    size: int,
+    channels: int,
+    head_channels: int,
+    platform: str,
+    seed: int = 0,
+) -> Network:
+    """diffusers' `UNet2DModel` with the levels, blocks, attention and adaptive norms of our `UNet`; random weights."""
     import diffusers
     import torch
 
-    if platform != "cpu" and not torch.cuda.is_available():
-        raise BadInput(f"--devices {platform}: this torch sees no such device; give --peers off")
     device = torch.device("cpu" if platform == "cpu" else "cuda")
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     levels = len(multipliers)
     with warnings.catch_warnings(action="ignore"):
         model = diffusers.UNet2DModel(
@@ -65,14 +106,13 @@ def network(features: int, multipliers: Sequence[int], size: int, channels: int,
             resnet_time_scale_shift="scale_shift",
         )
     model = model.to(device).eval()
-    parameters = sum(leaf.numel() for leaf in model.parameters())
-    return Network(model, device, parameters, {"torch": torch.__version__, "diffusers": diffusers.__version__})
+    return Network(model, device, sum(leaf.numel() for leaf in model.parameters()))
 
 
 def set_threads(network: Network, shape: tuple[int, ...]) -> int:
-    """Lets torch run on one thread or on all, whichever is faster for `shape`, and returns their number.
+    """Let torch run on one thread or on all, whichever is faster for `shape`, and return their number.
 
-    All are faster on a quiet machine; beside other programs they wait for each other, and one can be many times faster.
+    All are faster on a quiet machine. While other programs run, threads wait for each other, and one can be faster.
     """
     import torch
 
@@ -90,16 +130,24 @@ def set_threads(network: Network, shape: tuple[int, ...]) -> int:
 
 
 def subject(network: Network, name: str, steps: int, calls: int, shape: tuple[int, ...]) -> Subject:
-    """diffusers' sampler of that name drawing `shape` (B, channels, h, w) from noise, and its bare network.
+    """diffusers' sampler, and its bare network.
 
-    It takes `steps` steps, but `calls` where its steps are halves of ours (the single-step DPM-Solver), so that both
-    make about the same number of network calls. Its own number of calls is counted.
+    Args:
+        network: diffusers' network.
+        name: our sampler, a name in SCHEDULERS.
+        steps: our sampler's steps.
+        calls: our sampler's network calls. The single-step DPM-Solver takes so many steps, because each is half a step
+            of ours.
+        shape: what a run draws, (B, channels, h, w).
+
+    Raises:
+        FloatingPointError: if it draws values that are not finite.
     """
     import diffusers
     import torch
 
     scheduler_name, settings = SCHEDULERS[name]
-    model, device, *_ = network
+    model, device, _ = network
     steps = calls if scheduler_name == "DPMSolverSinglestepScheduler" else steps
 
     def wait() -> None:
@@ -108,7 +156,7 @@ def subject(network: Network, name: str, steps: int, calls: int, shape: tuple[in
 
     @torch.inference_mode()
     def run() -> Any:
-        # schedulers keep state: each run has its own, as a pipeline does by set_timesteps
+        # schedulers keep state, which set_timesteps resets, as in a pipeline
         scheduler.set_timesteps(steps, device=device)
         x = torch.randn(shape, device=device) * scheduler.init_noise_sigma
         for t in scheduler.timesteps:
@@ -136,10 +184,16 @@ def subject(network: Network, name: str, steps: int, calls: int, shape: tuple[in
 
 
 def training(network: Network, shape: tuple[int, ...], steps: int) -> Callable[[], None]:
-    """PyTorch training diffusers' network on a batch of `shape` by Adam, for some steps to the objective of ours."""
+    """PyTorch training diffusers' network by Adam, with the objective of ours.
+
+    Args:
+        network: diffusers' network, which is changed.
+        shape: shape of a batch, (B, channels, h, w).
+        steps: training steps of a run.
+    """
     import torch
 
-    model, device, *_ = network
+    model, device, _ = network
     model.train()
     optimizer, x0 = torch.optim.Adam(model.parameters(), lr=1e-3), torch.randn(shape, device=device)
 

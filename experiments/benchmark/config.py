@@ -1,0 +1,84 @@
+"""The flags of the benchmark."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from experiments.benchmark.samplers import GENERATED, NAMES
+from experiments.kit.config import RunConfig
+
+
+@dataclass(frozen=True)
+class Config(RunConfig):
+    """Time every sampler relative to its bare network calls, and compare with diffusers where that is installed."""
+
+    preset: Literal["default", "smoke", "paper"] = "default"
+    """default: minutes on 2 cores; smoke: seconds; paper: a larger network and batches, for a GPU."""
+    batch_sizes: tuple[int, ...] = (64, 8, 1)
+    """Batch sizes; all --samplers are timed at the first, only those in --few at the others."""
+    samplers: tuple[str, ...] = NAMES
+    """Samplers that are timed."""
+    few: tuple[str, ...] = ("ddpm", "ddim", "heun", "dpmpp_2m")
+    """Samplers that are timed at the other batch sizes too."""
+    devices: tuple[str, ...] = ()
+    """Platforms such as cpu gpu; without it, the default platform of JAX."""
+    steps: int = 8
+    """Steps of every sampler."""
+    rounds: int = 5
+    """How often everything is timed, in turns."""
+    network: Literal["unet", "mlp"] = "unet"
+    """unet: the U-Net; mlp: a small MLP, which compiles fast and whose calls take little time."""
+    features: int = 32
+    """Channels of the U-Net's first level, or the width of the MLP."""
+    multipliers: tuple[int, ...] = (1, 2, 2)
+    """Channels of each level of the U-Net, in multiples of the first."""
+    size: int = 16
+    """Height and width of the images in pixels."""
+    peers: Literal["auto", "off", "on"] = "auto"
+    """Time diffusers too: where it is installed, never, or refuse to run without it."""
+    part: Literal["all", "sampling", "training"] = "all"
+    """What to time."""
+    training_steps: int = 4
+    """Training steps of the network in one measurement."""
+    mlp_batch_sizes: tuple[int, ...] = (256, 2048)
+    """Batches of a small network whose training is timed too; it sees 200 times as many examples."""
+    training_devices: tuple[int, ...] = (1, 2, 8)
+    """Numbers of devices to train on; on a CPU they share its cores."""
+
+    def __post_init__(self) -> None:
+        """Refuse what could only fail after compiling."""
+        super().__post_init__()
+        self.at_least(2, "steps", why="so that multistep samplers take a multistep")
+        self.at_least(2, "rounds", why="so that each order of timing happens once")
+        self.at_least(1, "features", "training_steps")
+        for name in ("batch_sizes", "mlp_batch_sizes", "training_devices", "multipliers"):
+            values, flag = getattr(self, name), f"--{name.replace('_', '-')}"
+            if min(values) < 1:
+                raise ValueError(f"{flag} must be positive, got {values}")
+            if name != "multipliers" and len(set(values)) < len(values):
+                raise ValueError(f"{flag} must differ from each other, got {values}")
+        levels = len(self.multipliers) if self.network == "unet" else 1
+        self.at_least(2 ** (levels - 1), "size", why=f"for a U-Net of {levels} levels")
+        if self.part != "sampling" and (odd := [n for n in self.training_devices if self.batch_sizes[0] % n]):
+            raise ValueError(f"--training-devices {odd} do not divide the batch of {self.batch_sizes[0]}")
+        for flag in ("samplers", "few"):
+            if unknown := set(getattr(self, flag)) - set(NAMES):
+                raise ValueError(f"--{flag} names {sorted(unknown)}: choose from {', '.join(NAMES)}")
+
+    def announce(self, text: str) -> None:
+        """Print a line of progress."""
+        if self.progress:
+            print(text, flush=True)
+
+
+PRESETS = {
+    "default": Config(),
+    "smoke": Config(
+        preset="smoke", batch_sizes=(4, 1), samplers=("ddim", "sample_ode, adaptive", GENERATED), few=("ddim",),
+        steps=5, rounds=2, network="mlp", features=8, multipliers=(1,), size=8, training_steps=1,
+        training_devices=(2,), mlp_batch_sizes=(80,),
+    ),
+    "paper": Config(
+        preset="paper", batch_sizes=(64, 256, 1), few=NAMES, steps=50, rounds=9, features=128, multipliers=(1, 2, 2),
+        size=32,
+    ),
+}  # fmt: skip
