@@ -5,7 +5,6 @@ import pytest
 
 from experiments import captcha_report as captcha
 from experiments import controllable_classes as classes
-from experiments import es_ddpm_report as es_ddpm
 from experiments import gmm_scores_findings as gmm
 from experiments import gmm_scores_samples as gmm_samples
 from experiments import improved_ddpm_samples as improved
@@ -24,7 +23,6 @@ from experiments import variational_posteriors as posteriors
 from experiments import variational_toy as toy
 from experiments import vdm_report as vdm
 from experiments.captcha_reader import Reading
-from experiments.es_ddpm_report import FAST, FULL, Compared
 from experiments.timing import Spread
 from experiments.vae_zoo_models import SC, VAE, VAMP, VQ
 from jaxgen.metrics import MeanAndError as E
@@ -33,21 +31,6 @@ from jaxgen.metrics import MeanAndError as E
 def read(mean, error=0.01):
     real = Reading(E(0.9, 0.01), E(0.95, 0.01))
     return captcha._verdict(Reading(E(mean, error), real.characters), real)
-
-
-def late(excess, seconds=None, margin=0.1):
-    """The findings of methods at the distance 2, some of which may be so far above the whole chain."""
-    names = [FAST, "from T′ = 5", "from T′ = 9", *(f"{k}, {n} longer steps" for k in ("DDPM", "DDIM") for n in (5, 9))]
-    found = {name: Compared([2.0, 2.0], excess.get(name, 1.0), margin) for name in names}
-    found |= {FULL: Compared([2.0, 2.0], 0.0, 0.0)}
-    return es_ddpm.findings(found, dict.fromkeys(found, 1.0) | {FULL: 4.0} | (seconds or {}), (5, 9), 0.1)
-
-
-def equal_calls(from_late, longer):
-    found = {f"from T′ = {n}": Compared(from_late, 1.0, 0.1) for n in (5, 9)}
-    return es_ddpm._at_equal_calls(
-        found | {f"DDPM, {n} longer steps": Compared(longer, 1.0, 0.1) for n in (5, 9)}, (5, 9)
-    )
 
 
 def around(mean, error):
@@ -127,16 +110,6 @@ SAID = [
     (lambda: captcha._picked(3.0, (1.0, 3.0, 2.0)), "largest that was tried"),
     (lambda: captcha._picked(1.0, (1.0, 3.0, 2.0)), "smallest that was tried"),
     (lambda: classes._asked({classes.ASKED: tuple(classes.share(np.ones(100)))}), "100.00 ± 0.50%"),
-    (lambda: late({}, margin=0.3)[0], "too few"),
-    (lambda: late({"from T′ = 9": 0.19})[0], "**T′ = 9** is the latest"),
-    (lambda: late({"from T′ = 5": 0.19, "from T′ = 9": 0.1})[0], "**T′ = 5** is the latest"),
-    (lambda: late({"from T′ = 9": 0.21})[0], "**No T′** was shown"),  # above the margin of 10 % of 2
-    (lambda: late({"from T′ = 9": 0.1}, {"from T′ = 9": 5.0})[0], "**No T′** was shown"),  # not faster
-    (lambda: late({"DDIM, 5 longer steps": 0.0})[2], "DDIM from noise takes 5 for the same"),
-    # paired: the sets' own spread of 10 does not hide a difference of 1
-    (lambda: equal_calls([3.0, 13.0], [1.9, 12.1]), "DDPM's longer steps from noise are surely better by 5, 9."),
-    (lambda: equal_calls([1.9, 12.1], [3.0, 13.0]), "the chain from T′ on is surely better by 5, 9."),
-    (lambda: equal_calls([3.0, 13.0], [2.0, 14.0]), "neither was shown to be better."),
     (lambda: gmm.stops({"a": 0.01, "b": 0.0}), "climbs and stops"),
     (lambda: gmm.stops({"a": 0.01, "b": 0.6}), "in the last tenth still moves by up to 0.6 (b)"),
     (lambda: gmm.noise_told(E(3e-6, 1e-7), E(1.02, 0.01)), "Noise is what makes samples"),
