@@ -71,6 +71,7 @@ def train_network(
     held_out_loss: Callable[..., jax.Array],
     seed: int,
     steps: int | None = None,
+    batch_size: int | None = None,
     decay: Literal["constant", "cosine", "linear"] = "cosine",
     carry: Any = None,
     clip: float = 1.0,
@@ -89,6 +90,7 @@ def train_network(
         held_out_loss: held_out_loss(params, **carry) -> (), followed on the averaged parameters.
         seed: seed of batches and of the loss.
         steps: training steps; by default config.steps.
+        batch_size: by default config.batch_size.
         decay: how the learning rate falls after the warm-up.
         carry: the loss function's first carry.
         clip: the largest norm of a gradient, 0 for any.
@@ -96,6 +98,7 @@ def train_network(
     """
     config: TrainingConfig = run.config
     steps = config.steps if steps is None else steps
+    batch_size = config.batch_size if batch_size is None else batch_size
     bound = optax.clip_by_global_norm(clip) if clip else optax.identity()
     if clip_separately:
         bound = optax.partition(dict.fromkeys(params, bound), {name: name for name in params})
@@ -121,7 +124,7 @@ def train_network(
         name,
         make_train_step(loss, optimizer, ema=warmup_ema(config.ema), layout=layout),
         begin(params),
-        batches(data, config.batch_size, seed, sharding),
+        batches(data, batch_size, seed, sharding),
         steps=steps,
         steps_per_call=config.steps_per_call,
         log_every=whole_calls(steps // 200),

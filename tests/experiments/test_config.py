@@ -8,15 +8,6 @@ import pytest
 from experiments.config import TrainingConfig, UNetConfig
 
 REFUSED = {
-    "beta_vae": [
-        ({"betas": (8.0, 1.0)}, "ascending"),
-        ({"betas": (1.0,)}, "two or more"),
-        ({"seeds": 1}, "--seeds must be at least 2 for an error bar"),
-        ({"latents": 1}, "for a gap"),
-        ({"x_stride": 32}, "two classes"),
-        ({"y_classes": (3, 4)}, "two classes"),
-        ({"held_out": 0.0}, "--held-out"),
-    ],
     "captcha": [
         ({"requested": 5}, "20 images"),
         ({"scales": (0.0,)}, "must be positive"),
@@ -30,13 +21,6 @@ REFUSED = {
         ({"scales": (1.0,)}, "0 among them"),
         ({"step_size": 0.0}, "--step-size must be positive"),
         ({"steps": 0}, "--steps must be at least 1"),
-    ],
-    "es_ddpm": [
-        ({"starts": (200,)}, "T′ lies in"),
-        ({"starts": ()}, "T′ lies in"),
-        ({"sets": 1}, "--sets must be at least 2 for an error bar"),
-        ({"margin": 0.0}, "--margin is a positive share"),
-        ({"vae_steps": 0}, "--vae-steps must be at least 1"),
     ],
     "gmm_scores": [
         ({"steps": 0}, "--steps must be at least 1"),

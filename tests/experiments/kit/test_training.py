@@ -61,6 +61,12 @@ def test_a_trained_network_is_exported_and_not_trained_again(tmp_path, seen):
         load_parameters(run.directory / "params.safetensors")
 
 
+def test_a_network_may_have_its_own_steps_and_batch_size(tmp_path, seen):
+    trained = train(begin(SOME, replace(CONFIG, runs=tmp_path), []), steps=2, batch_size=4)
+    assert trained.history["loss"][0][-1] == 2
+    assert seen[0][1].batch_size == 4
+
+
 def test_stopped_in_the_middle_it_ends_as_the_run_never_stopped(tmp_path, monkeypatch):
     runs = [begin(SOME, replace(CONFIG, runs=tmp_path / name, checkpoint_every=10), []) for name in "ab"]
     whole, fit = train(runs[0]), training.fit
