@@ -38,17 +38,6 @@ REFUSED = {
         ({"margin": 0.0}, "--margin is a positive share"),
         ({"vae_steps": 0}, "--vae-steps must be at least 1"),
     ],
-    "gmm_scores": [
-        ({"steps": 0}, "--steps must be at least 1"),
-        ({"seeds": 1}, "--seeds must be at least 2"),
-        ({"levels": 1}, "--levels must be at least 2"),
-        ({"samples": 50}, "--samples of at least 100"),
-        ({"sigmas": (3.0, 1.0)}, "--sigmas are two or three ascending"),
-        ({"sigmas": (1.0,)}, "--sigmas"),
-        ({"sigma_min": 1.5}, "0 < --sigma-min < 1 < --sigma-max"),
-        ({"step_size": 2.0}, "--step-size"),
-        ({"seed": -1}, "seed"),
-    ],
     "improved_ddpm": [
         ({"skipped": (0.1,)}, "0 among them"),
         ({"chains": (1,)}, "subsets of 2 to T"),

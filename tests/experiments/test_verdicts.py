@@ -6,8 +6,6 @@ import pytest
 from experiments import captcha_report as captcha
 from experiments import controllable_classes as classes
 from experiments import es_ddpm_report as es_ddpm
-from experiments import gmm_scores_findings as gmm
-from experiments import gmm_scores_samples as gmm_samples
 from experiments import improved_ddpm_samples as improved
 from experiments import ncsn_report as ncsn
 from experiments import ncsn_toy_gradients as toy_gradients
@@ -98,11 +96,6 @@ def encoded(trained, smallest):
     return encoders.amortisation_told([first, first | {"rank": 2, "least": 0.0} | {"trained": trained} | smallest])
 
 
-def ends(own):
-    row = {"MMD to its own law / floor": E(own, 0.05), "MMD / floor": E(3.1, 0.2), "width": E(1.37, 0.01)}
-    return gmm.ends_told(row, 1.36)
-
-
 def batches(off, end, sweep):
     row = {"mean over all batches / ELBO − 1": off, "below the optimum after 1 pass": (1.0, 0.1)}
     return mixture.minibatches_told([row | {"at the end": (0.2, 0.05)}, row | {"at the end": end}], sweep)
@@ -117,7 +110,6 @@ NARROW = {"model": posteriors.LINEAR_GAUSSIAN, "variable": "z₁", "ratio": 0.6,
 WIDE = {"model": "m", "variable": "v", "ratio": 1.02, "exact correlation": 0.0}
 MODES = {"c": [3.0, 3.1, 3.2], "a": [1.0, 1.2, 1.4], "b": [1.1, 1.15, 1.46]}
 SLOPES = {"a": E(-0.5, 0.01), "b": E(0.5, 0.01), "c": E(0.01, 0.01), "d": E(np.nan, np.nan)}
-HALF, TRUE = E(0.46, 0.01), E(0.26, 0.01)
 SAID = [
     (lambda: read(0.76), "which surely meets the mark of 80%"),
     (lambda: read(0.73), "which meets the mark of 80%, though not beyond chance"),
@@ -137,18 +129,6 @@ SAID = [
     (lambda: equal_calls([3.0, 13.0], [1.9, 12.1]), "DDPM's longer steps from noise are surely better by 5, 9."),
     (lambda: equal_calls([1.9, 12.1], [3.0, 13.0]), "the chain from T′ on is surely better by 5, 9."),
     (lambda: equal_calls([3.0, 13.0], [2.0, 14.0]), "neither was shown to be better."),
-    (lambda: gmm.stops({"a": 0.01, "b": 0.0}), "climbs and stops"),
-    (lambda: gmm.stops({"a": 0.01, "b": 0.6}), "in the last tenth still moves by up to 0.6 (b)"),
-    (lambda: gmm.noise_told(E(3e-6, 1e-7), E(1.02, 0.01)), "Noise is what makes samples"),
-    (lambda: gmm.weights_told(0.25, HALF, 0.45, {"network": TRUE}), "restores them within 0.02: 0.260 ± 0.010"),
-    (lambda: gmm.weights_told(0.25, TRUE, 0.26, {"a": TRUE, "b": HALF}), "does not lose the weights"),
-    (lambda: gmm.weights_told(0.25, TRUE, 0.26, {"a": TRUE, "b": HALF}), "does not restore them"),
-    (lambda: ends(0.96), "to σ = 1 have the law"),
-    (lambda: ends(4.8), "to σ = 1 do not have the law"),
-    (lambda: gmm.twice(E(0.9, 0.1)), "0.90 ± 0.10 floors from p, within twice the floor"),
-    (lambda: gmm.twice(E(2.1, 0.1)), "2.10 ± 0.10 floors from p, beyond twice the floor"),
-    (lambda: gmm.difference([0.3, 0.4, 0.5], [0.2, 0.3, 0.401]), "0.09967 ± 0.00033 more"),
-    (lambda: gmm.difference([0.2, 0.5], [0.3, 0.5]), "less, which 2 seeds cannot tell from nothing"),
     (lambda: improved.factor(E(np.log(2.0), 0.1)), "2.00 ± 0.20 (harmful)"),
     (lambda: improved.factor(E(np.log(2.0), 0.5)), "2.0 ± 1.0 (no harm shown)"),
     (lambda: denoised([1.5, 1.7, 1.6], [0.6, 0.8, 0.9], 0.03, 0.01), "lowers the noise, from 1.6 to 0.767 σ_L"),
@@ -210,13 +190,6 @@ SAID = [
 def test_verdicts_follow_the_numbers():
     wrong = [(expected, text()) for text, expected in SAID if expected not in text()]
     assert wrong == []
-
-
-def test_a_share_settles_after_its_last_departure():
-    """.5 at once, .48 later, .52 at the end: near at first is not settled."""
-    values = np.array([0.50, 0.49, 0.48, 0.51, 0.51])
-    assert gmm_samples.settles_at(values, 0.02) == 3
-    assert gmm_samples.settles_at(values, 0.1) == 0
 
 
 def test_noise_images_are_counted():
