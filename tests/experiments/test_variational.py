@@ -207,3 +207,25 @@ def test_c4_6_the_least_divergence_is_at_x_plus_1():
     for x, found in toy.divergences(replace(PRESETS["smoke"], observed=(0.5, 3.0))).items():
         np.testing.assert_allclose(found.best, x + 1, rtol=1e-9)
         assert abs(found.least) < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"numbers": 1}, "--numbers must be at least 2"),
+        ({"seeds": 1}, "--seeds must be at least 2"),
+        ({"draws": 1}, "--draws must be at least 2"),
+        ({"batch_size": 9}, "--batch-size must not exceed"),
+        ({"rows": 201}, "--rows above 200"),
+        ({"separation": 0.5}, "--separation must lie in"),
+        ({"most_draws": 12}, "--most-draws must be a power of 2"),
+        ({"observed": ()}, "--observed needs at least one value"),
+        ({"observed": (-1.0,)}, "--observed are data"),
+        ({"batch_sizes": (7,)}, "each divide --many-rows"),
+        ({"batch_sizes": (20, 10)}, "must ascend"),
+        ({"latents": 4}, "--dims must be at least --latents"),
+    ],
+)
+def test_flags_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        replace(PRESETS["smoke"], **changes)

@@ -1,4 +1,4 @@
-"""What the toy experiments share: the small trainer, Langevin dynamics on any score, and the judge of samples."""
+"""What the toys share: the small trainer, Langevin dynamics on any score, and the comparison with a mixture."""
 
 import jax
 import jax.numpy as jnp
@@ -7,9 +7,9 @@ import pytest
 from scipy.stats import norm
 
 from experiments import toy_chance as chance
-from experiments import toy_sampling as sampling
-from experiments.toy_law import expected_shares
-from experiments.toy_training import ScoreNet, Training, initial
+from experiments.kit import toy_sampling as sampling
+from experiments.kit.toy_training import ScoreNet, Training, initial
+from experiments.ncsn_toy.chain_law import expected_shares
 from jaxgen.distributions import GaussianMixture, random_mixture, song_ermon_mixture
 from jaxgen.metrics import MeanAndError
 
@@ -78,26 +78,26 @@ def test_annealing_follows_the_recursion_of_its_variance():
 
 
 @pytest.mark.slow
-def test_the_judges_mmd_and_floor_are_those_of_gaussians():
+def test_the_mmd_and_its_floor_are_those_of_gaussians():
     """E k(x, x′) = b²/(b² + 2) for x, x′ ~ N(0, I₂), times exp(−δ²/2(b² + 2)) for means δ apart."""
-    judge = sampling.Judge(STANDARD, 1000, jax.random.key(0), draws=20)
+    compare = sampling.MixtureComparison(STANDARD, 1000, jax.random.key(0), draws=20)
     b = np.array(sampling.BANDWIDTHS)
     alike = np.mean(b**2 / (b**2 + 2))
     expected = np.sqrt((1 / 1000 + 1 / 3000) * (1 - alike))
-    np.testing.assert_allclose(judge.floor, expected, rtol=0.25)
+    np.testing.assert_allclose(compare.floor, expected, rtol=0.25)
     shift = np.array([1.5, 0.0])
     apart = np.mean(b**2 / (b**2 + 2) * np.exp(-(shift @ shift) / (2 * (b**2 + 2))))
-    found = judge.mmd(STANDARD.sample(jax.random.key(5), 1000) + shift)
+    found = compare.mmd(STANDARD.sample(jax.random.key(5), 1000) + shift)
     np.testing.assert_allclose(found**2, 2 * (alike - apart) + expected**2, rtol=0.1)
-    assert np.isnan(judge.mmd(np.full((5, 2), np.nan)))
+    assert np.isnan(compare.mmd(np.full((5, 2), np.nan)))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sigma", [0.0, 1.0])
-def test_the_judge_reads_weight_and_width(sigma):
+def test_the_comparison_finds_weight_and_width(sigma):
     mixture = random_mixture(0)
-    judge = sampling.Judge(mixture, 500, jax.random.key(0), draws=2)
-    found = judge(mixture.perturbed(1.0, sigma).sample(jax.random.key(1), N))
+    compare = sampling.MixtureComparison(mixture, 500, jax.random.key(0), draws=2)
+    found = compare(mixture.perturbed(1.0, sigma).sample(jax.random.key(1), N))
     weight = float(mixture.weights[0])
     assert abs(found.weight - weight) < 5 * np.sqrt(weight * (1 - weight) / N)
     np.testing.assert_allclose(found.width, sampling.true_widths(mixture, sigma), rtol=0.05)
@@ -146,6 +146,13 @@ def test_error_bars_over_seeds():
     assert chance.share_estimate([0.1, 0.3], 10_000).error == pytest.approx(0.1)
     assert chance.plus_minus(MeanAndError(0.7782, 0.0066)) == "0.7782 ± 0.0066"
     assert chance.plus_minus(MeanAndError(3.2e-6, 1e-7)) == "3×10⁻⁶"
+
+
+def test_shares_outside_the_square_are_named_from_half_a_percent_on():
+    x = np.zeros((1000, 2))
+    x[:5, 1], few = -3.0, np.zeros((1000, 2))
+    few[:4] = 3.0
+    assert sampling.outside({"a": x, "b": few, "c": 0 * x}, 2.0) == {"a": 0.005}
 
 
 def test_the_square_holds_the_mixture():
