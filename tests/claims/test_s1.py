@@ -9,7 +9,7 @@ import pytest
 from affine_law import law
 from oracles import CONTINUOUS, DISCRETE, Mixture, gaussian_denoiser, siblings_slow
 
-from experiments.calls import network_calls
+from experiments.kit.call_counting import network_calls
 from jaxgen.diffusion import (
     denoiser,
     from_betas,

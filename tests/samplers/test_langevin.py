@@ -7,7 +7,7 @@ import pytest
 from affine_law import law
 from oracles import CONTINUOUS, Mixture, gaussian_denoiser, slow
 
-from experiments.calls import network_calls
+from experiments.kit.call_counting import network_calls
 from experiments.ncsn_toy.chain_law import expected_shares
 from jaxgen.core import fold_in, noise
 from jaxgen.diffusion import denoiser, edm, noise_grid, uniform_grid, ve, vp

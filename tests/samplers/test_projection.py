@@ -10,7 +10,7 @@ from every_sampler import ANY, CONTINUOUS_ONLY
 from gaussian_law import conditional, correlated, exact, law, matrix
 from oracles import PROCESSES, gaussian_denoiser, slow
 
-from experiments.calls import network_calls
+from experiments.kit.call_counting import network_calls
 from jaxgen.core import noise
 from jaxgen.diffusion import inverse, subset_grid, uniform_grid, vp
 from jaxgen.samplers import Sampler, ddim, ddpm, langevin_corrector, predictor_corrector, repaint, replacement, sample

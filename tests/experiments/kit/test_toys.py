@@ -6,12 +6,10 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from experiments import toy_chance as chance
 from experiments.kit import toy_sampling as sampling
 from experiments.kit.toy_training import ScoreNet, Training, initial
 from experiments.ncsn_toy.chain_law import expected_shares
 from jaxgen.distributions import GaussianMixture, random_mixture, song_ermon_mixture
-from jaxgen.metrics import MeanAndError
 
 N = 4000
 STANDARD = GaussianMixture(np.ones(1), np.zeros((1, 2)), np.eye(2)[None])
@@ -135,17 +133,6 @@ def test_chains_in_law_do_one_step_as_chains_do():
     x = x + 2.0 * mixture.perturbed(1.0, 4.0).score(x) + 2.0 * jax.random.normal(jax.random.key(1), x.shape)
     share = float(np.mean(x.sum(-1) > 0))
     assert expected_shares(mixture, [(4.0, 4.0)], 1, 8.0)[1] == pytest.approx(share, abs=4 * 0.5 / np.sqrt(n))
-
-
-def test_error_bars_over_seeds():
-    assert chance.over_seeds([1.0, 3.0]) == (2, pytest.approx(1))
-    # seeds that agree by chance are not trusted beyond fair draws
-    fair = np.sqrt(0.16 / 100 + 1 / (4 * 100**2)) / 1.01  # Wilson's
-    assert chance.share_estimate([0.2, 0.2], 50) == (pytest.approx(0.2), pytest.approx(fair))
-    assert chance.share_estimate([1.0, 1.0], 50).error > 0
-    assert chance.share_estimate([0.1, 0.3], 10_000).error == pytest.approx(0.1)
-    assert chance.plus_minus(MeanAndError(0.7782, 0.0066)) == "0.7782 ± 0.0066"
-    assert chance.plus_minus(MeanAndError(3.2e-6, 1e-7)) == "3×10⁻⁶"
 
 
 def test_shares_outside_the_square_are_named_from_half_a_percent_on():
