@@ -103,12 +103,6 @@ REFUSED = {
         ({"batch_sizes": (20, 10)}, "must ascend"),
         ({"latents": 4}, "--dims must be at least --latents"),
     ],
-    "vdm": [
-        ({"gamma_min": 5.0}, "--gamma-min < --gamma-max"),
-        ({"ode_images": 1}, "at least 2 for an error bar"),
-        ({"chains": (0,)}, "at least 1"),
-        ({"batch_size": 0}, "--batch-size must be at least 1"),
-    ],
 }
 
 
