@@ -23,14 +23,6 @@ REFUSED = {
         ({"drop_text": 0.0}, "guidance needs both"),
         ({"steps": 0}, "--steps must be at least 1"),
     ],
-    "controllable": [
-        ({"size": 18}, "multiple of 4"),
-        ({"fills": 1}, "2 fills"),
-        ({"calls": 9}, "two steps of --repeats 5"),
-        ({"scales": (1.0,)}, "0 among them"),
-        ({"step_size": 0.0}, "--step-size must be positive"),
-        ({"steps": 0}, "--steps must be at least 1"),
-    ],
     "es_ddpm": [
         ({"starts": (200,)}, "T′ lies in"),
         ({"starts": ()}, "T′ lies in"),

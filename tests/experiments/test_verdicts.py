@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from experiments import captcha_report as captcha
-from experiments import controllable_classes as classes
 from experiments import es_ddpm_report as es_ddpm
 from experiments import gmm_scores_findings as gmm
 from experiments import gmm_scores_samples as gmm_samples
@@ -123,7 +122,6 @@ SAID = [
     (lambda: read(0.76, 0.1), "though not beyond chance"),
     (lambda: captcha._picked(3.0, (1.0, 3.0, 2.0)), "largest that was tried"),
     (lambda: captcha._picked(1.0, (1.0, 3.0, 2.0)), "smallest that was tried"),
-    (lambda: classes._asked({classes.ASKED: tuple(classes.share(np.ones(100)))}), "100.00 ± 0.50%"),
     (lambda: late({}, margin=0.3)[0], "too few"),
     (lambda: late({"from T′ = 9": 0.19})[0], "**T′ = 9** is the latest"),
     (lambda: late({"from T′ = 5": 0.19, "from T′ = 9": 0.1})[0], "**T′ = 5** is the latest"),
