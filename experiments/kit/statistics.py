@@ -92,6 +92,13 @@ def share(values: ArrayLike, *, each: int = 1, groups: ArrayLike | None = None) 
     return MeanAndError(mean, max(error, float(high - low) / 2))
 
 
+def ratio_of_means(a: ArrayLike, b: ArrayLike) -> MeanAndError:
+    """mean(a)/mean(b) of paired values (n,), and its standard error to first order (the delta method)."""
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    ratio = float(a.mean() / b.mean())
+    return MeanAndError(ratio, mean_and_error((a - ratio * b) / b.mean()).error)
+
+
 def ranking(values: Mapping[str, Sequence[float]]) -> str:
     """Names by ascending mean of paired values: joined by < where neighbours differ beyond chance, else by ≈."""
     names = sorted(values, key=lambda name: np.mean(values[name]))

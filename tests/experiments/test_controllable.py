@@ -1,49 +1,85 @@
 """The controllable-generation experiment: a whole small run, its measures of fills on known laws, and refusals."""
 
-import re
+import shutil
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from shown import Shown, metrics_of
+from shown import metrics_of
 
-from experiments import controllable
-from experiments import controllable_classes as classes
-from experiments import controllable_errors as worth
-from experiments import controllable_fills as fills
-from experiments.features import FRECHET, Judge
+from experiments.controllable import __main__ as controllable
+from experiments.controllable import measure_classes as classes
+from experiments.controllable import measure_errors as worth
+from experiments.controllable import measure_fills, methods, noisy_classifier
+from experiments.controllable.config import PRESETS
+from experiments.controllable.report import ASKED, HIDDEN, fill_rows, scale_rows
+from experiments.controllable.tasks import tasks
+from experiments.kit.classifier import Classifier
+from experiments.kit.frechet import FRECHET
+from experiments.kit.images import Images
+from experiments.kit.run import BadInput, begin
 from jaxgen.data import ImageDataset
 from jaxgen.diffusion import Prediction, clip_x0, ve, vp
 from jaxgen.metrics import MeanAndError
-from jaxgen.report import Report
 from tests.oracles import gaussian_denoiser
 
+TASKS = PRESETS["default"].tasks
+
 pytestmark = pytest.mark.filterwarnings("ignore:Fréchet distance of 64-dimensional")
+
+
+def run_of(tmp_path, **changes):
+    """A run that has just begun."""
+    config = replace(PRESETS["smoke"], runs=tmp_path, progress=False, **changes)
+    return begin(controllable.EXERCISE, config, [])
 
 
 def test_a_run_leaves_its_report(finished):
     metrics = metrics_of(
         finished,
-        ("RePaint", "ΠGDM", "DPS", "held-out images", "Asked for a class"),
-        "data.png loss.png fills-right-half.png fills-middle.png fills-4-x-pixels.png fills-colours.png "
-        "classifier.png classes.png",
+        ("RePaint", "ΠGDM", "DPS", "held-out images", "Without guidance"),
+        "data.png loss.png fills-colours.png classifier.png classes.png",
     )
-    found = {(row["question"], row["method"]): row for row in metrics["fills"]}
-    assert len(found) == 4 * 4
-    for (question, method), row in found.items():
-        if method in ("projection", "RePaint"):  # put in place: exact whatever the network has learned
-            assert row["observed part"][0] < 1e-5, (question, method)
+    found = {row["method"]: row for row in metrics["fills"]}
+    assert list(found) == ["projection", "RePaint", "DPS", "ΠGDM"]
+    for method in ("projection", "RePaint"):  # put in place: exact whatever the network has learned
+        assert found[method]["observed part"][0] < 1e-5, method
+    assert [row["scale"] for row in metrics["classes"]["table"]] == [0, 2]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("question", ["right half", "middle", "4 × pixels", "colours"])
-def test_errors_of_draws_of_a_known_law(question):
+def test_a_run_that_lost_its_last_stages_resumes_to_the_same_end(finished, tmp_path):
+    directory = tmp_path / "stopped"
+    shutil.copytree(finished, directory)
+    lost = (
+        "report.html",
+        "metrics.json",
+        "summary.json",
+        "figures",
+        "stages/reading.pickle",
+        "stages/fills/colours/DPS",
+        "stages/classes/2",
+    )
+    for name in lost:
+        (shutil.rmtree if (directory / name).is_dir() else Path.unlink)(directory / name)
+    with jax.enable_x64(False):
+        controllable.main(replace(PRESETS["smoke"], resume=directory, progress=False))
+    figures = {file.name for file in (finished / "figures").iterdir()}
+    assert {file.name for file in (directory / "figures").iterdir()} == figures
+    for name in ("metrics.json", *(f"figures/{figure}" for figure in figures)):
+        assert (directory / name).read_bytes() == (finished / name).read_bytes(), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", TASKS)
+def test_errors_of_draws_of_a_known_law(task):
     """A fill and the truth are independent N(0, .3² I), another fill is the truth; then both are a step off."""
     rng, shape, std = np.random.default_rng(0), (16, 16, 3), 0.3
-    operator = fills.tasks(shape)[question].operator
+    operator = tasks(shape, TASKS)[task].operator
     truth, other = (jnp.asarray(std * rng.normal(size=(400, *shape)), jnp.float32) for _ in range(2))
     drawn = np.stack([np.asarray(truth), np.asarray(other)])[::-1]
     found = worth.errors(operator, truth, drawn)
@@ -55,7 +91,7 @@ def test_errors_of_draws_of_a_known_law(question):
     step = float(jnp.abs(operator(jnp.full((1, *shape), 0.1))).max())
     assert moved.observed.mean == pytest.approx(step, rel=1e-4)
     # a shift of all colours alike is not all luminance: grey does not see what it leaves of a shift
-    hidden = {"right half": 0.1, "middle": 0.1, "4 × pixels": 0.0, "colours": moved.hidden.mean}[question]
+    hidden = {"right-half": 0.1, "middle": 0.1, "4x-pixels": 0.0, "colours": moved.hidden.mean}[task]
     assert moved.hidden.mean == pytest.approx(hidden, abs=1e-5)
     assert moved.differ.mean == pytest.approx(0, abs=1e-6)
 
@@ -66,11 +102,11 @@ def test_spread_of_posterior_draws_is_one():
     rng, shape = np.random.default_rng(1), (16, 16, 3)
     mean = rng.normal(size=(300, *shape))
     truth, *drawn = (mean + 0.2 * rng.normal(size=mean.shape) for _ in range(5))
-    found = worth.errors(fills.tasks(shape)["middle"].operator, np.float32(truth), np.float32(drawn))
+    found = worth.errors(tasks(shape, TASKS)["middle"].operator, np.float32(truth), np.float32(drawn))
     assert found.spread.mean == pytest.approx(1, abs=0.01)
     assert abs(found.spread.mean - 1) < 4 * found.spread.error
     too_sure = worth.errors(
-        fills.tasks(shape)["middle"].operator, np.float32(truth), np.float32(mean + 0.5 * (np.array(drawn) - mean))
+        tasks(shape, TASKS)["middle"].operator, np.float32(truth), np.float32(mean + 0.5 * (np.array(drawn) - mean))
     )
     assert too_sure.spread.mean == pytest.approx((2 * 0.25 / 1.25) ** 0.5, abs=0.01)
 
@@ -79,7 +115,7 @@ def test_spread_of_posterior_draws_is_one():
 def test_errors_and_their_bars_by_numpy():
     rng = np.random.default_rng(2)
     truth, drawn = rng.normal(size=(30, 4, 4, 3)), rng.normal(size=(3, 30, 4, 4, 3))
-    found = worth.errors(fills.tasks((4, 4, 3))["right half"].operator, np.float32(truth), np.float32(drawn))
+    found = worth.errors(tasks((4, 4, 3), TASKS)["right-half"].operator, np.float32(truth), np.float32(drawn))
     left, right = (np.mean((drawn - truth)[:, :, :, of] ** 2, axis=(0, 2, 3, 4)) for of in (slice(0, 2), slice(2, 4)))
     gaps = np.stack([drawn[0] - drawn[1], drawn[1] - drawn[2], drawn[0] - drawn[2]])[:, :, :, 2:]
     between = np.mean(gaps**2, axis=(0, 2, 3, 4))
@@ -90,49 +126,52 @@ def test_errors_and_their_bars_by_numpy():
     np.testing.assert_allclose(found.squares, right, rtol=1e-5)
     without = [np.sqrt(np.delete(between, i).mean() / np.delete(right, i).mean()) for i in range(30)]
     assert found.spread.mean == pytest.approx(np.sqrt(between.mean() / right.mean()), rel=1e-5)
-    assert found.spread.error == pytest.approx(np.sqrt(29 * np.var(without)), rel=1e-4)
+    assert found.spread.error == pytest.approx(np.sqrt(29 * np.var(without)), rel=0.05)  # by the jackknife
 
 
 def test_the_error_of_a_spread_by_monte_carlo():
     rng = np.random.default_rng(3)
-    found = [worth._ratio(rng.gamma(2, size=40), rng.gamma(3, size=40)) for _ in range(2000)]
+    found = [worth.spread(rng.gamma(2, size=40), rng.gamma(3, size=40)) for _ in range(2000)]
     assert np.mean([of.error for of in found]) == pytest.approx(np.std([of.mean for of in found]), rel=0.07)
 
 
-def made(squares, spread=1.0):
-    root = worth._root(np.asarray(squares))
-    return worth.Errors(MeanAndError(0.0, 0.0), root, root, MeanAndError(spread, 0.01), np.asarray(squares))
+def made(squares):
+    squares = np.asarray(squares)
+    root = worth.root(worth.mean_and_error(squares))
+    return worth.Errors(MeanAndError(0.0, 0.0), root, root, MeanAndError(1.0, 0.01), squares)
 
 
-def test_the_nearest_method_and_those_not_told_apart_from_it():
+def test_the_nearest_method_and_those_as_near_within_chance():
     rng = np.random.default_rng(4)
     image, noise = rng.gamma(2, size=20), 0.02 * rng.normal(size=(2, 20))
+    # on the same images: B is a little and surely farther than A, C as near as chance, D far
     found = {
-        # on the same images: B is a little and surely farther than A, C as near as chance, D far
-        ("q", "D"): made(image + 2), ("q", "B"): made(image + 0.1 + noise[0]), ("q", "A"): made(image),
-        ("q", "C"): made(image + 0.005 + noise[1]), ("r", "A"): made(image + 2), ("r", "D"): made(image),
+        "q": {
+            "D": made(image + 2), "B": made(image + 0.1 + noise[0]), "A": made(image),
+            "C": made(image + 0.005 + noise[1]),
+        },
+        "r": {"A": made(image + 2), "D": made(image)},
     }  # fmt: skip
-    told = worth.nearest(found).split("; ")
-    assert re.match(r"q: nearest to the truth is A \(\S+ ± \S+\), not told apart from C \(\S+ ± \S+\)$", told[0])
-    assert re.match(r"r: nearest to the truth is D \(\S+ ± \S+\)$", told[2])
+    assert worth.nearest(found) == {"q": worth.Nearest("A", ["C"]), "r": worth.Nearest("D", [])}
 
 
-def test_what_each_question_shows_and_hides():
+def test_what_each_task_shows_and_hides():
     x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 8, 8, 3)), jnp.float32)
-    found = fills.tasks((8, 8, 3))
-    half, middle = (np.asarray(found[name].operator(x)) for name in ("right half", "middle"))
+    found = tasks((8, 8, 3), TASKS)
+    half, middle = (np.asarray(found[name].operator(x)) for name in ("right-half", "middle"))
     np.testing.assert_array_equal(half[:, :, :4], x[:, :, :4])
     assert not half[:, :, 4:].any()
     assert not middle[:, 2:6, 2:6].any()
     hidden = np.zeros((8, 8, 3), bool)
     hidden[2:6, 2:6] = True
     np.testing.assert_array_equal(middle[:, ~hidden], np.asarray(x)[:, ~hidden])
-    for name, y in (("right half", half), ("middle", middle)):
+    for name, y in (("right-half", half), ("middle", middle)):
         np.testing.assert_array_equal(found[name].show(y), y)
-    small = np.asarray(found["4 × pixels"].operator(x))
+    small = np.asarray(found["4x-pixels"].operator(x))
     np.testing.assert_allclose(small[:, 1, 0], x[:, 4:, :4].mean((1, 2)), rtol=1e-4, atol=1e-6)
-    np.testing.assert_array_equal(found["4 × pixels"].show(small)[:, 5, 3], small[:, 1, 0])
-    assert "colours" not in fills.tasks((8, 8, 1))
+    np.testing.assert_array_equal(found["4x-pixels"].show(small)[:, 5, 3], small[:, 1, 0])
+    assert "colours" not in tasks((8, 8, 1), TASKS)
+    assert list(tasks((8, 8, 3), ("colours", "middle"))) == ["middle", "colours"]
 
 
 # a level of each image's own (sd .3) and white noise (.1): what is seen of an image tells of what is hidden
@@ -184,12 +223,12 @@ def images(n, seed=0):
 @pytest.fixture(scope="module")
 def filled():
     """Errors of right halves of 1000 images, by each method on the exact denoiser and blindly; and network calls."""
-    truth, operator = images(1000), fills.tasks(SHAPE)["right half"].operator
+    truth, operator = images(1000), tasks(SHAPE, TASKS)["right-half"].operator
     y, keys = operator(jnp.tile(truth, (2, 1, 1, 1))), jax.random.split(jax.random.key(1), 2000)
     found, counts = {}, {}
     for name in ("projection", "RePaint", "DPS", "ΠGDM"):
         calls = []
-        method = fills.methods(model_of(vp(), calls), CONFIG)[name]
+        method = methods.methods(model_of(vp(), calls), CONFIG)[name]
         drawn = jax.jit(lambda keys, y, method=method: method(None, keys, operator, y))(keys, y)
         found[name] = worth.errors(operator, truth, np.asarray(drawn).reshape(2, *truth.shape))
         jax.effects_barrier()
@@ -236,10 +275,10 @@ def test_every_method_calls_the_network_about_as_often(filled, name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["projection", "RePaint", "DPS", "ΠGDM"])
 def test_every_method_clips_alike(monkeypatch, name):
-    clips, operator = [], fills.tasks(SHAPE)["right half"].operator
-    monkeypatch.setattr(fills, "sample", lambda keys, process, denoise, *_: denoise)
+    clips, operator = [], tasks(SHAPE, TASKS)["right-half"].operator
+    monkeypatch.setattr(methods, "sample", lambda keys, process, denoise, *_: denoise)
     y = operator(jnp.full((2, *SHAPE), 3.0))
-    denoise = fills.methods(model_of(vp(), clips=clips), CONFIG)[name](None, None, operator, y)
+    denoise = methods.methods(model_of(vp(), clips=clips), CONFIG)[name](None, None, operator, y)
     x0 = denoise(jnp.full((2, *SHAPE), 5.0), 0.3).x0
     np.testing.assert_allclose(jnp.abs(x0).max(), 1, rtol=1e-6)
     # a clip inside what DPS and ΠGDM differentiate would stop the guidance
@@ -247,28 +286,44 @@ def test_every_method_clips_alike(monkeypatch, name):
 
 
 @pytest.mark.slow
-def test_the_table_of_fills_on_known_ones(monkeypatch):
-    """A method that is off by .1 all over, and one by .2 of one sign for each fill."""
+@pytest.mark.parametrize("task", TASKS)
+def test_every_method_serves_every_task(task):
+    """The observed part is met, and the hidden part is no farther than unguided; of 4x-pixels y says nothing on it."""
+    truth, operator = images(300), tasks(SHAPE, TASKS)[task].operator
+    y, keys = operator(jnp.asarray(truth)), jax.random.split(jax.random.key(1), 300)
+    unguided = worth.errors(operator, truth, np.stack([images(300, seed) for seed in (1, 2)]))
+    for name, method in methods.methods(model_of(vp()), CONFIG).items():
+        drawn = np.asarray(jax.jit(lambda keys, y, method=method: method(None, keys, operator, y))(keys, y))
+        found = worth.errors(operator, truth, np.stack([drawn, drawn]))
+        assert found.observed.mean < (0.6 if name == "DPS" else 0.05) * unguided.observed.mean, name
+        assert found.hidden.mean < 1.15 * unguided.hidden.mean, name
+
+
+@pytest.mark.slow
+def test_the_table_of_fills_on_known_ones(monkeypatch, tmp_path):
+    """A method that is off by .1 all over, and one by −.2 in the first fill and .2 in the second."""
     truth = images(8)
+    signs = jnp.repeat(jnp.array([-0.2, 0.2]), 8).reshape(-1, 1, 1, 1)
 
     def exact(params, keys, operator, y):
-        return jnp.tile(truth, (2, 1, 1, 1)) + 0.1
+        return params["truth"] + 0.1
 
     def wide(params, keys, operator, y):
-        return jnp.concatenate([truth - 0.2, truth + 0.2])
+        return params["truth"] + signs
 
-    monkeypatch.setattr(fills, "methods", lambda model, config: {"wide": wide, "exact": exact})
-    page = Shown()
-    fills.compare(page, CONFIG, model_of(vp()), truth)
-    rows = {(row["question"], row["method"]): row for row in page.metrics["fills"]}
-    for question in ("right half", "middle"):
+    monkeypatch.setattr(measure_fills, "methods", lambda model, config: {"wide": wide, "exact": exact})
+    model = SimpleNamespace(params={"truth": jnp.tile(truth, (2, 1, 1, 1))})
+    found = measure_fills.measure_fills(run_of(tmp_path, tasks=("right-half", "middle"), fills=2), model, truth)
+    rows = {(row["question"], row["method"]): row for row in fill_rows(found)}
+    for task in ("right half", "middle"):
         for name, off, apart in (("exact", 0.1, 0.0), ("wide", 0.2, 0.4)):
-            row = rows[question, name]
+            row = rows[task, name]
             assert row["observed part"][0] == pytest.approx(off, rel=1e-4)
-            assert row[fills.TRUTH][0] == pytest.approx(off, rel=1e-4)
-            assert row[fills.DIFFER][0] == pytest.approx(apart, rel=1e-4, abs=1e-6)
+            assert row[HIDDEN][0] == pytest.approx(off, rel=1e-4)
+            assert row["two fills"][0] == pytest.approx(apart, rel=1e-4, abs=1e-6)
             assert row["spread"][0] == pytest.approx(apart / off, rel=1e-4, abs=1e-5)
-    assert "right half: nearest to the truth is exact" in page.findings[0]
+    assert found["right-half"].nearest == worth.Nearest("exact", [])
+    assert found["middle"].fills["wide"].shape == (2, 8, *SHAPE)
 
 
 class NoiseMeter:
@@ -285,7 +340,7 @@ class NoiseMeter:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("process", [vp(), ve()], ids=["vp", "ve"])
-def test_the_classifier_learns_and_is_measured_on_noise_of_unit_size(process, monkeypatch, tmp_path):
+def test_the_classifier_learns_and_is_measured_on_noise_of_unit_size(process, monkeypatch):
     """Of black (0) images x_t is noise alone: a meter of noise is right at every t, on clean images it is not."""
     labels = np.zeros(64, int)
     labels[:20] = 1
@@ -293,21 +348,22 @@ def test_the_classifier_learns_and_is_measured_on_noise_of_unit_size(process, mo
     test = ImageDataset(black.images, labels, ("a", "b"))
     got = {}
 
-    def train_network(config, params, loss, data, directory, *, seed, held_out_loss):
-        got.update(losses=jax.jit(loss)(jax.random.key(0), params, tuple(map(jnp.asarray, data))), config=config)
+    def train_network(run, name, params, loss, data, *, seed, steps, held_out_loss):
+        got.update(losses=jax.jit(loss)(jax.random.key(0), params, tuple(map(jnp.asarray, data))), steps=steps)
         return SimpleNamespace(averaged=params)
 
-    monkeypatch.setattr(classes, "NoisyClassifier", NoiseMeter)
-    monkeypatch.setattr(classes, "initial_parameters", lambda *_: None)
-    monkeypatch.setattr(classes, "train_network", train_network)
-    config = replace(controllable.PRESETS["smoke"], classifier_steps=7)
-    found = classes.train_classifier(config, process, black, test, tmp_path)
-    assert got["config"].steps == 7
+    monkeypatch.setattr(noisy_classifier, "NoisyClassifierNet", NoiseMeter)
+    monkeypatch.setattr(noisy_classifier, "initial_parameters", lambda *_: None)
+    monkeypatch.setattr(noisy_classifier, "train_network", train_network)
+    run = SimpleNamespace(config=PRESETS["smoke"])
+    found = noisy_classifier.train_noisy_classifier(run, process, Images(black, test), steps=7)
+    assert got["steps"] == 7
     assert got["losses"].shape == (64,)
     assert np.mean(got["losses"] < 0.1) > 0.9
-    assert found.chance == pytest.approx(44 / 64)
-    assert set(found.accuracy) == set(classes._LEVELS)
-    for level, accuracy in found.accuracy.items():
+    assert classes.largest_share(test.labels) == pytest.approx(44 / 64)
+    accuracies = classes.accuracy_by_noise(found, test)
+    assert set(accuracies) == set(classes.LEVELS)
+    for level, accuracy in accuracies.items():
         if level <= 20:  # ve and vp reach no further than 50
             assert accuracy == pytest.approx(44 / 64, abs=0.01), level
 
@@ -316,7 +372,7 @@ def test_the_classifier_learns_and_is_measured_on_noise_of_unit_size(process, mo
 def test_the_classifier_of_noisy_images_sees_them_at_a_scale_that_noise_leaves(process):
     net = SimpleNamespace(apply=lambda params, x, level: (x, level))
     x, t = jax.random.normal(jax.random.key(1), (4, 8, 8, 3)), jnp.array([0.05, 0.3, 0.6, 1.0])
-    told, level = classes.Classifier(net, process, None, {}).log_probs(None, x, t)
+    told, level = noisy_classifier.NoisyClassifier(net, process, None).log_probs(None, x, t)
     alpha, sigma = (np.asarray(of(t), np.float64) for of in (process.alpha, process.sigma))
     np.testing.assert_allclose(told, x / np.sqrt(alpha**2 + sigma**2)[:, None, None, None], rtol=1e-4)
     np.testing.assert_allclose(level, 2 * np.log(alpha / sigma) / 8, rtol=1e-3, atol=1e-4)
@@ -324,7 +380,7 @@ def test_the_classifier_of_noisy_images_sees_them_at_a_scale_that_noise_leaves(p
 
 @pytest.mark.slow
 def test_the_classifier_of_noisy_images_gives_log_probabilities():
-    net, x = classes.NoisyClassifier(3), jax.random.normal(jax.random.key(1), (4, 4, 4, 3))
+    net, x = noisy_classifier.NoisyClassifierNet(3), jax.random.normal(jax.random.key(1), (4, 4, 4, 3))
     log_probs, _ = jax.jit(net.init_with_output)(jax.random.key(0, impl="rbg"), x, jnp.ones(4))
     assert log_probs.shape == (4, 3)
     np.testing.assert_allclose(jnp.exp(log_probs).sum(-1), 1, rtol=1e-5)
@@ -337,8 +393,8 @@ class Brightest:
         return jax.nn.log_softmax(4 * x.mean((1, 2)))
 
 
-def brightest_judge():
-    return Judge(
+def brightest_channel():
+    return Classifier(
         lambda x: np.asarray(x).mean((1, 2)),
         lambda x: np.eye(3)[np.asarray(x).mean((1, 2)).argmax(-1)],
         0.9,
@@ -355,29 +411,29 @@ def labelled(counts):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Fréchet distance of")
-def test_samples_are_of_the_class_that_is_asked_for(monkeypatch, tmp_path):
+def test_samples_are_of_the_class_that_is_asked_for(tmp_path):
     """With the exact denoiser of N(0, .2² I) and an exact gradient: a third without guidance, nearly all with."""
-    process, trained = vp(), labelled([30, 30, 30])
-    classifier = classes.Classifier(Brightest(), process, None, {0.1: 0.9, 1.0: 0.5}, 0.61)
-    monkeypatch.setattr(classes, "train_classifier", lambda *_: classifier)
+    process, trained, test = vp(), labelled([30, 30, 30]), labelled([20, 8, 4])
+    test.labels[18:20] = 2  # of red images two are called blue: of these 2 of 6 are read otherwise
+    noisy = noisy_classifier.NoisyClassifier(Brightest(), process, None)
     model = SimpleNamespace(
         process=process, params=None, shape=SHAPE, denoise=lambda params: gaussian_denoiser(process, 0.0, 0.2)
     )
-    config = SimpleNamespace(class_samples=300, class_steps=12, scales=(40.0, 0.0), seed=0)
-    test = labelled([20, 8, 4])
-    test.labels[18:20] = 2  # of red images two are called blue: of these 2 of 6 are read otherwise
-    page = Report("title", "question", "command")
-    classes.compare(page, config, model, trained, test, brightest_judge(), tmp_path)
-    rows = {row["scale"]: row for row in page.metrics["classes"]["table"]}
-    assert rows[0.0][classes.ASKED][0] == pytest.approx(1 / 3, abs=4 * np.sqrt(2 / 9 / 300))
-    assert rows[0.0][classes.ASKED][1] == pytest.approx(np.sqrt(2 / 9 / 300), rel=0.1)
-    assert rows[40.0][classes.ASKED][0] > 0.95
-    assert 0 < rows[40.0][classes.ASKED][1] < 0.02
+    run = run_of(tmp_path, class_samples=300, class_steps=12, scales=(40.0, 0.0))
+    found = classes.measure_classes(run, Images(trained, test), model, brightest_channel(), noisy)
+    rows = {row["scale"]: row for row in scale_rows(found)}
+    assert list(rows) == [0.0, 40.0]
+    assert rows[0.0][ASKED][0] == pytest.approx(1 / 3, abs=4 * np.sqrt(2 / 9 / 300))
+    assert rows[0.0][ASKED][1] == pytest.approx(np.sqrt(2 / 9 / 300), rel=0.1)
+    assert rows[40.0][ASKED][0] > 0.95
+    assert 0 < rows[40.0][ASKED][1] < 0.02
     assert FRECHET in rows[0.0]
-    assert page.metrics["classes"]["judge by class"] == {"red": 1.0, "green": 1.0, "blue": pytest.approx(4 / 6)}
-    text = page.save(tmp_path).read_text()
-    assert "the most frequent class alone gives 0.61" in text
-    assert "on 89% of held-out real images averaged over classes (90% of all, 67% of blue, the worst)" in text
+    assert (found.best, found.verdicts) == (40.0, {40.0: "better"})
+    assert found.by_class == {"red": 1.0, "green": 1.0, "blue": pytest.approx(4 / 6)}
+    assert (found.worst, found.mean_over_classes) == ("blue", pytest.approx(8 / 9))
+    assert found.most_frequent == pytest.approx(18 / 32)
+    assert found.images.shape == (3, 10, *SHAPE)
+    assert np.mean(found.images.mean((2, 3)).argmax(-1) == np.arange(3)[:, None]) > 0.9
 
 
 @pytest.mark.slow
@@ -399,6 +455,41 @@ def test_chance_is_the_largest_share():
     assert classes.largest_share(np.array([0, 2, 2, 1, 2])) == pytest.approx(0.6)
 
 
-def test_more_observed_images_than_are_held_out_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="--observed 300 exceeds the"):
-        controllable.main(replace(controllable.PRESETS["smoke"], observed=300, runs=tmp_path, progress=False))
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"observed": 300}, "--observed 300 exceeds the 30 held-out images"),
+        ({"channels": 8, "multipliers": (1,) * 7}, "7 levels halve the image"),
+    ],
+)
+def test_what_does_not_fit_the_data_is_refused_before_anything_is_made(changes, message, tmp_path):
+    with pytest.raises(BadInput, match=message):
+        controllable.main(replace(PRESETS["smoke"], runs=tmp_path / "runs", progress=False, **changes))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_colours_of_grey_images_are_refused(tmp_path):
+    grey = np.random.default_rng(0).integers(0, 256, (200, 16, 16, 1), np.uint8)
+    np.save(tmp_path / "grey.npy", grey)
+    with pytest.raises(BadInput, match="--tasks colours needs images of three channels"):
+        controllable.main(replace(PRESETS["smoke"], data=tmp_path / "grey.npy", runs=tmp_path / "runs", progress=False))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"size": 18}, "multiple of 4"),
+        ({"fills": 1}, "--fills must be at least 2"),
+        ({"observed": 4}, "--observed must be at least 5"),
+        ({"class_samples": 19}, "--class-samples must be at least 20"),
+        ({"calls": 9}, "two steps of --repeats 5"),
+        ({"scales": (1.0,)}, "0 among them"),
+        ({"scales": ()}, "--scales needs at least one value"),
+        ({"tasks": ()}, "--tasks needs at least one value"),
+        ({"step_size": 0.0}, "--step-size must be positive"),
+        ({"steps": 0}, "--steps must be at least 1"),
+    ],
+)
+def test_flags_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        replace(PRESETS["default"], **changes)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, norm, ttest_1samp, ttest_rel
 
-from experiments.kit.statistics import differ, p_value, ranking, share, verdict, verdicts
+from experiments.kit.statistics import differ, p_value, ranking, ratio_of_means, share, verdict, verdicts
 from jaxgen.metrics import MeanAndError
 
 
@@ -101,3 +101,13 @@ def test_groups_of_unequal_size_by_monte_carlo():
     spread = np.std([of.mean for of in drawn])
     assert np.sqrt(np.mean([of.error**2 for of in drawn])) == pytest.approx(spread, rel=0.1)
     assert spread == pytest.approx(np.sqrt(0.21 * np.sum(sizes**2)) / np.sum(sizes), rel=0.1)
+
+
+def test_a_ratio_of_means_has_the_error_that_repetition_shows():
+    rng = np.random.default_rng(0)
+    shared = rng.normal(0, 0.5, (2000, 100))
+    a, b = 2 + shared + rng.normal(0, 0.5, shared.shape), 4 + shared
+    found = [ratio_of_means(*pair) for pair in zip(a, b, strict=True)]
+    ratios = [one.mean for one in found]
+    assert abs(np.mean(ratios) - 0.5) < 4 * np.std(ratios) / 2000**0.5 + 1e-3  # the ratio's own bias is of order 1/n
+    assert np.mean([one.error for one in found]) == pytest.approx(np.std(ratios), rel=0.05)
