@@ -36,8 +36,8 @@ def main(config: Config) -> Path:
     model = model._replace(process=vp())
     classifier = noisy = None
     if data.train.labels is not None:
-        classifier = train_classifier(run, data.train, data.held_out, steps=config.judge_steps)
-        noisy = train_noisy_classifier(run, model.process, data, steps=config.classifier_steps)
+        classifier = train_classifier(run, data.train, data.held_out, steps=config.classifier_steps)
+        noisy = train_noisy_classifier(run, model.process, data, steps=config.noisy_classifier_steps)
     measured = measure(run, data, model, classifier, noisy)
     return write(run, measured)
 

@@ -14,9 +14,9 @@ class Config(UNetConfig):
     """Height and width of the images in pixels, a multiple of 4."""
     steps: int = 3000
     """Training steps of the score model."""
-    classifier_steps: int = 600
+    noisy_classifier_steps: int = 600
     """Training steps of the classifier of noisy images, which guides the samples."""
-    judge_steps: int = 250
+    classifier_steps: int = 250
     """Training steps of the classifier of clean images, which reads the samples."""
     tasks: tuple[Literal["right-half", "middle", "4x-pixels", "colours"], ...] = (
         "right-half", "middle", "4x-pixels", "colours",
@@ -42,7 +42,7 @@ class Config(UNetConfig):
     def __post_init__(self) -> None:
         """Refuse what could only fail after training."""
         super().__post_init__()
-        self.at_least(1, "judge_steps", "classifier_steps", "repeats", "class_steps")
+        self.at_least(1, "classifier_steps", "noisy_classifier_steps", "repeats", "class_steps")
         if self.size % 4:
             raise ValueError(f"--size {self.size}: super-resolution averages squares of 4 × 4; give a multiple of 4")
         self.at_least(5, "observed", why="for the figures")
@@ -59,13 +59,14 @@ class Config(UNetConfig):
 PRESETS = {
     "default": Config(),
     "smoke": Config(
-        preset="smoke", images=400, channels=8, multipliers=(1,), blocks=0, steps=6, batch_size=8, classifier_steps=4,
-        judge_steps=4, tasks=("colours",), observed=5, fills=2, calls=4, repeats=2, scales=(0.0, 2.0),
+        preset="smoke", images=400, channels=8, multipliers=(1,), blocks=0, steps=6, batch_size=8,
+        noisy_classifier_steps=4, classifier_steps=4, tasks=("colours",), observed=5, fills=2, calls=4, repeats=2, scales=(0.0, 2.0),
         class_samples=20, class_steps=3, checkpoint_every=3,
     ),
     "paper": Config(
         preset="paper", images=89_400, channels=128, multipliers=(1, 2, 2), steps=100_000, batch_size=128,
-        learning_rate=2e-4, ema=0.9999, classifier_steps=20_000, judge_steps=4000, observed=200, fills=10, calls=1000,
+        learning_rate=2e-4, ema=0.9999, noisy_classifier_steps=20_000, classifier_steps=4000, observed=200, fills=10,
+        calls=1000,
         repeats=10, class_samples=2000, class_steps=250, checkpoint_every=5000,
     ),
 }  # fmt: skip
