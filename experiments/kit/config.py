@@ -143,12 +143,17 @@ class UNetConfig(ImageConfig, ComputeConfig):
     """Channels of the U-Net's first level."""
     multipliers: tuple[int, ...] = (1, 2, 4)
     """Channels of each level, in multiples of the first."""
+    blocks: int = 1
+    """Residual blocks of each level on the way down; the way up has one more."""
 
     def __post_init__(self) -> None:
         """Refuse what could only fail after training."""
         super().__post_init__()
         self.at_least(1, "channels")
+        self.at_least(0, "blocks")
 
     def unet(self, **options: Any) -> UNet:
-        """The U-Net."""
-        return UNet(self.channels, self.multipliers, **self.compute, **options)
+        """The U-Net, with self-attention at the lowest of several levels; at the only one it would cost most of all."""
+        if len(self.multipliers) == 1:
+            options = {"attention_levels": ()} | options
+        return UNet(self.channels, self.multipliers, self.blocks, **self.compute, **options)

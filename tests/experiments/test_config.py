@@ -75,12 +75,6 @@ REFUSED = {
         ({"ring_noises": (0.1, 0.2)}, "--ring-noises ascend from 0"),
         ({"dims": (512, 2)}, "--dims ascend"),
     ],
-    "score_sde": [
-        ({"samples": 10}, "--samples 10"),
-        ({"calls": (2,)}, "Heun needs 3 calls"),
-        ({"tolerances": (2.0,)}, "--tolerances"),
-        ({"twin_steps": 0}, "--twin-steps must be at least 1"),
-    ],
     "vae_zoo": [
         ({"size": 10}, "multiple of 4"),
         ({"penalty": 0.0}, "positive --penalty"),
