@@ -45,18 +45,18 @@ class Drawer:
         """The samples at the end of a grid, from `start` or the prior at its first time, with the keys of an index."""
         keys = self.keys_of(index)
         before = self._counter.calls
-        if sampler not in self._steps:
-            self._steps[sampler] = jax.jit(partial(self._step, sampler))
+        if sampler.step not in self._steps:
+            self._steps[sampler.step] = jax.jit(partial(self._step, sampler.step))
         x = process.sample_prior(fold_in(keys, 0), self._shape, times[0]) if start is None else start
         carry = sampler.init(x)
         for i, (t, s) in enumerate(pairwise(np.float32(times)), start=1):
-            x, carry = self._steps[sampler](process, params, keys, i, t, s, x, carry)
+            x, carry = self._steps[sampler.step](process, params, keys, i, t, s, x, carry)
         return Drawn(np.asarray(x), self._counter.calls - before)
 
     def keys_of(self, index: int) -> jax.Array:
         """The keys of an index: `keys` for 0, others derived from them for all others."""
         return fold_in(self.keys, index) if index else self.keys
 
-    def _step(self, sampler, process, params, keys, i, t, s, x, carry):
+    def _step(self, step, process, params, keys, i, t, s, x, carry):
         denoise = self._counter.around(self._denoise(process, params))
-        return sampler.step(fold_in(keys, i), process, denoise, t, s, x, carry)
+        return step(fold_in(keys, i), process, denoise, t, s, x, carry)

@@ -1,6 +1,6 @@
 """A score model of images: EDM's preconditioned U-Net, trained on dequantised images, as a denoiser of any process."""
 
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -23,7 +23,7 @@ from jaxgen.diffusion import (
     weighting,
 )
 from jaxgen.nets import UNet
-from jaxgen.training import History
+from jaxgen.training import History, LossFn
 
 SIGMA_MIN, SIGMA_MAX = 0.02, 80.0
 
@@ -54,8 +54,34 @@ class Model(NamedTuple):
 
     def denoise(self, params: Any, cond: Any = None, clip: float | None = None) -> Denoiser:
         """The denoiser with these parameters, which stay an argument of what is compiled."""
-        network = edm_preconditioning(self.process, partial(self.net.apply, params), self.sigma_data)
+        network = edm_preconditioning(self.process, partial(_apply, self.net, params), self.sigma_data)
         return denoiser(self.process, network, predicts="x0", cond=cond, clip=clip)
+
+
+@partial(jax.jit, static_argnums=0)
+def _apply(net: UNet, params: Any, x: jax.Array, t: jax.Array, cond: Any) -> jax.Array:
+    # traced once for all samplers and solvers that call it
+    return net.apply(params, x, t, cond)
+
+
+@lru_cache(maxsize=1)  # networks of several seeds share what is compiled
+def _loss(net: UNet, process: GaussianProcess | None, sigma_data: float, conditional: bool, drop: float) -> LossFn:
+    if process is None:
+        process = edm()
+        objective = {"weighting": weighting.edm(sigma_data), "times": times.log_normal(process, -0.8, 1.6)}
+    else:
+        objective = {"weighting": weighting.simple(), "times": times.uniform()}
+
+    def loss(key, params, batch):
+        keys = jax.random.split(key, len(batch[0]) + 1)
+        x0, cond = dequantise(keys[1:], batch[0]), None
+        if conditional:
+            # null is negative, for labels and for texts
+            cond = guidance.drop_condition(jax.random.fold_in(key, 1), batch[1], -1, drop)
+        network = edm_preconditioning(process, partial(net.apply, params), sigma_data)
+        return denoising_loss(keys[0], process, network, x0, predicts="x0", cond=cond, **objective)
+
+    return loss
 
 
 def train(
@@ -91,24 +117,10 @@ def train(
     shape = train_images.shape[1:]
     sigma_data = float(np.sqrt(np.mean(np.square(train_images[:5000] / 127.5 - 1))))
     params = initial_parameters(net, seed, jnp.zeros((1, *shape)), jnp.zeros(1))
-    if process is None:
-        process = edm()
-        objective = {"weighting": weighting.edm(sigma_data), "times": times.log_normal(process, -0.8, 1.6)}
-    else:
-        objective = {"weighting": weighting.simple(), "times": times.uniform()}
-
-    def loss(key, params, batch):
-        loss_key, *keys = jax.random.split(key, len(batch[0]) + 1)
-        x0, cond = dequantise(jnp.stack(keys), batch[0]), None
-        if conditions is not None:
-            # null is negative, for labels and for texts
-            cond = guidance.drop_condition(jax.random.fold_in(key, 1), batch[1], -1, drop)
-        network = edm_preconditioning(process, partial(net.apply, params), sigma_data)
-        return denoising_loss(loss_key, process, network, x0, predicts="x0", cond=cond, **objective)
-
+    loss = _loss(net, process, sigma_data, conditions is not None, drop)
     train_conditions, held_out_conditions = ((), ()) if conditions is None else [(each,) for each in conditions]
     trained = train_network(
         run, name, params, loss, (train_images, *train_conditions), seed=seed, steps=steps,
         held_out_loss=lambda params: jnp.mean(loss(jax.random.key(1), params, (held_out, *held_out_conditions))),
     )  # fmt: skip
-    return Model(process, net, trained.averaged, sigma_data, shape, trained.history)
+    return Model(process or edm(), net, trained.averaged, sigma_data, shape, trained.history)

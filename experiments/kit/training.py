@@ -1,7 +1,7 @@
 """Adam with warm-up and decay, averaged parameters, checkpoints and logs: how every image experiment trains."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
@@ -61,6 +61,29 @@ def learning_rate(peak: float, steps: int, decay: Literal["constant", "cosine", 
     return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), falling], [warmup])
 
 
+# Networks of one loss function and schedule, such as those of several seeds, share one optimiser and what is compiled.
+@lru_cache(maxsize=1)
+def _optimizer(
+    peak: float, steps: int, decay: str, clip: float, clipped_separately: tuple[str, ...]
+) -> optax.GradientTransformation:
+    bound = optax.clip_by_global_norm(clip) if clip else optax.identity()
+    if clipped_separately:
+        names = {name: name for name in clipped_separately}
+        bound = optax.partition(dict.fromkeys(names, bound), names)
+    return optax.chain(bound, optax.adam(learning_rate(peak, steps, decay)))
+
+
+def _train_step(loss: LossFn, optimizer: optax.GradientTransformation, ema: float, layout: Any) -> Callable:
+    if layout is None:
+        return _train_step_on_one_device(loss, optimizer, ema)
+    return make_train_step(loss, optimizer, ema=warmup_ema(ema), layout=layout)
+
+
+@lru_cache(maxsize=1)
+def _train_step_on_one_device(loss: LossFn, optimizer: optax.GradientTransformation, ema: float) -> Callable:
+    return make_train_step(loss, optimizer, ema=warmup_ema(ema))
+
+
 def train_network(
     run: Run,
     name: str,
@@ -99,10 +122,7 @@ def train_network(
     config: TrainingConfig = run.config
     steps = config.steps if steps is None else steps
     batch_size = config.batch_size if batch_size is None else batch_size
-    bound = optax.clip_by_global_norm(clip) if clip else optax.identity()
-    if clip_separately:
-        bound = optax.partition(dict.fromkeys(params, bound), {name: name for name in params})
-    optimizer = optax.chain(bound, optax.adam(learning_rate(config.learning_rate, steps, decay)))
+    optimizer = _optimizer(config.learning_rate, steps, decay, clip, tuple(params) if clip_separately else ())
     evaluate = jax.jit(held_out_loss)
     begin = partial(create_state, jax.random.key(seed + 1), optimizer=optimizer, carry=carry)
     layout = sharding = None
@@ -122,7 +142,7 @@ def train_network(
     state, history = train_with_checkpoints(
         run,
         name,
-        make_train_step(loss, optimizer, ema=warmup_ema(config.ema), layout=layout),
+        _train_step(loss, optimizer, config.ema, layout),
         begin(params),
         batches(data, batch_size, seed, sharding),
         steps=steps,
