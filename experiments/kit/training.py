@@ -132,7 +132,8 @@ def train_network(
         shapes = jax.eval_shape(begin, params)
         layout = fully_sharded(shapes, mesh) if config.fully_sharded else jax.tree.broadcast(replicated(mesh), shapes)
         # made where it lies: beyond the parameters, no device holds more than its part
-        begin, params = jax.jit(begin, out_shardings=layout), place(params, layout.params)
+        params = place(params, layout.params)
+    begin = jax.jit(begin, out_shardings=layout)
 
     def whole_calls(count: int) -> int:
         return -(-max(1, count) // config.steps_per_call) * config.steps_per_call
