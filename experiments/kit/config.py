@@ -150,5 +150,7 @@ class UNetConfig(ImageConfig, ComputeConfig):
         self.at_least(1, "channels")
 
     def unet(self, **options: Any) -> UNet:
-        """The U-Net."""
+        """The U-Net, with self-attention at the lowest of several levels; at the only one it would cost most of all."""
+        if len(self.multipliers) == 1:
+            options = {"attention_levels": ()} | options
         return UNet(self.channels, self.multipliers, **self.compute, **options)

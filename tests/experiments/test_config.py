@@ -17,12 +17,6 @@ REFUSED = {
         ({"y_classes": (3, 4)}, "two classes"),
         ({"held_out": 0.0}, "--held-out"),
     ],
-    "captcha": [
-        ({"requested": 5}, "20 images"),
-        ({"scales": (0.0,)}, "must be positive"),
-        ({"drop_text": 0.0}, "guidance needs both"),
-        ({"steps": 0}, "--steps must be at least 1"),
-    ],
     "controllable": [
         ({"size": 18}, "multiple of 4"),
         ({"fills": 1}, "2 fills"),
@@ -48,16 +42,6 @@ REFUSED = {
         ({"sigma_min": 1.5}, "0 < --sigma-min < 1 < --sigma-max"),
         ({"step_size": 2.0}, "--step-size"),
         ({"seed": -1}, "seed"),
-    ],
-    "improved_ddpm": [
-        ({"skipped": (0.1,)}, "0 among them"),
-        ({"chains": (1,)}, "subsets of 2 to T"),
-        ({"sampling_steps": (501,)}, "subsets of 2 to T"),
-        ({"cosine": ("simple",)}, "hybrid must be"),
-        ({"samples": 5}, "20 samples"),
-        ({"sets": 1}, "2 sets"),
-        ({"stem_steps": -1}, "--stem-steps must be at least 0"),
-        ({"steps": 0}, "--steps must be at least 1"),
     ],
     "ncsn": [
         ({"samples": 10}, "15 samples"),

@@ -3,12 +3,10 @@
 import numpy as np
 import pytest
 
-from experiments import captcha_report as captcha
 from experiments import controllable_classes as classes
 from experiments import es_ddpm_report as es_ddpm
 from experiments import gmm_scores_findings as gmm
 from experiments import gmm_scores_samples as gmm_samples
-from experiments import improved_ddpm_samples as improved
 from experiments import ncsn_report as ncsn
 from experiments import ncsn_toy_gradients as toy_gradients
 from experiments import ncsn_toy_manifold as manifold
@@ -23,16 +21,10 @@ from experiments import variational_mixture as mixture
 from experiments import variational_posteriors as posteriors
 from experiments import variational_toy as toy
 from experiments import vdm_report as vdm
-from experiments.captcha_reader import Reading
 from experiments.es_ddpm_report import FAST, FULL, Compared
 from experiments.timing import Spread
 from experiments.vae_zoo_models import SC, VAE, VAMP, VQ
 from jaxgen.metrics import MeanAndError as E
-
-
-def read(mean, error=0.01):
-    real = Reading(E(0.9, 0.01), E(0.95, 0.01))
-    return captcha._verdict(Reading(E(mean, error), real.characters), real)
 
 
 def late(excess, seconds=None, margin=0.1):
@@ -119,13 +111,6 @@ MODES = {"c": [3.0, 3.1, 3.2], "a": [1.0, 1.2, 1.4], "b": [1.1, 1.15, 1.46]}
 SLOPES = {"a": E(-0.5, 0.01), "b": E(0.5, 0.01), "c": E(0.01, 0.01), "d": E(np.nan, np.nan)}
 HALF, TRUE = E(0.46, 0.01), E(0.26, 0.01)
 SAID = [
-    (lambda: read(0.76), "which surely meets the mark of 80%"),
-    (lambda: read(0.73), "which meets the mark of 80%, though not beyond chance"),
-    (lambda: read(0.71), "which misses the mark of 80%, though not beyond chance"),
-    (lambda: read(0.6), "which surely misses the mark of 80%"),
-    (lambda: read(0.76, 0.1), "though not beyond chance"),
-    (lambda: captcha._picked(3.0, (1.0, 3.0, 2.0)), "largest that was tried"),
-    (lambda: captcha._picked(1.0, (1.0, 3.0, 2.0)), "smallest that was tried"),
     (lambda: classes._asked({classes.ASKED: tuple(classes.share(np.ones(100)))}), "100.00 ± 0.50%"),
     (lambda: late({}, margin=0.3)[0], "too few"),
     (lambda: late({"from T′ = 9": 0.19})[0], "**T′ = 9** is the latest"),
@@ -149,8 +134,6 @@ SAID = [
     (lambda: gmm.twice(E(2.1, 0.1)), "2.10 ± 0.10 floors from p, beyond twice the floor"),
     (lambda: gmm.difference([0.3, 0.4, 0.5], [0.2, 0.3, 0.401]), "0.09967 ± 0.00033 more"),
     (lambda: gmm.difference([0.2, 0.5], [0.3, 0.5]), "less, which 2 seeds cannot tell from nothing"),
-    (lambda: improved.factor(E(np.log(2.0), 0.1)), "2.00 ± 0.20 (harmful)"),
-    (lambda: improved.factor(E(np.log(2.0), 0.5)), "2.0 ± 1.0 (no harm shown)"),
     (lambda: denoised([1.5, 1.7, 1.6], [0.6, 0.8, 0.9], 0.03, 0.01), "lowers the noise, from 1.6 to 0.767 σ_L"),
     (lambda: denoised([1.5, 1.7, 1.6], [0.6, 0.8, 0.9], 0.03, 0.01), "cannot tell (+0.03 ± 0.01)"),
     (lambda: denoised([0.6, 0.8, 0.9], [1.5, 1.7, 1.6], 0.3, 0.01), "raises the noise"),
