@@ -1,6 +1,7 @@
 """The CAPTCHA experiment: a whole small run, a real folder, its measures on known images, and what it refuses."""
 
 import re
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -10,21 +11,29 @@ import pytest
 from PIL import Image
 from shown import metrics_of
 
-from experiments import captcha, captcha_reader
-from experiments import captcha_report as figures
-from experiments import captcha_variety as variety
-from experiments.captcha_reader import Reader, Reading
+from experiments.captcha import __main__ as captcha
+from experiments.captcha import measure, report
+from experiments.captcha import recogniser as recognisers
+from experiments.captcha import train as training
+from experiments.captcha.data import Data, check_texts, load
+from experiments.captcha.measure import Captioned, Measured, Unconditional, measure_conditional, measure_unconditional
+from experiments.captcha.measure_variety import nearest_images, pairs
+from experiments.captcha.recogniser import Recogniser
+from experiments.kit import launch
+from experiments.kit.run import BadInput, begin
 from jaxgen.data import ImageDataset, decode_texts, render_captchas, to_float
 from jaxgen.diffusion import vp
 from jaxgen.metrics import MeanAndError
-from jaxgen.report import Report
+from jaxgen.training import History
 from tests.oracles import gaussian_denoiser
+
+SMOKE = captcha.PRESETS["smoke"]
 
 
 def test_a_run_leaves_its_report(finished):
     metrics = metrics_of(
         finished,
-        ("Without a text", "Reading", "Novelty", "Diversity", "the mark of 80%"),
+        ("Without a text", "Seen texts", "Unseen texts", "Novelty", "Diversity", "guidance 2"),
         "real.png loss.png unconditional.png asked-seen.png asked-unseen.png sweep.png nearest.png",
     )
     assert [(row["images"], row["texts"]) for row in metrics["reading"]] == [
@@ -32,9 +41,20 @@ def test_a_run_leaves_its_report(finished):
     ]
 
 
+def test_a_stopped_run_resumes_to_the_same_end(finished, tmp_path):
+    directory = tmp_path / "stopped"
+    shutil.copytree(finished, directory)
+    (directory / "report.html").unlink()
+    shutil.rmtree(directory / "stages" / "samples" / "unseen texts, guidance 2")
+    captcha.main(replace(launch.restore(captcha.Config, directory), resume=directory, progress=False))
+    names = ["metrics.json", *(f"figures/{file.name}" for file in (finished / "figures").iterdir())]
+    for name in names:
+        assert (directory / name).read_bytes() == (finished / name).read_bytes(), name
+
+
 def test_no_training_image_shows_an_unseen_text():
     config = captcha.Config(alphabet="479", length=2, size=(12, 24), images=400, unseen=3, batch_size=8)
-    data = captcha.load(config)
+    data = load(config)
     seen, unseen = ({tuple(row) for row in of.labels} for of in (data.train, data.unseen))
     assert len(unseen) == 3
     assert len(seen) == 6
@@ -45,7 +65,7 @@ def test_no_training_image_shows_an_unseen_text():
 
 @pytest.mark.slow
 def test_no_held_out_image_is_a_training_image():
-    data = captcha.load(captcha.Config(alphabet="479", length=2, size=(12, 24), images=400, unseen=3, batch_size=8))
+    data = load(captcha.Config(alphabet="479", length=2, size=(12, 24), images=400, unseen=3, batch_size=8))
     train, held_out, unseen = ({image.tobytes() for image in of.images} for of in data)
     assert not train & held_out
     assert not train & unseen
@@ -57,7 +77,7 @@ def test_real_files_are_split_by_text(tmp_path):
     drawn = render_captchas(120, style)
     for i, (image, text) in enumerate(zip(drawn.images, decode_texts(drawn.labels, "479"), strict=True)):
         Image.fromarray(image[..., 0]).save(tmp_path / f"{text}_{i}.png")
-    data = captcha.load(captcha.Config(data=tmp_path, size=(12, 24), batch_size=8, seed=1))
+    data = load(captcha.Config(data=tmp_path, size=(12, 24), batch_size=8, seed=1))
     assert data.train.label_names == tuple("479")
     seen, unseen = ({tuple(row) for row in of.labels} for of in (data.train, data.unseen))
     assert not seen & unseen
@@ -67,10 +87,10 @@ def test_real_files_are_split_by_text(tmp_path):
 def test_reading_counts_whole_texts_and_characters():
     tokens = np.array([[0, 1], [1, 1], [0, 0], [1, 0]])
     answers = np.array([[0, 1], [1, 0], [1, 1], [1, 0]])  # right: both, one, none, both
-    reading = Reader(lambda images: np.log(np.eye(2)[answers] + 1e-9)).reads(np.zeros((4, 1)), tokens)
+    reading = Recogniser(lambda images: np.log(np.eye(2)[answers] + 1e-9)).reading(np.zeros((4, 1)), tokens)
     assert reading.whole == (0.5, pytest.approx(np.std([1, 0, 0, 1], ddof=1) / 2))
     assert reading.characters == (0.625, pytest.approx(np.std([1, 0.5, 0, 1], ddof=1) / 2))
-    perfect = Reader(lambda images: np.log(np.eye(2)[tokens] + 1e-9)).reads(np.zeros((4, 1)), tokens)
+    perfect = Recogniser(lambda images: np.log(np.eye(2)[tokens] + 1e-9)).reading(np.zeros((4, 1)), tokens)
     assert perfect.whole == (1.0, pytest.approx(1 / 8 / 1.25))  # four of four do not show a share of 1: Wilson's
     assert perfect.characters == (1.0, pytest.approx(1 / 16 / 1.125))
 
@@ -79,43 +99,24 @@ def test_reading_counts_whole_texts_and_characters():
 def test_images_of_one_text_tell_as_much_as_one():
     tokens = np.array([[0, 1], [1, 1], [0, 0], [1, 0]]).repeat(9, axis=0)
     answers = np.array([[0, 1], [1, 0], [1, 1], [1, 0]]).repeat(9, axis=0)
-    reading = Reader(lambda images: np.log(np.eye(2)[answers] + 1e-9)).reads(np.zeros((36, 1)), tokens)
+    reading = Recogniser(lambda images: np.log(np.eye(2)[answers] + 1e-9)).reading(np.zeros((36, 1)), tokens)
     assert reading.whole == (0.5, pytest.approx(np.std([1, 0, 0, 1], ddof=1) / 2))
-
-
-@pytest.mark.slow
-def test_nothing_is_in_parts_of_real_images_that_are_not_read():
-    unread = Reading(MeanAndError(0.0, 0.01), MeanAndError(0.95, 0.01))
-    assert figures._ratio(unread, unread) is None
-    assert figures._row("guidance 1", "seen", unread, unread)[figures.OF_REAL] is None
-    assert "no real image is read" in figures._verdict(unread, unread)
 
 
 def test_the_error_of_a_ratio_of_shares_by_monte_carlo():
     rng = np.random.default_rng(0)
     drawn = rng.normal(0.6, 0.02, 20_000) / rng.normal(0.9, 0.03, 20_000)
-    whole = (
-        Reading(MeanAndError(0.6, 0.02), MeanAndError(0.6, 0.02)),
-        Reading(MeanAndError(0.9, 0.03), MeanAndError(0.9, 0.03)),
-    )
-    found = figures._ratio(*whole)
+    found = measure.ratio(MeanAndError(0.6, 0.02), MeanAndError(0.9, 0.03))
     assert found.mean == pytest.approx(2 / 3)
     assert found.error == pytest.approx(drawn.std(), rel=0.03)
-
-
-@pytest.mark.slow
-def test_only_the_ends_of_several_scales_are_said_to_be_ends():
-    assert "tried" in figures._picked(3.0, (1.0, 3.0, 2.0))
-    assert "tried" in figures._picked(1.0, (1.0, 3.0, 2.0))
-    assert "tried" not in figures._picked(2.0, (1.0, 3.0, 2.0))
-    assert "tried" not in figures._picked(2.0, (2.0,))
+    assert measure.ratio(MeanAndError(0.1, 0.01), MeanAndError(0.0, 0.01)) is None
 
 
 def test_nearest_image_and_its_distance():
     rng = np.random.default_rng(0)
     others = rng.normal(size=(50, 4, 5, 1)).astype(np.float32)
     images = others[[7, 3]] + 0.1
-    index, distance = variety.nearest(images, others)
+    index, distance = nearest_images(images, others)
     np.testing.assert_array_equal(index, [7, 3])
     np.testing.assert_allclose(distance, 0.1, rtol=1e-5)
 
@@ -125,7 +126,7 @@ def test_pairs_show_the_texts_that_were_asked_for():
     tokens = tokens[(tokens != [2, 2]).any(-1)]
     tokens = np.concatenate([tokens, [[2, 2]]])  # one image
     texts = np.array([[2, 1], [2, 2], [0, 1], [5, 5]])
-    twice, a, b = variety.pairs(tokens, texts)
+    twice, a, b = pairs(tokens, texts)
     np.testing.assert_array_equal(twice, [0, 2])
     np.testing.assert_array_equal(tokens[a], texts[twice])
     np.testing.assert_array_equal(tokens[b], texts[twice])
@@ -161,18 +162,18 @@ def known():
         images[:, 0, 0, 0] = shift + 20 * (np.arange(len(images)) % times)
         return ImageDataset(images, of.repeat(times, axis=0), tuple("abcde"))
 
-    data = captcha.Data(images_of(train, 3, 100), images_of(train[:10], 2, 40), images_of(unseen, 2, 40))
-    return data, Reader(read_off)
+    data = Data(images_of(train, 3, 100), images_of(train[:10], 2, 40), images_of(unseen, 2, 40))
+    return data, Recogniser(read_off)
 
 
-class FakeWriter:
-    """Writes a known share of the texts, by their kind and scale; what differs between two images is its seed's."""
+class FakeSampler:
+    """Draws a known share of the texts, by their kind and scale; what differs between two images is its seed's."""
 
     def __init__(self, unseen, right):
         self.calls, self._unseen, self._right = [], set(map(tuple, unseen.tolist())), right
 
-    def __call__(self, tokens, scale, seed):
-        self.calls.append((np.array(tokens), scale, seed))
+    def __call__(self, name, tokens, scale, seed):
+        self.calls.append((name, np.array(tokens), scale, seed))
         images = to_float(drawn(tokens))
         for kind in ("seen", "unseen"):
             of = [i for i, text in enumerate(tokens.tolist()) if (tuple(text) in self._unseen) == (kind == "unseen")]
@@ -182,27 +183,32 @@ class FakeWriter:
         return images
 
 
-CONFIG = SimpleNamespace(requested=40, seed=3, scales=(3.0, 1.0, 2.0), sampling_steps=20)
+CONFIG = SimpleNamespace(requested=40, seed=3, scales=(3.0, 1.0, 2.0), sampling_steps=20, drop_text=0.1, batch_size=8)
 
 
-def report():
-    return Report("title", "question", "command")
+def page_of(conditional, sure, tmp_path):
+    """The text of the report on these samples of texts, with a share of samples without a text that are sure."""
+    shown = conditional.seen.shown
+    of = Measured(shown, 60, 20, HISTORY, Unconditional(shown, 0.95, sure), conditional)
+    run = begin(captcha.EXERCISE, replace(SMOKE, runs=tmp_path), [])
+    text = re.sub(r"\s+", " ", re.sub("<[^>]+>", "", report.write(run, of).read_text()))
+    return text.replace("&#34;", '"')
 
 
-def text_of(of, tmp_path):
-    return re.sub(r"\s+", " ", re.sub("<[^>]+>", "", of.save(tmp_path).read_text()))
+HISTORY = History([{"step": 1, "eval/loss": 2.0}, {"step": 2, "eval/loss": 1.0}])
+ALL = {(scale, kind): 1.0 for scale in (1.0, 2.0, 3.0) for kind in ("seen", "unseen")}
 
 
 def test_texts_to_ask_for(known):
     data = known[0]
     train = {tuple(text) for text in data.train.labels.tolist()}
-    asked = figures.requests(data, 45, 0)
+    asked = measure.requests(data, 45, 0)
     seen, unseen = (list(map(tuple, asked[kind].tolist())) for kind in ("seen", "unseen"))
     assert set(seen) == train
     assert {seen.count(text) for text in seen} == {2}
     assert set(unseen) == {tuple(text) for text in data.unseen.labels.tolist()}
     assert {unseen.count(text) for text in unseen} == {11}
-    few = list(map(tuple, figures.requests(data, 12, 0)["seen"].tolist()))
+    few = list(map(tuple, measure.requests(data, 12, 0)["seen"].tolist()))
     assert len(set(few)) == len(few) == 12
     assert few != sorted(few)  # not the first ones
     assert set(few) <= train
@@ -212,35 +218,52 @@ def test_texts_to_ask_for(known):
 def test_texts_said_to_be_seen_are_of_training_where_held_out_ones_are_not(known):
     """Of a large alphabet hardly any held-out text occurs in training."""
     data = known[0]
-    other = captcha.Data(data.train, data.unseen, data.unseen)
-    asked = figures.requests(other, 20, 0)["seen"]
+    other = Data(data.train, data.unseen, data.unseen)
+    asked = measure.requests(other, 20, 0)["seen"]
     assert set(map(tuple, asked.tolist())) <= set(map(tuple, data.train.labels.tolist()))
 
 
 def test_reading_on_known_answers(known, tmp_path):
-    data, reader = known
+    data, recogniser = known
     right = {
         (1.0, "seen"): 0.5, (1.0, "unseen"): 0.75, (2.0, "seen"): 0.9, (2.0, "unseen"): 0.25, (3.0, "seen"): 0.7,
         (3.0, "unseen"): 1.0,
     }  # fmt: skip
-    write, page = FakeWriter(data.unseen.labels, right), report()
-    figures.conditional(page, data, reader, write, CONFIG)
-    rows = {(row["images"], row["texts"]): row for row in page.metrics["reading"]}
+    found = measure_conditional(data, recogniser, FakeSampler(data.unseen.labels, right), CONFIG)
+    rows = {(row["images"], row["texts"]): row for row in report.reading_rows(found)}
     for kind in ("seen", "unseen"):
-        assert rows["real, held out", kind][figures.WHOLE][0] == 1
-        assert figures.OF_REAL not in rows["real, held out", kind]
+        assert rows["real, held out", kind][report.WHOLE].mean == 1
+        assert report.OF_REAL not in rows["real, held out", kind]
     for (scale, kind), share in right.items():
         row = rows[f"guidance {scale:g}", kind]
-        assert row[figures.WHOLE][0] == pytest.approx(share), (scale, kind)
-        assert row[figures.OF_REAL][0] == pytest.approx(share), (scale, kind)
-    text = text_of(page, tmp_path)
-    assert "Reading at guidance 2, picked by the share of seen texts" in text  # not 3, the best on unseen ones
-    assert re.search(r"seen texts 90\.\d* ± \S+%, 90\.\d* ± \S+% of the 100\.0% of real images", text)
-    assert re.search(
-        r"unseen texts 25\.0 ± \S+%, 25\.0 ± \S+% of the 100\.0% of real images, which surely misses the mark", text
-    )
-    assert "40 images of 20 different texts that training images show and 40 of 4 that none does" in text
-    assert "20 of texts drawn as those of the training images, which show 100% of them, and 8 of texts" in text
+        assert row[report.WHOLE].mean == pytest.approx(share), (scale, kind)
+        assert row[report.OF_REAL].mean == pytest.approx(share), (scale, kind)
+    assert found.best == 2  # not 3, the best on unseen ones
+    assert [(of.images, of.texts, of.real) for of in (found.seen, found.unseen)] == [(40, 20, 20), (40, 4, 8)]
+    assert found.known == 1
+    text = page_of(found, MeanAndError(0.5, 0.02), tmp_path)
+    assert re.search(r"Unseen texts\. At guidance 2, 25\S* ± \S+ % of the images are read as the text asked for", text)
+    assert re.search(r"The ratio is 25\S* ± \S+ %, below the mark of 80 %", text)
+    assert re.search(r"The ratio is 9\d\S* ± \S+ %, (above|within chance of) the mark of 80 %", text)
+    assert "that was tried" not in text
+    assert "below that, and less than 80 % of it" in text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("sure", "words"), [(0.95, "is within chance of that."), (0.9, "is below that."), (0.99, "above")]
+)
+def test_the_text_follows_the_numbers(known, tmp_path, sure, words):
+    data, _ = known
+    unread = Recogniser(lambda images: np.log(np.full((len(images), 2, 5), 0.2)))  # always the text 00
+    held_out = ImageDataset(data.held_out.images, (data.held_out.labels + 1) % 5, data.held_out.label_names)
+    found = measure_conditional(
+        data._replace(held_out=held_out), unread, FakeSampler(data.unseen.labels, ALL), CONFIG
+    )._replace(best=3.0)
+    text = page_of(found, MeanAndError(sure, 0.01), tmp_path)
+    assert words in text
+    assert "So there is nothing to compare with." in text
+    assert "It is the largest that was tried" in text
 
 
 @pytest.mark.slow
@@ -249,57 +272,54 @@ def test_ratios_are_to_real_images_of_the_kind(known):
     half = data.unseen.images.copy()
     half[:4] = drawn(np.array([[4, 4]]))  # of the unseen texts' real images half are not read
     data = data._replace(unseen=ImageDataset(half, data.unseen.labels, data.unseen.label_names))
-    right = {(scale, kind): 0.25 for scale in (1.0, 2.0, 3.0) for kind in ("seen", "unseen")}
-    page = report()
-    figures.conditional(page, data, Reader(read_off), FakeWriter(data.unseen.labels, right), CONFIG)
-    rows = {(row["images"], row["texts"]): row for row in page.metrics["reading"]}
-    assert rows["guidance 2", "seen"][figures.OF_REAL][0] == pytest.approx(0.25)
-    assert rows["guidance 2", "unseen"][figures.OF_REAL][0] == pytest.approx(0.5)
+    right = dict.fromkeys(ALL, 0.25)
+    found = measure_conditional(data, Recogniser(read_off), FakeSampler(data.unseen.labels, right), CONFIG)
+    assert found.seen.of_real(2.0).mean == pytest.approx(0.25)
+    assert found.unseen.of_real(2.0).mean == pytest.approx(0.5)
 
 
 @pytest.mark.slow
 def test_novelty_and_diversity_on_known_images(known):
-    data, reader = known
-    right = {(scale, kind): 1.0 for scale in (1.0, 2.0, 3.0) for kind in ("seen", "unseen")}
-    write, page = FakeWriter(data.unseen.labels, right), report()
-    figures.conditional(page, data, reader, write, CONFIG)
+    data, recogniser = known
+    draw = FakeSampler(data.unseen.labels, ALL)
+    found = measure_conditional(data, recogniser, draw, CONFIG)
+    assert found.best == 1  # of equally good scales the smallest
     # seeds 3 + 4 and 3 + 5: the first pixel of 16 differs by .1
-    tokens, _, seeds = zip(*write.calls[-2:], strict=True)
+    _, tokens, _, seeds = zip(*draw.calls[-2:], strict=True)
     assert len(set(seeds)) == 2
-    assert seeds[0] not in {seed for _, _, seed in write.calls[:-2]}
+    assert seeds[0] not in {seed for *_, seed in draw.calls[:-2]}
+    assert len({name for name, *_ in draw.calls}) == len(draw.calls)  # each set has a folder of its own
     np.testing.assert_array_equal(tokens[0], tokens[1])
-    assert len(np.unique(tokens[0], axis=0)) == len(tokens[0]) == 20
-    found = page.metrics["diversity"]
-    assert found["generated"][0] == pytest.approx(0.1 / 4, rel=1e-4)
-    assert found["real"][0] == pytest.approx(20 / 127.5 / 4, rel=1e-4)  # images 100 and 120 of each text
-    asked = figures.requests(data, CONFIG.requested, CONFIG.seed)
-    written = np.concatenate([write(asked[kind], 2.0, 6) for kind in ("seen", "unseen")])
+    assert len(np.unique(tokens[0], axis=0)) == len(tokens[0]) == found.diversity.texts == 20
+    assert found.diversity.generated.mean == pytest.approx(0.1 / 4, rel=1e-4)
+    assert found.diversity.real.mean == pytest.approx(20 / 127.5 / 4, rel=1e-4)  # images 100 and 120 of each text
+    asked = measure.requests(data, CONFIG.requested, CONFIG.seed)
+    generated = np.concatenate([draw("", asked[kind], 2.0, 6) for kind in ("seen", "unseen")])
     real = to_float(np.concatenate([data.held_out.images, data.unseen.images]))
     train = to_float(data.train.images)
-    expected = {"generated": variety.nearest(written, train)[1], "held out": variety.nearest(real, train)[1]}
-    assert abs(expected["generated"].mean() - expected["held out"].mean()) > 0.01
+    expected = {"generated": nearest_images(generated, train)[1], "held_out": nearest_images(real, train)[1]}
+    assert abs(expected["generated"].mean() - expected["held_out"].mean()) > 0.01
     for of, distances in expected.items():
-        assert page.metrics["novelty"][of][0] == pytest.approx(distances.mean(), rel=1e-4), of
+        assert getattr(found.novelty, of).mean == pytest.approx(distances.mean(), rel=1e-4), of
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("sure", "told"), [(12, "are weak"), (32, "fall short"), (40, "as real images do")])
-def test_samples_without_a_text_on_known_answers(known, tmp_path, sure, told):
-    """The first pixel says how sure the reader is: of the writer's images `sure` of 40 are surer than all real ones."""
-    data, reader = known
+def test_samples_without_a_text_on_known_answers(known):
+    """The first pixel says how sure the recogniser is: 12 of the 40 samples are surer than all real images."""
+    data, recogniser = known
     scales = []
 
-    def write(tokens, scale, seed):
+    def draw(name, tokens, scale, seed):
         scales.append(scale)
         images = to_float(drawn(tokens))
-        images[:, 0, 0] = np.where(np.arange(len(images)) < sure, 1, -1)[:, None]
+        images[:, 0, 0] = np.where(np.arange(len(images)) < 12, 1, -1)[:, None]
         return images
 
-    page = report()
-    figures.unconditional(page, data, reader, write, CONFIG)
+    found = measure_unconditional(data, recogniser, draw, CONFIG)
     assert scales == [0.0]
-    assert page.metrics["unconditional"]["as sure as 95 % of real"][0] == sure / 40
-    assert told in text_of(page, tmp_path)
+    assert found.sure.mean == 12 / 40
+    assert isinstance(found.shown, Captioned)
+    assert len(found.shown.texts) == len(found.shown.images) == 40
 
 
 @pytest.mark.slow
@@ -310,16 +330,13 @@ def test_real_images_are_as_sure_as_themselves(known):
     images[:, 0, 0, 0] = np.arange(400) % 256
     labels = np.zeros((400, 2), int)
     data = data._replace(held_out=ImageDataset(images, labels, data.train.label_names))
-    page, config = report(), SimpleNamespace(requested=400, seed=0)
-    rng = np.random.default_rng(0)
-    figures.unconditional(
-        page, data, Reader(read_off), lambda tokens, scale, seed: to_float(images)[rng.permutation(400)], config
-    )
-    assert page.metrics["unconditional"]["as sure as 95 % of real"][0] == pytest.approx(0.95, abs=0.006)
+    config, rng = SimpleNamespace(requested=400, seed=0), np.random.default_rng(0)
+    found = measure_unconditional(data, Recogniser(read_off), lambda *_: to_float(images)[rng.permutation(400)], config)
+    assert found.sure.mean == pytest.approx(0.95, abs=0.006)
 
 
 @pytest.mark.slow
-def test_the_writer_goes_from_null_to_the_condition_and_beyond():
+def test_samples_go_from_null_to_the_condition_and_beyond(tmp_path):
     """x0 ~ N(m, .01²) with m = −.4 without a text and .1 times the first token with it."""
     process = vp()
 
@@ -330,13 +347,15 @@ def test_the_writer_goes_from_null_to_the_condition_and_beyond():
 
         return of
 
-    write = figures.Writer(SimpleNamespace(process=process, params=None, shape=(4, 4, 1), denoise=denoise), 15)
+    run = begin(captcha.EXERCISE, replace(SMOKE, runs=tmp_path, progress=False), [])
+    model = SimpleNamespace(process=process, params=None, shape=(4, 4, 1), denoise=denoise)
+    draw = training.TextSampler(run, model, 15)
     tokens = np.array([[0, 3], [3, 1], [5, 0]])
     for scale, means in ((0.0, [-0.4] * 3), (1.0, [0.0, 0.3, 0.5]), (1.5, [0.2, 0.65, 0.95]), (2.0, [0.4, 1.0, 1.0])):
-        found = write(tokens, scale, 0).mean((1, 2, 3))
+        found = draw(str(scale), tokens, scale, 0).mean((1, 2, 3))
         np.testing.assert_allclose(found, means, atol=0.03, err_msg=str(scale))
-    same, other = write(tokens, 1.0, 0), write(tokens, 1.0, 1)
-    np.testing.assert_array_equal(same, write(tokens, 1.0, 0))
+    same, other = draw("a", tokens, 1.0, 0), draw("b", tokens, 1.0, 1)
+    np.testing.assert_array_equal(same, draw("c", tokens, 1.0, 0))
     assert np.abs(same - other).mean() > 1e-3
 
 
@@ -348,23 +367,23 @@ class Stop(Exception):
 def test_what_the_networks_are_trained_on(monkeypatch, tmp_path):
     got = {}
 
-    def train_recogniser(images, **settings):
-        got["reader"] = images
+    def train_reader(run, name, net, images, labels, *, steps):
+        got["recogniser"] = images, labels
 
-    def train(config, net, process, steps, seed, images, held_out, directory, *, conditions, drop):
+    def train(run, name, net, process, steps, seed, images, held_out, *, conditions, drop):
         got["model"] = net, process, images, held_out, conditions, drop
         raise Stop
 
-    monkeypatch.setattr(captcha, "train_recogniser", train_recogniser)
-    monkeypatch.setattr(captcha, "train", train)
-    config = replace(captcha.PRESETS["smoke"], runs=tmp_path, progress=False, drop_text=0.17)
+    monkeypatch.setattr(recognisers, "train_reader", train_reader)
+    monkeypatch.setattr(training, "train", train)
+    config = replace(SMOKE, runs=tmp_path, progress=False, drop_text=0.17)
     with pytest.raises(Stop):
         captcha.main(config)
-    data = captcha.load(config)
+    data = load(config)
     net, process, images, held_out, conditions, drop = got["model"]
-    for found in (got["reader"].images, images):
-        np.testing.assert_array_equal(found, data.train.images)
-    for found in (got["reader"].labels, conditions[0]):
+    np.testing.assert_array_equal(images, data.train.images)
+    np.testing.assert_allclose(got["recogniser"][0], data.train.images / 127.5 - 1, atol=1e-6)
+    for found in (got["recogniser"][1], conditions[0]):
         np.testing.assert_array_equal(found, data.train.labels)
     np.testing.assert_array_equal(held_out, data.held_out.images[:256])
     np.testing.assert_array_equal(conditions[1], data.held_out.labels[:256])
@@ -373,18 +392,23 @@ def test_what_the_networks_are_trained_on(monkeypatch, tmp_path):
     assert (net.num_tokens, net.sequence_length) == (2, 2)
 
 
-@pytest.mark.slow
-def test_the_recogniser_learns_the_images_and_texts_it_is_given(monkeypatch):
-    got = {}
-
-    def train_reader(net, images, labels, **settings):
-        got.update(images=images, labels=labels)
-
-    monkeypatch.setattr(captcha_reader, "train_reader", train_reader)
-    train = captcha.load(captcha.PRESETS["smoke"]).train
-    captcha_reader.train_recogniser(train, steps=1, seed=0)
-    np.testing.assert_allclose(got["images"], train.images / 127.5 - 1, atol=1e-6)
-    np.testing.assert_array_equal(got["labels"], train.labels)
+def test_images_of_one_text_are_refused_before_anything_is_made(tmp_path):
+    alike = ImageDataset(np.zeros((9, 12, 24, 1), np.uint8), np.ones((9, 2), np.int64), tuple("47"))
+    with pytest.raises(ValueError, match="every image shows the same text"):
+        check_texts(alike)
+    with pytest.raises(BadInput, match="every image shows the same text"):
+        recognisers.train_recogniser(None, alike, steps=1)
+    # one text for training, the other is kept for the unseen ones
+    for i, text in enumerate(["44"] * 10 + ["77"] * 10):
+        Image.fromarray(np.full((12, 24), 10 * i, np.uint8)).save(tmp_path / f"{text}_{i}.png")
+    config = replace(SMOKE, data=tmp_path, batch_size=2, runs=tmp_path / "runs")
+    messages = set()
+    for seed in range(60):
+        with pytest.raises(BadInput) as refused:
+            captcha.main(replace(config, seed=seed))
+        messages.add(str(refused.value)[:36])
+    assert "every image shows the same text, so " in messages
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize(
@@ -401,4 +425,26 @@ def test_the_recogniser_learns_the_images_and_texts_it_is_given(monkeypatch):
 )
 def test_data_are_refused_before_training(changes, message):
     with pytest.raises(ValueError, match=message):
-        captcha.load(replace(captcha.PRESETS["smoke"], **changes))
+        load(replace(SMOKE, **changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"requested": 5}, "--requested must be at least 20"),
+        ({"scales": (0.0,)}, "must be positive"),
+        ({"scales": ()}, "--scales needs at least one value"),
+        ({"drop_text": 0.0}, "guidance needs the model with and without"),
+        ({"steps": 0}, "--steps must be at least 1"),
+        ({"unseen": 0}, "--unseen must be at least 1"),
+    ],
+)
+def test_flags_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        replace(captcha.Config(), **changes)
+
+
+def test_a_network_that_does_not_fit_is_refused_before_anything_is_made(tmp_path):
+    with pytest.raises(BadInput, match="cross_attention_levels"):
+        captcha.main(replace(SMOKE, cross_attention=(-3,), runs=tmp_path / "runs"))
+    assert not (tmp_path / "runs").exists()

@@ -1,8 +1,11 @@
-"""The improved-DDPM experiment: a whole small run, its estimate of bounds against the full sum, and what it refuses."""
+"""The improved-DDPM exercise: whole small runs, its estimate of bounds against the full sum, and what it refuses."""
 
-import re
+import json
+import shutil
+from dataclasses import replace
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,9 +13,15 @@ import pytest
 from oracles import gaussian_denoiser, slow
 from shown import metrics_of
 
-from experiments import improved_ddpm
-from experiments import improved_ddpm_bounds as bounds
+from experiments.improved_ddpm import __main__ as improved_ddpm
+from experiments.improved_ddpm.measure_bound import Bits, BoundEstimator, ChainBound, hybrid_bound, mean_terms, ranking
+from experiments.improved_ddpm.measure_samples import Sets
+from experiments.improved_ddpm.objectives import loss_of, schedules
+from experiments.kit import launch
+from experiments.kit.statistics import verdict
 from jaxgen.diffusion import from_betas, importance, linear_betas, subset_grid, variational_bound
+
+SMOKE = improved_ddpm.PRESETS["smoke"]
 
 pytestmark = pytest.mark.filterwarnings("ignore:Fréchet distance of 64-dimensional")
 
@@ -20,21 +29,63 @@ pytestmark = pytest.mark.filterwarnings("ignore:Fréchet distance of 64-dimensio
 def test_a_run_leaves_its_report(finished):
     metrics = metrics_of(
         finished,
-        ("bits/dim", "Skipping the first 20 %", "learned variance", "held-out images"),
+        ("bits/dim", "Skipping the first 20 %", "learned variance", "held-out real images"),
         "data.png chain.png signal.png training.png bits-by-steps.png terms.png quality-by-steps.png "
         "samples.png skipping.png skipped-samples.png",
     )
     trained = {(row["schedule"], row["objective"], row["variance"]) for row in metrics["bits_per_dim"]}
-    assert ("cosine", "bound", "learned") in trained
-    assert ("cosine", "sigmoid", "learned") not in trained  # its network has no output for it
-    # a whole chain, and the same chain cut by a fifth
+    assert ("cosine", "hybrid", "learned") in trained
+    # a whole chain, and the same chain without its first fifth
     assert metrics["skipping"]["share"] == [0.0, 0.2]
+    assert set(metrics["skipping"]["log ratio at 20 %"]) == {"linear", "cosine"}
+
+
+def test_a_stopped_run_resumes_to_the_same_end(finished, tmp_path):
+    directory = tmp_path / "stopped"
+    shutil.copytree(finished, directory)
+    for name in ("report.html", "metrics.json"):
+        (directory / name).unlink()
+    for file in sorted((directory / "stages").glob("*/*.pickle"))[1::4]:
+        file.unlink()
+    improved_ddpm.main(replace(launch.restore(improved_ddpm.Config, directory), resume=directory, progress=False))
+    assert json.loads((directory / "metrics.json").read_text()) == json.loads((finished / "metrics.json").read_text())
+    for file in (finished / "figures").iterdir():
+        assert (directory / "figures" / file.name).read_bytes() == file.read_bytes(), file.name
+
+
+class Small(nn.Module):
+    """A convolution of x, scaled by t."""
+
+    channels: int
+
+    @nn.compact
+    def __call__(self, x, t, cond=None):
+        return nn.Conv(self.channels, (3, 3))(x) * nn.Dense(self.channels)(t[:, None])[:, None, None]
+
+
+@pytest.mark.slow
+def test_every_objective_is_trained_bounded_and_sampled(tmp_path, monkeypatch):
+    monkeypatch.setattr(improved_ddpm, "build", lambda config, colors: Small(2 * colors))
+    objectives = ("simple", "hybrid", "bound", "min-SNR", "sigmoid")
+    config = replace(
+        SMOKE, cosine=objectives, stem_steps=0, chains=(20,), sampling_steps=(4,), skipped=(0.0, 0.1), progress=False,
+        runs=tmp_path,
+    )  # fmt: skip
+    metrics = metrics_of(improved_ddpm.main(config).parent, ("trained from scratch",))
+    bounds = {(row["schedule"], row["objective"], row["variance"]) for row in metrics["bits_per_dim"]}
+    fixed = {("cosine", objective, variance) for objective in objectives for variance in ("small", "large")}
+    learned = {("cosine", "hybrid", "learned"), ("cosine", "bound", "learned")}  # others have no output for it
+    assert {row for row in bounds if row[0] == "cosine"} == fixed | learned
+    assert len(metrics["ranking"]) == 6
+    samplers = [(row["objective"], row["sampler"]) for row in metrics["frechet"] if row["schedule"] == "cosine"]
+    assert len(samplers) == 4 + 2 + 3
+    assert "log ratio at 20 %" not in metrics["skipping"]
 
 
 @pytest.mark.slow
 def test_objectives_weigh_the_same_error_as_they_are_named():
     """One key has the same times and noise: min(SNR, 5)/SNR, ½ |dλ/dt| sigmoid(2 − λ), 1/(T p_t) of the bound."""
-    schedule, key = improved_ddpm.schedules(50)["cosine"], jax.random.key(3)
+    schedule, key = schedules(50)["cosine"], jax.random.key(3)
     x0 = 0.5 * jax.random.normal(key, (64, 2))
 
     def run(objective, *carry):
@@ -45,7 +96,7 @@ def test_objectives_weigh_the_same_error_as_they_are_named():
             seen["t"] = t
             return jnp.concatenate([0.3 * x, jnp.zeros_like(x)], -1) if carry else 0.3 * x
 
-        return improved_ddpm.loss_of(objective, schedule)(key, network, x0, *carry), seen["t"]
+        return loss_of(objective, schedule)(key, network, x0, *carry), seen["t"]
 
     (error, t), (min_snr, _), (sigmoid, _) = jax.jit(lambda: [run(o) for o in ("simple", "min-SNR", "sigmoid")])()
     log_snr = np.float64(schedule.chain.log_snr(t))
@@ -88,7 +139,7 @@ def test_bounds_at_random_steps_are_those_of_the_whole_chain(n):
     images = np.round((rng.normal(0.2, 0.3, (400, 2, 2, 1)).clip(-1, 1) + 1) * 127.5) / 127.5 - 1
     images = jnp.asarray(images, jnp.float32)
     denoise = lambda process, params: gaussian_denoiser(process, 0.2, 0.3)
-    found = bounds.Bounds(images, draws=40, seed=1)(denoise, model, n)
+    found = BoundEstimator(images, draws=40, seed=1)(denoise, model, n)
     grid = subset_grid(60, n)
     for variance in ("small", "large"):
         whole = np.mean(
@@ -112,7 +163,7 @@ def test_mean_terms_are_those_over_steps_however_steps_were_drawn():
     grid = np.arange(1, 1001) / 1000
     p = (1 + 9 * grid) / np.sum(1 + 9 * grid)
     drawn = np.random.default_rng(0).choice(1000, (40, 1000), p=p)
-    middles, means = bounds.mean_terms(grid[drawn], grid[drawn] ** 2, 1 / p[drawn])
+    middles, means = mean_terms(grid[drawn], grid[drawn] ** 2, 1 / p[drawn])
     np.testing.assert_allclose(middles, np.arange(0.025, 1, 0.05), rtol=1e-12)
     part = np.minimum((grid * 20).astype(int), 19)
     exact = [np.mean(grid[part == k] ** 2) for k in range(20)]
@@ -123,12 +174,64 @@ def test_mean_terms_are_those_over_steps_however_steps_were_drawn():
 def test_networks_are_ranked_by_paired_differences():
     rng = np.random.default_rng(0)
     image = rng.normal(4, 1, 100)  # images differ far more than networks do
-    found = {
-        "second": {"small": image + 0.1 + rng.normal(0, 0.01, 100), "learned": image + 0.3},
-        "first": {"small": image + 2, "large": image},
-    }
-    told = bounds.ranked(found)
-    assert told.startswith(f"first {image.mean():.2f} (large), second +0.")
-    gap, error = map(float, re.search(r"second \+(\S+) ± (\S+) \(small\)", told).groups())
-    assert abs(gap - 0.1) < 0.005
-    assert error == 0.001
+    noise = rng.normal(0, 0.01, 100)
+    rows = [
+        Bits("cosine", "bound", "small", {20: image + 0.1 + rng.normal(0, 0.01, 100)}),
+        Bits("cosine", "bound", "learned", {20: image + 0.3}),
+        Bits("linear", "hybrid", "small", {20: image + 2}),
+        Bits("linear", "hybrid", "large", {20: image}),
+        Bits("linear", "simple", "small", {20: image + noise - noise.mean() + 0.0005}),
+    ]
+    first, second, third = ranking(rows, 20)
+    assert (first.schedule, first.objective, first.variance, first.more) == ("linear", "hybrid", "large", None)
+    assert first.bits.mean == image.mean()
+    assert (second.objective, second.verdict) == ("simple", "within chance")
+    assert (third.objective, third.variance, third.verdict) == ("bound", "small", "worse")
+    assert third.more.mean == pytest.approx(0.1, abs=0.005)
+    assert third.more.error == pytest.approx(0.001, abs=3e-4)
+
+
+def test_a_learned_variance_is_compared_with_the_better_fixed_one_of_each_length():
+    image = np.random.default_rng(0).normal(4, 1, 100)
+    one, steps = np.ones((3, 100)), np.array([[0.01], [0.5], [0.99]]) * np.ones(100)
+
+    def bound(small, large, learned):
+        bits = {"small": image + small, "large": image + large, "learned": image + learned}
+        terms = dict.fromkeys(("small", "large", "learned"), one)
+        return ChainBound(bits, terms, steps, 2 * one, image, {})
+
+    found = hybrid_bound("cosine", {5: bound(0.3, 0.2, 0.1), 20: bound(0.0, 0.1, 0.2)})
+    assert found.fixed_name == {5: "large", 20: "small"}
+    assert found.gain(5).mean == pytest.approx(0.1)
+    assert found.gain(20).mean == pytest.approx(-0.2)
+    assert found.change(5, 20).mean == pytest.approx(0.1)
+    assert found.nearest_data == pytest.approx(1 / 3)
+
+
+def test_skipping_does_harm_where_the_distance_rises_in_every_pair_of_sets():
+    whole = np.log([1.0, 2.0, 3.0])  # sets differ more than skipping changes them
+    harm = Sets(whole, whole + np.log([2.0, 2.1, 1.9]))
+    assert harm.factor.mean == pytest.approx(2.0, rel=0.01)
+    assert verdict(harm.skipped, harm.whole) == "worse"
+    assert verdict(whole[[2, 0, 1]], whole) == "within chance"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"skipped": (0.1,)}, "among them 0"),
+        ({"chains": (1,)}, "subsets of 2 to T"),
+        ({"chains": ()}, "--chains needs at least one value"),
+        ({"sampling_steps": (501,)}, "subsets of 2 to T"),
+        ({"cosine": ("simple",)}, "hybrid must be"),
+        ({"linear": ("hybrid", "complex")}, "choose of simple"),
+        ({"samples": 5}, "--samples must be at least 20"),
+        ({"sets": 1}, "--sets must be at least 2 for an error bar"),
+        ({"bound_images": 1}, "--bound-images must be at least 2"),
+        ({"stem_steps": -1}, "--stem-steps must be at least 0"),
+        ({"steps": 0}, "--steps must be at least 1"),
+    ],
+)
+def test_flags_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        replace(improved_ddpm.Config(), **changes)

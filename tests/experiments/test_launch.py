@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import captcha_reader, features, images, launch
+from experiments import features, images, launch
 from experiments.config import ImageConfig
-from jaxgen.data import ImageDataset, render_sprites
+from jaxgen.data import render_sprites
 from jaxgen.report import write_json
 
 
@@ -48,6 +48,3 @@ def test_labels_of_one_class_judge_nothing(capsys):
         images.split(replace(alike, images=sprites.images[..., :1]), ImageConfig(batch_size=8))
     with pytest.raises(ValueError, match="all of one class"):
         features.train_judge(alike, alike, steps=1, seed=0)
-    text = ImageDataset(sprites.images, np.ones((60, 2), np.int64))
-    with pytest.raises(ValueError, match="every image shows the same text"):
-        captcha_reader.train_recogniser(text, steps=1, seed=0)
