@@ -81,14 +81,6 @@ REFUSED = {
         ({"tolerances": (2.0,)}, "--tolerances"),
         ({"twin_steps": 0}, "--twin-steps must be at least 1"),
     ],
-    "vae_zoo": [
-        ({"size": 10}, "multiple of 4"),
-        ({"penalty": 0.0}, "positive --penalty"),
-        ({"codes": 1}, "--codes must be at least 2"),
-        ({"embedded": "sprites"}, "with --size 16, not 8"),
-        ({"embedded": "dsprites"}, "with --size 16 or 32 or 64, not 8"),
-        ({"samples": 5}, "for the figures"),
-    ],
     "variational": [
         ({"numbers": 1}, "--numbers must be at least 2"),
         ({"seeds": 1}, "--seeds must be at least 2"),

@@ -15,7 +15,6 @@ from experiments import ncsn_toy_manifold as manifold
 from experiments import ncsn_toy_report as ncsn_toy
 from experiments import ncsn_toy_weights as weights
 from experiments import toy_chance as chance
-from experiments import vae_zoo_report as zoo
 from experiments import variational_ascent as ascent
 from experiments import variational_encoders as encoders
 from experiments import variational_gradients as gradients
@@ -26,7 +25,6 @@ from experiments import vdm_report as vdm
 from experiments.captcha_reader import Reading
 from experiments.es_ddpm_report import FAST, FULL, Compared
 from experiments.timing import Spread
-from experiments.vae_zoo_models import SC, VAE, VAMP, VQ
 from jaxgen.metrics import MeanAndError as E
 
 
@@ -74,17 +72,6 @@ def mode_weights(plain, learned, expected):
     share["the same, 3 × the steps"] = learned + 0.01
     rows = {n: {"share at (5, 5)": E(x, 0.001), "changed sides": 0.5} for n, x in share.items()}
     return weights.weights_told(0.8, rows, {"annealed, exact": 0.783, "the same, 3 × the steps": expected}, 100)
-
-
-def zoo_of(bits=(0.0, 0.0), rate=0.0, vq=0.0, errors=(0.1, 0.2, 0.3, 0.4)):
-    """The findings of 100 images whose numbers differ by so much, with a little noise."""
-    rng = np.random.default_rng(0)
-    values = lambda mean: mean + 0.01 * rng.normal(size=100)
-    return zoo.findings(
-        {VAE: values(bits[0]), VAMP: values(bits[1]), VQ: values(vq)},
-        {VAE: values(5.0), VAMP: values(5.0 + rate)},
-        {name: values(error) for name, error in zip((VAE, VAMP, VQ, SC), errors, strict=True)},
-    )
 
 
 def toy_ends(kl, far=0.3, error=0.1):
@@ -177,13 +164,6 @@ SAID = [
     (lambda: chance.restores([E(0.77, 0.02)], 0.8), "restores them within chance, not within 0.02"),
     (lambda: chance.restores([E(0.77, 0.01)], 0.8), "does not restore them"),
     (lambda: chance.loses(E(0.77, 0.02), 0.8), "does not lose the weights"),
-    (lambda: zoo_of(bits=(1.0, 0.5))[0], "is lower than the VAE's, by -0."),
-    (lambda: zoo_of(bits=(0.5, 1.0))[0], "is higher than the VAE's, by +0."),
-    (lambda: zoo_of()[0], "not told apart from the VAE's"),
-    (lambda: zoo_of(rate=-1.0)[0], "KL lower by 1.00"),
-    (lambda: zoo_of(bits=(1.0, 1.0), vq=0.5)[1], "better by at least that"),
-    (lambda: zoo_of(errors=(0.3, 0.1, 0.2, 0.4))[2], "VampPrior is nearest"),
-    (lambda: zoo_of(errors=(0.1, 0.1, 0.2, 0.3))[2], "not told apart as nearest"),
     (lambda: ascent.never_lowers({"a": np.array([0.3, -1e-14])}), "never lowered the ELBO beyond rounding"),
     (lambda: ascent.never_lowers({"b": np.array([0.1, -2e-5])}), "lowered the ELBO by up to 2e-05 of it (b)"),
     (lambda: posteriors.widths_told([NARROW]), "is narrower in every variable"),
