@@ -1,4 +1,4 @@
-"""List the exercises that are folders: `python -m experiments`."""
+"""List all exercises: `python -m experiments`."""
 
 import shutil
 import textwrap

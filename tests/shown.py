@@ -1,23 +1,7 @@
-"""A report that keeps what is shown and said and draws no page, and what is checked of every page."""
+"""What is checked of every report."""
 
 import json
 import re
-
-
-class Shown:
-    """Stands in for `jaxgen.report.Report`: metrics, captions by figure, rows and caption of each table, findings."""
-
-    def __init__(self):
-        self.metrics, self.captions, self.tables, self.findings = {}, {}, [], []
-
-    def figure(self, image, name, caption):
-        self.captions[name] = caption
-
-    def table(self, rows, caption, **options):
-        self.tables.append((rows, caption))
-
-    def finding(self, text):
-        self.findings.append(text)
 
 
 def metrics_of(run, words, figures=None):

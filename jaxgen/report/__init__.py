@@ -16,7 +16,6 @@ from jaxgen.report.animation import animate
 from jaxgen.report.encoding import EncodedFigure, encode_figure
 from jaxgen.report.fields import Panel2D, lattice, panels_2d
 from jaxgen.report.grids import image_grid, strip
-from jaxgen.report.html import Report
 from jaxgen.report.line_plots import curves, panels
 from jaxgen.report.numbers import format_value
 from jaxgen.report.page import write_report
@@ -28,7 +27,6 @@ __all__ = [
     "Cell",
     "EncodedFigure",
     "Panel2D",
-    "Report",
     "Table",
     "animate",
     "curves",

@@ -19,14 +19,9 @@ def compiled_lightly(daily):
 def finished(request, tmp_path_factory):
     """The directory of a whole smoke run of the experiment that the test file is named after."""
     name = request.path.stem.removeprefix("test_")
-    try:
-        experiment = importlib.import_module(f"experiments.{name}.__main__")
-    except ModuleNotFoundError:  # not yet a folder
-        experiment = importlib.import_module(f"experiments.{name}")
+    experiment = importlib.import_module(f"experiments.{name}.__main__")
     root = tmp_path_factory.mktemp("runs")
-    config = replace(experiment.PRESETS["smoke"], runs=root)
-    if hasattr(config, "progress"):
-        config = replace(config, progress=False)
+    config = replace(experiment.PRESETS["smoke"], runs=root, progress=False)
     with jax.enable_x64(False):
         experiment.main(config)
     (directory,) = (root / name).iterdir()
