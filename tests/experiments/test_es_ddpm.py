@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -92,9 +93,16 @@ def test_grey_images_without_labels_run_too(tmp_path, monkeypatch):
 
 CONFIG = Config(timesteps=10, starts=(3, 1, 3), samples=10, sets=2)
 GREY = SimpleNamespace(params=0.25, generate=lambda params, keys, shape: jnp.full((len(keys), 4, 4, 1), params))
-DIFFUSION = Model(
-    train.chain(CONFIG), SimpleNamespace(apply=lambda params, x, t, cond=None: params * x), 0.5, 0.7, (4, 4, 1), None
-)
+
+
+class Scaling(nn.Module):
+    """A network that multiplies x by its only parameter."""
+
+    def apply(self, params, x, t, cond=None):
+        return params * x
+
+
+DIFFUSION = Model(train.chain(CONFIG), Scaling(), 0.5, 0.7, (4, 4, 1), None)
 
 
 def test_methods_draw_what_sample_draws_with_keys_of_their_set():
