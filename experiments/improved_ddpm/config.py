@@ -18,7 +18,7 @@ class Config(UNetConfig):
     """Objectives to train under the linear schedule: simple, hybrid, bound, min-SNR, sigmoid."""
     cosine: tuple[Objective, ...] = ("simple", "hybrid", "bound", "min-SNR", "sigmoid")
     """Objectives to train under the cosine schedule."""
-    stem_steps: int = 2400
+    pretraining_steps: int = 2400
     """Pretraining steps of the network that all others start from, at uniform log-SNR; 0: each from scratch."""
     steps: int = 400
     """Training steps of each network, after the pretraining."""
@@ -46,7 +46,7 @@ class Config(UNetConfig):
         super().__post_init__()
         self.at_least(2, "timesteps")
         self.at_least(1, "classifier_steps", "bound_draws")
-        self.at_least(0, "stem_steps")
+        self.at_least(0, "pretraining_steps")
         self.at_least(20, "samples", why="for the figures")
         self.at_least(2, "bound_images", "sets", why="for an error bar")
         for name in ("sampling_steps", "chains"):
@@ -71,13 +71,13 @@ PRESETS = {
     "default": Config(),
     "smoke": Config(
         preset="smoke", images=400, channels=8, multipliers=(1,), timesteps=20,
-        cosine=("hybrid",), stem_steps=4, steps=6, batch_size=8, classifier_steps=4, samples=20,
+        cosine=("hybrid",), pretraining_steps=4, steps=6, batch_size=8, classifier_steps=4, samples=20,
         sampling_steps=(4, 5), chains=(5, 20), bound_images=8, bound_draws=2, skipped=(0.0, 0.2), sets=2,
         checkpoint_every=3,
     ),
     "paper": Config(
         preset="paper", images=89_400, channels=128, multipliers=(1, 2, 2), timesteps=4000,
-        linear=("simple", "hybrid", "bound"), stem_steps=0, steps=500_000, batch_size=128, learning_rate=1e-4,
+        linear=("simple", "hybrid", "bound"), pretraining_steps=0, steps=500_000, batch_size=128, learning_rate=1e-4,
         ema=0.9999, classifier_steps=4000, samples=3000, sampling_steps=(25, 50, 100, 200, 400),
         chains=(25, 50, 100, 200, 400, 1000, 2000, 4000), bound_images=2000, bound_draws=64,
         skipped=(0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5), checkpoint_every=10_000,

@@ -111,14 +111,14 @@ def pretrain(run: Run[Config], net: UNet, images, held_out) -> Any:
     """Parameters that every network starts from: of the simple objective at uniform log-SNR, or the first ones."""
     config, shape, process = run.config, images.shape[1:], linear_log_snr(*GAMMA)
     params = initial_parameters(net, config.seed, jnp.zeros((1, *shape)), jnp.zeros(1))
-    if not config.stem_steps:
+    if not config.pretraining_steps:
         return params
 
     def loss(key, params, batch):
         return denoising_loss(key, process, network(net, False, process, params), batch[0])
 
     return train_network(
-        run, "pretrained", params, loss, (images,), seed=config.seed, steps=config.stem_steps,
+        run, "pretrained", params, loss, (images,), seed=config.seed, steps=config.pretraining_steps,
         held_out_loss=lambda params: jnp.mean(loss(jax.random.key(1), params, (held_out,))),
     ).averaged  # fmt: skip
 

@@ -68,7 +68,7 @@ def test_every_objective_is_trained_bounded_and_sampled(tmp_path, monkeypatch):
     monkeypatch.setattr(improved_ddpm, "build", lambda config, colors: Small(2 * colors))
     objectives = ("simple", "hybrid", "bound", "min-SNR", "sigmoid")
     config = replace(
-        SMOKE, cosine=objectives, stem_steps=0, chains=(20,), sampling_steps=(4,), skipped=(0.0, 0.1), progress=False,
+        SMOKE, cosine=objectives, pretraining_steps=0, chains=(20,), sampling_steps=(4,), skipped=(0.0, 0.1), progress=False,
         runs=tmp_path,
     )  # fmt: skip
     metrics = metrics_of(improved_ddpm.main(config).parent, ("trained from scratch",))
@@ -228,7 +228,7 @@ def test_skipping_does_harm_where_the_distance_rises_in_every_pair_of_sets():
         ({"samples": 5}, "--samples must be at least 20"),
         ({"sets": 1}, "--sets must be at least 2 for an error bar"),
         ({"bound_images": 1}, "--bound-images must be at least 2"),
-        ({"stem_steps": -1}, "--stem-steps must be at least 0"),
+        ({"pretraining_steps": -1}, "--pretraining-steps must be at least 0"),
         ({"steps": 0}, "--steps must be at least 1"),
     ],
 )
