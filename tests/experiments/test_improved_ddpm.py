@@ -68,8 +68,8 @@ def test_every_objective_is_trained_bounded_and_sampled(tmp_path, monkeypatch):
     monkeypatch.setattr(improved_ddpm, "build", lambda config, colors: Small(2 * colors))
     objectives = ("simple", "hybrid", "bound", "min-SNR", "sigmoid")
     config = replace(
-        SMOKE, cosine=objectives, pretraining_steps=0, chains=(20,), sampling_steps=(4,), skipped=(0.0, 0.1), progress=False,
-        runs=tmp_path,
+        SMOKE, cosine=objectives, pretraining_steps=0, chains=(20,), sampling_steps=(4,), skipped=(0.0, 0.1),
+        progress=False, runs=tmp_path,
     )  # fmt: skip
     metrics = metrics_of(improved_ddpm.main(config).parent, ("trained from scratch",))
     bounds = {(row["schedule"], row["objective"], row["variance"]) for row in metrics["bits_per_dim"]}
