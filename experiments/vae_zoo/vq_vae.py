@@ -90,5 +90,6 @@ def fit_prior(run: Run[Config], prior: CodePrior, indices: np.ndarray) -> Any:
 
 def used_codes(indices: np.ndarray, size: int) -> Usage:
     """The codes that occur among the indices, and their perplexity."""
-    counts = np.bincount(indices.reshape(-1), minlength=size).astype(np.float32)
-    return Usage(int(np.sum(counts > 0)), size, perplexity=float(codebook.perplexity(counts)))
+    counts = np.bincount(indices.reshape(-1), minlength=size)
+    perplexity = float(codebook.perplexity(jnp.asarray(counts, jnp.float32)))
+    return Usage(int(np.sum(counts > 0)), size, perplexity=perplexity)

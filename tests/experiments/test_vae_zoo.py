@@ -198,11 +198,11 @@ def findings(bits=(0.0, 0.0), rate=0.0, vq=0.0, errors=(0.1, 0.2, 0.3, 0.4)):
 @pytest.mark.parametrize(
     ("numbers", "index", "text"),
     [
-        ({"bits": (1.0, 0.5)}, 0, "a higher likelihood than the VAE does: its −log p minus the VAE's is −0.5"),
-        ({"bits": (0.5, 1.0)}, 0, "a lower likelihood than the VAE does: its −log p minus the VAE's is +0.5"),
+        ({"bits": (1.0, 0.5)}, 0, "a higher likelihood than the VAE does: its −log p minus the VAE's is −0.50"),
+        ({"bits": (0.5, 1.0)}, 0, "a lower likelihood than the VAE does: its −log p minus the VAE's is +0.49"),
         ({}, 0, "differs from the VAE's within chance"),
         ({}, 0, "nats, within chance."),
-        ({"rate": -1.0}, 0, "Its KL divergence minus the VAE's is −1.00"),
+        ({"rate": -1.0}, 0, "Its KL divergence minus the VAE's is −0.99"),
         ({"bits": (1.0, 1.0), "vq": 0.5}, 1, "the VQ-VAE assigns held-out images a higher likelihood than the VAE"),
         ({"bits": (0.5, 0.5), "vq": 1.0}, 1, "This does not decide which"),
         ({}, 1, "This does not decide which"),
