@@ -10,6 +10,8 @@ import jaxtyping
 import pytest
 from hypothesis import settings
 
+from experiments.kit.compilation import compile_lightly
+
 COMPILED = pytest.StashKey[str]()
 FILES = pytest.StashKey[int]()
 
@@ -29,7 +31,8 @@ def pytest_configure(config):
     config.stash[COMPILED] = tempfile.mkdtemp(prefix="compiled-")
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", 8)
-    jax.config.update("jax_disable_most_optimizations", daily)
+    if daily:
+        compile_lightly()
     jax.config.update("jax_compilation_cache_dir", config.stash[COMPILED])
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import jax
 import tyro
 
+from experiments.kit.compilation import compile_lightly
 from experiments.kit.config import RunConfig, TrainingConfig
 from experiments.kit.run import BadInput
 from jaxgen.training import CheckpointMismatch, DirectoryInUse, Diverged, Interrupted
@@ -65,9 +66,9 @@ def run(main: Callable[[Config], Any], presets: Mapping[str, Config]) -> None:
     try:
         if isinstance(config, TrainingConfig) and config.distributed:
             _join()
+        if config.preset == "smoke":
+            compile_lightly()
         _check_platform()
-        if config.preset == "smoke":  # its programs compile far longer than they compute
-            jax.config.update("jax_disable_most_optimizations", True)
         main(config)
     except (KeyboardInterrupt, Diverged) as stop:
         # an Interrupted or Diverged run stops in all of its processes

@@ -1,0 +1,12 @@
+"""Compilation with little optimisation, for programs that compile far longer than they compute."""
+
+import os
+
+import jax
+
+
+def compile_lightly() -> None:
+    """Let XLA optimise little from now on; its own flag takes effect before JAX's first computation."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    if jax.__version_info__ < (0, 11):  # later versions end a process for a flag that they do not know
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false".strip()
