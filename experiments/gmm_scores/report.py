@@ -15,7 +15,7 @@ from jaxgen.report import format_value, table
 
 def write(run: Run[Config], measured: Measured) -> Path:
     """Write the report and return its path."""
-    errors = [error_row(of) for of in measured.one_level]
+    errors = [row for of in measured.one_level for row in error_rows(of)]
     samplers = [sampler_row(of) for of in measured.samplers.values()]
     return run.write_report(
         Path(__file__).with_name("report.md"),
@@ -26,14 +26,13 @@ def write(run: Run[Config], measured: Measured) -> Path:
     )
 
 
-def error_row(of: OneLevel) -> dict[str, Any]:
+def error_rows(of: OneLevel) -> list[dict[str, Any]]:
     """Errors of the networks of one σ."""
-    distances = {"to q": of.to_q, "to p": of.to_p, "q to p": of.q_to_p}
-    return {"σ": of.field.sigma} | {
-        f"{name}, {how}": getattr(distance, how)
-        for name, distance in distances.items()
+    distances = {"network to q": of.to_q, "network to p": of.to_p, "q to p": of.q_to_p}
+    return [
+        {"σ": of.field.sigma, "mean": how} | {name: getattr(distance, how) for name, distance in distances.items()}
         for how in ("weighted", "unweighted")
-    }
+    ]
 
 
 def sampler_row(of: Sampler) -> dict[str, Any]:
