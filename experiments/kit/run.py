@@ -125,7 +125,8 @@ def begin(exercise: Exercise, config: Config, arguments: Sequence[str] | None = 
         arguments: the flags of this start; by default those of the command line.
 
     Raises:
-        BadInput: if batches cannot be split over the devices.
+        BadInput: if batches cannot be split over the devices, or a run that has trained networks is to train for fewer
+            steps.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if isinstance(config, TrainingConfig) and (config.data_parallel or config.fully_sharded):
@@ -135,6 +136,11 @@ def begin(exercise: Exercise, config: Config, arguments: Sequence[str] | None = 
         seconds = 0.0
     else:
         directory = config.resume
+        before, steps = _trained_for(directory), getattr(config, "steps", None)
+        if before is not None and steps < before and any(directory.rglob("params.safetensors")):
+            raise BadInput(
+                f"--steps {steps} is below the {before} of {directory}, which has trained networks: give at least {before}"
+            )
         earlier, seconds = _earlier_parts(directory)
         arguments = [*earlier, *without_resume(arguments)]
     command = shlex.join(["python", "-m", f"experiments.{exercise.name}", *arguments])

@@ -84,6 +84,17 @@ def test_batches_that_devices_cannot_share_are_refused_before_anything_is_made(t
     assert not (tmp_path / "runs").exists()
 
 
+def test_fewer_steps_than_a_network_was_trained_for_are_refused_before_anything_is_forgotten(tmp_path):
+    first = begin(SOME, config_of(tmp_path, steps=10), [])
+    assert first.stage("a", lambda: 1) == 1
+    fewer = config_of(tmp_path, steps=5, resume=first.directory)
+    (first.directory / "params.safetensors").touch()
+    with pytest.raises(BadInput, match="--steps 5 is below the 10 of .*: give at least 10"):
+        begin(SOME, fewer, [])
+    assert first.stage("a", lambda: 2) == 1
+    assert json.loads((first.directory / "config.json").read_text())["steps"] == 10
+
+
 def test_flags_that_no_run_can_use_are_refused():
     for changes, message in [({"seed": -1}, "--seed lies in"), ({"seed": 2**32}, "--seed lies in")]:
         with pytest.raises(ValueError, match=message):
