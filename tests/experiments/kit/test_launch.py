@@ -51,6 +51,8 @@ def test_a_folder_that_holds_no_run_of_this_kind_is_refused(tmp_path, monkeypatc
     for flag in ("--resume", "--from"):
         with pytest.raises(SystemExit, match=r"BadInput: .*nowhere holds no run: there is no"):
             launched(print, flag, tmp_path / "nowhere", monkeypatch=monkeypatch)
+    with pytest.raises(SystemExit, match="BadInput: --resume continues a run, --from draws from one"):
+        launched(print, "--resume", tmp_path, "--from", tmp_path, monkeypatch=monkeypatch)
     (tmp_path / "config.json").write_text(json.dumps({"steps": 3, "wings": 2}))
     with pytest.raises(SystemExit, match=r"run of another experiment.*\['wings'\]"):
         launched(print, "--resume", tmp_path, monkeypatch=monkeypatch)
