@@ -70,7 +70,7 @@ class Run(Generic[Config]):
             yield
         except KeyboardInterrupt as stop:
             if not stop.args:
-                stop.args = (f"in the stage {name!r}; --resume {self.directory} continues after the last stage that ended",)
+                stop.args = (f"in the stage {name!r}; --resume {self.directory} continues after the stages that ended",)
             raise
 
     def write_report(
@@ -140,7 +140,8 @@ def begin(exercise: Exercise, config: Config, arguments: Sequence[str] | None = 
         before, steps = _trained_for(directory), getattr(config, "steps", None)
         if before is not None and steps < before and any(directory.rglob("params.safetensors")):
             raise BadInput(
-                f"--steps {steps} is below the {before} of {directory}, which has trained networks: give {before} or more"
+                f"--steps {steps} is below the {before} of {directory}, which has trained networks: give {before} or "
+                "more"
             )
         earlier, seconds = _earlier_parts(directory)
         arguments = [*earlier, *without_resume(arguments)]
