@@ -30,8 +30,13 @@ class RunConfig:
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"--seed lies in 0 … 2³² − 1, got {self.seed}")
         for field in fields(self):
-            if getattr(self, field.name) == () and "..." in str(field.type) and field.default != ():
-                raise ValueError(f"--{field.name.replace('_', '-')} needs at least one value")
+            value, flag = getattr(self, field.name), f"--{field.name.replace('_', '-')}"
+            if value == () and "..." in str(field.type) and field.default != ():
+                raise ValueError(f"{flag} needs at least one value")
+            numbers = {each for each in value if isinstance(each, float)} if isinstance(value, tuple) else ()
+            # stages and figures are named after six digits
+            if len({f"{each:g}" for each in numbers}) < len(numbers):
+                raise ValueError(f"{flag} must differ within six digits, got {value}")
 
     def at_least(self, least: int, *names: str, why: str = "") -> None:
         """Raises ValueError for a flag of these names that is smaller; `why` follows the number."""

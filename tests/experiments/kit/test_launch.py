@@ -64,12 +64,14 @@ class Listing(ImageConfig):
 
     numbers: tuple[int, ...] = (1, 2)
     optional: tuple[int, ...] = ()
+    levels: tuple[float, ...] = (0.5,)
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
         (["--numbers"], "--numbers needs at least one value"),
+        (["--levels", "0.1", "0.10000001"], "--levels must differ within six digits"),
         (["--seed", "99999999999999999999"], "--seed lies in"),
         (["--images", "10000000000"], "--images must be at most"),
         (["--data", ""], "--data is empty"),
