@@ -124,6 +124,9 @@ class ImageConfig(TrainingConfig):
     images: int = 20_000
     """Sprites to render."""
 
+    rendered_size: ClassVar[int | None] = 16
+    """The only size without --data; None where an experiment has others."""
+
     def __post_init__(self) -> None:
         """Refuse what could only fail after training."""
         super().__post_init__()
@@ -136,6 +139,10 @@ class ImageConfig(TrainingConfig):
                 given.append("--resize")
             if given:
                 raise ValueError(f"{' and '.join(given)} without --data: they are for images from files")
+            if self.rendered_size not in (None, self.size):
+                raise ValueError(
+                    f"--size {self.size} without --data: sprites are rendered with --size {self.rendered_size}"
+                )
         elif self.data == Path():
             raise ValueError("--data is empty: give a file or folder")
 

@@ -58,6 +58,7 @@ class Config(ImageConfig):
     importance_samples: int = 5000
     """Draws from the posterior in the estimate of −log p(x)."""
 
+    rendered_size: ClassVar[int | None] = None
     # the VQ-VAE's prior is fitted to the indices at the end of its training, so a resumed run keeps --steps
     resumable: ClassVar[tuple[str, ...]] = tuple(flag for flag in ImageConfig.resumable if flag != "steps")
 

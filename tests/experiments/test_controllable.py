@@ -478,7 +478,7 @@ def test_colours_of_grey_images_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"size": 18}, "multiple of 4"),
+        ({"size": 18, "data": Path("images")}, "multiple of 4"),
         ({"fills": 1}, "--fills must be at least 2"),
         ({"observed": 4}, "--observed must be at least 5"),
         ({"class_samples": 19}, "--class-samples must be at least 20"),

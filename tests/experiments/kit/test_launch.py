@@ -76,6 +76,7 @@ class Listing(ImageConfig):
         (["--images", "10000000000"], "--images must be at most"),
         (["--data", ""], "--data is empty"),
         (["--resize"], "--resize without --data"),
+        (["--size", "32"], "--size 32 without --data: sprites are rendered with --size 16"),
         (["--subset", "train"], "--subset without --data"),
         (["--value-range", "0", "255"], "--value-range without --data"),
         (["--stpes", "3"], "--stpes"),
