@@ -11,7 +11,7 @@ class Config(UNetConfig):
     """Train variational diffusion models with a fixed and with a learned schedule."""
 
     fourier: tuple[int, ...] = (6, 7)
-    """The network also sees sin and cos of 2^n π z for these n, which tell neighbouring pixel values apart."""
+    """The network also sees sin and cos of 2^n π z for these n, which distinguish neighbouring pixel values."""
     gamma_min: float = -13.3
     """γ = −log SNR at t = 0; the learned schedule begins there."""
     gamma_max: float = 5.0
