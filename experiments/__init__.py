@@ -1,1 +1,1 @@
-"""One script per exercise: the only place where the rooms of jaxgen meet."""
+"""One folder per exercise: the only place where the rooms of jaxgen meet."""

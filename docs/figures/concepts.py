@@ -36,7 +36,7 @@ def density(t: float) -> np.ndarray:
 
 
 def process_figure():
-    """α and σ of four processes."""
+    """α and σ of three processes."""
     t = np.linspace(0, 1, 200)
     processes = {"cosine": diffusion.cosine(), "vp": diffusion.vp(), "rectified flow": diffusion.rectified_flow()}
     return panels(

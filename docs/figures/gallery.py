@@ -29,9 +29,7 @@ def page(run: Path, folder: Path) -> str:
     pairs = zip(parts[1::2], parts[2::2], strict=True)
     sections = [parts[0], *(f"## {heading}\n\n<div>\n{text}\n</div>" for heading, text in pairs)]
     command = re.search(r"(?s)<code>(.*?)</code>", report[1])[1]
-    facts = ", ".join(
-        f"{name} {summary[name]}" for name in ("finished", "duration", "devices", "jax") if name in summary
-    )
+    facts = ", ".join(f"{name} {summary[name]}" for name in FACTS if name in summary)
     text = "\n\n".join(sections)
     return (
         f"# {title}\n\n{text}\n\n## How to reproduce this\n\n```sh\n{command}\n```\n\n{facts[0].upper()}{facts[1:]}.\n"

@@ -61,8 +61,6 @@ class Config(TrainingConfig):
         ascending = bool(np.all(np.diff((0.0, *self.betas)) > 0)) and np.isfinite(self.betas[-1])
         if len(self.betas) < 2 or not ascending:
             raise ValueError(f"--betas are two or more ascending positive weights, got {self.betas}")
-        if len({f"{beta:g}" for beta in self.betas}) < len(self.betas):
-            raise ValueError(f"--betas must differ within six digits, got {self.betas}")
         if not 0 < self.held_out < 1:
             raise ValueError(f"--held-out is a share in (0, 1), got {self.held_out}")
         first, last = self.y_classes

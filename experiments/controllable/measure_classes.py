@@ -21,7 +21,8 @@ from jaxgen.metrics import MeanAndError
 from jaxgen.samplers import dpmpp_2m, sample
 
 LEVELS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
-SHOWN, REFERENCE, BATCH = 10, 1000, 50
+SHOWN, BATCH = 10, 50
+REFERENCE, MOST = 1000, 10_000  # training images in the Fréchet distance: of each class, and of all
 
 
 class Read(NamedTuple):
@@ -43,6 +44,7 @@ class Classes(NamedTuple):
     """Samples of classes.
 
     Attributes:
+        count: number of classes that training images show.
         names: names of the classes that `images` shows.
         images: samples of these classes at the scale `best`, (k, m, h, w, c).
         reading: what the classifier of clean images reads.
@@ -57,6 +59,7 @@ class Classes(NamedTuple):
         most_frequent: share of the most frequent class in these images.
     """
 
+    count: int
     names: list[str]
     images: np.ndarray
     reading: Reading
@@ -75,16 +78,19 @@ def measure_classes(
     run: Run[Config], data: Images, model: Model, classifier: Classifier, noisy: NoisyClassifier
 ) -> Classes:
     """Draw samples of all classes in turn at every scale, and read them."""
-    wanted = np.arange(run.config.class_samples) % data.train.num_classes
+    present = np.unique(data.train.labels)
+    wanted = np.resize(present, run.config.class_samples)
     images = samples(run, model, noisy, wanted)
     reading = run.stage("reading", lambda: read(data, classifier, images, wanted))
     by_class = run.stage("accuracy by class", lambda: accuracy_by_class(classifier, data))
     best = max(reading.by_scale, key=lambda scale: reading.by_scale[scale].share.mean)
     unguided = reading.by_scale[0.0].right
-    k = data.train.num_classes
-    names, each = list(data.names[: min(SHOWN, len(wanted))]), max(1, min(SHOWN, len(wanted) // k))
+    k = len(present)
+    names = [data.names[label] for label in present[: min(SHOWN, len(wanted))]]
+    each = max(1, min(SHOWN, len(wanted) // k))
     first = data.held_out.take(slice(256))
     return Classes(
+        count=k,
         names=names,
         images=np.stack([images[best][i::k][:each] for i in range(len(names))]),
         reading=reading,
@@ -128,7 +134,9 @@ def samples(run: Run[Config], model: Model, noisy: NoisyClassifier, wanted: np.n
 def read(data: Images, classifier: Classifier, images: dict[float, np.ndarray], wanted: np.ndarray) -> Reading:
     """Read samples by the classifier of clean images, and measure their distance to as many images of each class."""
     n = len(wanted)
-    distance = FrechetDistance(classifier, in_equal_parts(data.train, REFERENCE), in_equal_parts(data.held_out, n), n)
+    k, held_out_k = (len(np.unique(each.labels)) for each in (data.train, data.held_out))
+    reference = in_equal_parts(data.train, max(1, min(REFERENCE, MOST // k)))
+    distance = FrechetDistance(classifier, reference, in_equal_parts(data.held_out, -(-n // held_out_k)), n)
 
     def of(drawn: np.ndarray) -> Read:
         right = np.float64(classifier.classify(np.clip(drawn, -1, 1)).argmax(-1) == wanted)

@@ -51,6 +51,10 @@ class Config(RunConfig):
                 f"shares and paths need --samples of at least 100 and --langevin-steps of at least 20, got "
                 f"{self.samples} and {self.langevin_steps}"
             )
+        if self.langevin_steps > 200 and self.langevin_steps % 200:
+            raise ValueError(
+                f"--langevin-steps above 200 must be a multiple of 200, the frames shown, got {self.langevin_steps}"
+            )
         if not 2 <= len(self.sigmas) <= 3 or min(self.sigmas) <= 0 or sorted(set(self.sigmas)) != list(self.sigmas):
             raise ValueError(f"--sigmas are two or three ascending noise levels, got {self.sigmas}")
         if not 0 < self.sigma_min < 1 < self.sigma_max:

@@ -30,8 +30,13 @@ class RunConfig:
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"--seed lies in 0 … 2³² − 1, got {self.seed}")
         for field in fields(self):
-            if getattr(self, field.name) == () and "..." in str(field.type) and field.default != ():
-                raise ValueError(f"--{field.name.replace('_', '-')} needs at least one value")
+            value, flag = getattr(self, field.name), f"--{field.name.replace('_', '-')}"
+            if value == () and "..." in str(field.type) and field.default != ():
+                raise ValueError(f"{flag} needs at least one value")
+            numbers = {each for each in value if isinstance(each, float)} if isinstance(value, tuple) else ()
+            # stages and figures are named after six digits
+            if len({f"{each:g}" for each in numbers}) < len(numbers):
+                raise ValueError(f"{flag} must differ within six digits, got {value}")
 
     def at_least(self, least: int, *names: str, why: str = "") -> None:
         """Raises ValueError for a flag of these names that is smaller; `why` follows the number."""
@@ -119,6 +124,9 @@ class ImageConfig(TrainingConfig):
     images: int = 20_000
     """Sprites to render."""
 
+    rendered_size: ClassVar[int | None] = 16
+    """The only size without --data; None where an experiment has others."""
+
     def __post_init__(self) -> None:
         """Refuse what could only fail after training."""
         super().__post_init__()
@@ -131,6 +139,10 @@ class ImageConfig(TrainingConfig):
                 given.append("--resize")
             if given:
                 raise ValueError(f"{' and '.join(given)} without --data: they are for images from files")
+            if self.rendered_size not in (None, self.size):
+                raise ValueError(
+                    f"--size {self.size} without --data: sprites are rendered with --size {self.rendered_size}"
+                )
         elif self.data == Path():
             raise ValueError("--data is empty: give a file or folder")
 

@@ -20,11 +20,7 @@ class FrechetDistance:
 
     def __init__(self, classifier: Classifier, train_images: np.ndarray, held_out: np.ndarray, n: int):
         self._features, self._reference = classifier.features, classifier.features(train_images)
-        self.floor, real = self(held_out[:n]), len(held_out[:n])
-        self.describe = (
-            f"Fréchet distance of {n} images to the {len(train_images)} training images in the 64 features of a "
-            f"classifier trained on {classifier.trained_on}; {real} held-out real images are at {self.floor:.2g}"
-        )
+        self.floor = self(held_out[:n])
 
     def __call__(self, images: np.ndarray) -> float:
         """The distance."""

@@ -55,7 +55,8 @@ def split(dataset: ImageDataset, config: ImageConfig) -> Images:
     Labels that are all alike are dropped, because a classifier of one class measures nothing.
 
     Raises:
-        ValueError: if there are fewer images than a batch takes, or unlabelled ones of neither one nor three channels.
+        ValueError: if there are fewer images than a batch takes, unlabelled ones of neither one nor three channels, or
+            training images of one class alone.
     """
     if dataset.labels is not None and len(np.unique(dataset.labels)) == 1:
         print("every image has the same label: going on without labels, and without samples by class")
@@ -71,6 +72,8 @@ def split(dataset: ImageDataset, config: ImageConfig) -> Images:
             f"unlabelled images need 1 or 3 channels to be measured, got {dataset.images.shape[-1]}: add labels of two "
             "classes"
         )
+    if dataset.labels is not None and len(np.unique(train_set.labels)) == 1:
+        raise ValueError("the training images are all of one class, for the few others are held out: give more of them")
     print(f"{len(train_set)} training and {len(test_set)} held-out images")
     return Images(train_set, test_set)
 

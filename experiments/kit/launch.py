@@ -32,7 +32,7 @@ def parse(presets: Mapping[str, Config], arguments: Sequence[str] | None = None)
     flag or value.
 
     Raises:
-        BadInput: if DIR holds no run, or a resumed run cannot change a flag.
+        BadInput: if DIR holds no run, both are given, or a resumed run cannot change a flag.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     default = next(iter(presets.values()))
@@ -41,6 +41,8 @@ def parse(presets: Mapping[str, Config], arguments: Sequence[str] | None = None)
     early.add_argument("--resume", type=Path)
     early.add_argument("--from", type=Path, dest="draw_from")
     chosen, _ = early.parse_known_args(arguments)
+    if chosen.resume is not None and chosen.draw_from is not None:
+        raise BadInput("--resume continues a run, --from draws from one: give one of them")
     if chosen.resume is None:
         start = presets[chosen.preset] if chosen.draw_from is None else restore(type(default), chosen.draw_from)
         return tyro.cli(type(default), default=start, args=arguments)
@@ -138,7 +140,7 @@ def _check_platform() -> None:
 
 
 def _message(stop: BaseException) -> str:
-    text = f"Interrupted {stop}" if type(stop) is KeyboardInterrupt else f"{type(stop).__name__}: {stop}"
+    text = f"Interrupted {stop}".strip() if type(stop) is KeyboardInterrupt else f"{type(stop).__name__}: {stop}"
     return "\n".join([text, *getattr(stop, "__notes__", ())])
 
 

@@ -70,7 +70,7 @@ class Run(Generic[Config]):
             yield
         except KeyboardInterrupt as stop:
             if not stop.args:
-                stop.args = (f"in the stage {name!r}; --resume {self.directory} continues after the stage before it",)
+                stop.args = (f"in the stage {name!r}; --resume {self.directory} continues after the stages that ended",)
             raise
 
     def write_report(
@@ -94,22 +94,23 @@ class Run(Generic[Config]):
             filters: the exercise's own filters.
         """
         values = values._asdict() if hasattr(values, "_asdict") else dict(values)
-        path = write_report(
-            self.directory,
-            template,
-            title=self.exercise.title,
-            question=self.exercise.question,
-            figures=figures,
-            tables=tables,
-            values={"config": self.config, "verdict": verdict, **values},
-            filters=filters,
-            metrics=metrics,
-            config=settings(self.config),
-            command=self.command,
-            seconds=self.seconds + time.time() - self.began,
-        )
-        if jax.process_index() == 0:
-            index.write(self.directory.parent.parent)
+        with self.interruptible("report"):
+            path = write_report(
+                self.directory,
+                template,
+                title=self.exercise.title,
+                question=self.exercise.question,
+                figures=figures,
+                tables=tables,
+                values={"config": self.config, "verdict": verdict, **values},
+                filters=filters,
+                metrics=metrics,
+                config=settings(self.config),
+                command=self.command,
+                seconds=self.seconds + time.time() - self.began,
+            )
+            if jax.process_index() == 0:
+                index.write(self.directory.parent.parent)
         print(f"report: {path}")
         return path
 
@@ -125,7 +126,8 @@ def begin(exercise: Exercise, config: Config, arguments: Sequence[str] | None = 
         arguments: the flags of this start; by default those of the command line.
 
     Raises:
-        BadInput: if batches cannot be split over the devices.
+        BadInput: if batches cannot be split over the devices, or a run that has trained networks is to train for fewer
+            steps.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if isinstance(config, TrainingConfig) and (config.data_parallel or config.fully_sharded):
@@ -135,6 +137,12 @@ def begin(exercise: Exercise, config: Config, arguments: Sequence[str] | None = 
         seconds = 0.0
     else:
         directory = config.resume
+        before, steps = _trained_for(directory), getattr(config, "steps", None)
+        if before is not None and steps < before and any(directory.rglob("params.safetensors")):
+            raise BadInput(
+                f"--steps {steps} is below the {before} of {directory}, which has trained networks: give {before} or "
+                "more"
+            )
         earlier, seconds = _earlier_parts(directory)
         arguments = [*earlier, *without_resume(arguments)]
     command = shlex.join(["python", "-m", f"experiments.{exercise.name}", *arguments])
@@ -185,13 +193,15 @@ def _shared(directory: Path) -> Path:
 def _earlier_parts(directory: Path) -> tuple[list[str], float]:
     """The flags that the run has been given so far, and the seconds that its parts took.
 
-    A part ended, however it ended, when it last wrote a file.
+    A part ended, however it ended, when it last wrote a file. What `--from` drew afterwards is no part of the run.
     """
     file = directory / "run.json"
     if not file.is_file():
         return [], 0.0
     earlier = json.loads(file.read_text())
-    last = max(path.stat().st_mtime for path in directory.rglob("*") if path.is_file())
+    drawn = directory / "drawn"
+    files = [path for path in directory.rglob("*") if path.is_file() and drawn not in path.parents]
+    last = max(path.stat().st_mtime for path in files)
     return earlier["arguments"], earlier["seconds"] + max(0.0, last - earlier["began"])
 
 

@@ -60,6 +60,8 @@ class Config(RunConfig):
         self.at_least(1, "repeats", "batch_size", "width")
         self.at_least(100, "starts", why="for the shares of the modes")
         self.at_least(20, "langevin_steps", why="for the shares along the chains")
+        if self.langevin_steps % 20:
+            raise ValueError(f"--langevin-steps must be a multiple of 20, the frames shown, got {self.langevin_steps}")
         if not 0 < self.sigma_last < self.sigma_first:
             raise ValueError(f"need 0 < --sigma-last < --sigma-first, got {self.sigma_last} and {self.sigma_first}")
         if not 0.02 <= self.step_size < 1:

@@ -42,8 +42,16 @@ class Config(UNetConfig):
             raise ValueError(f"--calls {self.calls}: Heun needs at least 3 calls, for two steps")
         if not self.snr > 0:
             raise ValueError(f"--snr must be positive, got {self.snr}: 0.1 to 0.5 are usual")
+        if self.corrector_calls % 2:
+            raise ValueError(
+                f"--corrector-calls must be even, because a corrector takes half, got {self.corrector_calls}"
+            )
         if not all(0 < tolerance < 1 for tolerance in self.tolerances):
             raise ValueError(f"--tolerances lie in (0, 1), got {self.tolerances}: 1e-1 to 1e-5 are usual")
+        if sorted(set(self.tolerances), reverse=True) != [*self.tolerances]:
+            raise ValueError(
+                f"--tolerances must descend, because the last is taken for the finest, got {self.tolerances}"
+            )
 
 
 PRESETS = {

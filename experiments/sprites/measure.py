@@ -41,6 +41,7 @@ class Spread(NamedTuple):
 class Classes(NamedTuple):
     """Samples of the classes asked for, and the share that the classifier reads as asked."""
 
+    count: int  # of the classes that training images show
     names: Sequence[str]  # of the classes shown
     images: np.ndarray  # (k, n, h, w, c)
     agreement: float
@@ -124,7 +125,7 @@ def measure(run: Run[Config], data: Images, model: Model, history: History, clas
         silent=silent,
         spread={name: spread(images) for name, images in sets.items()},
         trajectory=run.stage("trajectory", lambda: trajectory(model, key, first)),
-        classes=None if labels is None else class_samples(run, model, by_ddim[count], classifier, data.names),
+        classes=None if labels is None else class_samples(run, model, by_ddim[count], classifier, data),
         classifier=classifier,
         nearest=nearest,
         nearest_distance=distance,
@@ -156,17 +157,19 @@ def trajectory(model: Model, key: jax.Array, labels: np.ndarray | None) -> np.nd
 
 
 def class_samples(
-    run: Run[Config], model: Model, function: Callable[..., jax.Array], classifier: Classifier, names: Sequence[str]
+    run: Run[Config], model: Model, function: Callable[..., jax.Array], classifier: Classifier, data: Images
 ) -> Classes:
-    """Samples of each class, or of ten classes spread over all where there are more."""
-    shown = np.unique(np.linspace(0, len(names) - 1, min(SHOWN_CLASSES, len(names))).astype(int))
+    """Samples of each class that training images show, or of ten spread over all where there are more."""
+    present = np.unique(data.train.labels)
+    shown = present[np.linspace(0, len(present) - 1, min(SHOWN_CLASSES, len(present))).astype(int)]
     labels = np.repeat(shown, PER_CLASS)
     images = draw(
         run, "samples/classes", function, model.params, len(labels),
         key=jax.random.key(run.config.seed + 4), cond=(labels, None),
     ).images  # fmt: skip
     agreement = float(np.mean(classifier.classify(images).argmax(-1) == labels))
-    return Classes([names[i] for i in shown], images.reshape(len(shown), PER_CLASS, *model.shape), agreement)
+    names = [data.names[label] for label in shown]
+    return Classes(len(present), names, images.reshape(len(shown), PER_CLASS, *model.shape), agreement)
 
 
 def nearest_images(samples: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, float]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from experiments.kit.config import ImageConfig
 
@@ -57,6 +57,10 @@ class Config(ImageConfig):
     """Samples of each model."""
     importance_samples: int = 5000
     """Draws from the posterior in the estimate of −log p(x)."""
+
+    rendered_size: ClassVar[int | None] = None
+    # the VQ-VAE's prior is fitted to the indices at the end of its training, so a resumed run keeps --steps
+    resumable: ClassVar[tuple[str, ...]] = tuple(flag for flag in ImageConfig.resumable if flag != "steps")
 
     def __post_init__(self) -> None:
         """Refuse what could only fail after training."""

@@ -61,11 +61,6 @@ class Ascents(NamedTuple):
         return fall if fall > ROUNDING else 0.0
 
     @property
-    def stochastic_gap(self) -> MeanAndError:
-        """The gap at the end of stochastic ascent, over its runs."""
-        return mean_and_error(self.log_evidence - self.stochastic_elbo[:, -1])
-
-    @property
     def stochastic_excess(self) -> MeanAndError:
         """How far stochastic ascent ends below coordinate ascent, over its runs."""
         return mean_and_error(self.elbo[self.best, -1] - self.stochastic_elbo[:, -1])

@@ -11,7 +11,7 @@ class Config(UNetConfig):
     """Train variational diffusion models with a fixed and with a learned schedule."""
 
     fourier: tuple[int, ...] = (6, 7)
-    """The network also sees sin and cos of 2^n π z for these n, which tell neighbouring pixel values apart."""
+    """The network also sees sin and cos of 2^n π z for these n, which distinguish neighbouring pixel values."""
     gamma_min: float = -13.3
     """γ = −log SNR at t = 0; the learned schedule begins there."""
     gamma_max: float = 5.0
@@ -57,7 +57,7 @@ PRESETS = {
         checkpoint_every=3,
     ),
     "paper": Config(
-        preset="paper", size=32, channels=128, multipliers=(1,), blocks=32, steps=10_000_000, batch_size=128,
+        preset="paper", channels=128, multipliers=(1,), blocks=32, steps=10_000_000, batch_size=128,
         learning_rate=2e-4, ema=0.9999, likelihood="gaussian_softmax", bound_images=10_000, bound_draws=32,
         fourier=(7, 8), chains=(10, 30, 100, 300, 1000, 10_000), ode_images=1000, sampling_steps=1000,
         checkpoint_every=20_000,

@@ -51,7 +51,7 @@ def shape_rows(shapes: Shapes) -> list[dict[str, Any]]:
         {
             "shape of γ": name,
             "diffusion term": tuple(of.diffusion),
-            "less the straight one's": tuple(of.above_straight),
+            "minus the straight one's": tuple(of.above_straight),
             **dict(zip(SPREADS, (of.one_draw, *of.batch), strict=True)),
         }
         for name, of in shapes.by_name.items()

@@ -90,8 +90,10 @@ def test_errors_of_draws_of_a_known_law(task):
     moved = worth.errors(operator, truth, np.asarray(truth)[None].repeat(2, 0) + 0.1)
     step = float(jnp.abs(operator(jnp.full((1, *shape), 0.1))).max())
     assert moved.observed.mean == pytest.approx(step, rel=1e-4)
-    # a shift of all colours alike is not all luminance: grey does not see what it leaves of a shift
-    hidden = {"right-half": 0.1, "middle": 0.1, "4x-pixels": 0.0, "colours": moved.hidden.mean}[task]
+    # a shift of all colours alike is not all luminance: grey does not see 1 − w/‖w‖² of it, two of three numbers
+    luma = np.array([0.299, 0.587, 0.114])
+    colours = 0.1 * np.sqrt(np.sum((1 - luma / (luma @ luma)) ** 2) / 2)
+    hidden = {"right-half": 0.1, "middle": 0.1, "4x-pixels": 0.0, "colours": colours}[task]
     assert moved.hidden.mean == pytest.approx(hidden, abs=1e-5)
     assert moved.differ.mean == pytest.approx(0, abs=1e-6)
 
@@ -478,7 +480,7 @@ def test_colours_of_grey_images_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"size": 18}, "multiple of 4"),
+        ({"size": 18, "data": Path("images")}, "multiple of 4"),
         ({"fills": 1}, "--fills must be at least 2"),
         ({"observed": 4}, "--observed must be at least 5"),
         ({"class_samples": 19}, "--class-samples must be at least 20"),

@@ -113,6 +113,7 @@ def test_a_run_killed_in_any_stage_resumes_to_the_same_end(finished, tmp_path, m
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"langevin_steps": 300}, "must be a multiple of 200"),
         ({"steps": 0}, "--steps must be at least 1"),
         ({"seeds": 1}, "--seeds must be at least 2"),
         ({"levels": 1}, "--levels must be at least 2"),

@@ -462,6 +462,7 @@ def test_the_gradients_law_has_the_seminars_weights_and_distance():
         ({"seeds": 1}, "--seeds must be at least 2"),
         ({"starts": 10}, "--starts must be at least 100"),
         ({"langevin_steps": 10}, "--langevin-steps must be at least 20"),
+        ({"langevin_steps": 1010}, "--langevin-steps must be a multiple of 20"),
         ({"sigma_last": 30.0}, "--sigma-last < --sigma-first"),
         ({"step_size": 1.5}, "--step-size"),
         ({"objective_sigma": 0.0}, "--objective-sigma must be positive"),

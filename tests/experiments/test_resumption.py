@@ -26,7 +26,7 @@ class Stops:
 
     def __init__(self, monkeypatch):
         self.places, self.at = [], None
-        fit, interruptible, write_report = training.fit, Run.interruptible, Run.write_report
+        fit, interruptible = training.fit, Run.interruptible
 
         def recorded_fit(step, state, batches, *, steps, on_log, log, **options):
             own = (log.parent / "run.json").is_file()  # the run's own folder is named after the time
@@ -46,13 +46,8 @@ class Stops:
                 self.pass_by(f"stage {name}")
                 yield
 
-        def recorded_report(run, *arguments, **options):
-            self.pass_by("report")
-            return write_report(run, *arguments, **options)
-
         monkeypatch.setattr(training, "fit", recorded_fit)
         monkeypatch.setattr(Run, "interruptible", recorded_stage)
-        monkeypatch.setattr(Run, "write_report", recorded_report)
 
     def pass_by(self, place):
         self.places.append(place)
@@ -80,8 +75,8 @@ def test_stopped_and_resumed_it_ends_the_same(name, tmp_path, monkeypatch, reque
     whole = exercise.main(replace(config, runs=tmp_path / "whole")).parent
 
     places = list(dict.fromkeys(stops.places))
-    assert places[-1] == "report"
-    flags, chosen = {"runs": tmp_path / "stopped"}, dict.fromkeys([places[0], places[len(places) // 2], "report"])
+    assert places[-1] == "stage report"
+    flags, chosen = {"runs": tmp_path / "stopped"}, dict.fromkeys([places[0], places[len(places) // 2], "stage report"])
     for stops.at in chosen:
         with pytest.raises(Stopped):
             exercise.main(replace(config, **flags))

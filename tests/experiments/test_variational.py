@@ -31,7 +31,7 @@ def test_a_run_leaves_its_report(finished):
     metrics = metrics_of(
         finished,
         (
-            "Beyond chance away from it",
+            "away from it beyond chance",
             "never lowered the ELBO",
             "narrower than the posterior in every variable",
             "No gap is negative",

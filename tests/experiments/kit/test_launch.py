@@ -51,6 +51,8 @@ def test_a_folder_that_holds_no_run_of_this_kind_is_refused(tmp_path, monkeypatc
     for flag in ("--resume", "--from"):
         with pytest.raises(SystemExit, match=r"BadInput: .*nowhere holds no run: there is no"):
             launched(print, flag, tmp_path / "nowhere", monkeypatch=monkeypatch)
+    with pytest.raises(SystemExit, match="BadInput: --resume continues a run, --from draws from one"):
+        launched(print, "--resume", tmp_path, "--from", tmp_path, monkeypatch=monkeypatch)
     (tmp_path / "config.json").write_text(json.dumps({"steps": 3, "wings": 2}))
     with pytest.raises(SystemExit, match=r"run of another experiment.*\['wings'\]"):
         launched(print, "--resume", tmp_path, monkeypatch=monkeypatch)
@@ -62,16 +64,19 @@ class Listing(ImageConfig):
 
     numbers: tuple[int, ...] = (1, 2)
     optional: tuple[int, ...] = ()
+    levels: tuple[float, ...] = (0.5,)
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
         (["--numbers"], "--numbers needs at least one value"),
+        (["--levels", "0.1", "0.10000001"], "--levels must differ within six digits"),
         (["--seed", "99999999999999999999"], "--seed lies in"),
         (["--images", "10000000000"], "--images must be at most"),
         (["--data", ""], "--data is empty"),
         (["--resize"], "--resize without --data"),
+        (["--size", "32"], "--size 32 without --data: sprites are rendered with --size 16"),
         (["--subset", "train"], "--subset without --data"),
         (["--value-range", "0", "255"], "--value-range without --data"),
         (["--stpes", "3"], "--stpes"),

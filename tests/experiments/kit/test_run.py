@@ -43,6 +43,10 @@ def test_the_seconds_are_those_of_all_parts_however_they_ended(tmp_path):
     second = begin(SOME, replace(first.config, resume=first.directory), [])
     assert second.seconds == pytest.approx(100, abs=1)
     os.utime(log, (second.began + 10, second.began + 10))
+    drawn = first.directory / "drawn" / "images.npz"  # by --from, a day later
+    drawn.parent.mkdir()
+    drawn.touch()
+    os.utime(drawn, (second.began + 86_400, second.began + 86_400))
     third = begin(SOME, replace(first.config, resume=first.directory), [])
     assert third.seconds == pytest.approx(110, abs=1)
 
@@ -82,6 +86,17 @@ def test_batches_that_devices_cannot_share_are_refused_before_anything_is_made(t
     with pytest.raises(BadInput, match="--batch-size 12 cannot be split over 8 devices"):
         begin(SOME, config_of(tmp_path / "runs", data_parallel=True, batch_size=12), [])
     assert not (tmp_path / "runs").exists()
+
+
+def test_fewer_steps_than_a_network_was_trained_for_are_refused_before_anything_is_forgotten(tmp_path):
+    first = begin(SOME, config_of(tmp_path, steps=10), [])
+    assert first.stage("a", lambda: 1) == 1
+    fewer = config_of(tmp_path, steps=5, resume=first.directory)
+    (first.directory / "params.safetensors").touch()
+    with pytest.raises(BadInput, match=r"--steps 5 is below the 10 of .*: give 10 or more"):
+        begin(SOME, fewer, [])
+    assert first.stage("a", lambda: 2) == 1
+    assert json.loads((first.directory / "config.json").read_text())["steps"] == 10
 
 
 def test_flags_that_no_run_can_use_are_refused():

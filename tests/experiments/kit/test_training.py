@@ -14,7 +14,7 @@ from oracles import slow
 from some_exercise import SOME
 
 from experiments.kit import training
-from experiments.kit.config import TrainingConfig, UNetConfig
+from experiments.kit.config import TrainingConfig
 from experiments.kit.export import load_parameters
 from experiments.kit.run import BadInput, begin
 from jaxgen.training import History
@@ -127,12 +127,6 @@ def test_losses_are_logged_where_asked(tmp_path, monkeypatch):
         monkeypatch.setitem(sys.modules, package, None)
         with pytest.raises(BadInput, match=f"--log {name} needs {package}: pip install {package}"):
             train(begin(SOME, replace(CONFIG, runs=tmp_path, log=name), []))
-
-
-def test_flags_of_compute_reach_the_network():
-    net = UNetConfig(dtype="bfloat16", remat=True).unet()
-    assert (net.dtype, net.remat) == ("bfloat16", True)
-    assert (UNetConfig().unet().dtype, UNetConfig().unet().remat) == (None, False)
 
 
 @pytest.mark.slow
