@@ -33,11 +33,12 @@ class Images(NamedTuple):
 
 
 class Description(NamedTuple):
-    """What is to be known of the images a model was trained on."""
+    """What is to be known of the images a model was trained on; `present` are the labels that occur."""
 
     shape: tuple[int, ...]
     num_classes: int
     names: tuple[str, ...]
+    present: tuple[int, ...]
 
 
 def load(config: ImageConfig) -> Images:
@@ -90,8 +91,10 @@ def fitting(net: Network, data: Images) -> Network:
 def describe(run: Run, data: Images) -> None:
     """Write data.json, which says what images the run's models draw."""
     if jax.process_index() == 0:
-        names = tuple(data.names)
-        write_json(run.directory / "data.json", Description(data.train.images.shape[1:], data.train.num_classes, names))
+        train, names = data.train, tuple(data.names)
+        present = () if train.labels is None else tuple(np.unique(train.labels).tolist())
+        description = Description(train.images.shape[1:], train.num_classes, names, present)
+        write_json(run.directory / "data.json", description)
 
 
 def read_description(directory: Path) -> Description:
@@ -100,7 +103,7 @@ def read_description(directory: Path) -> Description:
     if not file.is_file():
         raise BadInput(f"{directory} holds no run whose model can be loaded: there is no {file}")
     saved = json.loads(file.read_text())
-    return Description(tuple(saved["shape"]), saved["num_classes"], tuple(saved["names"]))
+    return Description(**{name: tuple(value) if isinstance(value, list) else value for name, value in saved.items()})
 
 
 def source(config: ImageConfig) -> str:

@@ -111,7 +111,10 @@ def restore(config_type: type[Config], directory: Path) -> Config:
             return tuple(saved)
         return Path(saved) if name in paths and saved is not None else saved
 
-    return config_type(**{name: value(name, item) for name, item in saved.items()})
+    try:
+        return config_type(**{name: value(name, item) for name, item in saved.items()})
+    except ValueError as error:
+        raise BadInput(f"{file} holds a value that is refused: {error}") from error
 
 
 def _in_flags(message: str) -> str:
@@ -140,7 +143,9 @@ def _check_platform() -> None:
 
 
 def _message(stop: BaseException) -> str:
-    text = f"Interrupted {stop}".strip() if type(stop) is KeyboardInterrupt else f"{type(stop).__name__}: {stop}"
+    text = f"{type(stop).__name__}: {stop}"
+    if type(stop) is KeyboardInterrupt:
+        text = f"Interrupted {stop}" if stop.args else "Interrupted: --resume and the run's folder continue"
     return "\n".join([text, *getattr(stop, "__notes__", ())])
 
 

@@ -123,13 +123,15 @@ def begin(exercise: Exercise, config: Config, arguments: Sequence[str] | None = 
     Args:
         exercise: what the run is about.
         config: its settings.
-        arguments: the flags of this start; by default those of the command line.
+        arguments: the flags of this start; by default those of the command line, or the call in Python where the
+            exercise was not started by one.
 
     Raises:
         BadInput: if batches cannot be split over the devices, or a run that has trained networks is to train for fewer
             steps.
     """
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    called = arguments is None and exercise.name not in Path(sys.argv[0]).with_suffix("").parts[-2:]
+    arguments = list(sys.argv[1:] if arguments is None and not called else arguments or ())
     if isinstance(config, TrainingConfig) and (config.data_parallel or config.fully_sharded):
         _check_divisible(config)
     if config.resume is None:
@@ -145,7 +147,8 @@ def begin(exercise: Exercise, config: Config, arguments: Sequence[str] | None = 
             )
         earlier, seconds = _earlier_parts(directory)
         arguments = [*earlier, *without_resume(arguments)]
-    command = shlex.join(["python", "-m", f"experiments.{exercise.name}", *arguments])
+    module = f"experiments.{exercise.name}"
+    command = f"{module}.__main__.main({config})" if called else shlex.join(["python", "-m", module, *arguments])
     run = Run(exercise, config, directory, command, seconds, time.time())
     if jax.process_index() == 0:
         if _trained_for(directory) not in (None, getattr(config, "steps", None)):

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from experiments.kit.images import read_description
+from experiments.kit.run import BadInput
 from experiments.kit.sampling import Method, save_images
 from experiments.sprites.config import Config
 from experiments.sprites.train import load_model
@@ -18,13 +19,20 @@ def draw_again(config: Config) -> Path:
 
     Returns:
         The path of images.npz, which lies in a folder drawn/ of that run beside a PNG of the first hundred.
+
+    Raises:
+        BadInput: if that folder holds images of another draw, such as of a model that was since trained further.
     """
-    model, classes = load_model(config.draw_from), read_description(config.draw_from).num_classes
+    model, present = load_model(config.draw_from), read_description(config.draw_from).present
     folder = config.draw_from / "drawn" / f"{config.samples}-seed-{config.seed}"
-    labels = np.arange(config.samples) % classes if classes else None
+    labels = np.resize(present, config.samples) if present else None
     method = Method(ddim(), min(50, model.process.steps))
-    images = generation.generate(
-        method.function(model), model.params, jax.random.key(config.seed), config.samples,
-        batch_size=min(50, config.samples), cond=(labels, None), directory=folder / "batches", progress=config.progress,
-    )  # fmt: skip
+    try:
+        images = generation.generate(
+            method.function(model), model.params, jax.random.key(config.seed), config.samples,
+            batch_size=min(50, config.samples), cond=(labels, None), directory=folder / "batches",
+            progress=config.progress,
+        )  # fmt: skip
+    except ValueError as error:
+        raise BadInput(str(error)) from error
     return save_images(folder, images, labels)

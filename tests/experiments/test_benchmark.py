@@ -141,7 +141,7 @@ def test_a_sampler_that_fails_is_named(monkeypatch):
 def test_a_run_leaves_its_report(finished):
     metrics = metrics_of(
         finished,
-        ("Overhead", "python -m", "threads", "generate", "value and gradient", "GFLOP per step", "fully sharded"),
+        ("Overhead", "threads", "generate", "value and gradient", "GFLOP per step", "fully sharded"),
         "overhead-cpu-4.png overhead-cpu-1.png",
     )
     everywhere, few = metrics["results"]

@@ -71,7 +71,6 @@ def test_a_run_leaves_its_report(finished):
             "do not reach",
             "Heun",
             "network [0.1, 20]",
-            "python -m",
         ),
         "mixture.png fields.png errors.png weighted-errors.png bias.png trajectories.png starts.png "
         "many-fields.png error-by-sigma.png annealing.png samples.png mmd.png weights.png",

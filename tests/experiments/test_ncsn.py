@@ -183,7 +183,7 @@ def test_chains_are_shown_before_each_level_and_denoised():
 def test_a_run_leaves_its_report(finished):
     metrics = metrics_of(
         finished,
-        ("σ₁, the largest distance among 370 training images", "Heun's method", "within chance", "python -m"),
+        ("σ₁, the largest distance among 370 training images", "Heun's method", "within chance"),
         "data.png loss.png variants.png levels.png",
     )
     # sixteen by sixteen by three

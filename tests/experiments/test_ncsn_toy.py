@@ -73,7 +73,6 @@ def test_a_run_leaves_its_report(finished):
             "Data on a curve",
             "Objectives",
             "SSM-VR",
-            "python -m",
         ),
         "score-fields.png score-error.png error-by-density.png langevin.png annealed.png shares.png "
         "ring-loss.png ring-fields.png objectives.png gradient-noise.png dimension.png",

@@ -39,7 +39,7 @@ def run(monkeypatch, *flags):
 def test_a_run_leaves_its_report(finished):
     metrics = metrics_of(
         finished,
-        ("without the added noise z", "Fréchet distance", "DDIM-4", "held-out real images", "python -m", "rendered"),
+        ("without the added noise z", "Fréchet distance", "DDIM-4", "held-out real images", "rendered"),
         "data.png schedule.png forward.png loss.png ddpm.png ddim.png ddpm-without-z.png trajectory.gif classes.png "
         "nearest.png quality-and-time.png",
     )

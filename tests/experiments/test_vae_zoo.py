@@ -37,7 +37,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Fréchet distance of 64-dimensio
 def test_a_run_leaves_its_report(finished):
     metrics = metrics_of(
         finished,
-        ("VampPrior", "VQ-VAE", "SC-VAE", "perplexity", "Hoyer", "zeros", "python -m", "scikit-learn"),
+        ("VampPrior", "VQ-VAE", "SC-VAE", "perplexity", "Hoyer", "zeros", "scikit-learn"),
         "data.png loss.png reconstructions.png interpolation.png codes.png samples.png pseudo-inputs.png "
         "atoms.png traversal-vae.png traversal-vampprior.png",
     )

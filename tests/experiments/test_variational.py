@@ -35,7 +35,6 @@ def test_a_run_leaves_its_report(finished):
             "never lowered the ELBO",
             "narrower than the posterior in every variable",
             "No gap is negative",
-            "python -m",
         ),
         "bounds.png posteriors.png minibatches.png draws.png theta.png toy.png amortisation.png",
     )

@@ -70,7 +70,7 @@ def test_a_model_is_described_for_those_who_load_it(tmp_path):
     run, data = run_in(tmp_path), Images(SPRITES, SPRITES)
     images.describe(run, data)
     found = images.read_description(run.directory)
-    assert found == ((16, 16, 3), 5, tuple(SPRITES.label_names))
+    assert found == ((16, 16, 3), 5, tuple(SPRITES.label_names), (0, 1, 2, 3, 4))
     with pytest.raises(BadInput, match="holds no run whose model can be loaded"):
         images.read_description(tmp_path)
 

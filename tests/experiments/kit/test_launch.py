@@ -53,6 +53,9 @@ def test_a_folder_that_holds_no_run_of_this_kind_is_refused(tmp_path, monkeypatc
             launched(print, flag, tmp_path / "nowhere", monkeypatch=monkeypatch)
     with pytest.raises(SystemExit, match="BadInput: --resume continues a run, --from draws from one"):
         launched(print, "--resume", tmp_path, "--from", tmp_path, monkeypatch=monkeypatch)
+    (tmp_path / "config.json").write_text(json.dumps({"seed": -1}))
+    with pytest.raises(SystemExit, match=r"config\.json holds a value that is refused: --seed lies in"):
+        launched(print, "--resume", tmp_path, monkeypatch=monkeypatch)
     (tmp_path / "config.json").write_text(json.dumps({"steps": 3, "wings": 2}))
     with pytest.raises(SystemExit, match=r"run of another experiment.*\['wings'\]"):
         launched(print, "--resume", tmp_path, monkeypatch=monkeypatch)
@@ -95,6 +98,7 @@ def test_flags_are_refused_before_anything_begins(flags, message, monkeypatch, c
     [
         (OSError(28, "No space left on device", "some.json"), "OSError: .*No space left on device: 'some.json'"),
         (BadInput("too few images"), "^BadInput: too few images$"),
+        (KeyboardInterrupt(), "^Interrupted: --resume and the run's folder continue"),
         (KeyboardInterrupt("in the stage 'a'; --resume x continues"), "^Interrupted in the stage 'a'; --resume x"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from dataclasses import replace
 
 import pytest
@@ -117,3 +118,11 @@ def test_what_was_measured_after_fewer_steps_is_measured_again(tmp_path):
     assert more.stage("a/quality", lambda: 3.0) == 3.0
     assert not more.folder("samples/ddim").exists()
     assert (more.folder("reader") / "checkpoints").exists()
+
+
+def test_a_run_begun_from_python_is_reproduced_by_its_call(tmp_path, monkeypatch):
+    config = config_of(tmp_path, steps=10)
+    monkeypatch.setattr(sys, "argv", ["notebook.py", "--their-own"])
+    assert begin(SOME, config).command == f"experiments.some.__main__.main({config})"
+    monkeypatch.setattr(sys, "argv", ["/there/experiments/some/__main__.py", "--steps", "10"])
+    assert begin(SOME, config).command == "python -m experiments.some --steps 10"
