@@ -12,7 +12,7 @@ from experiments.captcha.recogniser import Reading, Recogniser
 from experiments.captcha.train import TextSampler
 from experiments.kit.run import Run
 from experiments.kit.score_model import Model
-from experiments.kit.statistics import share
+from experiments.kit.statistics import ratio, share
 from jaxgen.data import decode_texts, to_float
 from jaxgen.metrics import MeanAndError
 from jaxgen.training import History
@@ -169,10 +169,3 @@ def measure_conditional(data: Data, recogniser: Recogniser, draw: DrawTexts, con
             data, lambda name, tokens, seed: draw(name, tokens, best, config.seed + seed), asked["seen"]
         ),
     )
-
-
-def ratio(a: MeanAndError, b: MeanAndError) -> MeanAndError | None:
-    """a/b of independent means, with its standard error to first order; None where b is 0."""
-    if b.mean == 0:
-        return None
-    return MeanAndError(a.mean / b.mean, float(np.hypot(a.error / b.mean, a.mean * b.error / b.mean**2)))

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.captcha.data import Data
+from experiments.kit.nearest import nearest_images
 from jaxgen.data import to_float
 from jaxgen.metrics import MeanAndError, mean_and_error
 
@@ -40,15 +41,6 @@ class Diversity(NamedTuple):
     texts: int
     generated: MeanAndError
     real: MeanAndError | None
-
-
-def nearest_images(images: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each image the index of the nearest of the others, and the root-mean-square difference."""
-    a, b = (np.asarray(x, np.float32).reshape(len(x), -1) for x in (images, others))
-    squares = (a**2).sum(-1)[:, None] + (b**2).sum(-1) - 2 * a @ b.T
-    index = squares.argmin(-1)
-    # not from the expanded square, which cancels where images are alike
-    return index, np.sqrt(np.mean((a - b[index]) ** 2, axis=-1))
 
 
 def novelty(data: Data, images: np.ndarray) -> Novelty:

@@ -99,6 +99,13 @@ def ratio_of_means(a: ArrayLike, b: ArrayLike) -> MeanAndError:
     return MeanAndError(ratio, mean_and_error((a - ratio * b) / b.mean()).error)
 
 
+def ratio(a: MeanAndError, b: MeanAndError) -> MeanAndError | None:
+    """a/b of independent means, with its standard error to first order; None where b is 0."""
+    if b.mean == 0:
+        return None
+    return MeanAndError(a.mean / b.mean, float(np.hypot(a.error / b.mean, a.mean * b.error / b.mean**2)))
+
+
 def ranking(values: Mapping[str, Sequence[float]]) -> str:
     """Names by ascending mean of paired values: joined by < where neighbours differ beyond chance, else by ≈."""
     names = sorted(values, key=lambda name: np.mean(values[name]))

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from experiments.kit.run import Run
+from experiments.kit.statistics import ratio
 from experiments.kit.timing import Spread, Subject, in_turns, spread
 from experiments.ncsn_toy.config import Config
 from experiments.ncsn_toy.gradients import Gradients
@@ -95,9 +96,3 @@ def power(x: np.ndarray, y: Sequence[MeanAndError]) -> MeanAndError:
     means, errors = np.array(y).T
     coefficients, covariance = np.polyfit(np.log(x), np.log(means), 1, w=means / errors, cov="unscaled")
     return MeanAndError(float(coefficients[0]), float(np.sqrt(covariance[0, 0])))
-
-
-def ratio(a: MeanAndError, b: MeanAndError) -> MeanAndError:
-    """a/b of independent a and b."""
-    value = a.mean / b.mean
-    return MeanAndError(value, abs(value) * float(np.hypot(a.error / a.mean, b.error / b.mean)))

@@ -9,6 +9,7 @@ import numpy as np
 
 from experiments.kit.classifier import Classifier
 from experiments.kit.images import Images, source
+from experiments.kit.nearest import nearest_images
 from experiments.kit.run import Run
 from experiments.kit.sampling import Method, Model, draw
 from experiments.sprites.config import Config
@@ -110,7 +111,7 @@ def measure(run: Run[Config], data: Images, model: Model, history: History, clas
         key=key, cond=(first, None),
     ).images  # fmt: skip
     sets = {"without z": silent, "DDPM": by_ddpm[:50], "real": data.train.images[:2000]}
-    nearest, distance = nearest_images(by_ddpm[:12], data.train.images)
+    nearest, distances = nearest_images(by_ddpm[:12], data.train.images)
     return Measured(
         source=source(config),
         real=data.train.images[:60],
@@ -127,8 +128,8 @@ def measure(run: Run[Config], data: Images, model: Model, history: History, clas
         trajectory=run.stage("trajectory", lambda: trajectory(model, key, first)),
         classes=None if labels is None else class_samples(run, model, by_ddim[count], classifier, data),
         classifier=classifier,
-        nearest=nearest,
-        nearest_distance=distance,
+        nearest=data.train.images[nearest],
+        nearest_distance=float(np.median(distances)),
     )
 
 
@@ -170,14 +171,6 @@ def class_samples(
     agreement = float(np.mean(classifier.classify(images).argmax(-1) == labels))
     names = [data.names[label] for label in shown]
     return Classes(len(present), names, images.reshape(len(shown), PER_CLASS, *model.shape), agreement)
-
-
-def nearest_images(samples: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, float]:
-    """The image nearest to each sample in pixels, and the median root-mean-square distance."""
-    flat = images.reshape(len(images), -1)
-    squares = [np.mean((flat - x.reshape(-1)) ** 2, axis=-1) for x in samples]
-    found = images[[int(s.argmin()) for s in squares]]
-    return found, float(np.sqrt(np.median([s.min() for s in squares])))
 
 
 class Quality:

@@ -17,9 +17,10 @@ from experiments.captcha import recogniser as recognisers
 from experiments.captcha import train as training
 from experiments.captcha.data import Data, check_texts, load
 from experiments.captcha.measure import Captioned, Measured, Unconditional, measure_conditional, measure_unconditional
-from experiments.captcha.measure_variety import nearest_images, pairs
+from experiments.captcha.measure_variety import pairs
 from experiments.captcha.recogniser import Recogniser
 from experiments.kit import launch
+from experiments.kit.nearest import nearest_images
 from experiments.kit.run import BadInput, begin
 from jaxgen.data import ImageDataset, decode_texts, render_captchas, to_float
 from jaxgen.diffusion import vp
@@ -101,24 +102,6 @@ def test_images_of_one_text_tell_as_much_as_one():
     answers = np.array([[0, 1], [1, 0], [1, 1], [1, 0]]).repeat(9, axis=0)
     reading = Recogniser(lambda images: np.log(np.eye(2)[answers] + 1e-9)).reading(np.zeros((36, 1)), tokens)
     assert reading.whole == (0.5, pytest.approx(np.std([1, 0, 0, 1], ddof=1) / 2))
-
-
-def test_the_error_of_a_ratio_of_shares_by_monte_carlo():
-    rng = np.random.default_rng(0)
-    drawn = rng.normal(0.6, 0.02, 20_000) / rng.normal(0.9, 0.03, 20_000)
-    found = measure.ratio(MeanAndError(0.6, 0.02), MeanAndError(0.9, 0.03))
-    assert found.mean == pytest.approx(2 / 3)
-    assert found.error == pytest.approx(drawn.std(), rel=0.03)
-    assert measure.ratio(MeanAndError(0.1, 0.01), MeanAndError(0.0, 0.01)) is None
-
-
-def test_nearest_image_and_its_distance():
-    rng = np.random.default_rng(0)
-    others = rng.normal(size=(50, 4, 5, 1)).astype(np.float32)
-    images = others[[7, 3]] + 0.1
-    index, distance = nearest_images(images, others)
-    np.testing.assert_array_equal(index, [7, 3])
-    np.testing.assert_allclose(distance, 0.1, rtol=1e-5)
 
 
 def test_pairs_show_the_texts_that_were_asked_for():

@@ -125,15 +125,6 @@ def test_variety_is_across_images_and_detail_within_them():
     assert measure.spread(flat) == pytest.approx((np.std(np.arange(4)), 0))
 
 
-def test_a_copy_is_its_own_nearest_image():
-    images = np.random.default_rng(0).uniform(-1, 1, (20, 2, 2, 1)).astype(np.float32)
-    found, distance = measure.nearest_images(images[3:6], images)
-    np.testing.assert_array_equal(found, images[3:6])
-    assert distance == 0
-    _, distance = measure.nearest_images(images[3:6] + 0.01, images)
-    assert distance == pytest.approx(0.01, rel=1e-3)
-
-
 COMMANDS = re.findall(r"^.*python -m experiments.*--(?:data-parallel|fully-sharded)$", README.read_text(), re.MULTILINE)
 
 

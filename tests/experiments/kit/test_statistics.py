@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, norm, ttest_1samp, ttest_rel
 
-from experiments.kit.statistics import differ, p_value, ranking, ratio_of_means, share, verdict, verdicts
+from experiments.kit.statistics import differ, p_value, ranking, ratio, ratio_of_means, share, verdict, verdicts
 from jaxgen.metrics import MeanAndError
 
 
@@ -111,3 +111,12 @@ def test_a_ratio_of_means_has_the_error_that_repetition_shows():
     ratios = [one.mean for one in found]
     assert abs(np.mean(ratios) - 0.5) < 4 * np.std(ratios) / 2000**0.5 + 1e-3  # the ratio's own bias is of order 1/n
     assert np.mean([one.error for one in found]) == pytest.approx(np.std(ratios), rel=0.05)
+
+
+def test_the_error_of_a_ratio_of_shares_by_monte_carlo():
+    rng = np.random.default_rng(0)
+    drawn = rng.normal(0.6, 0.02, 20_000) / rng.normal(0.9, 0.03, 20_000)
+    found = ratio(MeanAndError(0.6, 0.02), MeanAndError(0.9, 0.03))
+    assert found.mean == pytest.approx(2 / 3)
+    assert found.error == pytest.approx(drawn.std(), rel=0.03)
+    assert ratio(MeanAndError(0.1, 0.01), MeanAndError(0.0, 0.01)) is None
