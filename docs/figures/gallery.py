@@ -28,7 +28,8 @@ def page(run: Path, folder: Path) -> str:
     parts = [re.sub(r"\n\s*\n", "\n", part).strip() for part in parts]  # a blank line would end a block of HTML
     pairs = zip(parts[1::2], parts[2::2], strict=True)
     sections = [parts[0], *(f"## {heading}\n\n<div>\n{text}\n</div>" for heading, text in pairs)]
-    command = re.search(r"(?s)<code>(.*?)</code>", report[1])[1]
+    # the flags that no result depends on are left out
+    command = re.sub(r" --(runs \S+|no-progress)", "", re.search(r"(?s)<code>(.*?)</code>", report[1])[1])
     facts = ", ".join(f"{name} {summary[name]}" for name in FACTS if name in summary)
     text = "\n\n".join(sections)
     return (

@@ -12,7 +12,7 @@ class RunConfig:
     """The flags of every experiment."""
 
     preset: Literal["default", "smoke", "paper"] = "default"
-    """default: minutes on 2 cores; smoke: seconds; paper: the sources' own sizes, for a GPU."""
+    """default: minutes on 2 cores; smoke: less than a minute; paper: the sources' own sizes, for a GPU."""
     seed: int = 0
     """Seed of everything that is drawn, from 0 to 2³² − 1."""
     progress: bool = True

@@ -8,6 +8,6 @@ EXERCISE = Exercise(
     question="How near do coordinate ascent, stochastic ascent and amortised inference come to exact posteriors and "
     "evidences, what does the mean field lose, and which gradient of the bound is the least noisy?",
     paper="Hoffman et al. 2013; Kingma & Welling 2014",
-    minutes="1 to 10",
+    minutes="2",
     shows="bounds against the exact evidence, mean fields on exact posteriors, the noise of seven gradients",
 )
