@@ -24,7 +24,7 @@ def main(config: Config) -> Path:
     data = load(config)
     net = build(config, data)
     run = begin(EXERCISE, config)
-    recogniser = train_recogniser(run, data.train, steps=config.reader_steps)
+    recogniser = train_recogniser(run, data.train, steps=config.recogniser_steps)
     model = train_model(run, net, data)
     measured = measure(run, data, model, recogniser)
     return write(run, measured)

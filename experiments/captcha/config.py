@@ -41,7 +41,7 @@ class Config(ComputeConfig):
     drop_text: float = 0.1
     """Share of training examples whose text the network does not see."""
     learning_rate: float = 1.5e-3
-    reader_steps: int = 500
+    recogniser_steps: int = 500
     """Training steps of the recogniser."""
     requested: int = 100
     """Images to ask for, of texts seen in training and at most as many of texts not seen; different texts first."""
@@ -53,7 +53,7 @@ class Config(ComputeConfig):
     def __post_init__(self) -> None:
         """Refuse what could only fail after training."""
         super().__post_init__()
-        self.at_least(1, "images", "unseen", "reader_steps", "patch", "channels", "sampling_steps")
+        self.at_least(1, "images", "unseen", "recogniser_steps", "patch", "channels", "sampling_steps")
         self.at_least(20, "requested", why="for the figures")
         if not all(0 < scale < float("inf") for scale in self.scales):
             raise ValueError(f"--scales {self.scales} must be positive: 0 is the model without a text")
@@ -83,14 +83,14 @@ PRESETS = {
     "default": Config(),
     "smoke": Config(
         preset="smoke", alphabet="47", length=2, size=(12, 24), images=200, unseen=1, channels=8, multipliers=(1,),
-        cross_attention=(-1,), steps=6, batch_size=8, reader_steps=4, requested=20, scales=(1.0, 2.0), sampling_steps=3,
-        checkpoint_every=3,
+        cross_attention=(-1,), steps=6, batch_size=8, recogniser_steps=4, requested=20, scales=(1.0, 2.0),
+        sampling_steps=3, checkpoint_every=3,
     ),
     "paper": Config(
         preset="paper", alphabet="0123456789abcdefghijklmnopqrstuvwxyz", length=5, size=(50, 200), dots=30, curves=1,
         fonts=("DejaVuSans-Bold", "DejaVuSerif-Bold", "DejaVuSansMono-Bold"), rotation=30.0, warp=0.2, gaps=0.5,
         images=100_000, unseen=1000, channels=128, multipliers=(1, 2, 2, 2),
-        steps=200_000, batch_size=128, learning_rate=2e-4, ema=0.9999, reader_steps=20_000, requested=1000,
+        steps=200_000, batch_size=128, learning_rate=2e-4, ema=0.9999, recogniser_steps=20_000, requested=1000,
         scales=(1.0, 1.5, 2.0, 3.0, 5.0), sampling_steps=50, checkpoint_every=5000,
     ),
 }  # fmt: skip
