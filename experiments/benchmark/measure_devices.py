@@ -16,9 +16,11 @@ from experiments.kit.run import Run
 def measure_devices(run: Run[Config], platform: str) -> tuple[list[Scaled], str | None]:
     """Training on several devices, and why some of it was not measured: the rest is worth its report."""
     config, scaled, failure = run.config, [], None
-    available = [n for n in config.training_devices if platform == "cpu" or n <= len(jax.devices(platform))]
+    there = max(config.training_devices) if platform == "cpu" else len(jax.devices(platform))
+    if too_many := [n for n in config.training_devices if n > there]:
+        failure = f"this machine has {there}, fewer than {max(too_many)}"
     try:
-        for n in available:
+        for n in [n for n in config.training_devices if n <= there]:
             config.announce(f"training on {n} devices")
             scaled += run.stage(f"devices/{n}", partial(train_on, config, platform, n))
     except RuntimeError as error:
