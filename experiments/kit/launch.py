@@ -119,6 +119,7 @@ def restore(config_type: type[Config], directory: Path) -> Config:
 
 def _in_flags(message: str) -> str:
     """A message of the library in the words of the command line."""
+    message = re.sub(r"(holds (\d+)×\2 images;.*)pass resize=(\d+)", r"\1add --size \2, or --resize --size \3", message)
     message = re.sub(r"pass resize=(\d+)", r"add --resize --size \1", message)
     message = re.sub(r"pass size=(\d+)", r"add --size \1", message)
     return message.replace("pass value_range=(low, high)", "add --value-range LOW HIGH")

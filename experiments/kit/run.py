@@ -23,6 +23,7 @@ from experiments.kit.stages import recorded
 from experiments.kit.statistics import verdict
 from jaxgen.report import Table, run_directory, write_json, write_report
 
+TEST_RUN = " (The preset smoke only tests that everything runs. Its numbers mean nothing.)"
 SECONDS = "seconds.json"  # in the folder of a stage that draws samples
 
 Config = TypeVar("Config", bound=RunConfig)
@@ -99,7 +100,7 @@ class Run(Generic[Config]):
                 self.directory,
                 template,
                 title=self.exercise.title,
-                question=self.exercise.question,
+                question=self.exercise.question + (TEST_RUN if self.config.preset == "smoke" else ""),
                 figures=figures,
                 tables=tables,
                 values={"config": self.config, "verdict": verdict, **values},
