@@ -213,7 +213,7 @@ def bad_data(kind, folder):
 @pytest.mark.parametrize(
     ("kind", "message"),
     {
-        "size": r"holds 20×20 images; expected 16×16: add --resize --size 16",
+        "size": r"holds 20×20 images; expected 16×16: add --size 20, or --resize --size 16",
         "dtype": r"images have dtype int64; expected uint8",
         "range": r"float32 images span \[\d+, 255\]; expected",
         "few": r"--batch-size 8 exceeds the . training images",

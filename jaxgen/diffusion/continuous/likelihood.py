@@ -58,7 +58,7 @@ def log_likelihood(
         The log-density in nats, the code at t_max, and the solver's cost.
 
     Raises:
-        ValueError: if x0 has no batch axis; and as `check_finite_velocity` and `core.integrate` do.
+        ValueError: as `check_finite_velocity` and `core.integrate` do.
         RuntimeError: as `core.integrate` does.
         TypeError: if `denoise` is a bare network.
 
@@ -67,10 +67,6 @@ def log_likelihood(
     """
     check_finite_velocity(process, t_min, t_max)
     x0 = jnp.asarray(x0)
-    if x0.ndim < 2:
-        raise ValueError(
-            f"x0 must be (B, *event), one row per sample, got shape {x0.shape}: add an axis, as in x0[None]"
-        )
     divergence = exact_divergence if divergence is None else divergence
     if not isinstance(divergence, jax.tree_util.Partial):
         divergence = jax.tree_util.Partial(divergence)

@@ -131,7 +131,7 @@ def test_a_warning_is_one_line(monkeypatch, capsys):
 
 
 def test_the_librarys_words_become_flags():
-    with pytest.raises(BadInput, match="expected 16×16: add --resize --size 16"), launch.reading_data():
+    with pytest.raises(BadInput, match="expected 16×16: add --size 20, or --resize --size 16"), launch.reading_data():
         raise ValueError("x holds 20×20 images; expected 16×16: pass resize=16.")
     with pytest.raises(BadInput, match="or add --value-range LOW HIGH"), launch.reading_data():
         raise ValueError("Cast values in [0, 255] to uint8, or pass value_range=(low, high).")

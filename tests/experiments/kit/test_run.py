@@ -74,6 +74,7 @@ def test_the_report_joins_the_index_of_all_runs(tmp_path):
             template, values={"a": 0.5, "b": [9.0, 9.1]}, metrics={"a": 0.5}, figures={}, tables={}
         )
         assert "It is 0.500 at 3000, better." in path.read_text()
+        assert "Its numbers mean nothing." in path.read_text()  # of the preset smoke
         assert "python -m experiments.some" in path.read_text()
     page = (tmp_path / "index.html").read_text()
     assert page.index("second") < page.index("first")
