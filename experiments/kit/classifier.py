@@ -16,7 +16,7 @@ from experiments.kit.training import initial_parameters, train_with_checkpoints
 from jaxgen.data import Batches, ImageDataset, render_sprites, split_by_content, to_float
 from jaxgen.metrics import apply_in_batches
 from jaxgen.nets import ConvClassifier
-from jaxgen.training import create_state, make_train_step
+from jaxgen.training import create_state, fit, make_train_step
 
 
 class Classifier(NamedTuple):
@@ -95,4 +95,10 @@ def train_reader(run: Run, name: str, net: nn.Module, images, labels, *, steps: 
     batches = Batches((images, labels), min(128, len(images)), seed=seed)
     state = create_state(jax.random.key(seed), params, optimizer)
     step = make_train_step(loss, optimizer)
+    if jax.process_count() > 1:  # their checkpoints hold what lies on the devices of all; this lies on one of each
+
+        def train() -> Any:
+            return fit(step, state, batches, steps=steps, progress=run.config.progress)[0].ema
+
+        return run.stage(f"{name}/parameters", train)
     return train_with_checkpoints(run, f"stages/{name}", step, state, batches, steps=steps)[0].ema
