@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from shown import metrics_of
+from shown import assert_same_results, metrics_of
 
 from experiments.controllable import __main__ as controllable
 from experiments.controllable import measure_classes as classes
@@ -68,10 +68,7 @@ def test_a_run_that_lost_its_last_stages_resumes_to_the_same_end(finished, tmp_p
         (shutil.rmtree if (directory / name).is_dir() else Path.unlink)(directory / name)
     with jax.enable_x64(False):
         controllable.main(replace(PRESETS["smoke"], resume=directory, progress=False))
-    figures = {file.name for file in (finished / "figures").iterdir()}
-    assert {file.name for file in (directory / "figures").iterdir()} == figures
-    for name in ("metrics.json", *(f"figures/{figure}" for figure in figures)):
-        assert (directory / name).read_bytes() == (finished / name).read_bytes(), name
+    assert_same_results(directory, finished)
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from shown import metrics_of
+from shown import assert_same_results, metrics_of
 
 from experiments.kit import launch
 from experiments.kit.run import BadInput
@@ -63,11 +63,7 @@ def test_a_stopped_run_resumes_to_the_same_end(finished, tmp_path, monkeypatch):
         shutil.rmtree(directory / name)
     monkeypatch.setattr(sys, "argv", ["vae_zoo", "--resume", str(directory)])
     launch.run(vae_zoo.main, PRESETS)
-    assert (directory / "metrics.json").read_bytes() == (finished / "metrics.json").read_bytes()
-    names = {file.name for file in (finished / "figures").iterdir()}
-    assert {file.name for file in (directory / "figures").iterdir()} == names
-    for name in names:
-        assert (directory / "figures" / name).read_bytes() == (finished / "figures" / name).read_bytes(), name
+    assert_same_results(directory, finished)
 
 
 @pytest.mark.slow
