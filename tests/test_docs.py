@@ -236,6 +236,12 @@ def test_many_devices_share_a_state():
     assert names["params"]["w"].shape == (64, 64)
 
 
+def test_a_program_for_another_platform_runs_here_too():
+    names = {}
+    exec(guide("devices")[1], names)
+    np.testing.assert_allclose(names["x"], names["draw"](names["keys"]), rtol=1e-6)
+
+
 def test_a_run_is_resumed_and_its_parameters_are_read(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for _ in range(2):
