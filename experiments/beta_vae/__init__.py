@@ -8,6 +8,6 @@ EXERCISE = Exercise(
     question="Does a larger β disentangle the factors of dSprites, as the mutual information gap measures it, and what "
     "does that cost in reconstruction?",
     paper="Higgins et al. 2017",
-    minutes="1 to 10",
+    minutes="6",
     shows="reconstructions, scores of disentanglement by β, traversals of the code, the code by position",
 )

@@ -12,10 +12,10 @@ from experiments.beta_vae.measure_scores import values
 from experiments.kit.run import Run
 from jaxgen.report import Panel2D, dot_plot, image_grid, panels, panels_2d, table
 
-COLUMNS = {
+SCORES = {
     "mig": "MIG (Locatello)", "chen": "MIG (Chen)", "disentanglement": "DCI", "modularity": "modularity", "sap": "SAP",
-    "reconstruction": "reconstruction", "kl": "KL", "active": "dimensions in use",
 }  # fmt: skip
+COSTS = {"reconstruction": "reconstruction", "kl": "KL", "active": "dimensions in use"}
 PANELS_IN_A_ROW = 4
 
 
@@ -32,12 +32,16 @@ def write(run: Run[Config], measured: Measured) -> Path:
 
 def tables(measured: Measured) -> dict[str, Any]:
     """All tables by name."""
-    by_beta = [
-        {"β": beta} | {column: measured.means[name][beta] for name, column in COLUMNS.items()}
-        for beta in measured.scores
-    ]
+
+    def by_beta(columns: dict[str, str]) -> list[dict[str, Any]]:
+        return [
+            {"β": beta} | {column: measured.means[name][beta] for name, column in columns.items()}
+            for beta in measured.scores
+        ]
+
     return {
-        "scores": table(by_beta, best={COLUMNS["mig"]: "max", COLUMNS["chen"]: "max"}),
+        "scores": table(by_beta(SCORES), best={SCORES["mig"]: "max", SCORES["chen"]: "max"}),
+        "costs": table(by_beta(COSTS)),
         "factors": table([{"β": beta} | of for beta, of in measured.gaps.items()]),
     }
 
@@ -95,7 +99,7 @@ def gaps(measured: Measured) -> Any:
     """Mean, lowest and highest mutual information gap over the seeds, by β."""
     return dot_plot(
         {
-            COLUMNS[name]: {
+            SCORES[name]: {
                 f"β = {beta}": (of.mean(), of.min(), of.max()) for beta, of in values(measured.scores, name).items()
             }
             for name in ("mig", "chen")

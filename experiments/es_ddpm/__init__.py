@@ -8,6 +8,6 @@ EXERCISE = Exercise(
     question="How late can a diffusion model take over the samples of a VAE before its images are worse than those of "
     "the whole chain, and is that faster than longer steps from pure noise?",
     paper="Lyu et al. 2022",
-    minutes="1 to 10",
+    minutes="15 to 31",
     shows="samples by the start T′, quality against time, longer steps by DDPM and DDIM",
 )

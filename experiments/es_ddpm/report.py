@@ -15,7 +15,7 @@ from jaxgen.report import image_grid, panels, table, tradeoff
 
 def write(run: Run[Config], measured: Measured) -> Path:
     """Write the report and return its path."""
-    rows = quality_rows(measured, run.config.samples)
+    rows = quality_rows(measured)
     return run.write_report(
         Path(__file__).with_name("report.md"),
         values=measured,
@@ -25,17 +25,17 @@ def write(run: Run[Config], measured: Measured) -> Path:
     )
 
 
-def quality_rows(measured: Measured, samples: int) -> list[dict[str, Any]]:
+def quality_rows(measured: Measured) -> list[dict[str, Any]]:
     """A row for each method."""
     return [
         {
             "method": name,
-            "network calls": of.calls,
+            "calls": of.calls,
             FRECHET: of.compared.distance,
-            "above the whole chain's": None if name == CHAIN else of.compared.difference,
-            "at most, at 95 %": None if name == CHAIN else of.compared.bound,
-            f"seconds per {samples}": of.seconds,
-            "of the whole chain's time": of.compared.time,
+            "difference": None if name == CHAIN else of.compared.difference,
+            "95 % bound": None if name == CHAIN else of.compared.bound,
+            "seconds": of.seconds,
+            "relative time": of.compared.time,
         }
         for name, of in measured.methods.items()
     ]

@@ -127,7 +127,7 @@ def test_the_findings_follow_the_numbers():
     rendered = render_template(
         Path(report.__file__).with_name("report.md").read_text(),
         figures=dict.fromkeys(shown, Figure()),
-        tables=dict.fromkeys(("scores", "factors"), table([{"β": 1}])),
+        tables=dict.fromkeys(("scores", "costs", "factors"), table([{"β": 1}])),
         values={"config": PRESETS["paper"], **given},
     )
     locatello, chen, price = (Markup(finding).striptags() for finding in rendered.findings)

@@ -54,7 +54,7 @@ def test_a_run_leaves_its_report(finished):
         ("from T′ = 2", "DDIM, 4 longer steps", "whole chain", "Longer steps instead"),
         "data.png loss.png samples.png quality-and-time.png",
     )["methods"]
-    assert {row["method"]: row["network calls"] for row in rows} == {
+    assert {row["method"]: row["calls"] for row in rows} == {
         VAE: 0, "from T′ = 2": 2, "from T′ = 4": 4, "DDPM, 2 longer steps": 2, "DDPM, 4 longer steps": 4,
         "DDIM, 2 longer steps": 2, "DDIM, 4 longer steps": 4, CHAIN: 8,
     }  # fmt: skip
