@@ -92,6 +92,11 @@ def share(values: ArrayLike, *, each: int = 1, groups: ArrayLike | None = None) 
     return MeanAndError(mean, max(error, float(high - low) / 2))
 
 
+def over_repetitions(values: Sequence[float] | np.ndarray) -> MeanAndError:
+    """The mean and standard error of one number per repetition, such as a seed or a training."""
+    return mean_and_error(np.asarray(values, np.float64))
+
+
 def ratio_of_means(a: ArrayLike, b: ArrayLike) -> MeanAndError:
     """mean(a)/mean(b) of paired values (n,), and its standard error to first order (the delta method)."""
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
@@ -109,6 +114,6 @@ def ratio(a: MeanAndError, b: MeanAndError) -> MeanAndError | None:
 def ranking(values: Mapping[str, Sequence[float]]) -> str:
     """Names by ascending mean of paired values: joined by < where neighbours differ beyond chance, else by ≈."""
     names = sorted(values, key=lambda name: np.mean(values[name]))
-    texts = [f"{name} {format_value(mean_and_error(np.asarray(values[name], np.float64)))}" for name in names]
+    texts = [f"{name} {format_value(over_repetitions(values[name]))}" for name in names]
     signs = ["<" if differ(values[a], values[b]) else "≈" for a, b in pairwise(names)]
     return texts[0] + "".join(f" {sign} {text}" for sign, text in zip(signs, texts[1:], strict=True))

@@ -2,9 +2,19 @@
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest, norm, ttest_1samp, ttest_rel
+from scipy.stats import binomtest, norm, sem, ttest_1samp, ttest_rel
 
-from experiments.kit.statistics import differ, p_value, ranking, ratio, ratio_of_means, share, verdict, verdicts
+from experiments.kit.statistics import (
+    differ,
+    over_repetitions,
+    p_value,
+    ranking,
+    ratio,
+    ratio_of_means,
+    share,
+    verdict,
+    verdicts,
+)
 from jaxgen.metrics import MeanAndError
 
 
@@ -65,6 +75,11 @@ def test_nothing_is_rarely_taken_for_something():
     assert wrong < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 200)
     uncorrected = np.mean([any(differ(values, 0 * values) for values in family) for family in families])
     assert abs(uncorrected - (1 - 0.95**9)) < 3 * np.sqrt(0.37 * 0.63 / 200)
+
+
+def test_repetitions_of_any_numbers_have_a_mean_and_an_error():
+    values = [1, 2.5, 7.0, np.float32(3)]
+    assert over_repetitions(values) == (pytest.approx(np.mean(values)), pytest.approx(sem(values)))
 
 
 def test_a_ranking_joins_what_differs_by_less_than_signs():
