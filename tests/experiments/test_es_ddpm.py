@@ -33,6 +33,7 @@ from experiments.es_ddpm.measure_comparison import (
 )
 from experiments.es_ddpm.methods import CHAIN, VAE, late, longer
 from experiments.kit import images, launch
+from experiments.kit.chains import scaled_linear
 from experiments.kit.run import BadInput
 from experiments.kit.score_model import Model
 from experiments.kit.statistics import verdict
@@ -102,7 +103,7 @@ class Scaling(nn.Module):
         return params * x
 
 
-DIFFUSION = Model(train.chain(CONFIG), Scaling(), 0.5, 0.7, (4, 4, 1), None)
+DIFFUSION = Model(scaled_linear(CONFIG.timesteps), Scaling(), 0.5, 0.7, (4, 4, 1), None)
 
 
 def test_methods_draw_what_sample_draws_with_keys_of_their_set():
