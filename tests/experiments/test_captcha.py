@@ -1,7 +1,6 @@
 """The CAPTCHA experiment: a whole small run, a real folder, its measures on known images, and what it refuses."""
 
 import re
-import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -19,7 +18,6 @@ from experiments.captcha.data import Data, check_texts, load
 from experiments.captcha.measure import Captioned, Measured, Unconditional, measure_conditional, measure_unconditional
 from experiments.captcha.measure_variety import pairs
 from experiments.captcha.recogniser import Recogniser
-from experiments.kit import launch
 from experiments.kit.nearest import nearest_images
 from experiments.kit.run import BadInput, begin
 from jaxgen.data import ImageDataset, decode_texts, render_captchas, to_float
@@ -40,17 +38,6 @@ def test_a_run_leaves_its_report(finished):
     assert [(row["images"], row["texts"]) for row in metrics["reading"]] == [
         (who, kind) for who in ("real, held out", "guidance 1", "guidance 2") for kind in ("seen", "unseen")
     ]
-
-
-def test_a_stopped_run_resumes_to_the_same_end(finished, tmp_path):
-    directory = tmp_path / "stopped"
-    shutil.copytree(finished, directory)
-    (directory / "report.html").unlink()
-    shutil.rmtree(directory / "stages" / "samples" / "unseen texts, guidance 2")
-    captcha.main(replace(launch.restore(captcha.Config, directory), resume=directory, progress=False))
-    names = ["metrics.json", *(f"figures/{file.name}" for file in (finished / "figures").iterdir())]
-    for name in names:
-        assert (directory / name).read_bytes() == (finished / name).read_bytes(), name
 
 
 def test_no_training_image_shows_an_unseen_text():

@@ -1,6 +1,5 @@
 """The ES-DDPM exercise: a whole small run and its resumption, its methods, its comparison, and refusals."""
 
-import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -59,27 +58,6 @@ def test_a_run_leaves_its_report(finished):
         VAE: 0, "from T′ = 2": 2, "from T′ = 4": 4, "DDPM, 2 longer steps": 2, "DDPM, 4 longer steps": 4,
         "DDIM, 2 longer steps": 2, "DDIM, 4 longer steps": 4, CHAIN: 8,
     }  # fmt: skip
-
-
-def test_a_run_stopped_while_it_sampled_resumes_to_the_same_end(finished, tmp_path):
-    directory = tmp_path / "stopped"
-    shutil.copytree(finished, directory)
-    # the last set, whose times do not count if they are not the least
-    for name in ("report.html", "metrics.json", "stages/distances.pickle", f"stages/samples/{late(4)}/1.pickle"):
-        (directory / name).unlink()
-    shutil.rmtree(directory / "figures")
-    es_ddpm.main(replace(SMOKE, runs=tmp_path, resume=directory))
-    for file in (finished / "figures").iterdir():
-        if file.name != "quality-and-time.png":
-            assert (directory / "figures" / file.name).read_bytes() == file.read_bytes(), file.name
-
-    def untimed(run):
-        return [
-            {name: value for name, value in row.items() if "time" not in name and "seconds" not in name}
-            for row in metrics_of(run, ())["methods"]
-        ]
-
-    assert untimed(directory) == untimed(finished)
 
 
 @pytest.mark.slow
