@@ -229,7 +229,7 @@ class Untrained:
     """Stands in for training: returns the first parameters, with the loss and what is followed at them."""
 
     def __init__(self, loss, *, follow, points=50, **options):
-        self._loss, self._follow, self._points, self.every = jax.jit(loss), jax.jit(follow), points, 1
+        self._loss, self._follow, self._points = jax.jit(loss), jax.jit(follow), points
 
     def __call__(self, key, params, *args):
         losses = [self._loss(jax.random.fold_in(key, i), params, *args).mean() for i in range(self._points)]
