@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.kit.statistics import over_repetitions, ranking
+from experiments.kit.statistics import Ranking, over_repetitions, ranking
 from experiments.kit.toy_training import Fit
 from jaxgen.metrics import MeanAndError
 
@@ -26,7 +26,7 @@ class Objectives(NamedTuple):
 
     of: dict[str, Objective]
     steps: np.ndarray  # (points,)
-    ranking: str
+    ranking: Ranking
 
 
 def measure_objectives(fits: Mapping[str, Sequence[Fit]], constants: Mapping[str, float]) -> Objectives:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import jax.numpy as jnp
@@ -407,11 +408,17 @@ def test_data_are_refused_before_training(changes, message):
         ({"drop_text": 0.0}, "guidance needs the model with and without"),
         ({"steps": 0}, "--steps must be at least 1"),
         ({"unseen": 0}, "--unseen must be at least 1"),
+        ({"data": Path("texts"), "dots": 3, "images": 10}, "--dots and --images with --data"),
     ],
 )
 def test_flags_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         replace(captcha.Config(), **changes)
+
+
+@pytest.mark.parametrize("preset", captcha.PRESETS)
+def test_files_may_be_given_with_every_preset(preset):
+    assert replace(captcha.PRESETS[preset], data=Path("texts")).size == captcha.PRESETS[preset].size
 
 
 def test_a_network_that_does_not_fit_is_refused_before_anything_is_made(tmp_path):

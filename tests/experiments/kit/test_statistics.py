@@ -15,6 +15,7 @@ from experiments.kit.statistics import (
     verdict,
     verdicts,
 )
+from experiments.kit.wording import ascending
 from jaxgen.metrics import MeanAndError
 
 
@@ -84,7 +85,11 @@ def test_repetitions_of_any_numbers_have_a_mean_and_an_error():
 
 def test_a_ranking_joins_what_differs_by_less_than_signs():
     values = {"c": [3.0, 3.1, 3.2], "a": [1.0, 1.2, 1.4], "b": [1.1, 1.15, 1.46]}
-    assert ranking(values) == "a 1.20 ± 0.12 ≈ b 1.24 ± 0.11 < c 3.100 ± 0.058"
+    found = ranking(values)
+    assert list(found.means) == ["a", "b", "c"]
+    assert found.means["c"] == (pytest.approx(3.1), pytest.approx(0.1 / np.sqrt(3)))
+    assert found.neighbours_differ == [False, True]
+    assert ascending(found) == "a 1.20 ± 0.12 ≈ b 1.24 ± 0.11 < c 3.100 ± 0.058"
 
 
 @pytest.mark.parametrize("right", [0, 1, 7, 20])
