@@ -7,12 +7,12 @@ import jax
 import numpy as np
 
 from experiments.gmm_scores.train import Models
+from experiments.kit.plane import lattice
 from experiments.kit.statistics import over_repetitions
 from experiments.kit.toy_sampling import density, exact_field, learned_field, log_density, sample_mixture
 from experiments.kit.toy_training import Fit
 from jaxgen.distributions import GaussianMixture
 from jaxgen.metrics import MeanAndError
-from jaxgen.report import lattice
 
 CELLS, EVERY = 153, 9  # cells on a side of the square; arrows stand at the centre of every ninth
 

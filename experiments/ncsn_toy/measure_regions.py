@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from experiments.kit.plane import lattice
 from experiments.kit.statistics import over_repetitions
 from experiments.kit.toy_sampling import density, exact_field, learned_field, log_density
 from experiments.ncsn_toy.train import Models
 from jaxgen.metrics import MeanAndError
-from jaxgen.report import lattice
 
 HALF, ARROWS, CELLS = 8.0, 17, 120
 LIMITS = (-HALF, HALF)

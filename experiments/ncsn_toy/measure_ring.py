@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.kit.plane import lattice
 from experiments.kit.statistics import differ, over_repetitions
 from experiments.kit.toy_sampling import learned_field
 from experiments.kit.toy_training import Fit, ScoreNet
@@ -14,7 +15,6 @@ from experiments.ncsn_toy.measure_regions import ARROWS, relative_errors
 from experiments.ncsn_toy.ring import least_loss, ring_score
 from jaxgen.data import ring
 from jaxgen.metrics import MeanAndError
-from jaxgen.report import lattice
 
 LIMITS = (-1.6, 1.6)
 

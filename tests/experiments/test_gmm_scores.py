@@ -14,11 +14,11 @@ from experiments.gmm_scores import draw as draws
 from experiments.gmm_scores import measure_chains, measure_many_levels, measure_samplers, measure_scores, report
 from experiments.gmm_scores.config import PRESETS, Config
 from experiments.gmm_scores.train import Models, ladders, root_mean_square, train
+from experiments.kit.plane import lattice
 from experiments.kit.statistics import verdict
 from experiments.kit.toy_sampling import Found, MixtureComparison, density, half_width
 from jaxgen.distributions import random_mixture, song_ermon_mixture
 from jaxgen.metrics import MeanAndError
-from jaxgen.report import lattice
 from jaxgen.report.template import FILTERS
 from jaxgen.samplers import Sampler
 

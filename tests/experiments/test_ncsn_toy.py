@@ -14,6 +14,7 @@ from scipy.special import ive
 from shown import metrics_of
 from some_exercise import SOME
 
+from experiments.kit.plane import lattice
 from experiments.kit.run import begin
 from experiments.kit.timing import Timing
 from experiments.kit.toy_sampling import exact_field, learned_field, log_density
@@ -28,7 +29,6 @@ from experiments.ncsn_toy.train import Models, train
 from jaxgen import data
 from jaxgen.distributions import song_ermon_mixture
 from jaxgen.metrics import MeanAndError, mean_and_error
-from jaxgen.report import lattice
 
 SMOKE = replace(PRESETS["smoke"], progress=False)
 
