@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxgen import diffusion, samplers
 from jaxgen.distributions import GaussianMixture
-from jaxgen.report import Panel2D, encode_figure, lattice, panels, panels_2d
+from jaxgen.report import Panel2D, encode_figure, panels, panels_2d
 
 HERE = Path(__file__).parent
 LIMITS = (-3.0, 3.0)
@@ -28,9 +28,16 @@ def exact_score(x: jax.Array, t: jax.Array, cond: None) -> jax.Array:
 DENOISE = diffusion.denoiser(PROCESS, exact_score, predicts="score")
 
 
+def lattice(n: int) -> np.ndarray:
+    """The centres (n, n, 2) of equal cells."""
+    low, high = LIMITS
+    axis = low + (high - low) * (np.arange(n) + 0.5) / n
+    return np.stack(np.meshgrid(axis, axis), -1)
+
+
 def density(t: float) -> np.ndarray:
     """The density of x_t on a lattice."""
-    points = jnp.asarray(lattice(LIMITS, 80), jnp.float32)
+    points = jnp.asarray(lattice(80), jnp.float32)
     noised = MIXTURE.perturbed(PROCESS.alpha(t), PROCESS.sigma(t))
     return np.exp(np.asarray(noised.log_density(points.reshape(-1, 2)))).reshape(points.shape[:-1])
 
@@ -61,7 +68,7 @@ def noised_figure():
 
 def denoiser_figure():
     """The direction from x_t to x̂0 at three times."""
-    places = lattice(LIMITS, 13).reshape(-1, 2)
+    places = lattice(13).reshape(-1, 2)
     row = []
     for t in (0.2, 0.5, 0.8):
         x0 = DENOISE(jnp.asarray(places, jnp.float32), t).x0

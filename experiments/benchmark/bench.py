@@ -16,6 +16,7 @@ from experiments.benchmark.train import CHANNELS, network_of, parameters
 from experiments.kit.call_counting import Counter
 from experiments.kit.run import BadInput
 from experiments.kit.timing import Subject
+from experiments.kit.training import parameter_count
 from jaxgen import generation, samplers
 from jaxgen.diffusion import denoiser
 
@@ -61,7 +62,7 @@ class Bench:
     @property
     def parameters(self) -> int:
         """Number of the network's parameters."""
-        return sum(leaf.size for leaf in jax.tree.leaves(self.params))
+        return parameter_count(self.params)
 
     def loop(self, n: int) -> None:
         """n network calls in one compiled loop."""

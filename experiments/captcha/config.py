@@ -6,6 +6,8 @@ from pathlib import Path
 from experiments.kit.config import ComputeConfig
 from jaxgen.data import CaptchaStyle
 
+RENDERED = ("alphabet", "length", "fonts", "dots", "curves", "rotation", "warp", "gaps", "images", "unseen")
+
 
 @dataclass(frozen=True)
 class Config(ComputeConfig):
@@ -53,6 +55,9 @@ class Config(ComputeConfig):
     def __post_init__(self) -> None:
         """Refuse what could only fail after training."""
         super().__post_init__()
+        preset = PRESETS[self.preset] if self.data is not None else self
+        if given := [f"--{name}" for name in RENDERED if getattr(self, name) != getattr(preset, name)]:
+            raise ValueError(f"{' and '.join(given)} with --data: they are for CAPTCHAs that are rendered")
         self.at_least(1, "images", "unseen", "recogniser_steps", "patch", "channels", "sampling_steps")
         self.at_least(20, "requested", why="for the figures")
         if not all(0 < scale < float("inf") for scale in self.scales):

@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from experiments.es_ddpm.config import Config
@@ -25,6 +24,7 @@ from experiments.kit.frechet import FrechetDistance
 from experiments.kit.images import Images, source
 from experiments.kit.run import Run
 from experiments.kit.score_model import Model
+from experiments.kit.training import parameter_count
 from jaxgen.training import History
 
 SHOWN = 10
@@ -128,7 +128,7 @@ def measure(run: Run[Config], data: Images, vae: Trained, diffusion: Model, clas
         held_out_count=len(data.held_out.images[: config.samples]),
         held_out_distance=distances.held_out,
         trained_on=classifier.trained_on,
-        parameters={"vae": count(vae.params), "diffusion": count(diffusion.params)},
+        parameters={"vae": parameter_count(vae.params), "diffusion": parameter_count(diffusion.params)},
         histories={"vae": vae.history, "diffusion": diffusion.history},
         methods={
             name: Sampled(of[0].calls, seconds[name], sets[name][0, :SHOWN], compared(name))
@@ -170,8 +170,3 @@ def frechet_distances(
 def root_mean_square(x: np.ndarray) -> float:
     """The root mean square of an array."""
     return float(np.sqrt(np.mean(np.square(x))))
-
-
-def count(params: Any) -> int:
-    """The number of parameters."""
-    return sum(leaf.size for leaf in jax.tree.leaves(params))

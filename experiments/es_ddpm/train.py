@@ -7,12 +7,12 @@ import jax.numpy as jnp
 from experiments.es_ddpm.config import Config
 from experiments.kit import autoencoder, images, score_model
 from experiments.kit.autoencoder import Autoencoder, Trained
+from experiments.kit.chains import scaled_linear
 from experiments.kit.images import Images
 from experiments.kit.launch import reading_data
 from experiments.kit.run import BadInput, Run
 from experiments.kit.score_model import Model
 from jaxgen.data import to_uint8
-from jaxgen.diffusion import GaussianProcess, from_betas, linear_betas
 from jaxgen.nets import ConvDecoder, ConvEncoder, UNet
 
 FOLLOWED = 256  # held-out images whose loss is followed
@@ -39,12 +39,6 @@ def build(config: Config, data: Images) -> Networks:
         return Networks(unet, vae, vae.initial(config.seed, shape))
 
 
-def chain(config: Config) -> GaussianProcess:
-    """DDPM's linear schedule, with β scaled by 1000/T so that the chain ends in as much noise for each T."""
-    scale = 1000 / config.timesteps
-    return from_betas(linear_betas(config.timesteps, 1e-4 * scale, min(0.02 * scale, 0.999)))
-
-
 def train_vae(run: Run[Config], networks: Networks, data: Images) -> Trained:
     """Train the VAE by its evidence lower bound."""
     config = run.config
@@ -61,4 +55,4 @@ def train_diffusion(run: Run[Config], networks: Networks, data: Images) -> Model
         run, "score", networks.unet, None, config.steps, config.seed, to_uint8(data.train.images),
         jnp.asarray(to_uint8(data.held_out.images[:FOLLOWED])),
     )  # fmt: skip
-    return trained._replace(process=chain(config))
+    return trained._replace(process=scaled_linear(config.timesteps))

@@ -6,8 +6,8 @@ import numpy as np
 
 from experiments.gmm_scores.draw import Drawing, Walk
 from experiments.gmm_scores.measure_scores import CELLS
+from experiments.kit.plane import lattice
 from experiments.kit.toy_sampling import density, nearest_mode, outside
-from jaxgen.report import lattice
 
 EXACT = "exact ∇ log p"
 

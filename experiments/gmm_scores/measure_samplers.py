@@ -1,6 +1,6 @@
 """Every way of sampling, by the weight and width of its modes and by its MMD."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache, partial
 from typing import Literal, NamedTuple
 
@@ -10,10 +10,10 @@ from scipy import stats
 
 from experiments.gmm_scores.draw import Drawing
 from experiments.gmm_scores.measure_chains import EXACT
-from experiments.kit.statistics import share, verdict
+from experiments.kit.statistics import over_repetitions, share, verdict
 from experiments.kit.toy_sampling import Found, MixtureComparison, nearest_mode, outside, sample_mixture, true_widths
 from jaxgen.distributions import GaussianMixture
-from jaxgen.metrics import MeanAndError, mean_and_error
+from jaxgen.metrics import MeanAndError
 
 TOLERANCE = 0.02  # of a mode's weight
 
@@ -169,9 +169,9 @@ def measure_samplers(drawing: Drawing) -> Samplers:
             weights,
             error,
             keeps_weight(error),
-            width=over_seeds([of.width for of in found]),
-            mmd=over_seeds([of.mmd / floors.mean() for of in found]),
-            own_mmd=None if own is None else over_seeds(own),
+            width=over_repetitions([of.width for of in found]),
+            mmd=over_repetitions([of.mmd / floors.mean() for of in found]),
+            own_mmd=None if own is None else over_repetitions(own),
         )
 
     def real(seed: int) -> np.ndarray:
@@ -189,16 +189,11 @@ def measure_samplers(drawing: Drawing) -> Samplers:
         weights={sigma: exact_weight(mixture, sigma) for sigma in levels},
         widths={sigma: true_widths(mixture, sigma) for sigma in levels},
         start_weight=float(np.mean(starts)),
-        heun_difference=over_seeds(samplers["Heun exact"].weights - samplers["Heun"].weights),
-        start_difference=over_seeds(samplers["DDIM plain"].weights - samplers["DDIM"].weights),
+        heun_difference=over_repetitions(samplers["Heun exact"].weights - samplers["Heun"].weights),
+        start_difference=over_repetitions(samplers["DDIM plain"].weights - samplers["DDIM"].weights),
         outside={},
     )
     return measured._replace(outside=outside({of.name: of.samples for of in measured.shown.values()}, drawing.half))
-
-
-def over_seeds(values: Sequence[float] | np.ndarray) -> MeanAndError:
-    """Mean and standard error over seeds."""
-    return mean_and_error(np.asarray(values, np.float64))
 
 
 def keeps_weight(error: MeanAndError) -> Kept:

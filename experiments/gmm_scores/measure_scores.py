@@ -7,11 +7,12 @@ import jax
 import numpy as np
 
 from experiments.gmm_scores.train import Models
+from experiments.kit.plane import lattice
+from experiments.kit.statistics import over_repetitions
 from experiments.kit.toy_sampling import density, exact_field, learned_field, log_density, sample_mixture
 from experiments.kit.toy_training import Fit
 from jaxgen.distributions import GaussianMixture
-from jaxgen.metrics import MeanAndError, mean_and_error
-from jaxgen.report import lattice
+from jaxgen.metrics import MeanAndError
 
 CELLS, EVERY = 153, 9  # cells on a side of the square; arrows stand at the centre of every ninth
 
@@ -144,8 +145,8 @@ def one_level(models: Models, sigma: float, half: float) -> OneLevel:
 def distance(scores: Sequence[np.ndarray], exact: np.ndarray, weights: np.ndarray) -> Distance:
     """The distance of the networks' scores from an exact one, mean and standard error over the networks."""
     return Distance(
-        mean_and_error(np.array([rms(score - exact, weights) for score in scores])),
-        mean_and_error(np.array([rms(score - exact) for score in scores])),
+        over_repetitions([rms(score - exact, weights) for score in scores]),
+        over_repetitions([rms(score - exact) for score in scores]),
     )
 
 

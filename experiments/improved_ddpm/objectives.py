@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 
 from experiments.improved_ddpm.config import Objective
+from experiments.kit.chains import scaled_linear
 from jaxgen.diffusion import (
     GaussianProcess,
     cosine,
@@ -14,7 +15,6 @@ from jaxgen.diffusion import (
     from_betas,
     hybrid_loss,
     importance,
-    linear_betas,
     vlb_loss,
     vp,
     weighting,
@@ -30,10 +30,8 @@ class Schedule(NamedTuple):
 
 def schedules(timesteps: int) -> dict[str, Schedule]:
     """The linear and the cosine schedule; the linear one is scaled so that it ends as that of T = 1000 does."""
-    scale = 1000 / timesteps
-    linear = linear_betas(timesteps, 1e-4 * scale, min(0.02 * scale, 0.999))
     return {
-        "linear": Schedule(from_betas(linear), vp()),
+        "linear": Schedule(scaled_linear(timesteps), vp()),
         "cosine": Schedule(from_betas(cosine_betas(timesteps)), cosine()),
     }
 

@@ -1,6 +1,5 @@
 """The networks of the improved-DDPM exercise, and their training."""
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -11,7 +10,7 @@ from experiments.improved_ddpm.config import Config, Objective
 from experiments.improved_ddpm.objectives import Schedule, learns_variance, loss_of, schedules
 from experiments.kit.images import Images
 from experiments.kit.run import Run
-from experiments.kit.training import initial_parameters, train_network
+from experiments.kit.training import apply_network, initial_parameters, train_network
 from jaxgen.diffusion import (
     Denoiser,
     GaussianProcess,
@@ -69,16 +68,10 @@ def network(net: nn.Module, learned: bool, process: GaussianProcess, params: Any
     """
 
     def outputs(x, t, cond):
-        found = _apply(net, params, x, t, cond)
+        found = apply_network(net, params, x, t, cond)
         return found if learned else found[..., : x.shape[-1]]
 
     return gamma_conditioned(process, outputs, *GAMMA)
-
-
-@partial(jax.jit, static_argnums=0)
-def _apply(net: nn.Module, params: Any, x: jax.Array, t: jax.Array, cond: Any) -> jax.Array:
-    # traced once for all losses and samplers that call it
-    return net.apply(params, x, t, cond)
 
 
 def make_denoiser(net: nn.Module, learned: bool, process: GaussianProcess, params: Any) -> Denoiser:

@@ -1,11 +1,21 @@
 """The Fréchet distance to the training images, in the features of a classifier."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from experiments.kit.classifier import Classifier
-from jaxgen.metrics import frechet_distance
+from jaxgen.metrics import frechet_distance, precision_recall
 
 FLOOR, FRECHET = "held-out images", "Fréchet distance"
+
+
+class Quality(NamedTuple):
+    """Fréchet distance to the training images, and precision and recall against as many of those."""
+
+    frechet: float
+    precision: float
+    recall: float
 
 
 class FrechetDistance:
@@ -19,13 +29,22 @@ class FrechetDistance:
     """
 
     def __init__(self, classifier: Classifier, train_images: np.ndarray, held_out: np.ndarray, n: int):
-        self._features, self._reference = classifier.features, classifier.features(train_images)
+        self._classifier, self._reference = classifier, classifier.features(train_images)
         self.floor = self(held_out[:n])
 
     def __call__(self, images: np.ndarray) -> float:
         """The distance."""
-        return frechet_distance(self._features(np.clip(images, -1, 1)), self._reference)
+        return frechet_distance(self._features(images), self._reference)
+
+    def quality(self, images: np.ndarray) -> Quality:
+        """The distance, precision and recall."""
+        features = self._features(images)
+        found = precision_recall(self._reference[: len(images)], features)
+        return Quality(frechet_distance(features, self._reference), found.precision, found.recall)
 
     def between(self, images: np.ndarray, others: np.ndarray) -> float:
         """Fréchet distance of two sets of images; drawn from the same noise, they share their chance."""
-        return frechet_distance(*(self._features(np.clip(x, -1, 1)) for x in (images, others)))
+        return frechet_distance(self._features(images), self._features(others))
+
+    def _features(self, images: np.ndarray) -> np.ndarray:
+        return self._classifier.features(np.clip(images, -1, 1))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.kit.run import Run
-from experiments.kit.training import initial_parameters, train_network
+from experiments.kit.training import apply_network, initial_parameters, train_network
 from jaxgen.data import dequantise
 from jaxgen.diffusion import (
     Denoiser,
@@ -54,14 +54,8 @@ class Model(NamedTuple):
 
     def denoise(self, params: Any, cond: Any = None, clip: float | None = None) -> Denoiser:
         """The denoiser with these parameters, which stay an argument of what is compiled."""
-        network = edm_preconditioning(self.process, partial(_apply, self.net, params), self.sigma_data)
+        network = edm_preconditioning(self.process, partial(apply_network, self.net, params), self.sigma_data)
         return denoiser(self.process, network, predicts="x0", cond=cond, clip=clip)
-
-
-@partial(jax.jit, static_argnums=0)
-def _apply(net: UNet, params: Any, x: jax.Array, t: jax.Array, cond: Any) -> jax.Array:
-    # traced once for all samplers and solvers that call it
-    return net.apply(params, x, t, cond)
 
 
 @lru_cache(maxsize=1)  # networks of several seeds share what is compiled

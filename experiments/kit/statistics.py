@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable, Mapping, Sequence
 from itertools import pairwise
-from typing import Literal, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 from jax.typing import ArrayLike
@@ -12,12 +12,18 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from jaxgen.metrics import MeanAndError, mean_and_error
-from jaxgen.report import format_value
 
 LEVEL = 0.05
 
 Name = TypeVar("Name", bound=Hashable)
 Verdict = Literal["better", "worse", "within chance"]
+
+
+class Ranking(NamedTuple):
+    """Means by name in ascending order, and whether each of them differs from the next beyond chance."""
+
+    means: dict[str, MeanAndError]
+    neighbours_differ: list[bool]
 
 
 def p_value(differences: Sequence[float]) -> float:
@@ -92,6 +98,11 @@ def share(values: ArrayLike, *, each: int = 1, groups: ArrayLike | None = None) 
     return MeanAndError(mean, max(error, float(high - low) / 2))
 
 
+def over_repetitions(values: Sequence[float] | np.ndarray) -> MeanAndError:
+    """The mean and standard error of one number per repetition, such as a seed or a training."""
+    return mean_and_error(np.asarray(values, np.float64))
+
+
 def ratio_of_means(a: ArrayLike, b: ArrayLike) -> MeanAndError:
     """mean(a)/mean(b) of paired values (n,), and its standard error to first order (the delta method)."""
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
@@ -106,9 +117,10 @@ def ratio(a: MeanAndError, b: MeanAndError) -> MeanAndError | None:
     return MeanAndError(a.mean / b.mean, float(np.hypot(a.error / b.mean, a.mean * b.error / b.mean**2)))
 
 
-def ranking(values: Mapping[str, Sequence[float]]) -> str:
-    """Names by ascending mean of paired values: joined by < where neighbours differ beyond chance, else by ≈."""
+def ranking(values: Mapping[str, Sequence[float]]) -> Ranking:
+    """Rank paired values by their means."""
     names = sorted(values, key=lambda name: np.mean(values[name]))
-    texts = [f"{name} {format_value(mean_and_error(np.asarray(values[name], np.float64)))}" for name in names]
-    signs = ["<" if differ(values[a], values[b]) else "≈" for a, b in pairwise(names)]
-    return texts[0] + "".join(f" {sign} {text}" for sign, text in zip(signs, texts[1:], strict=True))
+    return Ranking(
+        {name: over_repetitions(values[name]) for name in names},
+        [differ(values[a], values[b]) for a, b in pairwise(names)],
+    )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -49,7 +50,7 @@ class Training:
     """Adam with a learning rate that falls to 0 along a cosine: one compiled program for every seed and argument.
 
     loss(key, params, *args) -> (B,) draws its own batch. follow(params, *args) -> {name: ()} is evaluated `points`
-    times; to divide evenly `steps` is rounded up.
+    times, at equal distances up to one step.
     """
 
     def __init__(
@@ -62,36 +63,33 @@ class Training:
         follow: Callable[..., dict[str, jax.Array]] | None = None,
         progress: bool = False,
     ):
-        self._points, self._progress = min(points, steps), progress
-        self.every = -(-steps // self._points)
-        self._optimizer = optax.adam(optax.cosine_decay_schedule(learning_rate, self._points * self.every))
+        self._ends, self._progress = np.linspace(0, steps, min(points, steps) + 1).round().astype(int), progress
+        self._optimizer = optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
         self._loss, self._follow = loss, follow or (lambda params, *args: {})
         self._stretch = jax.jit(self._train)
 
     def __call__(self, key: jax.Array, params: Any, *args: Any) -> Fit:
         """Train from these parameters."""
         state, followed = (params, self._optimizer.init(params)), []
-        total = self._points * self.every
-        with progress_bar(0, total, visible=self._progress) as show:
-            for done in range(0, total, self.every):
-                state, found = self._stretch(key, state, done, *args)
+        with progress_bar(0, int(self._ends[-1]), visible=self._progress) as show:
+            for begin, end in pairwise(self._ends.tolist()):
+                state, found = self._stretch(key, state, begin, end, *args)
                 followed.append(jax.device_get(found))
-                show(done + self.every, f"loss {followed[-1]['loss']:.3g}")
-        steps = self.every * np.arange(1, self._points + 1)
-        return Fit(state[0], steps, {name: np.array([of[name] for of in followed]) for name in followed[0]})
+                show(end, f"loss {followed[-1]['loss']:.3g}")
+        return Fit(state[0], self._ends[1:], {name: np.array([of[name] for of in followed]) for name in followed[0]})
 
-    def _train(self, key, state, done, *args):
+    def _train(self, key, state, begin, end, *args):
         def mean_loss(params, index):
             return self._loss(jax.random.fold_in(key, index), params, *args).mean()
 
-        def step(state, index):
-            params, moments = state
+        def step(index, carry):
+            params, moments, total = carry
             value, gradient = jax.value_and_grad(mean_loss)(params, index)
             updates, moments = self._optimizer.update(gradient, moments)
-            return (optax.apply_updates(params, updates), moments), value
+            return optax.apply_updates(params, updates), moments, total + value
 
-        state, losses = jax.lax.scan(step, state, done + jnp.arange(self.every))
-        return state, {"loss": losses.mean()} | self._follow(state[0], *args)
+        params, moments, total = jax.lax.fori_loop(begin, end, step, (*state, jnp.zeros(())))
+        return (params, moments), {"loss": total / (end - begin)} | self._follow(params, *args)
 
 
 @partial(jax.jit, static_argnums=(0, 2))

@@ -51,6 +51,17 @@ def _init(net: nn.Module, key: jax.Array, *inputs: jax.Array) -> Any:
     return net.init(key, *inputs)
 
 
+@partial(jax.jit, static_argnums=0)
+def apply_network(net: nn.Module, params: Any, x: jax.Array, t: jax.Array, cond: Any) -> jax.Array:
+    """The output of a network of (x, t, cond), traced once for all losses, samplers and solvers that call it."""
+    return net.apply(params, x, t, cond)
+
+
+def parameter_count(params: Any) -> int:
+    """The number of parameters."""
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
 def learning_rate(peak: float, steps: int, decay: Literal["constant", "cosine", "linear"] = "cosine") -> optax.Schedule:
     """A linear warm-up of 100 steps, or a tenth of few, and a decay to 0 at the last step."""
     warmup = min(100, max(1, steps // 10))

@@ -5,9 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.kit.statistics import ranking
+from experiments.kit.statistics import Ranking, over_repetitions, ranking
 from experiments.kit.toy_training import Fit
-from experiments.ncsn_toy.measure_regions import over_trainings
 from jaxgen.metrics import MeanAndError
 
 
@@ -27,7 +26,7 @@ class Objectives(NamedTuple):
 
     of: dict[str, Objective]
     steps: np.ndarray  # (points,)
-    ranking: str
+    ranking: Ranking
 
 
 def measure_objectives(fits: Mapping[str, Sequence[Fit]], constants: Mapping[str, float]) -> Objectives:
@@ -39,10 +38,10 @@ def measure_objectives(fits: Mapping[str, Sequence[Fit]], constants: Mapping[str
         shifted = np.stack([fit.followed["loss"] for fit in of]) + constants[name]
         own = np.stack([fit.followed["own"] for fit in of])
         found[name] = Objective(
-            own=over_trainings(own[:, -1]),
-            to_p=over_trainings(to_p[name]),
-            shifted=over_trainings(shifted[:, late:].mean(-1)),
-            scatter=over_trainings(shifted[:, late:].std(-1)),
+            own=over_repetitions(own[:, -1]),
+            to_p=over_repetitions(to_p[name]),
+            shifted=over_repetitions(shifted[:, late:].mean(-1)),
+            scatter=over_repetitions(shifted[:, late:].std(-1)),
             own_curve=own.mean(0),
             shifted_curve=shifted[0],
         )

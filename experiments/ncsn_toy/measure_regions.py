@@ -5,10 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from experiments.kit.plane import lattice
+from experiments.kit.statistics import over_repetitions
 from experiments.kit.toy_sampling import density, exact_field, learned_field, log_density
 from experiments.ncsn_toy.train import Models
-from jaxgen.metrics import MeanAndError, mean_and_error
-from jaxgen.report import lattice
+from jaxgen.metrics import MeanAndError
 
 HALF, ARROWS, CELLS = 8.0, 17, 120
 LIMITS = (-HALF, HALF)
@@ -77,9 +78,4 @@ def by_density(error: np.ndarray, target: np.ndarray, log_density: np.ndarray, e
 def relative_errors(errors: Sequence[np.ndarray], target: np.ndarray, where: np.ndarray) -> MeanAndError:
     """√(Σ‖error‖²/Σ‖target‖²) over the places `where`: mean and standard error over trainings."""
     total = np.sum(np.square(target[where]))
-    return over_trainings([np.sqrt(np.sum(np.square(error[where])) / total) for error in errors])
-
-
-def over_trainings(values: Sequence[float]) -> MeanAndError:
-    """Mean and standard error of one number per training."""
-    return mean_and_error(np.asarray(values, np.float64))
+    return over_repetitions([np.sqrt(np.sum(np.square(error[where])) / total) for error in errors])

@@ -7,14 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.kit.statistics import differ
+from experiments.kit.plane import lattice
+from experiments.kit.statistics import differ, over_repetitions
 from experiments.kit.toy_sampling import learned_field
 from experiments.kit.toy_training import Fit, ScoreNet
-from experiments.ncsn_toy.measure_regions import ARROWS, over_trainings, relative_errors
+from experiments.ncsn_toy.measure_regions import ARROWS, relative_errors
 from experiments.ncsn_toy.ring import least_loss, ring_score
 from jaxgen.data import ring
 from jaxgen.metrics import MeanAndError
-from jaxgen.report import lattice
 
 LIMITS = (-1.6, 1.6)
 
@@ -79,10 +79,10 @@ def summary(net: ScoreNet, fits: Sequence[Fit], noise: float) -> Noise:
     """What trainings with one noise reach."""
     third, last = np.array([last_quarters(fit.followed["loss"]) for fit in fits]).T
     found = Noise(
-        loss=over_trainings([fit.followed["loss"][-3:].mean() for fit in fits]),
+        loss=over_repetitions([fit.followed["loss"][-3:].mean() for fit in fits]),
         least_loss=least_loss(noise),
-        pull=over_trainings([fit.followed["pull"][-1] for fit in fits]),
-        fall=over_trainings(third - last),
+        pull=over_repetitions([fit.followed["pull"][-1] for fit in fits]),
+        fall=over_repetitions(third - last),
         still_falls=bool(third.mean() > last.mean()) and differ(third, last),
     )
     if not noise:
@@ -93,7 +93,7 @@ def summary(net: ScoreNet, fits: Sequence[Fit], noise: float) -> Noise:
     return found._replace(
         relative_error=relative_errors(errors, of_q, np.full(len(x), True)),
         # ½E‖s − ∇log q‖²
-        above_least=over_trainings([0.5 * np.mean(np.sum(error**2, -1)) for error in errors]),
+        above_least=over_repetitions([0.5 * np.mean(np.sum(error**2, -1)) for error in errors]),
     )
 
 

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from experiments.kit import statistics
+from experiments.kit.plane import lattice
 from experiments.kit.run import Run
 from experiments.kit.toy_sampling import anneal, density, exact_score, nearest_mode, uniform_starts, walk
 from experiments.ncsn_toy.chain_law import expected_shares
@@ -14,7 +15,6 @@ from experiments.ncsn_toy.config import Config
 from experiments.ncsn_toy.measure_regions import HALF
 from experiments.ncsn_toy.train import Models
 from jaxgen.metrics import MeanAndError
-from jaxgen.report import lattice
 
 FRAMES, CELLS = 20, 200
 LIMITS = (-12.0, 12.0)

@@ -10,6 +10,7 @@ from experiments.kit.classifier import Classifier
 from experiments.kit.frechet import FrechetDistance
 from experiments.kit.images import Images, source
 from experiments.kit.run import BadInput, Run
+from experiments.kit.training import parameter_count
 from experiments.score_sde.config import Config
 from experiments.score_sde.measure_codes import SHOWN, Codes, code_images
 from experiments.score_sde.measure_correctors import Correctors, add_correctors
@@ -83,7 +84,7 @@ def measure(run: Run[Config], data: Images, trained: Trained, classifier: Classi
         held_out_count=len(data.held_out.images[: config.samples]),
         trained_on=classifier.trained_on,
         forward=run.stage("forward", lambda: forward_processes(processes, data.train.images[:3])),
-        parameters=sum(leaf.size for leaf in jax.tree.leaves(trained.twin.params)),
+        parameters=parameter_count(trained.twin.params),
         histories={name: model.history for name, model in {**networks, "another seed": trained.twin}.items()},
         floor=frechet.floor,
         comparison=compare(run, sampling, flow, frechet),

@@ -8,13 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.kit.classifier import Classifier
+from experiments.kit.frechet import FrechetDistance
 from experiments.kit.images import Images, source
 from experiments.kit.nearest import nearest_images
 from experiments.kit.run import Run
 from experiments.kit.sampling import Method, Model, draw
+from experiments.kit.training import parameter_count
 from experiments.sprites.config import Config
 from jaxgen.diffusion import GaussianProcess, perturb, transition
-from jaxgen.metrics import frechet_distance, precision_recall
 from jaxgen.samplers import ddim, ddpm
 from jaxgen.training import History
 
@@ -89,11 +90,14 @@ def measure(run: Run[Config], data: Images, model: Model, history: History, clas
     # every method is asked for the classes of the same held-out images, which are also compared
     chosen = np.resize(np.arange(len(data.held_out)), n)
     labels = None if data.held_out.labels is None else data.held_out.labels[chosen]
-    quality = Quality(classifier, data.train.images, min(n, len(data.held_out)))
+    compared = min(n, len(data.held_out))
+    distance = FrechetDistance(classifier, data.train.images, data.held_out.images, compared)
 
     def sampled(name: str, steps: int, function: Callable[..., jax.Array], start: Any = None) -> Sampled:
         drawn = draw(run, f"samples/{name}", function, model.params, n, key=key, cond=(labels, start))
-        return Sampled(drawn.images, *quality(drawn.images), steps, drawn.seconds, drawn.first_seconds)
+        return Sampled(
+            drawn.images, *distance.quality(drawn.images[:compared]), steps, drawn.seconds, drawn.first_seconds
+        )
 
     steps = model.process.steps
     methods = {f"DDPM-{steps}": sampled(f"DDPM-{steps}", steps, Method(ddpm(), steps).function(model))}
@@ -117,11 +121,11 @@ def measure(run: Run[Config], data: Images, model: Model, history: History, clas
         real=data.train.images[:60],
         train_count=len(data.train),
         forward=forward_process(model.process, data.train.images[:5]),
-        parameters=sum(leaf.size for leaf in jax.tree.leaves(model.params)),
+        parameters=parameter_count(model.params),
         history=history,
         methods=methods,
         noised=sampled(f"DDIM-{count} from noised images", count, by_ddim[count], start),
-        held_out=Sampled(data.held_out.images[:n], *quality(data.held_out.images)),
+        held_out=Sampled(data.held_out.images[:n], *distance.quality(data.held_out.images[:compared])),
         shown=f"DDIM-{count}",
         silent=silent,
         spread={name: spread(images) for name, images in sets.items()},
@@ -171,16 +175,3 @@ def class_samples(
     agreement = float(np.mean(classifier.classify(images).argmax(-1) == labels))
     names = [data.names[label] for label in shown]
     return Classes(len(present), names, images.reshape(len(shown), PER_CLASS, *model.shape), agreement)
-
-
-class Quality:
-    """Fréchet distance of n images to the training images, and their precision and recall against n of those."""
-
-    def __init__(self, classifier: Classifier, train_images: np.ndarray, n: int):
-        self._features, self._reference, self._n = classifier.features, classifier.features(train_images), n
-
-    def __call__(self, images: np.ndarray) -> tuple[float, float, float]:
-        """Fréchet distance, precision and recall."""
-        features = self._features(images[: self._n])
-        found = precision_recall(self._reference[: self._n], features)
-        return frechet_distance(features, self._reference), found.precision, found.recall

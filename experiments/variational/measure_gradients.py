@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.kit.statistics import ranking, verdicts
+from experiments.kit.statistics import Ranking, ranking, verdicts
 from experiments.variational.config import Config
 from experiments.variational.measure_posteriors import LINEAR, SEEN
 from jaxgen import distributions, variational
@@ -47,7 +47,7 @@ class Gradients(NamedTuple):
         return mean_and_error(self.squares[place][name])
 
     @property
-    def rankings(self) -> dict[str, list[str]]:
+    def rankings(self) -> dict[str, list[Ranking]]:
         """The estimators of either kind of bound by ascending variance, by place."""
         return {
             place: [ranking({name: of[name] for name in group}) for group in (OF_ELBO, OF_WEIGHTED)]

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.kit.plane import lattice
 from experiments.variational.mixture import mixture_log_joint
 from experiments.variational.problems import MIXTURE, NORMAL_GAMMA, PRIOR, Problem
-from jaxgen.report import lattice
 from jaxgen.variational import linear_gaussian, normal_gamma
 
 LINEAR = linear_gaussian.LinearGaussian(np.array([[1.0, 0.8], [0.6, 1.0], [0.9, 0.7]]), np.zeros(3), 0.7)

@@ -14,7 +14,7 @@ from jaxgen.report._dot_plot import dot_plot
 from jaxgen.report._tradeoff import tradeoff
 from jaxgen.report.animation import animate
 from jaxgen.report.encoding import EncodedFigure, encode_figure
-from jaxgen.report.fields import Panel2D, lattice, panels_2d
+from jaxgen.report.fields import Panel2D, panels_2d
 from jaxgen.report.grids import image_grid, strip
 from jaxgen.report.line_plots import curves, panels
 from jaxgen.report.numbers import format_value
@@ -34,7 +34,6 @@ __all__ = [
     "encode_figure",
     "format_value",
     "image_grid",
-    "lattice",
     "panels",
     "panels_2d",
     "run_directory",

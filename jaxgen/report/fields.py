@@ -31,7 +31,7 @@ class Panel2D:
     Args:
         title: title of the panel.
         arrows: positions (n, 2) and vectors (n, 2). All arrows have one length; their colour shows the vector's length.
-        heat: values (h, w) on equal cells of the whole panel, the first row at the bottom, as in `lattice`.
+        heat: values (h, w) on equal cells of the whole panel, the first row at the bottom.
         density: a density (h, w) on such cells, drawn as contours at 1, 2 and 3 standard deviations of a Gaussian.
         points: (n, 2).
         groups: (n,) of 0, 1, …, which sets the colours of the points.
@@ -45,26 +45,6 @@ class Panel2D:
     points: ArrayLike | None = None
     groups: ArrayLike | None = None
     paths: ArrayLike | None = None
-
-
-def lattice(limits: tuple[float, float], n: int) -> Float64[np.ndarray, "n n 2"]:
-    """Return the centres of n × n equal cells of the square limits × limits, row by row from below.
-
-    Args:
-        limits: (low, high) of both axes.
-        n: number of cells along an axis, at least 1.
-
-    Returns:
-        The centres (x, y), shape (n, n, 2).
-
-    Raises:
-        ValueError: unless n >= 1 and the limits ascend.
-    """
-    low, high = limits
-    if n < 1 or not low < high:
-        raise ValueError(f"a lattice needs n >= 1 and ascending limits, got n={n} and {limits}")
-    axis = low + (high - low) * (np.arange(n) + 0.5) / n
-    return np.stack(np.meshgrid(axis, axis), -1)
 
 
 @house_style
@@ -151,7 +131,7 @@ def _draw(
     colored_arrows: bool,
 ) -> None:
     """Draw the layers, from the heat map at the bottom to the paths on top."""
-    extent = (*limits, *limits)
+    extent, (low, high) = (*limits, *limits), limits
     if panel.heat is not None:
         heat = np.asarray(panel.heat)
         shown = np.maximum(heat, norm.vmin)
@@ -164,7 +144,7 @@ def _draw(
         axes.scatter(*points.T, s=7, c=tint, alpha=alpha, linewidths=0)
     if panel.density is not None:
         density = np.asarray(panel.density)
-        x, y = (lattice(limits, n)[0, :, 0] for n in (density.shape[1], density.shape[0]))
+        x, y = (low + (high - low) * (np.arange(n) + 0.5) / n for n in density.shape[::-1])
         levels = sorted(density.max() * np.exp(-0.5 * np.square(_DEVIATIONS)))
         if panel.heat is not None:  # a light edge makes contours visible on dark colours
             axes.contour(x, y, density, levels=levels, colors="white", linewidths=2.2, alpha=0.75)

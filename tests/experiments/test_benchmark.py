@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import sys
 from dataclasses import replace
 from importlib.util import find_spec
@@ -163,20 +162,6 @@ def test_a_run_leaves_its_report(finished):
     assert all(row["compile (s)"] > row["compile, cached (s)"] for row in training["cost"])
     assert [row["network"] for row in training["precision"]] == ["float32", "bfloat16"]
     assert [(row["devices"], row["how"]) for row in training["scaling"]] == [(2, how) for how in devices.LAYOUTS]
-
-
-@pytest.mark.slow
-def test_a_stopped_run_resumes_to_the_same_end(finished, tmp_path, monkeypatch):
-    directory = tmp_path / "stopped"
-    shutil.copytree(finished, directory)
-    for name in ("report.html", "metrics.json", "summary.json"):
-        (directory / name).unlink()
-    shutil.rmtree(directory / "figures")
-    monkeypatch.setattr(sys, "argv", ["benchmark", "--resume", str(directory)])
-    launch.run(benchmark.main, PRESETS)
-    assert (directory / "metrics.json").read_bytes() == (finished / "metrics.json").read_bytes()
-    for figure in (finished / "figures").iterdir():
-        assert (directory / "figures" / figure.name).read_bytes() == figure.read_bytes()
 
 
 def timing(run, network):

@@ -1,6 +1,5 @@
-"""The β-VAE exercise: a whole small run and its resumption, its codes and trends on known cases, and refusals."""
+"""The β-VAE exercise: a whole small run, its codes and trends on known cases, and refusals."""
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +12,6 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from shown import metrics_of
 
-from experiments.beta_vae import __main__ as beta_vae
 from experiments.beta_vae import measure_codes, measure_scores, report
 from experiments.beta_vae.config import PRESETS, Config
 from experiments.beta_vae.data import load
@@ -39,17 +37,6 @@ def test_a_run_leaves_its_report(finished):
         "codes.png",
     )
     assert {beta: len(of) for beta, of in metrics["scores"].items()} == {"1": 2, "20": 2}
-
-
-def test_a_run_stopped_while_it_measured_resumes_to_the_same_end(finished, tmp_path):
-    directory = tmp_path / "stopped"
-    shutil.copytree(finished, directory)
-    for name in ("report.html", "metrics.json", "stages/scores/beta-20-1.pickle", "stages/pictures/beta-20.pickle"):
-        (directory / name).unlink()
-    shutil.rmtree(directory / "figures")
-    beta_vae.main(replace(PRESETS["smoke"], progress=False, runs=tmp_path, resume=directory))
-    for file in (finished / "metrics.json", *(finished / "figures").iterdir()):
-        assert (directory / file.relative_to(finished)).read_bytes() == file.read_bytes(), file.name
 
 
 class Halves(nn.Module):

@@ -1,8 +1,8 @@
 """The CAPTCHA experiment: a whole small run, a real folder, its measures on known images, and what it refuses."""
 
 import re
-import shutil
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import jax.numpy as jnp
@@ -19,7 +19,6 @@ from experiments.captcha.data import Data, check_texts, load
 from experiments.captcha.measure import Captioned, Measured, Unconditional, measure_conditional, measure_unconditional
 from experiments.captcha.measure_variety import pairs
 from experiments.captcha.recogniser import Recogniser
-from experiments.kit import launch
 from experiments.kit.nearest import nearest_images
 from experiments.kit.run import BadInput, begin
 from jaxgen.data import ImageDataset, decode_texts, render_captchas, to_float
@@ -40,17 +39,6 @@ def test_a_run_leaves_its_report(finished):
     assert [(row["images"], row["texts"]) for row in metrics["reading"]] == [
         (who, kind) for who in ("real, held out", "guidance 1", "guidance 2") for kind in ("seen", "unseen")
     ]
-
-
-def test_a_stopped_run_resumes_to_the_same_end(finished, tmp_path):
-    directory = tmp_path / "stopped"
-    shutil.copytree(finished, directory)
-    (directory / "report.html").unlink()
-    shutil.rmtree(directory / "stages" / "samples" / "unseen texts, guidance 2")
-    captcha.main(replace(launch.restore(captcha.Config, directory), resume=directory, progress=False))
-    names = ["metrics.json", *(f"figures/{file.name}" for file in (finished / "figures").iterdir())]
-    for name in names:
-        assert (directory / name).read_bytes() == (finished / name).read_bytes(), name
 
 
 def test_no_training_image_shows_an_unseen_text():
@@ -420,11 +408,17 @@ def test_data_are_refused_before_training(changes, message):
         ({"drop_text": 0.0}, "guidance needs the model with and without"),
         ({"steps": 0}, "--steps must be at least 1"),
         ({"unseen": 0}, "--unseen must be at least 1"),
+        ({"data": Path("texts"), "dots": 3, "images": 10}, "--dots and --images with --data"),
     ],
 )
 def test_flags_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         replace(captcha.Config(), **changes)
+
+
+@pytest.mark.parametrize("preset", captcha.PRESETS)
+def test_files_may_be_given_with_every_preset(preset):
+    assert replace(captcha.PRESETS[preset], data=Path("texts")).size == captcha.PRESETS[preset].size
 
 
 def test_a_network_that_does_not_fit_is_refused_before_anything_is_made(tmp_path):

@@ -1,6 +1,5 @@
 """The ES-DDPM exercise: a whole small run and its resumption, its methods, its comparison, and refusals."""
 
-import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +32,7 @@ from experiments.es_ddpm.measure_comparison import (
 )
 from experiments.es_ddpm.methods import CHAIN, VAE, late, longer
 from experiments.kit import images, launch
+from experiments.kit.chains import scaled_linear
 from experiments.kit.run import BadInput
 from experiments.kit.score_model import Model
 from experiments.kit.statistics import verdict
@@ -60,27 +60,6 @@ def test_a_run_leaves_its_report(finished):
     }  # fmt: skip
 
 
-def test_a_run_stopped_while_it_sampled_resumes_to_the_same_end(finished, tmp_path):
-    directory = tmp_path / "stopped"
-    shutil.copytree(finished, directory)
-    # the last set, whose times do not count if they are not the least
-    for name in ("report.html", "metrics.json", "stages/distances.pickle", f"stages/samples/{late(4)}/1.pickle"):
-        (directory / name).unlink()
-    shutil.rmtree(directory / "figures")
-    es_ddpm.main(replace(SMOKE, runs=tmp_path, resume=directory))
-    for file in (finished / "figures").iterdir():
-        if file.name != "quality-and-time.png":
-            assert (directory / "figures" / file.name).read_bytes() == file.read_bytes(), file.name
-
-    def untimed(run):
-        return [
-            {name: value for name, value in row.items() if "time" not in name and "seconds" not in name}
-            for row in metrics_of(run, ())["methods"]
-        ]
-
-    assert untimed(directory) == untimed(finished)
-
-
 @pytest.mark.slow
 def test_grey_images_without_labels_run_too(tmp_path, monkeypatch):
     np.save(tmp_path / "images.npy", render_sprites(300, 1).images[..., :1])
@@ -102,7 +81,7 @@ class Scaling(nn.Module):
         return params * x
 
 
-DIFFUSION = Model(train.chain(CONFIG), Scaling(), 0.5, 0.7, (4, 4, 1), None)
+DIFFUSION = Model(scaled_linear(CONFIG.timesteps), Scaling(), 0.5, 0.7, (4, 4, 1), None)
 
 
 def test_methods_draw_what_sample_draws_with_keys_of_their_set():

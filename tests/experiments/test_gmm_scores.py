@@ -1,7 +1,5 @@
 """The mixture exercise: a whole small run, its resumption, what it measures against mathematics, and what it says."""
 
-import json
-import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -12,17 +10,15 @@ import numpy as np
 import pytest
 from shown import metrics_of
 
-from experiments.gmm_scores import __main__ as gmm_scores
 from experiments.gmm_scores import draw as draws
 from experiments.gmm_scores import measure_chains, measure_many_levels, measure_samplers, measure_scores, report
 from experiments.gmm_scores.config import PRESETS, Config
 from experiments.gmm_scores.train import Models, ladders, root_mean_square, train
-from experiments.kit import launch
+from experiments.kit.plane import lattice
 from experiments.kit.statistics import verdict
 from experiments.kit.toy_sampling import Found, MixtureComparison, density, half_width
 from jaxgen.distributions import random_mixture, song_ermon_mixture
 from jaxgen.metrics import MeanAndError
-from jaxgen.report import lattice
 from jaxgen.report.template import FILTERS
 from jaxgen.samplers import Sampler
 
@@ -85,28 +81,6 @@ def test_a_run_leaves_its_report(finished):
     assert len(metrics["starts"]) == 8
     for row in metrics["score_errors"]:  # untrained networks are farther from p than q's own score is
         assert row["mean"] == "unweighted" or row["network to p"]["mean"] > row["q to p"]
-
-
-@pytest.mark.parametrize("stage", ["training", "samples", "report"])
-def test_a_run_killed_in_any_stage_resumes_to_the_same_end(finished, tmp_path, monkeypatch, stage):
-    """What a later stage leaves behind is taken away, as if a kill had come before it."""
-    directory = tmp_path / "stopped"
-    shutil.copytree(finished, directory)
-    for name in ("report.html", "metrics.json", "summary.json"):
-        (directory / name).unlink()
-    shutil.rmtree(directory / "figures")
-    if stage != "report":
-        for name in ("samples/flow", "samples/p", "comparison"):
-            shutil.rmtree(directory / "stages" / name)
-    if stage == "training":
-        shutil.rmtree(directory / "stages" / "samples")
-        shutil.rmtree(directory / "stages" / "training" / "full")
-        shutil.rmtree(directory / "stages" / "scores")
-    monkeypatch.setattr("sys.argv", ["gmm_scores", "--resume", str(directory)])
-    launch.run(gmm_scores.main, PRESETS)
-    assert json.loads((directory / "metrics.json").read_text()) == json.loads((finished / "metrics.json").read_text())
-    for file in (finished / "figures").iterdir():
-        assert (directory / "figures" / file.name).read_bytes() == file.read_bytes(), file.name
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """The improved-DDPM exercise: whole small runs, its estimate of bounds against the full sum, and what it refuses."""
 
-import json
-import shutil
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -17,7 +15,6 @@ from experiments.improved_ddpm import __main__ as improved_ddpm
 from experiments.improved_ddpm.measure_bound import Bits, BoundEstimator, ChainBound, hybrid_bound, mean_terms, ranking
 from experiments.improved_ddpm.measure_samples import Sets
 from experiments.improved_ddpm.objectives import loss_of, schedules
-from experiments.kit import launch
 from experiments.kit.statistics import verdict
 from jaxgen.diffusion import from_betas, importance, linear_betas, subset_grid, variational_bound
 
@@ -38,19 +35,6 @@ def test_a_run_leaves_its_report(finished):
     # a whole chain, and the same chain without its first fifth
     assert metrics["skipping"]["share"] == [0.0, 0.2]
     assert set(metrics["skipping"]["log ratio at 20 %"]) == {"linear", "cosine"}
-
-
-def test_a_stopped_run_resumes_to_the_same_end(finished, tmp_path):
-    directory = tmp_path / "stopped"
-    shutil.copytree(finished, directory)
-    for name in ("report.html", "metrics.json"):
-        (directory / name).unlink()
-    for file in sorted((directory / "stages").glob("*/*.pickle"))[1::4]:
-        file.unlink()
-    improved_ddpm.main(replace(launch.restore(improved_ddpm.Config, directory), resume=directory, progress=False))
-    assert json.loads((directory / "metrics.json").read_text()) == json.loads((finished / "metrics.json").read_text())
-    for file in (finished / "figures").iterdir():
-        assert (directory / "figures" / file.name).read_bytes() == file.read_bytes(), file.name
 
 
 class Small(nn.Module):

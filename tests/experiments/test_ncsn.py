@@ -1,8 +1,5 @@
 """The NCSN exercise: its chains against exact scores, its measures, a whole small run, and what it refuses."""
 
-import json
-import shutil
-import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -13,8 +10,6 @@ import pytest
 from oracles import siblings_slow
 from shown import metrics_of
 
-from experiments.kit import launch
-from experiments.ncsn import __main__ as experiment
 from experiments.ncsn.config import PRESETS, Config
 from experiments.ncsn.ladder import Ladder
 from experiments.ncsn.measure import changes, levels
@@ -194,25 +189,6 @@ def test_a_run_leaves_its_report(finished):
     # the same chains, one call more
     whole, not_denoised = (metrics["noise"][i] for i in (0, 7))
     assert whole["chain's end"] == not_denoised["chain's end"] == not_denoised["samples"] != whole["samples"]
-
-
-@pytest.mark.slow
-def test_a_stopped_run_resumes_to_the_same_end(finished, tmp_path, monkeypatch):
-    """As if a kill had come before the second network was trained, with some samples of an earlier try."""
-    directory = tmp_path / "stopped"
-    shutil.copytree(finished, directory)
-    for name in ("report.html", "metrics.json", "summary.json"):
-        (directory / name).unlink()
-    for name in ("figures", "NCSN", "stages/samples/NCSNv2", "stages/samples/Heun, network sees σ"):
-        shutil.rmtree(directory / name)
-    for name in ("chains", "Heun/1"):
-        (directory / "stages" / "samples" / f"{name}.pickle").unlink()
-    monkeypatch.setattr(sys, "argv", ["ncsn", "--resume", str(directory)])
-    launch.run(experiment.main, PRESETS)
-    ours, theirs = (json.loads((run / "metrics.json").read_text()) for run in (directory, finished))
-    assert ours == theirs
-    for file in (finished / "figures").iterdir():
-        assert (directory / "figures" / file.name).read_bytes() == file.read_bytes(), file.name
 
 
 @pytest.mark.parametrize(

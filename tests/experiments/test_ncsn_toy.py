@@ -1,8 +1,5 @@
 """The NCSN toy: a whole small run, its parts against mathematics, and what it refuses."""
 
-import json
-import shutil
-import sys
 from collections import Counter
 from dataclasses import replace
 from types import SimpleNamespace
@@ -17,12 +14,11 @@ from scipy.special import ive
 from shown import metrics_of
 from some_exercise import SOME
 
-from experiments.kit import launch
+from experiments.kit.plane import lattice
 from experiments.kit.run import begin
 from experiments.kit.timing import Timing
 from experiments.kit.toy_sampling import exact_field, learned_field, log_density
 from experiments.kit.toy_training import Fit
-from experiments.ncsn_toy import __main__ as experiment
 from experiments.ncsn_toy import measure_gradients, measure_regions, objectives, ring
 from experiments.ncsn_toy import measure_weights as weights
 from experiments.ncsn_toy.config import PRESETS
@@ -33,7 +29,6 @@ from experiments.ncsn_toy.train import Models, train
 from jaxgen import data
 from jaxgen.distributions import song_ermon_mixture
 from jaxgen.metrics import MeanAndError, mean_and_error
-from jaxgen.report import lattice
 
 SMOKE = replace(PRESETS["smoke"], progress=False)
 
@@ -84,35 +79,6 @@ def test_a_run_leaves_its_report(finished):
     ratios = {(row["d"], row["objective"]): row for row in metrics["by_dimension"]}
     assert set(ratios) == {(d, name) for d in (2, 4) for name in objectives.NAMES}
     assert all(ratios[d, "DSM"]["variance of the gradient / DSM's"]["mean"] == 1 for d in (2, 4))
-
-
-def resumed(finished, directory, monkeypatch, gone):
-    """The metrics of a run that is resumed from a copy of a finished one without these stages."""
-    shutil.copytree(finished, directory)
-    for name in ("report.html", "metrics.json", "summary.json"):
-        (directory / name).unlink()
-    shutil.rmtree(directory / "figures")
-    for name in gone:
-        (directory / "stages" / f"{name}.pickle").unlink()
-    monkeypatch.setattr(sys, "argv", ["ncsn_toy", "--resume", str(directory)])
-    launch.run(experiment.main, PRESETS)
-    return json.loads((directory / "metrics.json").read_text())
-
-
-@pytest.mark.slow
-def test_a_stopped_run_resumes_to_the_same_end(finished, tmp_path, monkeypatch):
-    """All but the times of gradients, which are taken again where their stage is missing."""
-    theirs = json.loads((finished / "metrics.json").read_text())
-    directory = tmp_path / "stopped"
-    assert resumed(finished, directory, monkeypatch, ("many", "chains/1", "ring/0.1", "objectives/SSM")) == theirs
-    for file in (finished / "figures").iterdir():
-        assert (directory / "figures" / file.name).read_bytes() == file.read_bytes(), file.name
-    ours = resumed(finished, tmp_path / "again", monkeypatch, ("gradients/variance", "gradients/4"))
-    for found in (ours, theirs):
-        for row in found["by_dimension"]:
-            for name in ("time of a gradient / DSM's", "lower quartile", "upper quartile"):
-                del row[name]
-    assert ours == theirs
 
 
 @pytest.mark.slow
@@ -263,7 +229,7 @@ class Untrained:
     """Stands in for training: returns the first parameters, with the loss and what is followed at them."""
 
     def __init__(self, loss, *, follow, points=50, **options):
-        self._loss, self._follow, self._points, self.every = jax.jit(loss), jax.jit(follow), points, 1
+        self._loss, self._follow, self._points = jax.jit(loss), jax.jit(follow), points
 
     def __call__(self, key, params, *args):
         losses = [self._loss(jax.random.fold_in(key, i), params, *args).mean() for i in range(self._points)]

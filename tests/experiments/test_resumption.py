@@ -1,4 +1,4 @@
-"""Every exercise, stopped in training, in its stages and in the report, and resumed each time, ends the same."""
+"""Every exercise, stopped in its first and last training, in its stages and in the report, and resumed, ends alike."""
 
 import contextlib
 import importlib
@@ -88,8 +88,10 @@ def test_stopped_and_resumed_it_ends_the_same(name, tmp_path, monkeypatch, reque
 
     places = list(dict.fromkeys(stops.places))
     assert places[-1] == "stage report"
-    flags, chosen = {"runs": tmp_path / "stopped"}, dict.fromkeys([places[0], places[len(places) // 2], "stage report"])
-    for stops.at in chosen:
+    trainings = [place for place in places if place.startswith("fit")]
+    chosen = dict.fromkeys([places[0], *trainings[-1:], places[len(places) // 2], "stage report"])
+    flags = {"runs": tmp_path / "stopped"}
+    for stops.at in sorted(chosen, key=places.index):
         with pytest.raises(Stopped):
             exercise.main(replace(config, **flags))
         (directory,) = (tmp_path / "stopped" / name).iterdir()

@@ -1,7 +1,5 @@
-"""The score-SDE exercise: a whole small run, its resumption, its parts, and what it refuses."""
+"""The score-SDE exercise: a whole small run, its parts, and what it refuses."""
 
-import json
-import shutil
 from dataclasses import replace
 
 import jax
@@ -52,20 +50,6 @@ def test_a_run_leaves_its_report(finished):
     assert chains["VE", "exam's update, 2 steps"] == 2
     assert chains["VE", "exam's update, 2 + 5 correctors"] == 12
     assert chains["VP", "reverse diffusion, 2 + corrector"] == 3
-
-
-def test_a_resumed_run_ends_as_one_that_was_never_stopped(finished, tmp_path):
-    """What later stages leave behind is taken away, as if a kill had come before them."""
-    directory = tmp_path / "score_sde" / finished.name
-    shutil.copytree(finished, directory)
-    for stage in ("samples/VE", "likelihood", "codes"):
-        shutil.rmtree(directory / "stages" / stage)
-    (directory / "stages" / "exact path.pickle").unlink()
-    with jax.enable_x64(False):
-        score_sde.main(replace(SMOKE, progress=False, runs=tmp_path, resume=directory))
-    assert json.loads((directory / "metrics.json").read_text()) == json.loads((finished / "metrics.json").read_text())
-    for figure in (finished / "figures").iterdir():
-        assert (directory / "figures" / figure.name).read_bytes() == figure.read_bytes(), figure.name
 
 
 def test_one_of_three_processes_is_that_process():

@@ -1,8 +1,6 @@
-"""The comparison of autoencoders: a whole small run and its resumption, its parts, its text, and what it refuses."""
+"""The comparison of autoencoders: a whole small run, its parts, its text, and what it refuses."""
 
 import re
-import shutil
-import sys
 from dataclasses import replace
 from itertools import product
 
@@ -10,12 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from shown import assert_same_results, metrics_of
+from shown import metrics_of
 
-from experiments.kit import launch
 from experiments.kit.run import BadInput
 from experiments.kit.statistics import verdict
-from experiments.vae_zoo import __main__ as vae_zoo
 from experiments.vae_zoo import measure_codes, report
 from experiments.vae_zoo.code_prior import CodePrior
 from experiments.vae_zoo.config import PRESETS, Config
@@ -50,20 +46,6 @@ def test_a_run_leaves_its_report(finished):
         assert 1 < rows[name][report.BITS]["mean"] < 3 * np.log2(17), name
         # the estimate by several draws is on average at most the bound, which takes one
         assert rows[name][report.BITS]["mean"] <= rows[name][report.BOUND]["mean"], name
-
-
-@pytest.mark.slow
-def test_a_stopped_run_resumes_to_the_same_end(finished, tmp_path, monkeypatch):
-    """What comes after the training of the VQ-VAE is taken away, as if a kill had come before it."""
-    directory = tmp_path / "stopped"
-    shutil.copytree(finished, directory)
-    for name in ("report.html", "metrics.json", "summary.json"):
-        (directory / name).unlink()
-    for name in ("figures", "vq-prior", "sc-vae", "stages"):
-        shutil.rmtree(directory / name)
-    monkeypatch.setattr(sys, "argv", ["vae_zoo", "--resume", str(directory)])
-    launch.run(vae_zoo.main, PRESETS)
-    assert_same_results(directory, finished)
 
 
 @pytest.mark.slow

@@ -1,17 +1,14 @@
 """The variational-diffusion experiment: a whole small run, its shapes of γ, and what it refuses."""
 
-import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.stats import norm
-from shown import assert_same_results, metrics_of
+from shown import metrics_of
 
-from experiments.vdm import __main__ as vdm
 from experiments.vdm import measure_chains as chains
 from experiments.vdm import measure_shapes
 from experiments.vdm.config import PRESETS
@@ -36,26 +33,6 @@ def test_a_run_leaves_its_report(finished):
     prior = metrics["bits_per_dim"][0]["prior"]
     alpha, sigma = 1 / (1 + np.exp(5.0)), 1 / (1 + np.exp(-5.0))
     assert 0.5 * (sigma - 1 - np.log(sigma)) / np.log(2) < prior < 0.5 * (alpha + sigma - 1 - np.log(sigma)) / np.log(2)
-
-
-@pytest.mark.slow
-def test_a_run_that_lost_its_last_stages_resumes_to_the_same_end(finished, tmp_path):
-    directory = tmp_path / "stopped"
-    shutil.copytree(finished, directory)
-    lost = (
-        "report.html",
-        "metrics.json",
-        "summary.json",
-        "figures",
-        "stages/batches",
-        "stages/ode/learned.pickle",
-        "stages/samples/learned",
-    )
-    for name in lost:
-        (shutil.rmtree if (directory / name).is_dir() else Path.unlink)(directory / name)
-    with jax.enable_x64(False):
-        vdm.main(replace(PRESETS["smoke"], resume=directory, progress=False))
-    assert_same_results(directory, finished)
 
 
 class ExactNet:

@@ -5,7 +5,8 @@ import pytest
 from matplotlib.colors import LogNorm, to_rgba
 from matplotlib.quiver import Quiver
 
-from jaxgen.report import Panel2D, lattice, panels_2d
+from experiments.kit.plane import lattice
+from jaxgen.report import Panel2D, panels_2d
 from jaxgen.report.style import INK, PALETTE
 
 LIMITS = (-2.0, 2.0)
@@ -20,15 +21,6 @@ def panels_of(figure):
 def quiver(axes):
     (arrows,) = [child for child in axes.get_children() if isinstance(child, Quiver)]
     return arrows
-
-
-def test_a_lattice_is_the_centres_of_equal_cells_row_by_row_from_below():
-    points = lattice((0.0, 3.0), 3)
-    np.testing.assert_allclose(points[0], [[0.5, 0.5], [1.5, 0.5], [2.5, 0.5]])
-    np.testing.assert_allclose(points[:, 0], [[0.5, 0.5], [0.5, 1.5], [0.5, 2.5]])
-    for arguments in (((1.0, 1.0), 3), ((0.0, 1.0), 0)):
-        with pytest.raises(ValueError, match="ascending limits"):
-            lattice(*arguments)
 
 
 def test_arrows_stand_where_given_point_right_and_tell_their_length_by_colour():

@@ -2,9 +2,20 @@
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest, norm, ttest_1samp, ttest_rel
+from scipy.stats import binomtest, norm, sem, ttest_1samp, ttest_rel
 
-from experiments.kit.statistics import differ, p_value, ranking, ratio, ratio_of_means, share, verdict, verdicts
+from experiments.kit.statistics import (
+    differ,
+    over_repetitions,
+    p_value,
+    ranking,
+    ratio,
+    ratio_of_means,
+    share,
+    verdict,
+    verdicts,
+)
+from experiments.kit.wording import ascending
 from jaxgen.metrics import MeanAndError
 
 
@@ -67,9 +78,18 @@ def test_nothing_is_rarely_taken_for_something():
     assert abs(uncorrected - (1 - 0.95**9)) < 3 * np.sqrt(0.37 * 0.63 / 200)
 
 
+def test_repetitions_of_any_numbers_have_a_mean_and_an_error():
+    values = [1, 2.5, 7.0, np.float32(3)]
+    assert over_repetitions(values) == (pytest.approx(np.mean(values)), pytest.approx(sem(values)))
+
+
 def test_a_ranking_joins_what_differs_by_less_than_signs():
     values = {"c": [3.0, 3.1, 3.2], "a": [1.0, 1.2, 1.4], "b": [1.1, 1.15, 1.46]}
-    assert ranking(values) == "a 1.20 ± 0.12 ≈ b 1.24 ± 0.11 < c 3.100 ± 0.058"
+    found = ranking(values)
+    assert list(found.means) == ["a", "b", "c"]
+    assert found.means["c"] == (pytest.approx(3.1), pytest.approx(0.1 / np.sqrt(3)))
+    assert found.neighbours_differ == [False, True]
+    assert ascending(found) == "a 1.20 ± 0.12 ≈ b 1.24 ± 0.11 < c 3.100 ± 0.058"
 
 
 @pytest.mark.parametrize("right", [0, 1, 7, 20])

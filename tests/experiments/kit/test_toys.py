@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import norm
 
 from experiments.kit import toy_sampling as sampling
+from experiments.kit.call_counting import Counter
 from experiments.kit.toy_training import ScoreNet, Training, initial
 from experiments.ncsn_toy.chain_law import expected_shares
 from jaxgen.distributions import GaussianMixture, random_mixture, song_ermon_mixture
@@ -23,12 +24,20 @@ def test_training_finds_the_least_of_a_quadratic_and_follows_it():
         loss, steps=995, learning_rate=0.05, points=10, follow=lambda params, target: {"gap": params - target}
     )
     fit = train(jax.random.key(0), jnp.float32(0.0), jnp.float32(2.0))
-    assert fit.steps.tolist() == list(range(100, 1001, 100))
+    assert fit.steps[-1] == 995
+    assert set(np.diff(fit.steps, prepend=0)) == {99, 100}
     np.testing.assert_allclose(fit.params, 2.0, atol=5 * 0.1 / 8)
     assert fit.followed["gap"][-1] == fit.params - 2
     np.testing.assert_allclose(fit.followed["loss"][-1], 0.01, rtol=0.1)  # the noise's own variance
     other = train(jax.random.key(0), jnp.float32(0.0), jnp.float32(-1.0))
     np.testing.assert_allclose(other.params, -1.0, atol=5 * 0.1 / 8)
+
+
+def test_training_takes_as_many_steps_as_are_asked_for():
+    counter = Counter()
+    train = Training(counter.around(lambda key, params: params**2 * jnp.ones(1)), steps=7, learning_rate=0.1, points=3)
+    assert train(jax.random.key(0), jnp.float32(1.0)).steps.tolist() == [2, 5, 7]
+    assert counter.calls == 7
 
 
 @pytest.mark.slow
