@@ -9,12 +9,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from jaxgen.diffusion.denoisers.clipping import Clip, clip_function, clip_x0
-from jaxgen.diffusion.denoisers.prediction import (
-    Prediction,
-    PredictionType,
-    check_prediction_type,
-    to_x0_eps,
-)
+from jaxgen.diffusion.denoisers.prediction import Prediction, PredictionType, check_prediction_type, to_x0_eps
 from jaxgen.diffusion.processes.process import GaussianProcess, validate_time
 
 Network = Callable[[Array, Array, Any], Array]
