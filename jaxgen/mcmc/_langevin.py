@@ -1,14 +1,23 @@
 """Langevin dynamics in any score: plain, and annealed over noise levels."""
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
-from jaxgen.core import check_at_least, check_not_negative, check_positive, is_traced, noise, per_example, safe_divide
+from jaxgen.core import (
+    check_at_least,
+    check_choice,
+    check_not_negative,
+    check_positive,
+    is_traced,
+    noise,
+    per_example,
+    safe_divide,
+)
 from jaxgen.mcmc.chain import Chain
 
 Norms = Literal["sample", "batch"]
@@ -118,8 +127,7 @@ def snr_step_size(snr: float = 0.16, norms: Norms = "sample") -> StepSize:
         Song et al. 2021, algorithms 4 and 5, whose ε is half of this one.
     """
     check_positive(snr=snr)
-    if norms not in get_args(Norms):
-        raise ValueError(f"unknown norms {norms!r}: choose sample or batch")
+    check_choice(Norms, norms=norms)
 
     def step_size(gradient: Array, z: Array) -> Array:
         lengths = [jnp.sqrt(jnp.sum(v**2, axis=tuple(range(1, v.ndim)))) for v in (z, gradient)]

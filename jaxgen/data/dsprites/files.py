@@ -38,8 +38,6 @@ def load_dsprites(path: str | Path, *, size: int = SIDE, average: bool = False) 
             `size` is not 64, nor 32 or 16 with `average`.
     """
     path = Path(path).expanduser()
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist (looked in {Path.cwd()}).")
     check_size(size)
     if size != SIDE and not average:
         raise ValueError(f"images of a file have {SIDE}×{SIDE} pixels: size={size} needs average=True.")

@@ -112,6 +112,6 @@ def load_images(
 
 
 def _labels(source: str | Path | np.ndarray) -> np.ndarray:
-    if isinstance(source, str | Path) and is_idx(path := Path(source).expanduser()) and path.exists():
+    if isinstance(source, str | Path) and is_idx(path := Path(source).expanduser()):
         return read_idx_labels(path)
     return read_labels(source)
