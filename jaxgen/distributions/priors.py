@@ -104,9 +104,7 @@ class DiagonalMixture(PytreeDataclass):
             ValueError: if z is not of shape (B, *d).
         """
         if z.shape[1:] != self.mean.shape[1:]:
-            raise ValueError(
-                f"the components have shape {self.mean.shape[1:]}, z {z.shape[1:]}: both are the encoder's"
-            )
+            raise ValueError(f"the components have shape {self.mean.shape[1:]}, z {z.shape[1:]}: both come of encode")
         count = len(self.mean)
 
         @jax.checkpoint  # or a gradient would keep all B·K·d differences

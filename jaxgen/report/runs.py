@@ -27,9 +27,7 @@ def run_directory(root: Path | str, name: str) -> Path:
         ValueError: if the name has other characters.
     """
     if not re.fullmatch(r"\w[\w.-]*", name):
-        raise ValueError(
-            f"a run's name is letters, digits, '_', '-' and '.', beginning with a letter or digit; got {name!r}"
-        )
+        raise ValueError(f"a run's name is letters, digits, '_', '-', '.', the first a letter or digit; got {name!r}")
     directory = first = Path(root) / name / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     for i in count(2):
         with suppress(FileExistsError):

@@ -120,9 +120,7 @@ def fit(
     intervals = {"checkpoint_every": checkpoint_every, "log_every": log_every, "evaluate_every": evaluate_every}
     check_at_least(1, steps_per_call=steps_per_call, **intervals)
     if not hasattr(state, "step"):
-        raise TypeError(
-            f"fit needs a state with a .step, a scalar that the step increments; got {type(state).__name__}"
-        )
+        raise TypeError(f"fit needs a state with a .step, a scalar that step increments; got {type(state).__name__}")
     if not callable(batches):
         raise TypeError(
             "batches must be a function of the step's number, such as jaxgen.data.Batches(data, batch_size, seed) or "
@@ -243,9 +241,7 @@ def _several_steps(step: Step, batches: Callable[[int], PyTree], length: int) ->
 
 def _check_first_step(first: int, n: int, state: PyTree, metrics: Any, finite: Collection[str] | None) -> None:
     if int(state.step) != first + n:
-        raise ValueError(
-            f"step(state, batch) must add 1 to state.step; in {n} steps it went from {first} to {int(state.step)}"
-        )
+        raise ValueError(f"step must add 1 to state.step; {n} steps took it from {first} to {int(state.step)}")
     check_metrics(metrics)
     if unknown := set(finite or ()) - metrics.keys():
         raise ValueError(f"finite={sorted(unknown)}: the step has no such metric, only {sorted(metrics)}")

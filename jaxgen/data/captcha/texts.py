@@ -60,10 +60,7 @@ def decode_texts(tokens: Int[np.ndarray, "n length"], alphabet: str | Sequence[s
     check_alphabet(alphabet)
     tokens = np.asarray(tokens)
     if tokens.size and not 0 <= tokens.min() <= tokens.max() < len(alphabet):
-        raise ValueError(
-            f"tokens span [{tokens.min()}, {tokens.max()}]; an alphabet of {len(alphabet)} has 0 to "
-            f"{len(alphabet) - 1}."
-        )
+        raise ValueError(f"tokens span [{tokens.min()}, {tokens.max()}]; the alphabet has 0 to {len(alphabet) - 1}.")
     return ["".join(alphabet[token] for token in row) for row in tokens]
 
 
@@ -98,9 +95,7 @@ def held_out_texts(count: int, alphabet: str | Sequence[str], length: int, seed:
         raise ValueError(f"length is {length} and seed {seed}; expected a length from 1 and a seed from 0.")
     total = len(alphabet) ** length
     if not 1 <= count < total:
-        raise ValueError(
-            f"count is {count}; expected 1 to {total - 1}, as there are {total} texts: leave some to draw."
-        )
+        raise ValueError(f"count is {count}; expected 1 to {total - 1}, as there are {total} texts: leave some.")
     chosen: dict[str, None] = {}
     batch = 0
     while len(chosen) < count:

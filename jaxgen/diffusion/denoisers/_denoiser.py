@@ -77,10 +77,7 @@ def denoiser(
         output = network(x, t, cond)
         expected = (*x.shape[:-1], 2 * x.shape[-1]) if learned_variance else x.shape
         if output.shape != expected:
-            raise ValueError(
-                f"the network must return shape {expected} for x of shape {x.shape} with {learned_variance=}, "
-                f"got {output.shape}"
-            )
+            raise ValueError(f"with {learned_variance=} the network must return shape {expected}, got {output.shape}")
         fraction = None
         if learned_variance:
             output, logits = jnp.split(output, 2, axis=-1)

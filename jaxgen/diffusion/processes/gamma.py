@@ -194,6 +194,4 @@ def _softplus_inverse(y: ArrayLike) -> Array:
 def _check_ends(gamma_min: ArrayLike, gamma_max: ArrayLike) -> None:
     traced = is_traced(gamma_min, gamma_max)
     if not traced and not (np.all(np.isfinite([gamma_min, gamma_max])) and np.all(np.less(gamma_min, gamma_max))):
-        raise ValueError(
-            f"need finite gamma_min < gamma_max, got {gamma_min} and {gamma_max}: gamma is −log SNR, rising in t"
-        )
+        raise ValueError(f"need finite gamma_min < gamma_max, got {gamma_min} and {gamma_max}: gamma is −log SNR")
