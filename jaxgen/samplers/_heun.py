@@ -37,7 +37,10 @@ def heun(churn: float = 0.0, churn_range: tuple[float, float] = (0.0, math.inf),
     """
     low, high = churn_range
     if not (0 <= churn < math.inf and 0 <= noise_scale < math.inf and 0 <= low < high):
-        raise ValueError(f"need churn and noise_scale >= 0, churn_range 0 <= low < high: {churn}, {noise_scale}, {churn_range}")
+        raise ValueError(
+            "need churn >= 0, noise_scale >= 0 and churn_range=(low, high) with 0 <= low < high, "
+            f"got {churn=}, {noise_scale=}, {churn_range=}"
+        )
 
     def add_noise(key, process, t, x):
         log_snr = process.log_snr(t)
