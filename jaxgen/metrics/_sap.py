@@ -46,7 +46,7 @@ def sap(codes: ArrayLike, factors: ArrayLike, *, categorical: Collection[int] = 
     """
     codes, classes = check_codes(codes, factors)
     if bad := sorted(set(categorical) - set(range(classes.shape[1]))):
-        raise ValueError(f"categorical names the columns {bad}, but factors have 0 to {classes.shape[1] - 1}")
+        raise ValueError(f"categorical columns {bad}, but factors have the columns 0 to {classes.shape[1] - 1}")
     if len(categorical) and len(codes) < 6:
         raise ValueError(f"categorical factors need 6 codes at least, for thresholds and their test: got {len(codes)}")
     predictability = _squared_correlations(codes, classes)

@@ -127,7 +127,7 @@ def fit(
             f"lambda n: batch; got {type(batches).__name__}"
         )
     check_not_donated(state)
-    call = _single_step(step, batches) if steps_per_call == 1 else _several_steps(step, batches, steps_per_call)
+    call = _in_calls(step, batches, steps_per_call)
     if checkpoints is not None:
         checkpoints.claim()
     first = int(state.step)
@@ -218,30 +218,25 @@ def fit(
     return result
 
 
-def _single_step(step: Step, batches: Callable[[int], PyTree]) -> Callable:
+def _in_calls(step: Step, batches: Callable[[int], PyTree], length: int) -> Callable:
     def call(state: PyTree, done: int, n: int) -> tuple[PyTree, Any, Any]:
+        if length > 1:
+            return scanned_steps(step, batches.select, state, batches.data, batches.window(done, n, length), n)
         state, metrics = step(state, batches(done))
         return state, metrics, metrics
 
-    return call
-
-
-def _several_steps(step: Step, batches: Callable[[int], PyTree], length: int) -> Callable:
-    if not isinstance(batches, WindowedBatches):
+    if length > 1 and not isinstance(batches, WindowedBatches):
         raise TypeError(
             f"steps_per_call={length} draws its batches on the device: pass jaxgen.data.Batches, or steps_per_call=1 "
             f"for batches of type {type(batches).__name__}"
         )
-
-    def call(state: PyTree, done: int, n: int) -> tuple[PyTree, Any, Any]:
-        return scanned_steps(step, batches.select, state, batches.data, batches.window(done, n, length), n)
 
     return call
 
 
 def _check_first_step(first: int, n: int, state: PyTree, metrics: Any, finite: Collection[str] | None) -> None:
     if int(state.step) != first + n:
-        raise ValueError(f"step must add 1 to state.step; {n} steps took it from {first} to {int(state.step)}")
+        raise ValueError(f"step must add 1 to state.step; in {n} steps it went from {first} to {int(state.step)}")
     check_metrics(metrics)
     if unknown := set(finite or ()) - metrics.keys():
         raise ValueError(f"finite={sorted(unknown)}: the step has no such metric, only {sorted(metrics)}")

@@ -59,8 +59,9 @@ def decode_texts(tokens: Int[np.ndarray, "n length"], alphabet: str | Sequence[s
     """
     check_alphabet(alphabet)
     tokens = np.asarray(tokens)
-    if tokens.size and not 0 <= tokens.min() <= tokens.max() < len(alphabet):
-        raise ValueError(f"tokens span [{tokens.min()}, {tokens.max()}]; the alphabet has 0 to {len(alphabet) - 1}.")
+    size = len(alphabet)
+    if tokens.size and not 0 <= tokens.min() <= tokens.max() < size:
+        raise ValueError(f"tokens span [{tokens.min()}, {tokens.max()}]; an alphabet of {size} has 0 to {size - 1}.")
     return ["".join(alphabet[token] for token in row) for row in tokens]
 
 

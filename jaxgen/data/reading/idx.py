@@ -93,7 +93,7 @@ def read_idx(path: Path, axes: int) -> np.ndarray:
             values = np.empty(shape, np.uint8)
             read_exactly(file, memoryview(values).cast("B"))
             if file.read(1):
-                raise RefusedFileError(f"{path} goes on after the {values.size} bytes it announces: fetch it again.")
+                raise RefusedFileError(f"{path} goes on after the {values.size} bytes that it announces: fetch again.")
     return values
 
 
@@ -130,7 +130,9 @@ def _gzip_hint(path: Path, header: bytes) -> str:
 def _check_length(path: Path, shape: tuple[int, ...]) -> None:
     announced, there = math.prod(shape), path.stat().st_size
     if announced > _MAX_FILE_BYTES:
-        raise RefusedFileError(f"{path} announces {shape}, {announced} bytes; expected at most {_MAX_FILE_BYTES}.")
+        raise RefusedFileError(
+            f"{path} announces {shape}, {announced} bytes; idx files are read up to {_MAX_FILE_BYTES}."
+        )
     whole = announced + 4 + 4 * len(shape)
     fits = whole <= _DEFLATE * there if path.suffix == ".gz" else whole == there
     if not fits:

@@ -182,7 +182,7 @@ def _squared_error(
 
 def _check_steps(process: GaussianProcess) -> None:
     if process.steps is None or process.steps < 2:
-        raise ValueError("need T >= 2 discrete steps: take from_betas(betas), or variational_bound with a grid")
+        raise ValueError("the discrete bound needs a process of T >= 2 steps: use variational_bound with a grid")
 
 
 def _per_dim_bound(
