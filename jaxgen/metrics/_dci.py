@@ -49,7 +49,10 @@ def dci(codes: ArrayLike, factors: ArrayLike, *, trees: int = 10, seed: int = 0)
     """
     codes, classes = check_codes(codes, factors)
     if trees < 1 or len(codes) < 9 or classes.shape[1] < 2:
-        raise ValueError(f"dci needs 1 tree, 9 codes, 2 factors: got {trees=}, {codes.shape} and {classes.shape}")
+        raise ValueError(
+            "dci needs 1 tree, 9 codes and 2 factors at least, "
+            f"got trees={trees}, codes {codes.shape} and factors {classes.shape}"
+        )
     train, test = train_test_split(len(codes), seed)
     importance, accuracy = [], []
     for column in classes.T:
