@@ -52,7 +52,7 @@ def render_template(
     figures: Mapping[str, Figure | bytes],
     tables: Mapping[str, Table],
     values: Mapping[str, Any],
-    filters: Mapping[str, Callable[..., Any]],
+    filters: Mapping[str, Callable[..., Any]] | None = None,
 ) -> Rendered:
     """Fill in a Markdown template and convert it to HTML.
 
@@ -96,7 +96,7 @@ def render_template(
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_escape_markdown
     )
-    environment.filters.update({**FILTERS, **filters})
+    environment.filters.update({**FILTERS, **(filters or {})})
     environment.globals.update(
         figure=partial(place, "figure", encoded),
         table=partial(place, "table", tables),
