@@ -2,7 +2,7 @@
 
 from jaxgen.core.agreement import all_processes, check_batch_sharding
 from jaxgen.core.broadcast import per_example, safe_divide
-from jaxgen.core.checks import check_at_least, check_floating, check_not_negative, check_positive, is_traced
+from jaxgen.core.checks import check_at_least, check_choice, check_floating, check_not_negative, check_positive
 from jaxgen.core.divergence import Divergence, VectorField, exact_divergence, hutchinson
 from jaxgen.core.files import write_atomically
 from jaxgen.core.keys import fold_in, noise, per_sample_keys, threefry_key
@@ -10,6 +10,7 @@ from jaxgen.core.ode import Solution, integrate, solve
 from jaxgen.core.precision import as_float
 from jaxgen.core.progress import progress_bar
 from jaxgen.core.pytree import PytreeDataclass
+from jaxgen.core.tracing import is_traced
 
 __all__ = [
     "Divergence",
@@ -20,6 +21,7 @@ __all__ = [
     "as_float",
     "check_at_least",
     "check_batch_sharding",
+    "check_choice",
     "check_floating",
     "check_not_negative",
     "check_positive",

@@ -1,23 +1,12 @@
 """Early refusals of arguments out of range. Traced values pass, because they are not known."""
 
-from typing import Any
+from typing import Any, get_args
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-
-def is_traced(*values: Any) -> bool:
-    """Whether any leaf of the values is traced.
-
-    Args:
-        *values: pytrees of any values.
-
-    Returns:
-        True if a leaf is a JAX tracer, whose value is not known.
-    """
-    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values))
+from jaxgen.core.tracing import is_traced
 
 
 def check_positive(**values: ArrayLike | None) -> None:
@@ -61,6 +50,23 @@ def check_at_least(least: int, **counts: int) -> None:
     for name, count in counts.items():
         if count < least:
             raise ValueError(f"{name} must be at least {least}, got {count}")
+
+
+def check_choice(choices: Any, **values: str) -> None:
+    """Check that each value is one of a few texts.
+
+    Args:
+        choices: the `Literal` type of the texts that pass, at least two.
+        **values: texts, each under the name that the error gives.
+
+    Raises:
+        ValueError: if a value is none of them.
+    """
+    names = get_args(choices)
+    listed = " or ".join(names) if len(names) == 2 else f"one of {', '.join(names)}"
+    for name, value in values.items():
+        if value not in names:
+            raise ValueError(f"unknown {name} {value!r}: choose {listed}")
 
 
 def check_floating(x: ArrayLike) -> None:

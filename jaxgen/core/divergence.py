@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from jaxgen.core.checks import check_at_least
+from jaxgen.core.checks import check_at_least, check_choice
 from jaxgen.core.keys import per_sample_keys
 
 VectorField = Callable[[Array], Array]
@@ -62,8 +62,7 @@ def hutchinson(
     Reference:
         Hutchinson 1990; Grathwohl et al. 2019, §3.1.
     """
-    if distribution not in get_args(Literal["rademacher", "gaussian"]):
-        raise ValueError(f"unknown distribution {distribution!r}: choose rademacher or gaussian")
+    check_choice(Literal["rademacher", "gaussian"], distribution=distribution)
     check_at_least(1, probes=probes)
     draw = jax.random.rademacher if distribution == "rademacher" else jax.random.normal
     eps = jax.vmap(lambda key: draw(key, (probes, *shape), jnp.float32))(per_sample_keys(keys))

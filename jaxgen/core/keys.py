@@ -70,7 +70,5 @@ def per_sample_keys(keys: Array) -> Key[Array, " b"]:
         ValueError: if the keys are not typed or not of shape (B,).
     """
     if not (isinstance(keys, jax.Array) and jnp.issubdtype(keys.dtype, jax.dtypes.prng_key) and keys.ndim == 1):
-        raise ValueError(
-            "keys must be typed keys of shape (B,), one per sample: jax.random.split(jax.random.key(seed), B)"
-        )
+        raise ValueError("need typed keys of shape (B,), one per sample: jax.random.split(jax.random.key(seed), B)")
     return threefry_key(keys)

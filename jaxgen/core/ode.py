@@ -12,8 +12,8 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Int
 
-from jaxgen.core.checks import is_traced
 from jaxgen.core.precision import as_float
+from jaxgen.core.tracing import is_traced
 
 
 class Solution(NamedTuple):

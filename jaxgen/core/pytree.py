@@ -6,7 +6,7 @@ from typing import Any, TypeVar, dataclass_transform
 import jax
 import numpy as np
 
-from jaxgen.core.checks import is_traced
+from jaxgen.core.tracing import is_traced
 
 _Tree = TypeVar("_Tree", bound="PytreeDataclass")
 

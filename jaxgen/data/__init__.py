@@ -2,29 +2,18 @@
 
 from jaxgen.data._dequantise import dequantise
 from jaxgen.data._digits import digits
-from jaxgen.data.captcha import (
-    CaptchaStyle,
-    decode_texts,
-    encode_texts,
-    held_out_texts,
-    load_captchas,
-    render_captchas,
-    render_texts,
-    split_by_text,
-)
+from jaxgen.data.captcha.files import load_captchas
+from jaxgen.data.captcha.render import CaptchaStyle, render_captchas, render_texts
+from jaxgen.data.captcha.texts import decode_texts, encode_texts, held_out_texts
 from jaxgen.data.dataset import ImageDataset, to_float, to_uint8
-from jaxgen.data.dsprites import (
-    DSPRITES_FACTORS,
-    DSprites,
-    dsprites_factors,
-    dsprites_index,
-    load_dsprites,
-    render_dsprites,
-)
+from jaxgen.data.dsprites.files import load_dsprites
+from jaxgen.data.dsprites.images import DSprites
+from jaxgen.data.dsprites.lattice import DSPRITES_FACTORS, dsprites_factors, dsprites_index
+from jaxgen.data.dsprites.render import render_dsprites
 from jaxgen.data.pipeline import Batches
 from jaxgen.data.reading.load import load_images
-from jaxgen.data.split import split_by_content
-from jaxgen.data.sprites import render_sprites
+from jaxgen.data.split import split_by_content, split_by_text
+from jaxgen.data.sprites.render import render_sprites
 from jaxgen.data.streaming import StreamedBatches
 from jaxgen.data.toys import checkerboard, moons, ring, spirals, swiss_roll
 

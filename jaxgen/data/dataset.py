@@ -156,9 +156,7 @@ def _checked_classes(labels: np.ndarray, count: int, names: tuple[str, ...], num
         kind = getattr(labels, "dtype", type(labels).__name__)
         raise TypeError(f"labels are {kind}; expected a numpy array of integers (N,) or (N, L).")
     if labels.ndim not in (1, 2) or len(labels) != count or not labels.size:
-        raise ValueError(
-            f"labels have shape {labels.shape}; expected ({count},), one for each image, or ({count}, L), a text each."
-        )
+        raise ValueError(f"labels have shape {labels.shape}; expected ({count},), one for each image, or ({count}, L).")
     lowest, highest = int(labels.min()), int(labels.max())
     if lowest < 0:
         raise ValueError(f"the lowest label is {lowest}; labels start at 0.")

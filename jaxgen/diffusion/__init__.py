@@ -13,14 +13,7 @@ from jaxgen.diffusion.denoisers import guidance, inverse
 from jaxgen.diffusion.denoisers._denoiser import Denoiser, Network, bind, denoiser, evaluate
 from jaxgen.diffusion.denoisers.clipping import Clip, clip_x0, dynamic_threshold
 from jaxgen.diffusion.denoisers.preconditioning import edm_preconditioning
-from jaxgen.diffusion.denoisers.prediction import (
-    Prediction,
-    PredictionType,
-    eps_loss_scale,
-    score,
-    target,
-    to_x0_eps,
-)
+from jaxgen.diffusion.denoisers.prediction import Prediction, PredictionType, eps_loss_scale, score, target, to_x0_eps
 from jaxgen.diffusion.denoisers.reverse import Variance, check_variance, final_kernel, reverse_kernel
 from jaxgen.diffusion.grids import (
     check_grid,

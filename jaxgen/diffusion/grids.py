@@ -154,21 +154,12 @@ def noise_grid(process: GaussianProcess, sigmas: Float[np.ndarray, " n"]) -> Gri
         ValueError: if the levels are not as above, or the process has traced parameters.
     """
     sigmas = np.asarray(sigmas, np.float64)
-    if (
-        sigmas.ndim != 1
-        or not sigmas.size
-        or not np.all((sigmas > 0) & np.isfinite(sigmas))
-        or not np.all(np.diff(sigmas) < 0)
-    ):
-        raise ValueError(
-            f"need one or more noise levels, positive, finite and strictly descending, the 0 left out: got {sigmas}"
-        )
+    if not (sigmas.ndim == 1 and sigmas.size and np.inf > sigmas[0] and sigmas[-1] > 0 and np.all(np.diff(sigmas) < 0)):
+        raise ValueError(f"need one or more noise levels, positive, finite and strictly descending, got {sigmas}")
     with jax.ensure_compile_time_eval():  # inside a jitted function too
         times, noise_at_0 = process.time_at_log_snr(-2 * np.log(sigmas)), process.sigma(0.0)
     if is_traced(times, noise_at_0):
-        raise ValueError(
-            "a grid needs a process with concrete parameters: make the process outside the traced function"
-        )
+        raise ValueError("a grid needs a process with concrete parameters: make it outside the traced function")
     times = np.asarray(times, np.float64)
     if np.asarray(noise_at_0) > 0:  # sigma(0) is a level itself: rounding must not add a time next to it
         times = np.where(times < 1e-6, 0, times)

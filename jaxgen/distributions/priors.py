@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
-from jaxgen.core import PytreeDataclass, is_traced
+from jaxgen.core import PytreeDataclass, check_choice, is_traced
 from jaxgen.distributions.gaussian import Gaussian, at_least_float32, gaussian_kl_terms
 
 Squash = Literal["sigmoid", "hardtanh"]
@@ -104,9 +104,7 @@ class DiagonalMixture(PytreeDataclass):
             ValueError: if z is not of shape (B, *d).
         """
         if z.shape[1:] != self.mean.shape[1:]:
-            raise ValueError(
-                f"the components have shape {self.mean.shape[1:]}, z {z.shape[1:]}: both are the encoder's"
-            )
+            raise ValueError(f"the components have shape {self.mean.shape[1:]}, z {z.shape[1:]}: both come of encode")
         count = len(self.mean)
 
         @jax.checkpoint  # or a gradient would keep all B·K·d differences
@@ -236,5 +234,4 @@ def _log_weights(weights: ArrayLike | None, count: int) -> Array:
 def _check_squash(low: float, high: float, squash: str) -> None:
     if not low < high:
         raise ValueError(f"need low < high, got {low} and {high}")
-    if squash not in get_args(Squash):
-        raise ValueError(f"unknown squash {squash!r}: choose one of {', '.join(get_args(Squash))}")
+    check_choice(Squash, squash=squash)

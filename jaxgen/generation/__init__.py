@@ -2,6 +2,4 @@
 
 from jaxgen.generation._generate import generate
 
-__all__ = [
-    "generate",
-]
+__all__ = ["generate"]

@@ -220,9 +220,7 @@ def _event(draw: Callable, params: PyTree, key: Array, cond: PyTree, batch_size:
     for path, leaf in jax.tree_util.tree_leaves_with_path(drawn):
         if leaf.shape[:1] != (batch_size,):
             where = "the array" + jax.tree_util.keystr(path)
-            raise ValueError(
-                f"draw must return arrays of one row per key, ({batch_size}, …); {where} has shape {leaf.shape}"
-            )
+            raise ValueError(f"draw must return one row per key, ({batch_size}, …); {where} has shape {leaf.shape}")
     if not jax.tree.leaves(drawn):
         raise ValueError(f"draw must return an array or a pytree of arrays, got {drawn}")
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), drawn)

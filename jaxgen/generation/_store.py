@@ -73,9 +73,7 @@ class SampleStore:
         except FileNotFoundError:
             if next(self._files(), None) is None:
                 return
-            raise ValueError(
-                f"{self._directory} holds batches but no manifest.json that says of what: take another directory"
-            ) from None
+            raise ValueError(f"{self._directory} holds batches but no manifest.json: take another directory") from None
         except ValueError as error:
             raise ValueError(f"{self.manifest} is damaged ({error}): take another directory") from error
         found = found if isinstance(found, dict) else {}

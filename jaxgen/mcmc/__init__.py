@@ -1,14 +1,8 @@
 """Markov chain Monte Carlo for any score: Langevin dynamics."""
 
-from jaxgen.mcmc._langevin import (
-    AnnealedState,
-    Norms,
-    StepSize,
-    annealed_langevin,
-    langevin,
-    snr_step_size,
-)
+from jaxgen.mcmc._langevin import AnnealedState, annealed_langevin, langevin
 from jaxgen.mcmc.chain import Chain, advance, run
+from jaxgen.mcmc.step_sizes import Norms, StepSize, check_annealed_step, snr_step_size
 
 __all__ = [
     "AnnealedState",
@@ -17,6 +11,7 @@ __all__ = [
     "StepSize",
     "advance",
     "annealed_langevin",
+    "check_annealed_step",
     "langevin",
     "run",
     "snr_step_size",

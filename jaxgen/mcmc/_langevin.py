@@ -1,18 +1,16 @@
 """Langevin dynamics in any score: plain, and annealed over noise levels."""
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
-from jaxgen.core import check_at_least, check_not_negative, check_positive, is_traced, noise, per_example, safe_divide
+from jaxgen.core import check_at_least, check_not_negative, check_positive, is_traced, noise
 from jaxgen.mcmc.chain import Chain
-
-Norms = Literal["sample", "batch"]
-StepSize = Callable[[Array, Array], ArrayLike]  # (score, z) -> ε, each (B, *event), to () or (B, 1, …)
+from jaxgen.mcmc.step_sizes import StepSize, check_annealed_step
 
 
 def langevin(score: Callable[[Array], Array], step_size: ArrayLike | StepSize, noise_scale: float = 1.0) -> Chain:
@@ -68,26 +66,26 @@ def annealed_langevin(
     Args:
         score: the score (B, *event) of the data under noise of standard deviation σ, from x (B, *event) and σ ().
         sigmas: the noise levels σ_1 > … > σ_L > 0.
-        step_size: ε > 0, the step at the last level.
+        step_size: ε in (0, 4 σ_L²), the step at the last level; see `check_annealed_step`.
         steps: steps ≥ 1 at each level.
 
     Returns:
         The chain.
 
     Raises:
-        ValueError: if step_size is not positive and finite, steps < 1, sigmas are not of shape (L,) with L ≥ 1, or
-            concrete sigmas are not positive and strictly descending.
+        ValueError: unless 0 < step_size < 4 σ_L² and steps ≥ 1; if sigmas are not of shape (L,) with L ≥ 1, or concrete
+            sigmas are not positive and strictly descending.
 
     Reference:
         Song & Ermon 2019, algorithm 1.
     """
-    check_positive(step_size=step_size)
     check_at_least(1, steps=steps)
     sigmas = jnp.asarray(sigmas)
     if sigmas.ndim != 1 or not sigmas.size:
         raise ValueError(f"sigmas must have shape (L,) with L >= 1, got {sigmas.shape}")
     if not is_traced(sigmas) and not (np.all(np.diff(sigmas) < 0) and sigmas[-1] > 0):
         raise ValueError(f"sigmas must be positive and descend strictly, got {sigmas}")
+    check_annealed_step(step_size, sigmas[-1])
 
     def step(keys: Array, state: AnnealedState) -> AnnealedState:
         sigma = sigmas[jnp.minimum(state.count // steps, len(sigmas) - 1)]
@@ -95,35 +93,3 @@ def annealed_langevin(
         return AnnealedState(chain.step(keys, state.x), state.count + 1)
 
     return Chain(lambda x: AnnealedState(x, jnp.zeros((), jnp.int32)), step)
-
-
-def snr_step_size(snr: float = 0.16, norms: Norms = "sample") -> StepSize:
-    """Steps sized so that ‖(ε/2)·score‖ = snr · ‖√ε z‖: ε = 4 (snr ‖z‖/‖score‖)².
-
-    The step depends on z and the score, which biases the chain: with r = snr the variance of N(m, v I) in d dimensions
-    settles at v (1 + r² + 4/d), without 4/d for batch norms.
-
-    Args:
-        snr: signal-to-noise ratio r > 0; about .16 for images.
-        norms: "sample" takes the norms of each sample. "batch" takes their means over the batch, as the reference
-            does, which makes a sample depend on the others.
-
-    Returns:
-        A function of the score and z, both (B, *event), that returns ε of shape (B, 1, …), or () for batch norms.
-
-    Raises:
-        ValueError: if snr is not positive and finite, or norms is unknown.
-
-    Reference:
-        Song et al. 2021, algorithms 4 and 5, whose ε is half of this one.
-    """
-    check_positive(snr=snr)
-    if norms not in get_args(Norms):
-        raise ValueError(f"unknown norms {norms!r}: choose sample or batch")
-
-    def step_size(gradient: Array, z: Array) -> Array:
-        lengths = [jnp.sqrt(jnp.sum(v**2, axis=tuple(range(1, v.ndim)))) for v in (z, gradient)]
-        z_norm, gradient_norm = lengths if norms == "sample" else [length.mean() for length in lengths]
-        return per_example(4 * (snr * safe_divide(z_norm, gradient_norm)) ** 2, z)
-
-    return step_size

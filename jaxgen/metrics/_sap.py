@@ -46,13 +46,9 @@ def sap(codes: ArrayLike, factors: ArrayLike, *, categorical: Collection[int] = 
     """
     codes, classes = check_codes(codes, factors)
     if bad := sorted(set(categorical) - set(range(classes.shape[1]))):
-        raise ValueError(
-            f"categorical names the columns {bad}, but factors have the columns 0 to {classes.shape[1] - 1}"
-        )
+        raise ValueError(f"categorical columns {bad}, but factors have the columns 0 to {classes.shape[1] - 1}")
     if len(categorical) and len(codes) < 6:
-        raise ValueError(
-            f"categorical factors need 6 codes at least, to fit thresholds and test them, got {len(codes)}"
-        )
+        raise ValueError(f"categorical factors need 6 codes at least, for thresholds and their test: got {len(codes)}")
     predictability = _squared_correlations(codes, classes)
     for j in categorical:
         predictability[:, j] = _balanced_accuracies(codes, classes[:, j], seed)

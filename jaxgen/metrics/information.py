@@ -7,7 +7,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Float64, Int64
 
 from jaxgen.core import check_at_least
-from jaxgen.metrics.factors import check_codes, entropies, top_two_gaps
+from jaxgen.metrics.factors import check_codes, class_indices, entropies, top_two_gaps
 
 
 def mutual_information(codes: ArrayLike, factors: ArrayLike, bins: int = 20) -> Float64[np.ndarray, "d k"]:
@@ -30,7 +30,11 @@ def mutual_information(codes: ArrayLike, factors: ArrayLike, bins: int = 20) -> 
     Reference:
         Locatello et al. 2019, arXiv:1811.12359.
     """
-    return _mutual_information(*check_codes(codes, factors), bins)
+    codes, classes = check_codes(codes, factors)
+    check_at_least(2, bins=bins)
+    edges = np.linspace(codes.min(0), codes.max(0), bins + 1)[1:-1]
+    binned = [np.searchsorted(edge, column, side="right") for edge, column in zip(edges.T, codes.T, strict=True)]
+    return np.array([[_discrete_information(code, factor) for factor in classes.T] for code in binned])
 
 
 class BinnedMIG(NamedTuple):
@@ -62,9 +66,8 @@ def binned_mig(codes: ArrayLike, factors: ArrayLike, bins: int = 20) -> BinnedMI
     Reference:
         Locatello et al. 2019, arXiv:1811.12359.
     """
-    codes, classes = check_codes(codes, factors)
-    information = _mutual_information(codes, classes, bins)
-    per_factor = top_two_gaps(information) / entropies(classes)
+    information = mutual_information(codes, factors, bins)
+    per_factor = top_two_gaps(information) / entropies(class_indices(factors, len(codes)))
     return BinnedMIG(float(per_factor.mean()), per_factor, information)
 
 
@@ -96,15 +99,6 @@ def modularity(codes: ArrayLike, factors: ArrayLike, bins: int = 20) -> float:
     others = squared.sum(1) - most
     deviation = np.divide(others, (squared.shape[1] - 1) * most, out=np.ones_like(most), where=most > 0)
     return float(np.mean(1 - deviation))
-
-
-def _mutual_information(
-    codes: Float64[np.ndarray, "n d"], classes: Int64[np.ndarray, "n k"], bins: int
-) -> Float64[np.ndarray, "d k"]:
-    check_at_least(2, bins=bins)
-    edges = np.linspace(codes.min(0), codes.max(0), bins + 1)[1:-1]
-    binned = [np.searchsorted(edge, column, side="right") for edge, column in zip(edges.T, codes.T, strict=True)]
-    return np.array([[_discrete_information(code, factor) for factor in classes.T] for code in binned])
 
 
 def _discrete_information(a: Int64[np.ndarray, " n"], b: Int64[np.ndarray, " n"]) -> float:

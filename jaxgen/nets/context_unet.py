@@ -72,9 +72,7 @@ class ContextUNet(nn.Module):
         x = jnp.asarray(x)
         height, width = image_size(x)
         if height % 4 or width % 4 or 0 in (height, width):
-            raise ValueError(
-                f"two poolings need sides divisible by 4, got {height}×{width}; pad the images or use UNet"
-            )
+            raise ValueError(f"two poolings need sides divisible by 4, got {height}×{width}; pad images or use UNet")
         n, batch = self.features, x.shape[0]
         time = broadcast_times(t, batch)[:, None]
         context = condition_vector(cond, batch, num_classes=self.num_classes, cond_dim=self.cond_dim)

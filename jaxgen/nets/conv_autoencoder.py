@@ -95,7 +95,5 @@ def _num_halvings(height: int, width: int) -> int:
     while count < len(_WIDTHS) and height % 2 == width % 2 == 0 and min(height, width) >= 8:
         height, width, count = height // 2, width // 2, count + 1
     if count == 0:
-        raise ValueError(
-            f"images of {height}×{width} cannot be halved to 4×4 or more: use sides that are even and at least 8"
-        )
+        raise ValueError(f"images of {height}×{width} cannot be halved to 4×4 or more: take sides even and at least 8")
     return count

@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Float, Shaped
 
-from jaxgen.core import as_float
+from jaxgen.core import as_float, check_choice
 from jaxgen.distributions import Gaussian
 from jaxgen.nets.gaussian_head import GaussianHead, flatten_latents, split_mean_and_scale
 
@@ -91,8 +91,7 @@ class _HiddenLayers(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        if self.layer not in get_args(Layer):
-            raise ValueError(f"unknown layer {self.layer!r}: choose one of {', '.join(get_args(Layer))}")
+        check_choice(Layer, layer=self.layer)
         for i, width in enumerate(self.widths):
             hidden = nn.Dense(width, dtype=self.dtype, name=f"dense_{i}")(x)
             if self.layer == "gated":

@@ -195,8 +195,6 @@ class UNet(nn.Module):
         if self.num_tokens is None and self.cross_attention_levels:
             raise ValueError("cross_attention_levels attend to a text: set num_tokens and sequence_length")
         if self.num_tokens is not None and (self.num_classes is not None or self.cond_dim is not None):
-            raise ValueError(
-                "set num_tokens for texts, num_classes for labels or cond_dim for vectors, only one of them"
-            )
+            raise ValueError("set num_tokens for texts, num_classes for labels or cond_dim for vectors, only one")
         if self.num_tokens is not None and not (self.sequence_vector or self.cross_attention_levels):
             raise ValueError("nothing reads the text: set sequence_vector or name cross_attention_levels")

@@ -6,9 +6,7 @@ try:
     import matplotlib  # noqa: F401
     import PIL  # noqa: F401
 except ImportError as error:
-    raise ImportError(
-        f'jaxgen.report needs {error.name}, which is not installed: pip install "jaxgen[report]"'
-    ) from error
+    raise ImportError(f'jaxgen.report needs {error.name}, not installed: pip install "jaxgen[report]"') from error
 
 from jaxgen.report._dot_plot import dot_plot
 from jaxgen.report._tradeoff import tradeoff

@@ -41,9 +41,7 @@ def animate(
         raise ValueError(f"animate expects a trajectory of shape (steps, b, h, w, c), got {trajectory.shape}")
     check_at_least(2, frames=frames)
     if any(ms < 20 or ms % 10 for ms in (frame_ms, hold_ms)):
-        raise ValueError(
-            f"GIF durations are multiples of 10 ms, from 20, got frame_ms={frame_ms} and hold_ms={hold_ms}"
-        )
+        raise ValueError(f"GIF durations are multiples of 10 ms, from 20: got frame_ms={frame_ms}, hold_ms={hold_ms}")
     steps, b, _, width, _ = trajectory.shape
     columns = pixels.default_columns(b) if columns is None else columns
     check_at_least(1, columns=columns, scale=1 if scale is None else scale)

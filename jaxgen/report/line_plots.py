@@ -51,13 +51,13 @@ def curves(
             name, a level is not finite, or a value is at or below zero on a logarithmic axis.
     """
     levels = {name: float(y) for name, y in (levels or {}).items()}
-    _check(series, smooth, log_x, log_y)
+    _check(series, log_x, log_y)
     for name, y in levels.items():
         if not np.isfinite(y) or (log_y and y <= 0):
             raise ValueError(f"level {name!r} needs a finite y, above zero on a log axis, got {y}")
     figure = Figure(figsize=(inches(WIDTH), inches(height)), layout="constrained")
     axes = figure.add_subplot()
-    _draw(axes, series, dict(zip(series, _colors(len(series)), strict=True)), smooth, log_x, log_y)
+    _draw(axes, series, _colors(series), _windows(smooth, series), log_x, log_y)
     for name, y in levels.items():
         axes.axhline(y, zorder=3, **LEVEL_LINE)  # above the curves
         axes.annotate(
@@ -65,7 +65,7 @@ def curves(
             ha="right", va="bottom", fontsize=8, color=SOFT_INK,
         )  # fmt: skip
     axes.set(xlabel=x_label, ylabel=y_label)
-    _legend(figure, axes, series)
+    _legend(figure, series)
     return figure
 
 
@@ -102,31 +102,28 @@ def panels(
     if unknown := set(log_y) - set(quantities):
         raise ValueError(f"log_y names {sorted(unknown)}, which are not among the quantities {list(quantities)}")
     names = list(dict.fromkeys(name for series in quantities.values() for name in series))
-    if isinstance(smooth, Mapping) and (unknown := set(smooth) - set(names)):
-        raise ValueError(f"smooth names {sorted(unknown)}, which are not among the curves {names}")
     for quantity, series in quantities.items():
-        windows = smooth if isinstance(smooth, int) else {name: smooth.get(name, 1) for name in series}
-        _check(series, windows, log_x, quantity in log_y)
+        _check(series, log_x, quantity in log_y)
+    windows, colors = _windows(smooth, names), _colors(names)
 
     columns = min(3, len(quantities)) if columns is None else columns
     check_at_least(1, columns=columns)
     rows = math.ceil(len(quantities) / columns)
     figure = Figure(figsize=(inches(WIDTH), inches(height * rows)), layout="constrained")
-    colors = dict(zip(names, _colors(len(names)), strict=True))
     for i, (quantity, series) in enumerate(quantities.items()):
         axes = figure.add_subplot(rows, columns, i + 1)
-        _draw(axes, series, colors, smooth, log_x, quantity in log_y)
+        _draw(axes, series, colors, windows, log_x, quantity in log_y)
         axes.set(xlabel=x_label, title=quantity)
-    _legend(figure, figure.axes, names)
+    _legend(figure, names)
     return figure
 
 
 def _draw(
-    axes: Axes, series: Series, colors: Mapping[str, str], smooth: int | Mapping[str, int], log_x: bool, log_y: bool
+    axes: Axes, series: Series, colors: Mapping[str, str], windows: Mapping[str, int], log_x: bool, log_y: bool
 ) -> None:
     for name, (x, y) in series.items():
         x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-        window = smooth if isinstance(smooth, int) else smooth.get(name, 1)
+        window = windows.get(name, 1)
         marks = {"marker": "o", "markersize": 3.2} if len(x) < _FEW else {}
         if window > 1:
             axes.plot(x, y, color=colors[name], alpha=0.22, linewidth=0.8)
@@ -145,28 +142,32 @@ def smoothed(y: Float64[np.ndarray, " n"], window: int) -> Float64[np.ndarray, "
     return np.divide(total, mass, out=np.full(len(y), np.nan), where=mass > 1e-12)
 
 
-def _legend(figure: Figure, axes: Axes | list[Axes], names: Collection[str]) -> None:
+def _legend(figure: Figure, names: Collection[str]) -> None:
     """Put the legend above the panels, where it hides no data; a single curve needs none."""
     if len(names) > 1:
         handles = {}
-        for panel in axes if isinstance(axes, list) else [axes]:
+        for panel in figure.axes:
             handles.update({label: handle for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)})
         fit = max(1, 105 // (max(map(len, names)) + 4))  # entries that fit into one line
         figure.legend(handles.values(), handles, loc="outside upper left", ncols=min(len(names), 5, fit))
 
 
-def _colors(n: int) -> list[str]:
-    return [PALETTE[i % len(PALETTE)] for i in range(n)]
+def _colors(names: Collection[str]) -> dict[str, str]:
+    return {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(names)}
 
 
-def _check(series: Series, smooth: int | Mapping[str, int], log_x: bool, log_y: bool) -> None:
+def _windows(smooth: int | Mapping[str, int], names: Collection[str]) -> Mapping[str, int]:
+    windows = dict.fromkeys(names, smooth) if isinstance(smooth, int) else smooth
+    if unknown := set(windows) - set(names):
+        raise ValueError(f"smooth names {sorted(unknown)}, which are not among the curves {list(names)}")
+    if min(windows.values(), default=1) < 1:
+        raise ValueError(f"smooth is a window of at least 1 point, got {min(windows.values())}")
+    return windows
+
+
+def _check(series: Series, log_x: bool, log_y: bool) -> None:
     if not series:
         raise ValueError("there are no curves to draw: expected {name: (x, y)}")
-    if isinstance(smooth, Mapping) and (unknown := set(smooth) - set(series)):
-        raise ValueError(f"smooth names {sorted(unknown)}, which are not among the curves {list(series)}")
-    for window in smooth.values() if isinstance(smooth, Mapping) else [smooth]:
-        if window < 1:
-            raise ValueError(f"smooth is a window of at least 1 point, got {window}")
     for name, (x, y) in series.items():
         x, y = np.asarray(x), np.asarray(y)
         if x.ndim != 1 or x.shape != y.shape or not len(x):

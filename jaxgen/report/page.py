@@ -84,9 +84,7 @@ def write_report(
         return directory / "report.html"
     config = to_jsonable({} if config is None else config, "config")
     source = template.read_text() if isinstance(template, Path) else template
-    rendered = render_template(
-        source, figures=figures or {}, tables=tables or {}, values=values or {}, filters=filters or {}
-    )
+    rendered = render_template(source, figures=figures or {}, tables=tables or {}, values=values or {}, filters=filters)
     facts = describe_environment() | ({} if seconds is None else {"duration": duration(seconds)})
     facts["finished"] = datetime.now().strftime("%Y-%m-%d %H:%M")
     page = PAGES.get_template("page.html.jinja").render(

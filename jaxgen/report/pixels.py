@@ -37,10 +37,7 @@ def to_uint8(images: ArrayLike) -> UInt8[np.ndarray, "*b h w 3"]:
         diverged = ~np.isfinite(images).all(-1)
         images = np.nan_to_num(images, posinf=0, neginf=0)
         if images.min() >= 0 and images.max() > 8:
-            raise ValueError(
-                f"float images reach from {images.min():g} to {images.max():g}, expected [-1, 1]: "
-                "give images of 0..255 as uint8"
-            )
+            raise ValueError(f"float images lie in [-1, 1], got up to {images.max():g}: give images of 0..255 as uint8")
         images = np.round(127.5 * (np.clip(images, -1, 1) + 1)).astype(np.uint8)
     rgb = np.broadcast_to(images, (*images.shape[:-1], 3)).copy()
     rgb[diverged] = NOT_FINITE_COLOR

@@ -38,9 +38,7 @@ def to_jsonable(value: Any, where: str = "value") -> Any:
         return {str(key): to_jsonable(item, f"{where}[{key!r}]") for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [to_jsonable(item, f"{where}[{i}]") for i, item in enumerate(value)]
-    raise TypeError(
-        f"{where} is a {type(value).__name__}, which JSON cannot hold: give numbers, text, lists or mappings"
-    )
+    raise TypeError(f"{where} is a {type(value).__name__}, which JSON cannot hold: give numbers, text, lists, mappings")
 
 
 def write_json(path: Path | str, value: Any) -> None:

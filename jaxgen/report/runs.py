@@ -3,7 +3,9 @@
 import os
 import platform
 import re
+from contextlib import suppress
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 
 import jax
@@ -25,19 +27,14 @@ def run_directory(root: Path | str, name: str) -> Path:
         ValueError: if the name has other characters.
     """
     if not re.fullmatch(r"\w[\w.-]*", name):
-        raise ValueError(
-            f"a run's name is letters, digits, '_', '-' and '.', beginning with a letter or digit; got {name!r}"
-        )
-    time = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    directory, i = Path(root) / name / time, 1
-    while True:
-        try:
+        raise ValueError(f"a run's name is letters, digits, '_', '-', '.', the first a letter or digit; got {name!r}")
+    directory = first = Path(root) / name / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    for i in count(2):
+        with suppress(FileExistsError):
             directory.mkdir(parents=True)
-        except FileExistsError:
-            i += 1
-            directory = directory.with_name(f"{time}_{i}")
-        else:
-            return directory
+            break
+        directory = first.with_name(f"{first.name}_{i}")
+    return directory
 
 
 def describe_environment() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -76,7 +77,9 @@ def render_template(
     shown: dict[str, tuple[str, Markup]] = {}  # name -> label, HTML
     encoded = {name: encode_figure(image) for name, image in figures.items()}
 
-    def place(kind: str, known: Mapping[str, Any], name: str, caption: str | None, caller: Callable | None) -> Markup:
+    def place(
+        kind: str, known: Mapping[str, Any], name: str, caption: str | None = None, caller: Callable | None = None
+    ) -> Markup:
         if name not in known:
             raise ValueError(f"the template shows the {kind} {name!r}, which was not given: there are {list(known)}")
         if name in shown:
@@ -85,32 +88,32 @@ def render_template(
         number = sum(label.startswith(kind.capitalize()) for label, _ in shown.values()) + 1
         label = f"{kind.capitalize()} {number}"
         html = PAGES.get_template(f"{kind}.html.jinja").render(
-            name=name, label=label, caption=_inline(text), alt=_plain(_inline(text)), shown=known[name]
+            name=name, label=label, caption=_inline(text), alt=_inline(text).striptags(), shown=known[name]
         )
         shown[name] = label, Markup(html)
         return Markup(f"\n\n{_BLOCK}{name}{_BLOCK}\n\n")
 
-    def figure(name: str, caption: str | None = None, caller: Callable | None = None) -> Markup:
-        return place("figure", encoded, name, caption, caller)
-
-    def table(name: str, caption: str | None = None, caller: Callable | None = None) -> Markup:
-        return place("table", tables, name, caption, caller)
-
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_escape_markdown
     )
-    environment.filters.update(FILTERS)
-    environment.filters.update(filters or {})
-    environment.globals.update(figure=figure, table=table, ref=lambda name: Markup(f"{_REFERENCE}{name}{_REFERENCE}"))
+    environment.filters.update({**FILTERS, **(filters or {})})
+    environment.globals.update(
+        figure=partial(place, "figure", encoded),
+        table=partial(place, "table", tables),
+        ref=lambda name: Markup(f"{_REFERENCE}{name}{_REFERENCE}"),
+    )
     text = environment.from_string(source).render(**values)
     if unused := [name for name in (*figures, *tables) if name not in shown]:
         raise ValueError(f"the template does not show {unused}")
 
+    def label_of(reference: re.Match) -> str:
+        if (name := reference[1]) not in shown:
+            raise ValueError(f"the template refers to {name!r}, which it does not show: it shows {list(shown)}")
+        return shown[name][0]
+
     def resolved(html: str) -> Markup:
         html = re.sub(f"<p>{_BLOCK}([^{_BLOCK}]*){_BLOCK}</p>", lambda found: shown[found[1]][1], html)
-        return Markup(
-            re.sub(f"{_REFERENCE}([^{_REFERENCE}]*){_REFERENCE}", lambda found: _label(shown, found[1]), html)
-        )
+        return Markup(re.sub(f"{_REFERENCE}([^{_REFERENCE}]*){_REFERENCE}", label_of, html))
 
     sections = [Section(heading and resolved(heading), resolved(body)) for heading, body in _sections(text)]
     found = next((body for heading, body in sections if heading == FINDINGS), "")
@@ -142,22 +145,11 @@ def _inline(text: str) -> Markup:
 PAGES.filters["inline"] = _inline
 
 
-def _label(shown: Mapping[str, tuple[str, Markup]], name: str) -> str:
-    if name not in shown:
-        raise ValueError(f"the template refers to {name!r}, which it does not show: it shows {list(shown)}")
-    return shown[name][0]
-
-
 def _escape_markdown(value: Any) -> Any:
     """Make a value stand as written in Markdown; what is Markup already is Markdown."""
     if isinstance(value, str) and not isinstance(value, Markup):
         return Markup(_SPECIAL.sub(r"\\\1", value))
     return value
-
-
-def short(value: Any, digits: int = 3) -> str:
-    """Format a number in few digits; a (mean, error) pair as mean ± error."""
-    return format_value(value, digits)
 
 
 def percent(value: Any, decimals: int = 0) -> str:
@@ -185,9 +177,4 @@ def code(value: Any) -> Markup:
     return Markup(f"{fence}{value}{fence}")
 
 
-def _plain(html: str) -> str:
-    """Return the text of inline HTML, for attributes."""
-    return Markup(html).striptags()
-
-
-FILTERS = {"short": short, "percent": percent, "signed": signed, "listed": listed, "code": code}
+FILTERS = {"short": format_value, "percent": percent, "signed": signed, "listed": listed, "code": code}

@@ -49,7 +49,7 @@ def annealed_langevin(step_size: float, sigma_last: float, steps: int, final_den
     as for `ve`. So a ladder of sigmas is `diffusion.noise_grid(process, sigmas)`.
 
     Args:
-        step_size: ε > 0, the step at the last level.
+        step_size: ε in (0, 4 σ_L²), the step at the last level; see `mcmc.check_annealed_step`.
         sigma_last: noise σ_L > 0 of the last level.
         steps: Langevin steps ≥ 1 at each level, of one call each.
         final_denoising: whether to end with x̂0 = x + σ_L² score, by one more call (Song & Ermon 2020, algorithm 1).
@@ -58,12 +58,12 @@ def annealed_langevin(step_size: float, sigma_last: float, steps: int, final_den
         The sampler, without history.
 
     Raises:
-        ValueError: unless step_size and sigma_last are positive and finite, and steps ≥ 1.
+        ValueError: unless 0 < step_size < 4 σ_L² and steps ≥ 1.
 
     Reference:
         Song & Ermon 2019, algorithm 1.
     """
-    check_positive(step_size=step_size, sigma_last=sigma_last)
+    mcmc.check_annealed_step(step_size, sigma_last)
     check_at_least(1, steps=steps)
 
     def step(key, process, denoise, t, s, x, carry):

@@ -209,7 +209,8 @@ def sample_sde(
     check_not_negative(eta=eta)
     check_at_least(1, steps=steps)
     solver = diffrax.Euler() if solver is None else solver
-    if controller is not None and type(solver) in (diffrax.Euler, diffrax.EulerHeun) and _adaptive(controller):
+    adaptive = isinstance(controller, diffrax.AbstractAdaptiveStepSizeController)
+    if adaptive and type(solver) in (diffrax.Euler, diffrax.EulerHeun):
         raise ValueError(
             f"{type(solver).__name__} does not estimate its error, so its steps cannot adapt: take diffrax.ShARK(), "
             f"diffrax.Heun() or diffrax.HalfSolver(diffrax.Euler())"
@@ -277,7 +278,3 @@ def _check_coefficients(process: GaussianProcess, t_min: ArrayLike, t_max: Array
             f"the SDE of {type(process).__name__} is infinite at t_max={t_max}, where no signal is left: take t_max < 1"
             ", such as 0.999, or sample_ode"
         )
-
-
-def _adaptive(controller: diffrax.AbstractStepSizeController) -> bool:
-    return isinstance(controller, diffrax.AbstractAdaptiveStepSizeController)

@@ -8,14 +8,14 @@ All raise ValueError for a score that does not return the shape of x.
 
 import math
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
-from jaxgen.core import as_float, check_at_least, check_floating, per_example
+from jaxgen.core import as_float, check_at_least, check_choice, check_floating, per_example
 from jaxgen.score_matching.energy import Score
 from jaxgen.score_matching.noise import check_noise_level, noise_level
 
@@ -115,10 +115,7 @@ def sliced(
 
 
 def _directions(key: Key[Array, ""], shape: tuple[int, ...], distribution: str) -> Float[Array, "m b *event"]:
-    if distribution not in get_args(ProjectionDistribution):
-        raise ValueError(
-            f"unknown distribution {distribution!r}: choose one of {', '.join(get_args(ProjectionDistribution))}"
-        )
+    check_choice(ProjectionDistribution, distribution=distribution)
     if distribution == "rademacher":
         return jax.random.rademacher(key, shape, jnp.float32)
     v = jax.random.normal(key, shape)

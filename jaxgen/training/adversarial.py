@@ -1,14 +1,14 @@
 """The train step of two players, such as the generator and the critic of a GAN."""
 
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Literal
 
 import flax.struct
 import jax
 import optax
 from jaxtyping import PRNGKeyArray, PyTree
 
-from jaxgen.core import check_at_least
+from jaxgen.core import check_at_least, check_choice
 from jaxgen.training.ema import Ema, warmup_ema
 from jaxgen.training.mesh import Layout
 from jaxgen.training.state import TrainState, create_state
@@ -121,8 +121,7 @@ def make_adversarial_step(
         ```
     """
     check_at_least(1, critic_steps=critic_steps)
-    if order not in get_args(UpdateOrder):
-        raise ValueError(f"order must be one of {', '.join(map(repr, get_args(UpdateOrder)))}, got {order!r}")
+    check_choice(UpdateOrder, order=order)
     update_generator = make_update(generator_loss, generator_optimizer, ema)
     update_critic = make_update(critic_loss, critic_optimizer, None)
 

@@ -120,16 +120,14 @@ def fit(
     intervals = {"checkpoint_every": checkpoint_every, "log_every": log_every, "evaluate_every": evaluate_every}
     check_at_least(1, steps_per_call=steps_per_call, **intervals)
     if not hasattr(state, "step"):
-        raise TypeError(
-            f"fit needs a state with a .step, a scalar that the step increments; got {type(state).__name__}"
-        )
+        raise TypeError(f"fit needs a state with a .step, a scalar that step increments; got {type(state).__name__}")
     if not callable(batches):
         raise TypeError(
             "batches must be a function of the step's number, such as jaxgen.data.Batches(data, batch_size, seed) or "
             f"lambda n: batch; got {type(batches).__name__}"
         )
     check_not_donated(state)
-    call = _single_step(step, batches) if steps_per_call == 1 else _several_steps(step, batches, steps_per_call)
+    call = _in_calls(step, batches, steps_per_call)
     if checkpoints is not None:
         checkpoints.claim()
     first = int(state.step)
@@ -220,32 +218,25 @@ def fit(
     return result
 
 
-def _single_step(step: Step, batches: Callable[[int], PyTree]) -> Callable:
+def _in_calls(step: Step, batches: Callable[[int], PyTree], length: int) -> Callable:
     def call(state: PyTree, done: int, n: int) -> tuple[PyTree, Any, Any]:
+        if length > 1:
+            return scanned_steps(step, batches.select, state, batches.data, batches.window(done, n, length), n)
         state, metrics = step(state, batches(done))
         return state, metrics, metrics
 
-    return call
-
-
-def _several_steps(step: Step, batches: Callable[[int], PyTree], length: int) -> Callable:
-    if not isinstance(batches, WindowedBatches):
+    if length > 1 and not isinstance(batches, WindowedBatches):
         raise TypeError(
             f"steps_per_call={length} draws its batches on the device: pass jaxgen.data.Batches, or steps_per_call=1 "
             f"for batches of type {type(batches).__name__}"
         )
-
-    def call(state: PyTree, done: int, n: int) -> tuple[PyTree, Any, Any]:
-        return scanned_steps(step, batches.select, state, batches.data, batches.window(done, n, length), n)
 
     return call
 
 
 def _check_first_step(first: int, n: int, state: PyTree, metrics: Any, finite: Collection[str] | None) -> None:
     if int(state.step) != first + n:
-        raise ValueError(
-            f"step(state, batch) must add 1 to state.step; in {n} steps it went from {first} to {int(state.step)}"
-        )
+        raise ValueError(f"step must add 1 to state.step; in {n} steps it went from {first} to {int(state.step)}")
     check_metrics(metrics)
     if unknown := set(finite or ()) - metrics.keys():
         raise ValueError(f"finite={sorted(unknown)}: the step has no such metric, only {sorted(metrics)}")

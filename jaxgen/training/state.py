@@ -58,14 +58,9 @@ def create_state(
         TypeError: if the key is an old-style key, or the carry is not a dict.
     """
     if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
-        raise TypeError(
-            f"create_state needs a typed key, got {key.dtype}{list(key.shape)}; make it with jax.random.key"
-        )
+        raise TypeError(f"create_state needs a typed key, jax.random.key(seed), got {key.dtype}{list(key.shape)}")
     if not isinstance(carry, Mapping | None):
-        raise TypeError(
-            "carry must be a dict of the loss function's keyword arguments, such as {'history': …}; "
-            f"got {type(carry).__name__}"
-        )
+        raise TypeError(f"carry must be a dict, the loss function's keyword arguments, got {type(carry).__name__}")
 
     def average(x: Array) -> Array:
         return as_float(x) if is_inexact(x) else x

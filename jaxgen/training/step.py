@@ -87,9 +87,7 @@ def make_update(
         out = loss_fn(key, params, *others, batch, **carry)
         losses, extra, new_carry = (*out, {}, {})[:3] if isinstance(out, tuple) else (out, {}, {})
         if losses.ndim != 1:
-            raise ValueError(
-                f"loss_fn must return one loss per example, shape (B,), got {losses.shape}; leave the mean out"
-            )
+            raise ValueError(f"loss_fn must return losses of shape (B,), got {losses.shape}: leave the mean out")
         if not losses.size:
             raise ValueError("the batch is empty: loss_fn returned no losses. Check the data and the batch size")
         if clash := {"loss", "grad_norm"} & extra.keys():

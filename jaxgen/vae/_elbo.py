@@ -1,13 +1,13 @@
 """The evidence lower bound of a variational autoencoder."""
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from jaxgen.core import check_at_least, fold_in, threefry_key
+from jaxgen.core import check_at_least, check_choice, fold_in, threefry_key
 from jaxgen.distributions import Distribution, Gaussian, standard_normal
 from jaxgen.distributions.likelihoods import Likelihood
 
@@ -84,8 +84,7 @@ def elbo(
     closed_form = getattr(model.prior, "kl", None)
     if kl is None:
         kl = "monte_carlo" if closed_form is None else "analytic"
-    if kl not in get_args(KL):
-        raise ValueError(f"unknown kl {kl!r}: choose one of {', '.join(get_args(KL))}")
+    check_choice(KL, kl=kl)
     if kl == "analytic" and closed_form is None:
         raise ValueError("this prior has no closed form of the KL: use kl='monte_carlo'")
     check_at_least(1, samples=samples)

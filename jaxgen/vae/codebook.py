@@ -27,7 +27,6 @@ def create(codes: Float[Array, "k d"]) -> Codebook:
     Returns:
         The codebook, in the dtype of the codes or float32.
     """
-    codes = jnp.asarray(codes)
     codes = as_float(codes)
     return Codebook(codes, jnp.ones(len(codes), codes.dtype), codes)
 

@@ -40,9 +40,7 @@ def nearest_code(z: Float[Array, "*batch d"], codes: Float[Array, "k d"]) -> Int
         van den Oord et al. 2017, eq. 1.
     """
     if codes.ndim != 2 or codes.shape[1] != z.shape[-1]:
-        raise ValueError(
-            f"codes must have shape (K, {z.shape[-1]}) for encodings (…, {z.shape[-1]}), got {codes.shape}"
-        )
+        raise ValueError(f"codes must have shape (K, {z.shape[-1]}) for z (…, {z.shape[-1]}), got {codes.shape}")
     dtype = jnp.promote_types(jnp.promote_types(z.dtype, codes.dtype), jnp.float32)
     z, codes = z.astype(dtype), codes.astype(dtype)
     # far from the origin the difference below would cancel

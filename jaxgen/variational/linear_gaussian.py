@@ -65,8 +65,9 @@ def posterior(model: LinearGaussian, x: Float[Array, "b D"]) -> Posterior:
     Returns:
         The posterior of each example; Λ is its `precision`.
     """
-    covariance = jnp.linalg.inv(precision(model))
-    return Posterior(_times(x - model.offset, _encoder(model).T), covariance)
+    # the map Λ⁻¹ weightᵀ/std² from x − offset to the mean
+    encoder = jnp.linalg.solve(precision(model), model.weight.T) / model.std**2
+    return Posterior(_times(x - model.offset, encoder.T), jnp.linalg.inv(precision(model)))
 
 
 def mean_field(model: LinearGaussian, x: Float[Array, "b D"]) -> Posterior:
@@ -122,11 +123,6 @@ def elbo(
     squares = jnp.sum(off**2, -1) / model.std**2 + jnp.sum(mean**2, -1) + spread
     log_det = jnp.linalg.slogdet(covariance)[1]
     return 0.5 * (log_det + latents - squares) - dims * (jnp.log(model.std) + 0.5 * math.log(2 * math.pi))
-
-
-def _encoder(model: LinearGaussian) -> Float[Array, "d D"]:
-    """The map Λ⁻¹ weightᵀ/std² from x − offset to the mean of the posterior."""
-    return jnp.linalg.solve(precision(model), model.weight.T) / model.std**2
 
 
 def _times(a: ArrayLike, b: ArrayLike) -> Array:

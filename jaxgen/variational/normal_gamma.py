@@ -44,7 +44,8 @@ def log_density(distribution: NormalGamma, mu: ArrayLike, tau: ArrayLike) -> Flo
         The log-density in nats, of the broadcast shape.
     """
     mean, strength, shape, rate = distribution
-    return _log_normal(mu, mean, strength * tau) + _log_gamma(tau, shape, rate)
+    log_gamma = shape * jnp.log(rate) - gammaln(shape) + (shape - 1) * jnp.log(tau) - rate * tau
+    return log_likelihood(mu, mean, strength * tau) + log_gamma
 
 
 def log_likelihood(x: ArrayLike, mu: ArrayLike, tau: ArrayLike) -> Float[Array, "..."]:
@@ -58,7 +59,7 @@ def log_likelihood(x: ArrayLike, mu: ArrayLike, tau: ArrayLike) -> Float[Array, 
     Returns:
         The log-likelihood in nats, of the broadcast shape.
     """
-    return _log_normal(x, mu, tau)
+    return 0.5 * (jnp.log(tau) - math.log(2 * math.pi) - tau * (x - mu) ** 2)
 
 
 def posterior(prior: NormalGamma, x: Float[Array, " n"]) -> NormalGamma:
@@ -163,11 +164,3 @@ def _statistics(x: Float[Array, " n"]) -> tuple[Array, Array, Array]:
     """n, x̄ and Σ(x − x̄)² in the dtype of x."""
     mean = x.mean()
     return jnp.asarray(x.size, x.dtype), mean, jnp.sum((x - mean) ** 2)
-
-
-def _log_normal(x: ArrayLike, mean: ArrayLike, precision: ArrayLike) -> Array:
-    return 0.5 * (jnp.log(precision) - math.log(2 * math.pi) - precision * (x - mean) ** 2)
-
-
-def _log_gamma(tau: ArrayLike, shape: ArrayLike, rate: ArrayLike) -> Array:
-    return shape * jnp.log(rate) - gammaln(shape) + (shape - 1) * jnp.log(tau) - rate * tau

@@ -46,9 +46,7 @@ def minibatch(
     """
     lengths = {leaf.shape[0] if leaf.shape else None for leaf in jax.tree.leaves(batch)}
     if len(lengths) != 1 or None in lengths or 0 in lengths:
-        raise ValueError(
-            f"a batch holds leaves of one length (B, ...), B >= 1, got lengths {sorted(map(str, lengths))}"
-        )
+        raise ValueError(f"a batch holds leaves of one length (B, ...), B >= 1, got {sorted(map(str, lengths))}")
     (size,) = lengths
     if not is_traced(total) and not size <= np.asarray(total):
         raise ValueError(f"total is the number of all data: at least the {size} of the batch, got {total}")

@@ -222,7 +222,7 @@ class TestRefusals:
         self.refuse(ValueError, r"span 0 to 4294967296, beyond 32 bits", x, labels=LABELS.clip(0, 1) * 2**32)
         np.save(tmp_path / "y.npy", LABELS / 2)
         self.refuse(ValueError, "y.npy: labels have dtype float64; expected integers", x, labels=tmp_path / "y.npy")
-        self.refuse(FileNotFoundError, "file of labels", x, labels=tmp_path / "nowhere.npy")
+        self.refuse(FileNotFoundError, "nowhere.npy does not exist", x, labels=tmp_path / "nowhere.npy")
         self.refuse(ValueError, "expected a .npy file", x, labels=tree)
         self.refuse(ValueError, "labels of .* are its folders", tree, labels=LABELS)
         self.refuse(ValueError, r"x.npy: the labels 0, 5000, 10000 make 10,001 classes", x, labels=LABELS * 5000)

@@ -326,6 +326,7 @@ def test_refusals(unchecked):
     keys = jax.random.split(jax.random.key(0), 2)
     cases = {
         "use a continuous process": lambda: log_likelihood(discrete, gaussian_denoiser(discrete, MEAN, STD), x),
+        r"needs a batch axis and an event, \(B, \*event\), got \(3,\)": lambda: log_likelihood(process, denoise, x[0]),
         "infinite at t=0": lambda: log_likelihood(process, denoise, x, t_min=0.0),
         "0 <= t_min < t_max <= 1": lambda: log_likelihood(process, denoise, x, t_max=2.0),
         "rademacher or gaussian": lambda: hutchinson(keys, (3,), distribution="uniform"),

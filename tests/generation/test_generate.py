@@ -422,7 +422,7 @@ def test_refusals():
         return lambda: generate(draw, 1.0, key, n, batch_size=batch_size, **options)
 
     one_key, of_cond = r"one typed key, jax\.random\.key\(seed\)", r"cond\['label'\] must have one row for each of n=10"
-    one_row = r"draw must return arrays of one row per key, \(4, …\); the array.* shape \("
+    one_row = r"draw must return one row per key, \(4, …\); the array.* shape \("
     split = partial(NamedSharding, data_mesh())
     for message, refused in [
         *((one_key, run(key=key)) for key in (jax.random.PRNGKey(0), jax.random.split(KEY, 10), 3)),

@@ -87,6 +87,21 @@ def test_run_keeps_every_state_of_any_chain():
     np.testing.assert_array_equal(seen[1:], expected)
 
 
+def test_an_annealed_step_is_refused_where_a_level_diverges():
+    """In the score of one point the distance is multiplied by 1 − ε/2σ² at each step, below −1 from ε = 4σ² on."""
+    sigma = 0.5
+    point = lambda x, level=sigma: -x / level**2
+    for share, factor in ((0.9, -0.8), (1.1, -1.2)):
+        climb = mcmc.langevin(point, 4 * share * sigma**2, noise_scale=0.0)
+        x = mcmc.run(KEYS[:1], climb, jnp.ones((1, 1)), frames=8)
+        np.testing.assert_allclose(x[:, 0, 0], factor ** np.arange(9.0), rtol=1e-5)
+    ladder = np.array([4.0, sigma])
+    for make in (lambda e: mcmc.annealed_langevin(point, ladder, e, 3), lambda e: annealed_langevin(e, sigma, 3)):
+        make(0.99 * 4 * sigma**2)
+        with pytest.raises(ValueError, match="must be below 4 sigma_last² = 1"):
+            make(4 * sigma**2)
+
+
 @pytest.mark.usefixtures("unchecked")
 def test_refusals():
     score, chain = (lambda x: -x), mcmc.langevin(lambda x: -x, 0.1)

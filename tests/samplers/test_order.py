@@ -99,6 +99,27 @@ def test_second_order_survives_a_start_without_signal(name, process_name):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("process_name", ["cosine", "rectified_flow"])
+def test_the_order_down_to_clean_data_is_that_of_the_grid(process_name):
+    """The last step errs by σ̃², of order 1 in uniform steps where σ̃ ~ √t, and 2 where σ̃ ~ t or the steps shrink."""
+    with jax.enable_x64(True):
+        process = CONTINUOUS[process_name]
+        start = jnp.linspace(-2, 2, 5, dtype=jnp.float64)[:, None]
+        (first_mean, first), (mean, variance) = (marginal(process, jnp.float64(t)) for t in (0.9, 0.0))
+        exact = mean + (start - first_mean) * jnp.sqrt(variance / first)
+        denoise = gaussian_denoiser(process, MEAN, STD)
+
+        @jax.jit
+        def error(times):
+            body = lambda x, step: (heun().step(None, process, denoise, *step, x, None)[0], None)
+            return jnp.abs(jax.lax.scan(body, start, (times[:-1], times[1:]))[0] - exact).max()
+
+        for power, order in ((1, 1 if process_name == "cosine" else 2), (2, 2)):
+            errors = [float(error(0.9 * jnp.linspace(1, 0, n + 1, dtype=jnp.float64) ** power)) for n in (800, 1600)]
+            check(errors, order)
+
+
+@pytest.mark.slow
 def test_churn_must_be_spread_over_the_steps():
     """A churn that does not shrink with the steps renews the noise ever more often: the error does not vanish."""
     with jax.enable_x64(True):

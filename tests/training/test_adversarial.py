@@ -203,7 +203,7 @@ def test_a_player_may_have_a_carry_and_must_stay_finite(tmp_path):
     ("options", "message"),
     [
         ({"critic_steps": 0}, "critic_steps must be at least 1, got 0"),
-        ({"order": "together"}, "order must be one of 'alternating', 'simultaneous', got 'together'"),
+        ({"order": "together"}, "unknown order 'together': choose alternating or simultaneous"),
         ({"critic_steps": 3}, "critic_steps=3 does not divide the batch of 4 examples"),
     ],
 )

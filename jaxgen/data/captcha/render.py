@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from itertools import count
 
 import numpy as np
 from jaxtyping import Float64, Int32, UInt8
@@ -149,16 +148,14 @@ def _draw_tokens(n: int, style: CaptchaStyle, seed: int, held_out: Collection[st
             raise ValueError(f"all {letters**length} texts are held out: there is none left to draw.")
 
     drawn = np.empty((n, length), np.int32)
-    again = np.arange(n)
-    for attempt in count():
+    again, attempt = np.arange(n), 0
+    while len(again):
         # Each attempt draws for all n, so that the text of image i depends on no other.
         uniform = np.random.default_rng((seed, _TEXT, attempt)).random((n, length))
         drawn[again] = (uniform[again] * letters).astype(np.int32)
-        if forbidden:
-            again = again[[number in forbidden for number in drawn[again].astype(object) @ powers]]
-        if not forbidden or not len(again):
-            return drawn
-    raise AssertionError("unreachable")
+        numbers = drawn[again].astype(object) @ powers
+        again, attempt = again[[number in forbidden for number in numbers]], attempt + 1
+    return drawn
 
 
 def _render(tokens: Int32[np.ndarray, "n length"], style: CaptchaStyle, seed: int) -> ImageDataset:
@@ -204,15 +201,12 @@ def _corners(draws: list[float], across: float, down: float) -> tuple[int, int, 
 def _curve(draws: list[float], width: int, height: int) -> tuple[tuple[int, int, int, int], int, int]:
     """An arc of an ellipse that begins in the left fifth of the image, as (box, start, end)."""
 
-    def below(draw: float, bound: int) -> int:
-        return int(draw * bound)
-
     x1, x2, y1, y2, end, start = draws
-    left = below(x1, width // 5 + 1)
-    right = below(x2, width - width // 5 + 1) + width // 5
-    top = below(y1, height - 2 * (height // 5) + 1) + height // 5
-    bottom = below(y2, height - top - height // 5 + 1) + top
-    return (left, top, right, bottom), below(start, 21), below(end, 41) + 160
+    left = int(x1 * (width // 5 + 1))
+    right = int(x2 * (width - width // 5 + 1)) + width // 5
+    top = int(y1 * (height - 2 * (height // 5) + 1)) + height // 5
+    bottom = int(y2 * (height - top - height // 5 + 1)) + top
+    return (left, top, right, bottom), int(start * 21), int(end * 41) + 160
 
 
 def _colours(draws: Float64[np.ndarray, "n 2 3"], color: bool) -> UInt8[np.ndarray, "n 256 c"]:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Int, Int32
-
-from jaxgen.data.dataset import ImageDataset
 
 _HELD_OUT = 100  # a random stream that no image uses
 
@@ -62,11 +59,9 @@ def decode_texts(tokens: Int[np.ndarray, "n length"], alphabet: str | Sequence[s
     """
     check_alphabet(alphabet)
     tokens = np.asarray(tokens)
-    if tokens.size and not 0 <= tokens.min() <= tokens.max() < len(alphabet):
-        raise ValueError(
-            f"tokens span [{tokens.min()}, {tokens.max()}]; an alphabet of {len(alphabet)} has 0 to "
-            f"{len(alphabet) - 1}."
-        )
+    size = len(alphabet)
+    if tokens.size and not 0 <= tokens.min() <= tokens.max() < size:
+        raise ValueError(f"tokens span [{tokens.min()}, {tokens.max()}]; an alphabet of {size} has 0 to {size - 1}.")
     return ["".join(alphabet[token] for token in row) for row in tokens]
 
 
@@ -101,9 +96,7 @@ def held_out_texts(count: int, alphabet: str | Sequence[str], length: int, seed:
         raise ValueError(f"length is {length} and seed {seed}; expected a length from 1 and a seed from 0.")
     total = len(alphabet) ** length
     if not 1 <= count < total:
-        raise ValueError(
-            f"count is {count}; expected 1 to {total - 1}, as there are {total} texts: leave some to draw."
-        )
+        raise ValueError(f"count is {count}; expected 1 to {total - 1}, as there are {total} texts: leave some.")
     chosen: dict[str, None] = {}
     batch = 0
     while len(chosen) < count:
@@ -111,35 +104,3 @@ def held_out_texts(count: int, alphabet: str | Sequence[str], length: int, seed:
         chosen.update(dict.fromkeys(decode_texts(digits.astype(np.int32), alphabet)))
         batch += 1
     return tuple(chosen)[:count]
-
-
-def split_by_text(dataset: ImageDataset, test_fraction: float, seed: int = 0) -> tuple[ImageDataset, ImageDataset]:
-    """Split into (train, test) by a hash of each image's text, so that they share no text.
-
-    The side of a text depends on its tokens and the seed alone. `split_by_content` hashes images instead.
-
-    Args:
-        dataset: images with tokens (N, L) as labels.
-        test_fraction: the probability, in (0, 1), that a text is in the test set.
-        seed: any integer, the key of the hash.
-
-    Returns:
-        (train, test).
-
-    Raises:
-        ValueError: if the dataset has no texts, `test_fraction` lies outside (0, 1), or a side is empty.
-    """
-    if dataset.labels is None or dataset.labels.ndim != 2:
-        raise ValueError("the data set has no texts: its labels are not tokens (N, L).")
-    if not 0.0 < test_fraction < 1.0:
-        raise ValueError(f"test_fraction is {test_fraction}; expected a number strictly between 0 and 1.")
-    rows, index = np.unique(dataset.labels, axis=0, return_inverse=True)
-    key = str(seed).encode()
-    digests = b"".join(hashlib.blake2b(row.astype("<i4").tobytes(), digest_size=8, key=key).digest() for row in rows)
-    in_test = (np.frombuffer(digests, dtype="<u8") / 2.0**64 < test_fraction)[index.reshape(-1)]
-    if in_test.all() or not in_test.any():
-        raise ValueError(
-            f"the {'train' if in_test.all() else 'test'} side of {len(rows)} texts is empty at test_fraction="
-            f"{test_fraction}, seed={seed}: use more texts, another fraction or another seed."
-        )
-    return dataset.take(~in_test), dataset.take(in_test)

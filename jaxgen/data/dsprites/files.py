@@ -38,8 +38,6 @@ def load_dsprites(path: str | Path, *, size: int = SIDE, average: bool = False) 
             `size` is not 64, nor 32 or 16 with `average`.
     """
     path = Path(path).expanduser()
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist (looked in {Path.cwd()}).")
     check_size(size)
     if size != SIDE and not average:
         raise ValueError(f"images of a file have {SIDE}×{SIDE} pixels: size={size} needs average=True.")
@@ -54,11 +52,9 @@ def load_dsprites(path: str | Path, *, size: int = SIDE, average: bool = False) 
 
 def _read_classes(archive: NpzArchive) -> np.ndarray:
     with archive.open("latents_classes") as member:
-        (count, *rest), dtype = _header_with_axes(member, 2)
-        if rest != [len(SIZES)] or not np.issubdtype(dtype, np.integer) or not 1 <= count <= COUNT:
-            raise RefusedFileError(
-                f"{member.name} is {dtype} of shape {(count, *rest)}; expected integers (N, 6), N to {COUNT}."
-            )
+        shape, dtype = _header_with_axes(member, 2)
+        if shape[1] != len(SIZES) or not np.issubdtype(dtype, np.integer) or not 1 <= shape[0] <= COUNT:
+            raise RefusedFileError(f"{member.name} is {dtype} of shape {shape}; expected integers (N, 6), N to {COUNT}")
         return member.values()
 
 
@@ -66,9 +62,7 @@ def _read_bits(archive: NpzArchive, count: int) -> np.ndarray:
     with archive.open("imgs") as member:
         shape, dtype = _header_with_axes(member, 3)
         if shape != (count, SIDE, SIDE) or dtype != np.uint8:
-            raise RefusedFileError(
-                f"{member.name} is {dtype} of shape {shape}; expected uint8 ({count}, {SIDE}, {SIDE})."
-            )
+            raise RefusedFileError(f"{member.name} is {dtype} of shape {shape}; expected uint8 ({count}, 64, 64).")
         member.check_length()
         bits = np.empty((count, SIDE * SIDE // 8), np.uint8)
         block = np.empty((min(count, _BLOCK), SIDE * SIDE), np.uint8)
@@ -77,9 +71,7 @@ def _read_bits(archive: NpzArchive, count: int) -> np.ndarray:
                 rows = block[: count - start]
                 read_exactly(member.file, memoryview(rows).cast("B"))
                 if rows.max() > 1:
-                    raise RefusedFileError(
-                        f"{member.name} has values up to {rows.max()}; dSprites are binary, 0 and 1."
-                    )
+                    raise RefusedFileError(f"{member.name} has values up to {rows.max()}; dSprites are binary.")
                 bits[start : start + len(rows)] = np.packbits(rows, axis=1)
         return bits
 
@@ -87,7 +79,6 @@ def _read_bits(archive: NpzArchive, count: int) -> np.ndarray:
 def _header_with_axes(member: Member, axes: int) -> tuple[tuple[int, ...], np.dtype]:
     shape, dtype, column_major, _ = member.header
     if column_major or len(shape) != axes:
-        raise RefusedFileError(
-            f"{member.name} has shape {shape}{' in column order' * column_major}; expected {axes} axes, row-major."
-        )
+        order = " in column order" * column_major
+        raise RefusedFileError(f"{member.name} has shape {shape}{order}; expected {axes} axes, row-major.")
     return shape, dtype

@@ -72,9 +72,7 @@ def dsprites_index(factors: Int[np.ndarray, "n 6"]) -> Int32[np.ndarray, " n"]:
     """
     if factors.ndim != 2 or factors.shape[1] != len(SIZES):
         raise ValueError(f"factors have shape {factors.shape}; expected (n, 6): {', '.join(DSPRITES_FACTORS)}.")
-    for (name, values), classes in zip(DSPRITES_FACTORS.items(), factors.T, strict=True):
-        if classes.size and not 0 <= classes.min() <= classes.max() < len(values):
-            raise ValueError(
-                f"{name} spans [{classes.min()}, {classes.max()}]; its classes are 0 to {len(values) - 1}."
-            )
+    for name, size, classes in zip(DSPRITES_FACTORS, SIZES, factors.T, strict=True):
+        if classes.size and not 0 <= classes.min() <= classes.max() < size:
+            raise ValueError(f"{name} spans [{classes.min()}, {classes.max()}]; its classes are 0 to {size - 1}.")
     return np.ravel_multi_index(tuple(factors.astype(np.int64).T), SIZES).astype(np.int32)

@@ -77,8 +77,6 @@ def read_labels(source: str | Path | np.ndarray) -> np.ndarray:
     if isinstance(source, np.ndarray):
         return _integers(source)
     path = Path(source).expanduser()
-    if not path.exists():
-        raise FileNotFoundError(f"the file of labels, {path}, does not exist (looked in {Path.cwd()}).")
     if path.suffix != ".npy":
         raise ValueError(f"labels= is {path}; expected a .npy file.")
     return _labels(_load(path, _LABELS), path)

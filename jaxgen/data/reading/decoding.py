@@ -63,9 +63,7 @@ def _pixels(image, name: str) -> np.ndarray:
 
 def _check_size(shape: tuple[int, int], name: str, sides: tuple[int, int] | None) -> None:
     if sides and not sides[0] <= min(shape) <= max(shape) <= sides[1]:
-        raise RefusedFileError(
-            f"{name} has {size_of(shape)} pixels; expected sides of {sides[0]} to {sides[1]}: remove or resize it."
-        )
+        raise RefusedFileError(f"{name} has {size_of(shape)} pixels; expected sides of {sides[0]} to {sides[1]}.")
     if not 1 <= shape[0] * shape[1] <= MAX_PIXELS:
         raise RefusedFileError(
             f"{name} has {size_of(shape)} pixels; expected 1 to {MAX_PIXELS:,} in all: shrink or remove it."

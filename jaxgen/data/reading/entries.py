@@ -116,9 +116,7 @@ def _tar_entries(path: Path) -> Entries:
             image = content and _is_image(name)
             images, others = images + image, others + (not image)
             if others > _MAX_OTHERS + _OTHERS_PER_IMAGE * images:
-                raise RefusedFileError(
-                    f"{path} holds {others} members that are no images beside {images} images: pack the images alone."
-                )
+                raise RefusedFileError(f"{path} holds {others} members beside {images} images: pack the images alone.")
             if not content:
                 continue
             if name in seen:

@@ -93,9 +93,7 @@ def read_idx(path: Path, axes: int) -> np.ndarray:
             values = np.empty(shape, np.uint8)
             read_exactly(file, memoryview(values).cast("B"))
             if file.read(1):
-                raise RefusedFileError(
-                    f"{path} goes on after the {values.size} bytes that it announces: fetch it again."
-                )
+                raise RefusedFileError(f"{path} goes on after the {values.size} bytes that it announces: fetch again.")
     return values
 
 

@@ -36,13 +36,9 @@ def read_image_files(
         budget.add(name, image)
         found[name] = image
     if not found and subset is not None and folders:
-        raise ValueError(
-            f"{path} has no folder {subset!r} with images below it; its folders are {sorted(folders)[:20]}."
-        )
+        raise ValueError(f"{path} has no folder {subset!r} with images below it, only {sorted(folders)[:20]}.")
     if not found:
-        raise FileNotFoundError(
-            f"{path} holds no images; looked at all depths for {', '.join(IMAGE_SUFFIXES)}: convert what it holds."
-        )
+        raise FileNotFoundError(f"{path} holds no images; looked at all depths for {', '.join(IMAGE_SUFFIXES)}.")
     names = sorted(found)
     return stack_images([found[name] for name in names]), *_labels_from_folders(path, names)
 

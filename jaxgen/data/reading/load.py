@@ -93,9 +93,7 @@ def load_images(
         images, found, names = read_npz(path, subset, warn=labels is None)
     elif is_idx(path):
         if subset is not None:
-            raise ValueError(
-                f"subset={subset!r} was asked for, but {path} is one file: give its folder, or drop subset=."
-            )
+            raise ValueError(f"subset={subset!r} was asked for, but {path} is one file: give its folder, or drop it.")
         images, found, names = read_idx_images(path)
     else:
         known = ", ".join((".npy", ".npz", "…idx3-ubyte", "…idx3-ubyte.gz", *TAR_SUFFIXES))
@@ -112,6 +110,6 @@ def load_images(
 
 
 def _labels(source: str | Path | np.ndarray) -> np.ndarray:
-    if isinstance(source, str | Path) and is_idx(path := Path(source).expanduser()) and path.exists():
+    if isinstance(source, str | Path) and is_idx(path := Path(source).expanduser()):
         return read_idx_labels(path)
     return read_labels(source)

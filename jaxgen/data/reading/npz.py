@@ -82,9 +82,7 @@ class NpzArchive:
             # Python decompresses the others without bound.
             raise RefusedFileError(f"{name} is compressed in another way than numpy.savez_compressed does: use that.")
         if info.compress_size > self._path.stat().st_size:
-            raise RefusedFileError(
-                f"{name} announces {info.compress_size} bytes, more than the file has: {DOWNLOAD_AGAIN}."
-            )
+            raise RefusedFileError(f"{name} has {info.compress_size} bytes, more than the file: {DOWNLOAD_AGAIN}.")
         with refuse_errors(self._path, ".npz", DOWNLOAD_AGAIN):
             file = self._zip.open(info)
         with file:
@@ -96,10 +94,7 @@ class NpzArchive:
             raise RefusedFileError(f"{self._path} holds {twice[0][:80]!r} twice: save it again with numpy.savez.")
         for name in names:
             if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\\" in name:
-                raise RefusedFileError(
-                    f"{self._path} holds {name[:80]!r}, a path out of its folder, as numpy.savez writes none: "
-                    "do not trust it."
-                )
+                raise RefusedFileError(f"{self._path} holds {name[:80]!r}, a path out of its folder: do not trust it.")
 
 
 class _Source(BufferedReader):

@@ -25,8 +25,8 @@ def open_regular(path: Path) -> BufferedReader:
         if not stat.S_ISREG(path.stat().st_mode):
             raise RefusedFileError(f"{path} is a folder, pipe, socket or device; give a plain file.")
         return path.open("rb")
-    except FileNotFoundError:
-        raise
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{path} does not exist (looked in {Path.cwd()}).") from error
     except OSError as error:
         raise RefusedFileError(f"{path} is not readable ({error.strerror}): change its mode, or drop it.") from error
 

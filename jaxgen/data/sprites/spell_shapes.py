@@ -60,57 +60,48 @@ def orb(rim: float, shift: float) -> np.ndarray:
     return overlay(glow(RADIUS, rim, rim - 1.1), glow(lit, 0.0, 0.0, rim * 0.55, rim * 0.28))
 
 
-ORBS = (
-    *(orb(rim, shift) for rim in (5.6, 6.5, 7.4) for shift in (0.0, 1.5)),
-    *(overlay(glow(np.abs(RADIUS - 6.9), 0.7, 0.7), orb(4.4, shift)) for shift in (0.0, 1.0)),
-)
-RINGS = tuple(
-    glow(np.abs(RADIUS - radius), width, width * 0.65, width * 0.3)
-    for radius, width in ((6.2, 1.4), (5.6, 2.0), (5.0, 2.4), (5.8, 1.6))
-)
-STARS = tuple(
-    glow(star(points, sharpness, phase), 7.6, 5.8, 3.8, 2.2)
-    for points, sharpness, phase in (
-        (4, 2.5, 0.0),
-        (4, 2.5, np.pi / 4),
-        (8, 0.7, 0.0),
-        (8, 1.2, np.pi / 8),
-        (6, 1.2, np.pi / 2),
-        (5, 1.0, np.pi / 2),
-        (12, 0.6, 0.0),
-    )
-)
-SPIRALS = tuple(
-    overlay(glow(spiral(arms, pitch, phase), 0.34, 0.22, 0.1), glow(RADIUS, 0.0, 0.0, 2.2, 1.5))
-    for arms, pitch in ((1, 5.0), (2, 9.0), (3, 12.0))
-    for phase in (0.0, np.pi / 2)
-)
-CRESCENTS = tuple(
-    glow(np.maximum(RADIUS - 7.6, inner - np.hypot(X + shift, Y)), 0.0, -0.9, -1.7, -2.6)
-    for inner, shift in ((6.8, 3.4), (7.2, 4.8), (6.2, 2.6), (8.4, 6.4))
-)
-COMETS = tuple(
-    glow(comet(angle, head, length), 1.0, 0.78, 0.5, 0.25)
-    for angle in (np.pi / 4, 0.0, -np.pi / 4, -np.pi / 2)
-    for head, length in ((5.4, 9.0), (4.6, 10.0))
-)
-BOLTS = (
-    glow(bolt((3.0, 7.5), (-2.0, 1.0), (2.0, 1.0), (-3.0, -7.0)), 1.9, 1.2, 0.75),
-    glow(bolt((4.0, 7.5), (-3.0, 2.0), (3.0, -0.5), (-4.0, -7.0)), 2.1, 1.3, 0.7),
-)
-CRYSTALS = tuple(
-    glow(np.abs(X) / width + np.abs(Y) / height, 1.0, 0.8, 0.5, 0.25)
-    for width, height in ((4.6, 8.0), (6.4, 8.0), (8.0, 8.0))
-)
-
 # By the names that the layers of `sheets/spells.txt` have for them.
 SPELL_SHAPES: dict[str, Drawings] = {
-    "orbs": ORBS,
-    "rings": RINGS,
-    "stars": STARS,
-    "spirals": SPIRALS,
-    "crescents": CRESCENTS,
-    "comets": COMETS,
-    "bolts": BOLTS,
-    "crystals": CRYSTALS,
+    "orbs": (
+        *(orb(rim, shift) for rim in (5.6, 6.5, 7.4) for shift in (0.0, 1.5)),
+        *(overlay(glow(np.abs(RADIUS - 6.9), 0.7, 0.7), orb(4.4, shift)) for shift in (0.0, 1.0)),
+    ),
+    "rings": tuple(
+        glow(np.abs(RADIUS - radius), width, width * 0.65, width * 0.3)
+        for radius, width in ((6.2, 1.4), (5.6, 2.0), (5.0, 2.4), (5.8, 1.6))
+    ),
+    "stars": tuple(
+        glow(star(points, sharpness, phase), 7.6, 5.8, 3.8, 2.2)
+        for points, sharpness, phase in (
+            (4, 2.5, 0.0),
+            (4, 2.5, np.pi / 4),
+            (8, 0.7, 0.0),
+            (8, 1.2, np.pi / 8),
+            (6, 1.2, np.pi / 2),
+            (5, 1.0, np.pi / 2),
+            (12, 0.6, 0.0),
+        )
+    ),
+    "spirals": tuple(
+        overlay(glow(spiral(arms, pitch, phase), 0.34, 0.22, 0.1), glow(RADIUS, 0.0, 0.0, 2.2, 1.5))
+        for arms, pitch in ((1, 5.0), (2, 9.0), (3, 12.0))
+        for phase in (0.0, np.pi / 2)
+    ),
+    "crescents": tuple(
+        glow(np.maximum(RADIUS - 7.6, inner - np.hypot(X + shift, Y)), 0.0, -0.9, -1.7, -2.6)
+        for inner, shift in ((6.8, 3.4), (7.2, 4.8), (6.2, 2.6), (8.4, 6.4))
+    ),
+    "comets": tuple(
+        glow(comet(angle, head, length), 1.0, 0.78, 0.5, 0.25)
+        for angle in (np.pi / 4, 0.0, -np.pi / 4, -np.pi / 2)
+        for head, length in ((5.4, 9.0), (4.6, 10.0))
+    ),
+    "bolts": (
+        glow(bolt((3.0, 7.5), (-2.0, 1.0), (2.0, 1.0), (-3.0, -7.0)), 1.9, 1.2, 0.75),
+        glow(bolt((4.0, 7.5), (-3.0, 2.0), (3.0, -0.5), (-4.0, -7.0)), 2.1, 1.3, 0.7),
+    ),
+    "crystals": tuple(
+        glow(np.abs(X) / width + np.abs(Y) / height, 1.0, 0.8, 0.5, 0.25)
+        for width, height in ((4.6, 8.0), (6.4, 8.0), (8.0, 8.0))
+    ),
 }

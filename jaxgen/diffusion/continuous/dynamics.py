@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from jaxgen.core import is_traced, per_example
 from jaxgen.diffusion.denoisers._denoiser import Denoiser, evaluate
-from jaxgen.diffusion.denoisers.prediction import Prediction
+from jaxgen.diffusion.denoisers.prediction import Prediction, target
 from jaxgen.diffusion.processes.kernels import sde_coefficients
 from jaxgen.diffusion.processes.process import GaussianProcess, alpha_sigma_derivatives
 
@@ -35,9 +35,7 @@ def velocity(process: GaussianProcess, prediction: Prediction, t: ArrayLike) -> 
     Reference:
         Song et al. 2021, eq. 13.
     """
-    alpha_rate, sigma_rate = alpha_sigma_derivatives(process, t)
-    x0, eps, _ = prediction
-    return per_example(alpha_rate, x0) * x0 + per_example(sigma_rate, eps) * eps
+    return target(process, "velocity", prediction.x0, prediction.eps, t)
 
 
 def probability_flow(

@@ -58,7 +58,7 @@ def log_likelihood(
         The log-density in nats, the code at t_max, and the solver's cost.
 
     Raises:
-        ValueError: as `check_finite_velocity` and `core.integrate` do.
+        ValueError: if x0 has no event axis; as `check_finite_velocity` and `core.integrate` do.
         RuntimeError: as `core.integrate` does.
         TypeError: if `denoise` is a bare network.
 
@@ -67,6 +67,8 @@ def log_likelihood(
     """
     check_finite_velocity(process, t_min, t_max)
     x0 = jnp.asarray(x0)
+    if x0.ndim < 2:
+        raise ValueError(f"x0 needs a batch axis and an event, (B, *event), got {x0.shape}: x0[None] for one sample")
     divergence = exact_divergence if divergence is None else divergence
     if not isinstance(divergence, jax.tree_util.Partial):
         divergence = jax.tree_util.Partial(divergence)

@@ -9,12 +9,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from jaxgen.diffusion.denoisers.clipping import Clip, clip_function, clip_x0
-from jaxgen.diffusion.denoisers.prediction import (
-    Prediction,
-    PredictionType,
-    check_prediction_type,
-    to_x0_eps,
-)
+from jaxgen.diffusion.denoisers.prediction import Prediction, PredictionType, check_prediction_type, to_x0_eps
 from jaxgen.diffusion.processes.process import GaussianProcess, validate_time
 
 Network = Callable[[Array, Array, Any], Array]
@@ -82,10 +77,7 @@ def denoiser(
         output = network(x, t, cond)
         expected = (*x.shape[:-1], 2 * x.shape[-1]) if learned_variance else x.shape
         if output.shape != expected:
-            raise ValueError(
-                f"the network must return shape {expected} for x of shape {x.shape} with {learned_variance=}, "
-                f"got {output.shape}"
-            )
+            raise ValueError(f"with {learned_variance=} the network must return shape {expected}, got {output.shape}")
         fraction = None
         if learned_variance:
             output, logits = jnp.split(output, 2, axis=-1)

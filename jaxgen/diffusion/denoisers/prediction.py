@@ -5,13 +5,13 @@ two unknowns. Where they do not determine an unknown it is set to its mean, 0: x
 x0 where sigma = 0. This assumes centred data.
 """
 
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from jaxgen.core import per_example, safe_divide
+from jaxgen.core import check_choice, per_example, safe_divide
 from jaxgen.diffusion.processes.process import GaussianProcess, alpha_sigma_derivatives, validate_time
 
 PredictionType = Literal["eps", "x0", "v", "score", "velocity"]
@@ -27,8 +27,7 @@ class Prediction(NamedTuple):
 
 def check_prediction_type(predicts: str, network: Any = None) -> None:
     """Raise ValueError for an unknown prediction type, or another than the network's attribute `predicts`, if any."""
-    if predicts not in get_args(PredictionType):
-        raise ValueError(f"unknown prediction {predicts!r}: choose one of {', '.join(get_args(PredictionType))}")
+    check_choice(PredictionType, prediction=predicts)
     if (known := getattr(network, "predicts", predicts)) != predicts:
         raise ValueError(f"this network predicts {known}, not {predicts}: pass predicts={known!r}")
 

@@ -1,12 +1,12 @@
 """The model's reverse kernels p_θ(x_s | x_t) and p_θ(x0 | x_t), and the choices of their variance."""
 
-from typing import Literal, get_args
+from typing import Literal
 
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from jaxgen.core import per_example
+from jaxgen.core import check_choice, per_example
 from jaxgen.diffusion.denoisers.prediction import Prediction
 from jaxgen.diffusion.processes.kernels import posterior_coefficients, transition
 from jaxgen.diffusion.processes.process import GaussianProcess
@@ -24,8 +24,7 @@ def check_variance(variance: str) -> None:
     Raises:
         ValueError: if it is not "fixed_small", "fixed_large" or "learned".
     """
-    if variance not in get_args(Variance):
-        raise ValueError(f"unknown variance {variance!r}: choose one of {', '.join(get_args(Variance))}")
+    check_choice(Variance, variance=variance)
 
 
 def reverse_kernel(

@@ -79,9 +79,7 @@ def variational_bound(
         raise ValueError(f"keys must be typed keys, one for each of {len(x0)} samples: jax.random.split(key, len(x0))")
     if grid is None:
         if process.steps is None:
-            raise ValueError(
-                "a continuous process needs a grid, such as diffusion.uniform_grid(n): its bound is that of n"
-            )
+            raise ValueError("the bound of a continuous process needs a grid, such as diffusion.uniform_grid(n)")
         grid = subset_grid(process.steps, process.steps)
     _check_bound_grid(grid, process.steps)
     keys, times = per_sample_keys(keys), as_float(grid)

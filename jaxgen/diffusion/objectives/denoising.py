@@ -182,10 +182,7 @@ def _squared_error(
 
 def _check_steps(process: GaussianProcess) -> None:
     if process.steps is None or process.steps < 2:
-        raise ValueError(
-            "the discrete bound needs a process of T >= 2 steps, such as from_betas(betas): "
-            "use variational_bound with a grid for a continuous one"
-        )
+        raise ValueError("the discrete bound needs a process of T >= 2 steps: use variational_bound with a grid")
 
 
 def _per_dim_bound(

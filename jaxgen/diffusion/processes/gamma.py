@@ -9,10 +9,10 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from jaxgen.core import PytreeDataclass, as_float, check_at_least, is_traced
-from jaxgen.diffusion.processes.process import GaussianProcess
+from jaxgen.diffusion.processes.schedules import VariancePreserving
 
 
-class GammaProcess(GaussianProcess):
+class GammaProcess(VariancePreserving):
     """Base class of the processes with alpha² = sigmoid(−γ) and sigma² = sigmoid(γ).
 
     A subclass defines γ(t), which must increase strictly:
@@ -37,14 +37,6 @@ class GammaProcess(GaussianProcess):
             γ(t) in nats, of t's shape.
         """
         raise NotImplementedError(f"{type(self).__name__} must define gamma(t)")
-
-    def alpha(self, t: ArrayLike) -> Array:
-        """√sigmoid(−γ)."""
-        return jnp.exp(self.log_alpha(t))
-
-    def sigma(self, t: ArrayLike) -> Array:
-        """√sigmoid(γ)."""
-        return jnp.sqrt(self.variance(t))
 
     def log_alpha(self, t: ArrayLike) -> Array:
         """½ log sigmoid(−γ)."""
@@ -194,6 +186,4 @@ def _softplus_inverse(y: ArrayLike) -> Array:
 def _check_ends(gamma_min: ArrayLike, gamma_max: ArrayLike) -> None:
     traced = is_traced(gamma_min, gamma_max)
     if not traced and not (np.all(np.isfinite([gamma_min, gamma_max])) and np.all(np.less(gamma_min, gamma_max))):
-        raise ValueError(
-            f"need finite gamma_min < gamma_max, got {gamma_min} and {gamma_max}: gamma is −log SNR, rising in t"
-        )
+        raise ValueError(f"need finite gamma_min < gamma_max, got {gamma_min} and {gamma_max}: gamma is −log SNR")

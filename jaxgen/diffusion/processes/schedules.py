@@ -107,10 +107,6 @@ class VarianceExploding(GaussianProcess):
         """1 at every t."""
         return jnp.ones_like(as_float(t))
 
-    def log_alpha(self, t: ArrayLike) -> Array:
-        """0 at every t."""
-        return jnp.zeros_like(as_float(t))
-
     @property
     def prior_std(self) -> ArrayLike:
         """sigma(1)."""

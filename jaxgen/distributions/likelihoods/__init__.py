@@ -5,11 +5,4 @@ from jaxgen.distributions.likelihoods._gaussian import discretised_gaussian, gau
 from jaxgen.distributions.likelihoods.levels import Likelihood
 from jaxgen.distributions.likelihoods.logistic import discretised_logistic
 
-__all__ = [
-    "Likelihood",
-    "bernoulli",
-    "discretised_gaussian",
-    "discretised_logistic",
-    "gaussian",
-    "gaussian_softmax",
-]
+__all__ = ["Likelihood", "bernoulli", "discretised_gaussian", "discretised_logistic", "gaussian", "gaussian_softmax"]

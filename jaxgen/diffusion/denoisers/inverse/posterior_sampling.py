@@ -1,14 +1,14 @@
 """Posterior sampling of linear inverse problems y = A x0 + noise, with an unconditional denoiser."""
 
 from collections.abc import Callable
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from jaxgen.core import check_at_least, check_not_negative, check_positive, per_example, safe_divide
+from jaxgen.core import check_at_least, check_choice, check_not_negative, check_positive, per_example, safe_divide
 from jaxgen.diffusion.denoisers._denoiser import Denoiser, bind
 from jaxgen.diffusion.denoisers.clipping import Clip, clip_function, clip_x0
 from jaxgen.diffusion.denoisers.guidance import add_to_score
@@ -81,8 +81,7 @@ def pigdm(
         >>> posterior = diffusion.inverse.pigdm(process, denoise, seen, jnp.array([0.6, 0.0]))
     """
     clip = clip_function(clip)
-    if covariance not in get_args(Covariance):
-        raise ValueError(f"unknown covariance {covariance!r}: choose isotropic or jacobian")
+    check_choice(Covariance, covariance=covariance)
     check_not_negative(noise_std=noise_std)
     check_positive(data_std=data_std)
     check_at_least(1, cg_steps=cg_steps)
