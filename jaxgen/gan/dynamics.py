@@ -49,7 +49,7 @@ def game_field(generator_loss: PlayerLoss, critic_loss: PlayerLoss) -> Field:
 
     def field(players: Players) -> Players:
         descend = lambda gradient: jax.tree.map(jnp.negative, gradient)  # noqa: E731
-        generator, critic = players
+        generator, critic = jax.tree.map(jnp.asarray, players)
         return Players(
             descend(jax.grad(generator_loss, 0)(generator, critic)),
             descend(jax.grad(critic_loss, 1)(generator, critic)),

@@ -144,7 +144,7 @@ def test_trajectories_agree_with_the_moduli(name):
 
 def test_any_loss_makes_a_dirac_gan():
     """The hinge loss near the equilibrium: the critic's slopes −1 and 1 are those of the Wasserstein loss."""
-    np.testing.assert_allclose(dirac_gan(hinge())(at(0.3, 0.2)), [-0.2, 0.3], rtol=1e-12)
+    np.testing.assert_allclose(dirac_gan(hinge())(Players(0.3, 0.2)), [-0.2, 0.3], rtol=1e-12)
 
 
 def test_unknown_variants_are_refused(unchecked):
