@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from ppca import PPCA
 from scipy.optimize import minimize
 from scipy.special import expit
@@ -15,6 +16,7 @@ LAW = PPCA()
 JSD, BCE = 0.11142, 0.58173  # of N(0, 1) and N(1, 1), in nats
 
 
+@pytest.mark.slow
 def test_c3_12_the_elbo_is_a_lower_bound_that_the_posterior_reaches():
     """(5-1): E_q log p(x|z) − KL(q ‖ p(z)) ≤ log p(x), with equality at q = p(z|x)."""
     x = jnp.asarray(LAW.sample(3), jnp.float32)

@@ -120,7 +120,10 @@ STEP_SIZES = {
 }
 
 
-@pytest.mark.parametrize("name", STEP_SIZES)
+DAILY = ("r1 simultaneous, underdamped", "r1 alternating, overdamped", "consensus", "instance noise")
+
+
+@pytest.mark.parametrize("name", [name if name in DAILY else slow(name) for name in STEP_SIZES])
 def test_steps_converge_below_the_critical_size_and_not_above(name):
     variant, strengths, order, critical = STEP_SIZES[name]
     field = dirac_variant(variant, **strengths)
