@@ -31,6 +31,7 @@ EVERY_WAY, GENERATE, MIDPOINT, PROCESS = guide("samplers")
 EXACT, CHAIN = guide("likelihoods")
 GUIDED, FILLED = guide("guidance")
 (VAE,) = guide("vaes")
+GAN, SPECTRAL, DIRAC = guide("gan")
 NNX, EQUINOX, USE = guide("networks")
 
 
@@ -169,6 +170,48 @@ def test_a_vae_tells_rows_apart(example):
     bound = -vae.elbo(jax.random.key(3), model, images, samples=64).value.mean()
     nll = vae.negative_log_likelihood(jax.random.key(4), model, images, samples=500).mean()
     assert np.log(8) < nll < bound
+
+
+@pytest.fixture(scope="module")
+def adversaries(daily):
+    """The names of the guide's first block; by day it trains for a quarter of the steps."""
+    names = {}
+    exec(GAN.replace("range(3000)", "range(750)") if daily else GAN, names)
+    return names
+
+
+def test_a_gan_learns_the_circle(adversaries):
+    fake = np.asarray(adversaries["fake"])
+    assert on_the_circle(fake, 0.05)
+    assert np.hypot(*fake.T).std() < 0.2
+    # each quarter of the circle has its share
+    quarters = np.bincount((np.arctan2(*fake.T) // (np.pi / 2) + 2).astype(int), minlength=4) / 1000
+    assert quarters.min() > 0.15
+
+
+@pytest.mark.slow
+def test_a_normalised_critic_learns_the_circle_and_is_lipschitz(adversaries):
+    names = dict(adversaries)
+    exec(SPECTRAL, names)
+    state = names["state"]
+    for i in range(2000):
+        angle = 2 * jnp.pi * jax.random.uniform(jax.random.key(i), (256,))
+        state, _ = names["step"](state, jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=-1))
+    fake = names["generator"](jax.random.key(3), state.generator.ema, jnp.zeros((1000, 2)))
+    assert on_the_circle(fake)
+    logit = lambda x: names["normalised_critic"](state.critic.params, x[None], state.critic.carry["critic_state"])[0][0]
+    slopes = jnp.linalg.norm(jax.vmap(jax.grad(logit))(fake), axis=-1)
+    assert 0.1 < slopes.max() < 1.02  # every layer has norm 1, up to the power iteration
+
+
+def test_the_dirac_gan_of_the_guide_circles_and_is_attracted(adversaries):
+    names = dict(adversaries)
+    exec(DIRAC, names)
+    np.testing.assert_allclose(names["circling"], [-0.5j, 0.5j], atol=1e-5)
+    assert (names["attracted"].real < -0.1).all()
+    radius = np.hypot(*names["path"])
+    assert radius.shape == (501,)
+    assert radius[-1] < 1e-3 * radius[0]
 
 
 @pytest.mark.slow

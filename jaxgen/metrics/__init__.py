@@ -1,7 +1,8 @@
-"""Metrics over arrays of features, log-likelihoods or latent codes.
+"""Metrics over arrays of features, logits, log-likelihoods or latent codes.
 
-Sample quality: Fréchet and kernel distances, precision and recall, maximum mean discrepancy. Likelihood: bits per
-dimension. Disentanglement of latent codes: mutual information gaps, DCI, SAP and modularity.
+Sample quality: Fréchet and kernel distances, precision and recall, maximum mean discrepancy, the classifier two-sample
+test, coverage of known modes. Likelihood: bits per dimension. Disentanglement of latent codes: mutual information gaps,
+DCI, SAP and modularity.
 """
 
 from jaxgen.metrics._dci import DCI, dci, disentanglement_completeness
@@ -19,20 +20,26 @@ from jaxgen.metrics.kernels import (
     polynomial_kernel,
     rbf_kernel,
 )
+from jaxgen.metrics.modes import ModeCoverage, mode_coverage
 from jaxgen.metrics.neighbors import PrecisionRecall, precision_recall
+from jaxgen.metrics.two_sample import Interval, TwoSampleTest, classifier_two_sample_test
 
 __all__ = [
     "DCI",
     "SAP",
     "BinnedMIG",
     "FrechetStatistics",
+    "Interval",
     "KernelDistance",
     "MeanAndError",
+    "ModeCoverage",
     "PosteriorMIG",
     "PrecisionRecall",
+    "TwoSampleTest",
     "apply_in_batches",
     "binned_mig",
     "bits_per_dim",
+    "classifier_two_sample_test",
     "dci",
     "dequantisation_offset",
     "disentanglement_completeness",
@@ -43,6 +50,7 @@ __all__ = [
     "median_distance",
     "merge_statistics",
     "mmd_squared",
+    "mode_coverage",
     "modularity",
     "mutual_information",
     "polynomial_kernel",

@@ -1,0 +1,64 @@
+"""Generative adversarial networks: losses, penalties, both players' objectives, and the dynamics of games."""
+
+from jaxgen.gan.critic import Critic, instance_noise
+from jaxgen.gan.dirac import DiracVariant, dirac_eigenvalues, dirac_gan, dirac_variant
+from jaxgen.gan.dynamics import (
+    Field,
+    Players,
+    Update,
+    alternating,
+    consensus_field,
+    eigenvalues,
+    flow,
+    game_field,
+    jacobian,
+    simultaneous,
+    trajectory,
+)
+from jaxgen.gan.losses import (
+    AdversarialLoss,
+    hinge,
+    least_squares,
+    minimax,
+    non_saturating,
+    relativistic_pairing,
+    wasserstein,
+)
+from jaxgen.gan.objectives import AdversarialObjectives, adversarial_objectives, consensus
+from jaxgen.gan.penalties import LazyPenalty, Penalty, gradient_penalty, lazy, r1, r2
+
+__all__ = [
+    "AdversarialLoss",
+    "AdversarialObjectives",
+    "Critic",
+    "DiracVariant",
+    "Field",
+    "LazyPenalty",
+    "Penalty",
+    "Players",
+    "Update",
+    "adversarial_objectives",
+    "alternating",
+    "consensus",
+    "consensus_field",
+    "dirac_eigenvalues",
+    "dirac_gan",
+    "dirac_variant",
+    "eigenvalues",
+    "flow",
+    "game_field",
+    "gradient_penalty",
+    "hinge",
+    "instance_noise",
+    "jacobian",
+    "lazy",
+    "least_squares",
+    "minimax",
+    "non_saturating",
+    "r1",
+    "r2",
+    "relativistic_pairing",
+    "simultaneous",
+    "trajectory",
+    "wasserstein",
+]
