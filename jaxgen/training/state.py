@@ -61,11 +61,7 @@ def create_state(
         raise TypeError(
             f"create_state needs a typed key, got {key.dtype}{list(key.shape)}; make it with jax.random.key"
         )
-    if not isinstance(carry, Mapping | None):
-        raise TypeError(
-            "carry must be a dict of the loss function's keyword arguments, such as {'history': …}; "
-            f"got {type(carry).__name__}"
-        )
+    check_carry(carry)
 
     def average(x: Array) -> Array:
         return as_float(x) if is_inexact(x) else x
@@ -79,6 +75,15 @@ def create_state(
         carry=dict(carry or {}),
     )
     return jax.tree.map(jnp.copy, state)
+
+
+def check_carry(carry: Any) -> None:
+    """Raise TypeError for a carry that is neither a dict nor None."""
+    if not isinstance(carry, Mapping | None):
+        raise TypeError(
+            "carry must be a dict of the loss function's keyword arguments, such as {'history': …}; "
+            f"got {type(carry).__name__}"
+        )
 
 
 def check_not_donated(state: Any) -> None:
