@@ -123,7 +123,7 @@ def test_a_sample_depends_on_its_own_key_alone(tmp_path):
 
 
 def test_every_step_draws_its_own_latent_and_none_is_the_noise():
-    """The latents of 4 steps and 3 samples, seen as x0 at the last time and as the state under an identity kernel."""
+    """The latents of 4 steps and 3 samples differ from each other and from the states, which are noise too."""
     seen = []
 
     def network(x, t, z):
