@@ -186,21 +186,28 @@ def test_real_pairs_have_the_joint_law_of_the_chain_and_so_do_those_of_the_exact
             assert np.all(np.abs(np.cov(both) - exact) < 5 * error)
 
 
+@jax.jit
+def mixing_pairs(x0):
+    """Pairs of the mixing network, and the x0 that it returned for them."""
+    returned, denoise = [], denoiser(PROCESS, mixing, predicts="x0")
+
+    def spied(x, t, cond):
+        returned.append(denoise(x, t, cond))
+        return returned[-1]
+
+    return denoising_pairs(jax.random.key(1), PROCESS, spied, x0, 2), returned[0].x0
+
+
+DATA = jnp.asarray(np.random.default_rng(1).normal(size=(40, 2, 3)), jnp.float32)
+
+
 def test_the_last_fake_is_what_the_generator_returned_and_real_at_time_zero_are_the_data():
-    denoise = denoiser(PROCESS, mixing, predicts="x0")
-    x0 = jax.random.normal(jax.random.key(0), (40, 2, 3))
-    calls = []
-
-    def spied(x, t, cond=None):
-        calls.append(denoise(x, t, cond).x0)
-        return denoise(x, t, cond)
-
-    pairs = denoising_pairs(jax.random.key(1), PROCESS, spied, x0, 2)
-    last = np.asarray(pairs.t) == 0.25
+    pairs, generated = jax.tree.map(np.asarray, mixing_pairs(DATA))
+    last = pairs.t == 0.25
     assert 0 < last.sum() < 40
-    np.testing.assert_array_equal(np.asarray(pairs.fake)[last], np.asarray(calls[0])[last])
-    np.testing.assert_array_equal(np.asarray(pairs.real)[last], np.asarray(x0)[last])
-    assert np.abs(np.asarray(pairs.fake - calls[0])[~last]).min() > 0
+    np.testing.assert_array_equal(pairs.fake[last], generated[last])
+    np.testing.assert_array_equal(pairs.real[last], DATA[last])
+    assert np.abs(pairs.fake - generated)[~last].min() > 0
 
 
 def test_a_penalty_of_the_critic_is_one_of_x_s_alone():
@@ -210,26 +217,29 @@ def test_a_penalty_of_the_critic_is_one_of_x_s_alone():
     def critic(x_s, x_t, t):
         return jnp.sum(a * x_s**2 + b * x_t**2 + c * x_s * x_t, (1, 2)) * (1 + t)
 
-    x0 = jax.random.normal(jax.random.key(0), (8, 2, 3))
-    pairs = denoising_pairs(jax.random.key(1), PROCESS, denoiser(PROCESS, mixing, predicts="x0"), x0, 2)
-    judge = pairs.at_x_t(critic)
-    np.testing.assert_array_equal(judge(pairs.fake), critic(pairs.fake, pairs.x_t, pairs.t))
-    r1 = jnp.sum(jax.grad(lambda x: judge(x).sum())(pairs.real) ** 2, (1, 2))
-    real, x_t, t = map(np.asarray, (pairs.real, pairs.x_t, pairs.t))
-    np.testing.assert_allclose(r1, ((2 * a * real + c * x_t) ** 2).sum((1, 2)) * (1 + t) ** 2, rtol=1e-5)
+    @jax.jit
+    def penalised(pairs):
+        judge = pairs.at_x_t(critic)
+        return jnp.sum(jax.grad(lambda x: judge(x).sum())(pairs.real) ** 2, (1, 2)), judge(pairs.fake)
+
+    pairs, _ = mixing_pairs(DATA)
+    r1, logits = penalised(pairs)
+    x_t, t, real, fake = map(np.asarray, pairs)
+    np.testing.assert_allclose(r1, ((2 * a * real + c * x_t) ** 2).sum((1, 2)) * (1 + t) ** 2, rtol=1e-4)
+    np.testing.assert_allclose(logits, critic(fake, x_t, t), rtol=1e-4)
 
 
 def test_the_generators_gradient_passes_through_the_posterior():
-    """x_s = c₁ x̂0 + …, so a linear critic's gradient in a shift of x̂0 is c₁."""
-    x0 = jnp.zeros((64, 1))
+    """x_s = c₁ x̂0 + …, so the slope of the fakes in a shift of x̂0 is c₁."""
 
     def fakes(shift):
-        return denoising_pairs(jax.random.key(1), PROCESS, denoiser(PROCESS, lambda x, t, z: x + shift, predicts="x0"),
-                               x0, 1)  # fmt: skip
+        denoise = denoiser(PROCESS, lambda x, t, z: x + shift, predicts="x0")
+        pairs = denoising_pairs(jax.random.key(1), PROCESS, denoise, jnp.zeros((64, 1)), 1)
+        return pairs.fake, pairs.t
 
-    slopes = np.ravel(jax.jacfwd(lambda shift: fakes(shift).fake)(0.0))
-    index = np.asarray(4 * fakes(0.0).t).round().astype(int)
-    np.testing.assert_allclose(slopes, np.array(C1)[index - 1], atol=1e-4)
+    slopes, t = jax.jit(jax.jacfwd(fakes, has_aux=True))(0.0)
+    index = np.asarray(4 * t).round().astype(int)
+    np.testing.assert_allclose(np.ravel(slopes), np.array(C1)[index - 1], atol=1e-4)
 
 
 def test_refusals(unchecked):
