@@ -33,6 +33,7 @@ GUIDED, FILLED = guide("guidance")
 (VAE,) = guide("vaes")
 GAN, SPECTRAL, DIRAC = guide("gan")
 NNX, EQUINOX, USE = guide("networks")
+TRAIN_DDGAN, SAMPLE_DDGAN, DIFFUSION_GAN = guide("gan_diffusion")
 
 
 @pytest.fixture(scope="module")
@@ -212,6 +213,25 @@ def test_the_dirac_gan_of_the_guide_circles_and_is_attracted(adversaries):
     radius = np.hypot(*names["path"])
     assert radius.shape == (501,)
     assert radius[-1] < 1e-3 * radius[0]
+
+
+@pytest.mark.slow
+def test_a_denoising_diffusion_gan_learns_the_circle_in_four_steps():
+    names = {}
+    exec(TRAIN_DDGAN + SAMPLE_DDGAN, names)
+    assert on_the_circle(names["x"])
+    radius, angle = np.hypot(*np.asarray(names["x"]).T), np.arctan2(*np.asarray(names["x"]).T)
+    assert np.percentile(np.abs(radius - 1), 90) < 0.2
+    assert np.hypot(np.cos(angle).mean(), np.sin(angle).mean()) < 0.2
+    # Diffusion-GAN: its chain grows while the critic tells the real examples
+    exec(DIFFUSION_GAN, names)
+    state, step, chain = names["noised_state"], names["noised_step"], names["chain"]
+    assert chain.steps(state.carry["chain_state"]) == 10
+    for _ in range(39):
+        state, metrics = step(state, 5 + names["x"][:256])
+    changes = float(state.carry["chain_state"].p) / (4 * 256 / 1e5)
+    np.testing.assert_allclose(changes, round(changes), atol=1e-3)
+    assert metrics["critic/steps"] > 10
 
 
 @pytest.mark.slow

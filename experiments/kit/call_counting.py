@@ -20,9 +20,9 @@ class Counter:
     def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function, counted; under `vmap` a run counts once per example."""
 
-        def counted(*args: Any) -> Any:
+        def counted(*args: Any, **options: Any) -> Any:
             jax.debug.callback(lambda: self._seen.append(None))
-            return function(*args)
+            return function(*args, **options)
 
         return counted
 

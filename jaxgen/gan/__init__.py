@@ -1,5 +1,7 @@
-"""Generative adversarial networks: losses, penalties, both players' objectives, and the dynamics of games."""
+"""Generative adversarial networks: losses, penalties, objectives, dynamics of games, and GANs joined with diffusion."""
 
+from jaxgen.gan._adaptive_diffusion import AdaptiveDiffusion, AdaptiveDiffusionState, adaptive_diffusion
+from jaxgen.gan._ddgan import DenoisingPairs, ddgan, ddgan_process, denoising_pairs
 from jaxgen.gan.critic import Critic, instance_noise
 from jaxgen.gan.dirac import DiracVariant, dirac_eigenvalues, dirac_gan, dirac_variant
 from jaxgen.gan.dynamics import (
@@ -28,19 +30,26 @@ from jaxgen.gan.objectives import AdversarialObjectives, adversarial_objectives,
 from jaxgen.gan.penalties import LazyPenalty, Penalty, gradient_penalty, lazy, r1, r2
 
 __all__ = [
+    "AdaptiveDiffusion",
+    "AdaptiveDiffusionState",
     "AdversarialLoss",
     "AdversarialObjectives",
     "Critic",
+    "DenoisingPairs",
     "DiracVariant",
     "Field",
     "LazyPenalty",
     "Penalty",
     "Players",
     "Update",
+    "adaptive_diffusion",
     "adversarial_objectives",
     "alternating",
     "consensus",
     "consensus_field",
+    "ddgan",
+    "ddgan_process",
+    "denoising_pairs",
     "dirac_eigenvalues",
     "dirac_gan",
     "dirac_variant",

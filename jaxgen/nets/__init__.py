@@ -1,9 +1,14 @@
-"""Flax networks: time-conditioned MLP and U-Nets, encoders and decoders, and classifiers of images and texts."""
+"""Flax networks: time-conditioned MLP and U-Nets, encoders and decoders, generators and critics, and classifiers."""
 
 from jaxgen.nets.classifiers import ConvClassifier, TextRecogniser
 from jaxgen.nets.context_unet import ContextUNet
 from jaxgen.nets.conv_autoencoder import ConvDecoder, ConvEncoder
 from jaxgen.nets.embedding import condition_vector, sinusoidal_embedding
+from jaxgen.nets.gan_dcgan import DCGANCritic, DCGANGenerator
+from jaxgen.nets.gan_denoising import DenoisingCritic, DenoisingGenerator
+from jaxgen.nets.gan_layers import minibatch_std
+from jaxgen.nets.gan_mlp import DenoisingMLPCritic, DenoisingMLPGenerator, MLPCritic, MLPGenerator
+from jaxgen.nets.gan_residual import ResidualCritic, ResidualGenerator
 from jaxgen.nets.mlp import MLP
 from jaxgen.nets.mlp_autoencoder import MLPDecoder, MLPEncoder
 from jaxgen.nets.sequence import sequence_tokens
@@ -16,13 +21,24 @@ __all__ = [
     "ConvClassifier",
     "ConvDecoder",
     "ConvEncoder",
+    "DCGANCritic",
+    "DCGANGenerator",
+    "DenoisingCritic",
+    "DenoisingGenerator",
+    "DenoisingMLPCritic",
+    "DenoisingMLPGenerator",
+    "MLPCritic",
     "MLPDecoder",
     "MLPEncoder",
+    "MLPGenerator",
+    "ResidualCritic",
+    "ResidualGenerator",
     "SpatialDecoder",
     "SpatialEncoder",
     "TextRecogniser",
     "UNet",
     "condition_vector",
+    "minibatch_std",
     "sequence_tokens",
     "sinusoidal_embedding",
 ]

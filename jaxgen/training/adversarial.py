@@ -1,27 +1,36 @@
 """The train step of two players, such as the generator and the critic of a GAN."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import flax.struct
 import jax
+import jax.numpy as jnp
 import optax
 from jaxtyping import PRNGKeyArray, PyTree
 
 from jaxgen.core import check_at_least, check_choice
 from jaxgen.training.ema import Ema, warmup_ema
 from jaxgen.training.mesh import Layout
-from jaxgen.training.state import TrainState, create_state
-from jaxgen.training.step import LossFn, Metrics, jit_step, make_update, split_batch
+from jaxgen.training.state import TrainState, check_carry, create_state
+from jaxgen.training.step import LossFn, Metrics, Update, jit_step, make_update, split_batch
 
 UpdateOrder = Literal["alternating", "simultaneous"]
 
 
 class AdversarialState(flax.struct.PyTreeNode):
-    """The states of two players; each has its own key, and `step` of each counts its own updates."""
+    """The states of two players; each has its own key, and `step` of each counts its own updates.
+
+    Attributes:
+        generator: the generator's state.
+        critic: the critic's state.
+        carry: what both loss functions see and keep from update to update, by name: the noise of Diffusion-GAN, the
+            critic's statistics of spectral normalisation.
+    """
 
     generator: TrainState
     critic: TrainState
+    carry: PyTree = flax.struct.field(default_factory=dict)
 
     @property
     def step(self) -> PyTree:
@@ -35,10 +44,12 @@ def create_adversarial_state(
     critic_params: PyTree,
     generator_optimizer: optax.GradientTransformation,
     critic_optimizer: optax.GradientTransformation,
+    carry: Mapping[str, PyTree] | None = None,
 ) -> AdversarialState:
     """Return the state before the first step; all arrays are copied.
 
-    A player whose loss function has a carry is created by `create_state`, and the pair by `AdversarialState`.
+    A player whose loss function has a carry of its own is created by `create_state`, and the pair by
+    `AdversarialState`.
 
     Args:
         key: a typed key (), split between the players.
@@ -46,17 +57,21 @@ def create_adversarial_state(
         critic_params: the critic's initial parameters.
         generator_optimizer: initialised with `generator_params`.
         critic_optimizer: initialised with `critic_params`.
+        carry: initial values of what both loss functions see and keep from update to update, by name; see
+            `make_adversarial_step`.
 
     Returns:
         The state of both players, at step 0.
 
     Raises:
-        TypeError: if the key is an old-style key.
+        TypeError: if the key is an old-style key, or the carry is not a dict.
     """
+    check_carry(carry)
     generator_key, critic_key = jax.random.split(key)
     return AdversarialState(
         create_state(generator_key, generator_params, generator_optimizer),
         create_state(critic_key, critic_params, critic_optimizer),
+        jax.tree.map(jnp.copy, dict(carry or {})),
     )
 
 
@@ -78,6 +93,10 @@ def make_adversarial_step(
     of them from the i-th on, and the generator gets those of the last update. Each player's key is
     fold_in(player.key, player.step), so that a resumed run repeats the run that was never stopped.
 
+    The entries of the state's `carry` pass from update to update, in either order of the players. Each loss function
+    takes them as keyword arguments beside those of its player's own carry, and returns the new values of both in one
+    dict.
+
     The metrics are those of `make_train_step` for each player, as `generator/loss`, `critic/grad_norm` and so on; the
     critic's are means over its updates.
 
@@ -97,7 +116,8 @@ def make_adversarial_step(
 
     Raises:
         ValueError: if `critic_steps` < 1 or the order is unknown; at the first call, if `critic_steps` does not divide
-            the batch; and as the step of `make_train_step` does.
+            the batch, or the state's carry and that of a player have a name in common; and as the step of
+            `make_train_step` does.
 
     Reference:
         Goodfellow et al. 2014, "Generative Adversarial Nets", algorithm 1 (alternating); Mescheder et al. 2017, "The
@@ -127,16 +147,27 @@ def make_adversarial_step(
 
     def step(state: AdversarialState, batch: PyTree) -> tuple[AdversarialState, Metrics]:
         parts = split_batch(batch, critic_steps, "critic_steps")
-        critic, found = state.critic, []
+        critic, carry, found = state.critic, state.carry, []
         # unrolled: on a CPU, XLA computes the gradients of convolutions many times slower within a loop
         for i in range(critic_steps):
             part = jax.tree.map(lambda x, i=i: x[i], parts)
-            critic, metrics = update_critic(critic, part, state.generator.params)
+            critic, carry, metrics = _sharing(carry, update_critic, critic, part, state.generator.params)
             found.append(metrics)
         opponent = critic if order == "alternating" else state.critic
-        generator, metrics = update_generator(state.generator, part, opponent.params)
+        generator, carry, metrics = _sharing(carry, update_generator, state.generator, part, opponent.params)
         mean = jax.tree.map(lambda *values: sum(values) / critic_steps, *found)
         named = {f"generator/{k}": v for k, v in metrics.items()} | {f"critic/{k}": v for k, v in mean.items()}
-        return AdversarialState(generator, critic), named
+        return AdversarialState(generator, critic, carry), named
 
     return jit_step(step, layout)
+
+
+def _sharing(
+    shared: dict[str, PyTree], update: Update, player: TrainState, *batch_and_opponent: PyTree
+) -> tuple[TrainState, dict[str, PyTree], Metrics]:
+    """Update a player whose loss function also takes the entries of `shared`, and return their new values."""
+    if clash := sorted(player.carry.keys() & shared.keys()):
+        raise ValueError(f"the state's carry and a player's own both have {clash}: give the entries other names")
+    found, metrics = update(player.replace(carry=player.carry | shared), *batch_and_opponent)
+    own, shared = ({name: found.carry[name] for name in carry} for carry in (player.carry, shared))
+    return found.replace(carry=own), shared, metrics

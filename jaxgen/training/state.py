@@ -59,8 +59,7 @@ def create_state(
     """
     if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         raise TypeError(f"create_state needs a typed key, jax.random.key(seed), got {key.dtype}{list(key.shape)}")
-    if not isinstance(carry, Mapping | None):
-        raise TypeError(f"carry must be a dict, the loss function's keyword arguments, got {type(carry).__name__}")
+    check_carry(carry)
 
     def average(x: Array) -> Array:
         return as_float(x) if is_inexact(x) else x
@@ -74,6 +73,12 @@ def create_state(
         carry=dict(carry or {}),
     )
     return jax.tree.map(jnp.copy, state)
+
+
+def check_carry(carry: Any) -> None:
+    """Raise TypeError for a carry that is neither a dict nor None."""
+    if not isinstance(carry, Mapping | None):
+        raise TypeError(f"carry must be a dict, the loss function's keyword arguments, got {type(carry).__name__}")
 
 
 def check_not_donated(state: Any) -> None:

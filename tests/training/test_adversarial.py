@@ -199,6 +199,91 @@ def test_a_player_may_have_a_carry_and_must_stay_finite(tmp_path):
         fit(step, begin(), lambda n: jnp.where(n == 1, jnp.nan, jnp.ones(6)), steps=3, log_every=1, progress=False)
 
 
+def sharing_step(layout=None):
+    """Players whose losses depend on a shared pair: the critic's updates draw one and count, the generator's read it.
+
+    The generator has a carry of its own too.
+    """
+
+    def critic_loss(key, c, g, x, scale, updates):
+        noise = noisy(key, len(x))
+        losses = jnp.sum((noise * g["w"] - x) * c["w"], -1) + jnp.sum(c["w"] ** 2)
+        carry = {"scale": 0.5 * scale + jnp.abs(noise.mean() + x.mean()), "updates": updates + 1}
+        return scale * losses, {"scale": scale}, carry
+
+    def generator_loss(key, g, c, x, scale, updates, seen):
+        losses = -scale * jnp.sum(noisy(key, len(x)) * g["w"] * c["w"], -1)
+        return losses, {"scale": scale}, {"scale": scale, "updates": updates, "seen": seen + updates}
+
+    return make_adversarial_step(generator_loss, critic_loss, *OPTIMIZERS, critic_steps=2, layout=layout)
+
+
+def sharing_start():
+    carry = {"scale": jnp.float32(1), "updates": jnp.int32(0)}
+    state = create_adversarial_state(jax.random.key(1), {"w": jnp.ones(16)}, {"w": jnp.ones(16)}, *OPTIMIZERS, carry)
+    generator = create_state(jax.random.key(2), {"w": jnp.ones(16)}, OPTIMIZERS[0], {"seen": jnp.int32(0)})
+    return state.replace(generator=generator)
+
+
+def share(layout, state, steps=6, **options):
+    batches = Batches(DATA, 32, seed=3, sharding=None if layout is None else batch_sharding(data_mesh()))
+    return fit(sharing_step(layout), state, batches, steps=steps, log_every=1, progress=False, **options)
+
+
+@pytest.fixture(scope="module")
+def shared_alone():
+    return share(None, sharing_start())
+
+
+def test_what_is_shared_passes_from_the_critics_updates_to_the_generators(shared_alone):
+    state, history = shared_alone.state, shared_alone.history
+    assert state.carry["updates"] == 12
+    assert state.generator.carry == {"seen": sum(2 * n for n in range(1, 7))}
+    # the recursion by hand: the critic's keys are fold_in(key, update), and its batches every second row
+    key, scale = sharing_start().critic.key, 1.0
+    for n, found in enumerate(history["generator/scale"][1]):
+        seen, batch = [], np.asarray(Batches(DATA, 32, seed=3)(n))
+        for i in range(2):
+            seen.append(scale)
+            noise = noisy(jax.random.fold_in(key, 2 * n + i), 16)
+            scale = 0.5 * scale + abs(float(noise.mean()) + batch[i::2].mean())
+        np.testing.assert_allclose(history["critic/scale"][1][n], np.mean(seen), rtol=1e-4)
+        np.testing.assert_allclose(found, scale, rtol=1e-4)
+
+
+def test_a_resumed_game_keeps_what_is_shared_bit_for_bit(shared_alone, tmp_path):
+    with Checkpoints(tmp_path) as checkpoints:
+        share(None, sharing_start(), steps=3, checkpoints=checkpoints)
+        resumed = share(None, checkpoints.restore(sharing_start()), checkpoints=checkpoints).state
+    chex.assert_trees_all_equal(resumed, shared_alone.state)
+
+
+@pytest.mark.slow
+def test_what_is_shared_is_the_same_on_eight_devices(shared_alone):
+    layout = fully_sharded(sharing_start(), data_mesh(), min_size=16)
+    spread = gather(share(layout, place(sharing_start(), layout)).state)
+    chex.assert_trees_all_close(spread.carry, shared_alone.state.carry, rtol=1e-5)
+    chex.assert_trees_all_close(spread.generator.params, shared_alone.state.generator.params, rtol=1e-4, atol=1e-5)
+
+
+def test_refusals_of_a_shared_carry(unchecked):
+    optimizer = optax.sgd(0.1)
+    player = lambda: create_state(jax.random.key(0), jnp.float32(1), optimizer, {"seen": jnp.int32(0)})
+    state = AdversarialState(player(), player(), {"seen": jnp.int32(0)})
+    step = make_adversarial_step(generator_loss, critic_loss, optimizer, optimizer)
+    with pytest.raises(ValueError, match=r"both have \['seen'\]: give the entries other names"):
+        step(state, jnp.ones(4))
+    with pytest.raises(TypeError, match="carry must be a dict"):
+        create_adversarial_state(jax.random.key(0), jnp.ones(3), jnp.ones(3), optimizer, optimizer, jnp.ones(2))
+    # a player that drops what is shared
+    state = create_adversarial_state(
+        jax.random.key(0), jnp.ones(()), jnp.ones(()), optimizer, optimizer, {"seen": jnp.int32(0)}
+    )
+    forgetful = make_adversarial_step(lambda key, g, c, x, seen: x, lambda key, c, g, x, seen: x, optimizer, optimizer)
+    with pytest.raises(ValueError, match=r"must return .* with the carry of the state"):
+        forgetful(state, jnp.ones(4))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

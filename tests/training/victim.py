@@ -101,23 +101,27 @@ def one_player(key):
 
 
 def two_players(key):
-    """The step and the first state of a small GAN, with two steps of the critic for each of the generator."""
+    """The step and the first state of a small GAN, with two steps of the critic for each of the generator.
+
+    The critic keeps an average of its losses, which both players see.
+    """
     generate = lambda params, key, n: jnp.tanh(jax.random.normal(key, (n, 8)) @ params["in"]) @ params["out"]
     judge = lambda params, x: jnp.tanh(x @ params["in"]) @ params["out"]
 
-    def generator_loss(key, params, critic, x):
-        return -judge(critic, generate(params, key, len(x)))
+    def generator_loss(key, params, critic, x, average):
+        return -(1 + average) * judge(critic, generate(params, key, len(x))), {}, {"average": average}
 
-    def critic_loss(key, params, generator, x):
+    def critic_loss(key, params, generator, x, average):
         losses = judge(params, generate(generator, key, len(x))) - judge(params, x)
-        return losses + 0.1 * losses**2, {"gap": losses}
+        carry = {"average": 0.9 * average + 0.1 * jnp.tanh(losses.mean())}
+        return losses + 0.1 * losses**2, {"gap": losses}, carry
 
     optimizers = optax.adam(optax.cosine_decay_schedule(1e-3, STEPS)), optax.adam(1e-3)
     k1, k2, k3, k4, k5 = jax.random.split(key, 5)
     generator = {"in": jax.random.normal(k1, (8, 32)) / 3, "out": jax.random.normal(k2, (32, 16)) / 6}
     critic = {"in": jax.random.normal(k3, (16, 32)) / 4, "out": jax.random.normal(k4, (32,)) / 6}
     step = make_adversarial_step(generator_loss, critic_loss, *optimizers, critic_steps=2, ema=power_ema(6.94))
-    return step, create_adversarial_state(k5, generator, critic, *optimizers)
+    return step, create_adversarial_state(k5, generator, critic, *optimizers, {"average": jnp.zeros(())})
 
 
 def write_data(path):
