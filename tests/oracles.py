@@ -41,6 +41,11 @@ def slow(*case):
     return pytest.param(*case, marks=pytest.mark.slow)
 
 
+def nightly(names, cases, **options):
+    """Parametrises a test that is slow in every case."""
+    return lambda test: pytest.mark.slow(pytest.mark.parametrize(names, list(cases), **options)(test))
+
+
 def siblings_slow(cases, *daily):
     """Cases as parameters: the daily ones are in every run, their siblings are slow.
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from oracles import nightly
 
 from jaxgen import diffusion, samplers, training, vae
 
@@ -234,8 +235,7 @@ def test_a_denoising_diffusion_gan_learns_the_circle_in_four_steps():
     assert metrics["critic/steps"] > 10
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("block", [NNX, EQUINOX], ids=["nnx", "equinox"])
+@nightly("block", [NNX, EQUINOX], ids=["nnx", "equinox"])
 def test_other_networks_train_and_sample(example, block):
     names = dict(example)
     exec(block, names)
@@ -260,8 +260,7 @@ def test_other_networks_train_and_sample(example, block):
     assert distance_to_circle(state.params) < 0.4 * before
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("block", [NNX, EQUINOX], ids=["nnx", "equinox"])
+@nightly("block", [NNX, EQUINOX], ids=["nnx", "equinox"])
 def test_other_networks_take_the_place_of_linens(example, block):
     names = dict(example)
     exec(block + USE, names)

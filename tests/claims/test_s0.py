@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import PROCESSES, Mixture, siblings_slow, snap
+from oracles import PROCESSES, Mixture, nightly, snap
 
 from jaxgen.core import noise
 from jaxgen.diffusion import (
@@ -28,8 +28,7 @@ CHAIN = from_betas(BETAS)
 ALPHA_BAR = np.cumprod(1 - BETAS)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", siblings_slow(PROCESSES))
+@nightly("name", PROCESSES)
 def test_c0_6b_the_score_is_minus_eps_over_sigma(name):
     """σ ∇log q_t(x) by automatic differentiation of the density = −E[ε|x], on a mixture."""
     process, mixture = PROCESSES[name], Mixture()
@@ -110,8 +109,7 @@ def test_c0_3_noise_levels_must_be_close_enough_to_overlap():
     assert abs(shares[2] - 0.7) > 8 * error
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("t", "s"), [(1.0, 0.95), (0.5, 0.4)])
+@nightly(("t", "s"), [(1.0, 0.95), (0.5, 0.4)])
 def test_c0_5_eulers_step_of_the_reverse_ve_sde_has_a_negative_dt(t, s):
     """x ← x − g² score Δt + g √|Δt| z with Δt = s − t < 0 and g² = d sigma²/dt."""
     process = ve(0.01, 10.0)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from oracles import nightly
 
 from jaxgen.data import ring
 from jaxgen.distributions import GaussianMixture
@@ -23,8 +24,7 @@ def normal_pull(tau):
     return score
 
 
-@pytest.mark.parametrize("noise", [0.0, 0.1])
-@pytest.mark.slow
+@nightly("noise", [0.0, 0.1])
 def test_c0_4_on_a_manifold_score_matching_has_no_minimum(noise):
     """On the circle itself J(τ) = −1/τ² falls without bound; noise σ gives it a minimum, at τ = σ."""
     with jax.enable_x64(True):

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import siblings_slow
+from oracles import nightly
 from scipy.special import logsumexp
 from scipy.stats import norm
 
@@ -61,8 +61,7 @@ def simulated(variance, n, seed=0):
     return log_q - log_p
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("variance", siblings_slow(["fixed_small", "fixed_large", "learned"], "fixed_small", "learned"))
+@nightly("variance", ["fixed_small", "fixed_large", "learned"])
 def test_c1_3_the_terms_add_up_to_the_variational_bound(variance):
     """L_0 + Σ L_{t−1} + L_T = E_q[−log p(x_{0:T})/q(x_{1:T}|x0)] ≥ −log p(x0), of a network that is far from exact."""
     n = 200_000

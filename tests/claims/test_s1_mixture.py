@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.scipy.stats import multivariate_normal
-from oracles import CONTINUOUS, siblings_slow
+from oracles import CONTINUOUS, nightly
 
 from jaxgen.diffusion import denoiser, edm
 from jaxgen.distributions import GaussianMixture, random_mixture, song_ermon_mixture
@@ -41,8 +41,7 @@ def points(mixture):
     return jnp.concatenate([x, (x + x[::-1]) / 2, 10 * x])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", siblings_slow(MIXTURES, "three"))
+@nightly("name", MIXTURES)
 def test_c1_12_the_analytic_score_is_autodiffs(name):
     """Of the data, and under the noise of σ = 1, 3 and 7 of the homework."""
     with jax.enable_x64(True):
@@ -56,8 +55,7 @@ def test_c1_12_the_analytic_score_is_autodiffs(name):
             assert np.abs(mixture.score(x) - exact).max() > 0.1  # the noise tells
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", siblings_slow(SCALES, "vp_0.5", "ve_0.5", "rectified_flow_0.95"))
+@nightly("name", SCALES)
 def test_c1_12_under_every_process(name):
     process, t = SCALES[name]
     with jax.enable_x64(True):
@@ -69,7 +67,7 @@ def test_c1_12_under_every_process(name):
 
 
 @pytest.mark.slow
-def test_c1_14_without_noise_all_chains_end_in_the_modes():
+def test_c1_14_c2_7a_without_noise_all_chains_end_in_the_modes():
     """Ascent from anywhere ends at a zero of the score where the density curves down; with noise it does not."""
     mixture, n = random_mixture(3), 200
     process = edm(1.0)

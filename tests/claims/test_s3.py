@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import CONTINUOUS, Mixture, siblings_slow
+from oracles import CONTINUOUS, Mixture, nightly
 
 from jaxgen.diffusion import (
     cosine_betas,
@@ -25,14 +25,17 @@ from jaxgen.diffusion import (
 
 
 @pytest.mark.parametrize("betas", [linear_betas(200), cosine_betas(200)], ids=["linear", "cosine"])
-def test_c3_6_the_marginal(betas):
-    """q(x_t|x0) = N(√ᾱ_t x0, (1−ᾱ_t) I) at every t, its empirical mean and covariance at one (eq. 3-4)."""
+def test_c1_1_c3_6_the_marginal(betas):
+    """q(x_t|x0) = N(√ᾱ_t x0, (1−ᾱ_t) I) is all steps composed; its empirical mean and covariance at one (eq. 3-4)."""
     process, alpha_bar = from_betas(betas), np.cumprod(1 - betas)
     x0 = jnp.array([[1.5, -0.5]])
-    for i in (0, 1, 100, 198, 199):
+    scale, variance = 1.0, 0.0  # of x_i = √(1−β_i) x_{i−1} + √β_i ε_i
+    for i, beta in enumerate(betas):
+        scale, variance = np.sqrt(1 - beta) * scale, (1 - beta) * variance + beta
+        np.testing.assert_allclose([scale**2, variance], [alpha_bar[i], 1 - alpha_bar[i]], rtol=1e-9)
         mean, std = marginal(process, x0, (i + 1) / 200)
-        np.testing.assert_allclose(mean, np.sqrt(alpha_bar[i]) * x0, rtol=1e-4)
-        np.testing.assert_allclose(std, np.sqrt(1 - alpha_bar[i]), rtol=1e-5)
+        np.testing.assert_allclose(mean, scale * x0, rtol=1e-4)
+        np.testing.assert_allclose(std**2, variance, rtol=1e-5)
     n = 100_000
     x = perturb(process, jnp.tile(x0, (n, 1)), 0.5, jax.random.normal(jax.random.key(0), (n, 2)))
     assert np.all(np.abs(x.mean(0) - np.sqrt(alpha_bar[99]) * x0[0]) < 5 * np.sqrt((1 - alpha_bar[99]) / n))
@@ -61,8 +64,7 @@ def test_c3_10_the_smld_chain_tends_to_the_ve_sde():
     assert np.all(np.abs(ratios - 2) < 0.2)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", siblings_slow(CONTINUOUS))
+@nightly("name", CONTINUOUS)
 def test_c3_10_the_reverse_sde_undoes_the_forward_one(name):
     """−∂q/∂t by the Fokker–Planck equation of the reverse SDE equals that of the forward one, on a mixture."""
     process, mixture, t = CONTINUOUS[name], Mixture(), 0.5
@@ -81,8 +83,7 @@ def test_c3_10_the_reverse_sde_undoes_the_forward_one(name):
             np.testing.assert_allclose(-reversed_rate, rate, rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", siblings_slow(CONTINUOUS))
+@nightly("name", CONTINUOUS)
 def test_c3_10_continuous_dsm_is_minimised_by_the_score(name):
     """The mean of the denoising target −ε/sigma over a bin of x_t is the score of q_t there, at every t."""
     process, mixture, n = CONTINUOUS[name], Mixture(), 400_000

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from affine_law import law
-from oracles import gaussian_denoiser, siblings_slow
+from oracles import gaussian_denoiser, nightly
 from scipy.stats import norm
 
 from jaxgen.core import noise
@@ -99,8 +99,7 @@ def estimated(variance, n, denoise=affine, process=CHAIN):
     return run(jax.random.split(jax.random.key(1), n), jnp.full((n, 1), X0))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("variance", siblings_slow(["fixed_small", "fixed_large"], "fixed_small"))
+@nightly("variance", ["fixed_small", "fixed_large"])
 def test_c3_7_importance_identity_and_bound(variance):
     """p_θ(x0) = E_q[p_θ(x_{0:T})/q(x_{1:T}|x0)] (3-7), so −log p_θ(x0) ≤ E_q[−log of it] (3-9) = L."""
     n, exact = 400_000, model_log_density(variance)
@@ -126,8 +125,7 @@ def test_c3_7_the_bound_is_an_equality_for_the_true_reverse_chain():
     assert abs(total.mean() + norm.logpdf(X0)) < 4 * total.std() / np.sqrt(len(total))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("variance", siblings_slow(["fixed_small", "fixed_large"], "fixed_small"))
+@nightly("variance", ["fixed_small", "fixed_large"])
 def test_c3_7_decomposition(variance):
     """(3-10)–(3-13): along every path the log-weight is −log q(x_T|x0)/p(x_T) − Σ log q/p + log p_θ(x0|x_1)."""
     path = walks(500)
@@ -173,8 +171,8 @@ def test_c3_7_the_transition_terms_are_distances_of_means():
             np.testing.assert_allclose(rest, np.full((2, 5), constant), atol=2e-4)
 
 
-def test_c3_7_mean_and_step():
-    """(3-15) μ_θ = (x_t − β_t/√(1−ᾱ_t) ε_θ)/√α_t and (3-16) x_{t−1} = μ_θ + σ_t z."""
+def test_c1_6_c3_7_mean_and_step():
+    """(3-15) μ_θ = (x_t − β_t/√(1−ᾱ_t) ε_θ)/√α_t = μ̃(x_t, x̂0(ε_θ)) and (3-16) x_{t−1} = μ_θ + σ_t z."""
     x_t, eps = jax.random.normal(jax.random.key(0), (2, 5, 3))
     keys, denoise = jax.random.split(jax.random.key(1), 5), denoiser(CHAIN, lambda x, t, cond: eps)
     z = noise(keys, (3,))
@@ -182,11 +180,12 @@ def test_c3_7_mean_and_step():
         s, t = (i - 1) / T, i / T
         beta = BETAS[i - 1]
         mean = (x_t - beta / np.sqrt(1 - ALPHA_BAR[i - 1]) * eps) / np.sqrt(1 - beta)
+        prediction = denoise(x_t, t)
+        np.testing.assert_allclose(posterior(CHAIN, x_t, prediction.x0, s, t).mean, mean, rtol=1e-4, atol=1e-5)
         tilde = beta * (1 - ALPHA_BAR[i - 2]) / (1 - ALPHA_BAR[i - 1])
         for variance, sigma in (("fixed_small", np.sqrt(tilde)), ("fixed_large", np.sqrt(beta))):
-            np.testing.assert_allclose(
-                reverse_kernel(CHAIN, denoise(x_t, t), x_t, s, t, variance).mean, mean, rtol=1e-4, atol=1e-5
-            )
+            model = reverse_kernel(CHAIN, prediction, x_t, s, t, variance).mean
+            np.testing.assert_allclose(model, mean, rtol=1e-4, atol=1e-5)
             x, _ = ddpm(variance).step(keys, CHAIN, denoise, jnp.float32(t), jnp.float32(s), x_t, None)
             np.testing.assert_allclose(x, mean + sigma * z, rtol=1e-4, atol=1e-5)
 
@@ -262,8 +261,7 @@ def expected_bound(steps, std, grid=None):
     return prior + np.sum(terms, 0)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("std", siblings_slow([0.2, 0.6], 0.2))
+@nightly("std", [0.2, 0.6])
 def test_c3_9_more_steps_and_a_learned_variance_lower_the_bound(std):
     """For a fixed exact denoiser: every larger T lowers both fixed-variance bounds, and learning beats both."""
     entropy = 0.5 * math.log(2 * math.pi * math.e * std**2)

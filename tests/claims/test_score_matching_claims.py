@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import slow
+from oracles import nightly, slow
 
 from jaxgen.diffusion import cosine, denoiser, denoising_loss, edm, from_betas, linear_betas, vp
 from jaxgen.samplers import langevin, sample
@@ -194,8 +194,7 @@ def test_c0_6a_explicit_is_denoising_plus_a_constant():
     assert abs(gap.mean() - (under_p["shrinks"] - under_p["turns"])) > 20 * error
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("sigma", [0.3, slow(2.0)])
+@nightly("sigma", [0.3, 2.0])
 def test_c0_6b_sigma_times_the_score_is_minus_the_predicted_noise(sigma):
     """With s = −ε̂/σ denoising score matching is ‖ε̂ − ε‖²/2σ²; its optimum on data {x_m} is ε̂ = E[ε|x̃]."""
     points = DATA.sample(jax.random.key(0), 40)
@@ -263,10 +262,7 @@ def test_c3_2_denoising_finds_the_data_score_as_sigma_vanishes():
     np.testing.assert_allclose(ratios[-1], 16, rtol=0.1)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "process", [slow(vp()), slow(cosine()), from_betas(linear_betas(100))], ids=["vp", "cosine", "ddpm"]
-)
+@nightly("process", [vp(), cosine(), from_betas(linear_betas(100))], ids=["vp", "cosine", "ddpm"])
 def test_c3_8_l_simple_is_weighted_denoising_score_matching(process):
     """Per example and for the same noise: mean (ε − ε_θ)² = (2σ²/d) ½‖s + ε/σ‖², s = −ε_θ/σ, of data alpha x0."""
     x0 = jax.random.normal(jax.random.key(0), (50, 2, 3))
@@ -345,8 +341,7 @@ def test_c2_8c_j2_is_j1_plus_a_constant():
         assert error < 0.02 * constant
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("sigma", [0.2, slow(0.7)])
+@nightly("sigma", [0.2, 0.7])
 def test_c2_8c_denoising_on_a_finite_set_is_least_at_the_kernel_density_score(sigma):
     """With common noise, moving the score by h costs ½E‖h‖² in expectation, whatever h."""
     points = jnp.asarray(POINTS)

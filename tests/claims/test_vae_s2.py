@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import slow
+from oracles import nightly
 from ppca import PPCA
 
 from jaxgen.distributions import Gaussian, gaussian_kl
@@ -18,8 +18,7 @@ X = jnp.asarray(LAW.sample(6), jnp.float32)
 SHAPES = [{}, {"shift": 0.4}, {"stretch": 0.6}, {"shift": -0.3, "stretch": 1.5}]
 
 
-@pytest.mark.parametrize("shape", [SHAPES[0], slow(SHAPES[1]), slow(SHAPES[2]), SHAPES[3]])
-@pytest.mark.slow
+@nightly("shape", SHAPES)
 def test_c2_1_log_p_is_the_elbo_plus_the_kl_to_the_posterior(shape):
     """log p(x) = ELBO(q) + KL(q ‖ p(z|x)) for any q, and so the ELBO is log p(x) only at the posterior."""
     n = 20_000

@@ -10,17 +10,10 @@ from scipy.special import logsumexp
 from scipy.stats import norm
 from sklearn.linear_model import Lasso
 
-from jaxgen.distributions import Gaussian, diagonal_mixture, gaussian_kl, likelihoods, standard_normal, vamp_prior
+from jaxgen.distributions import Gaussian, diagonal_mixture, likelihoods, standard_normal, vamp_prior
 from jaxgen.vae import VAE, elbo, nearest_code, quantise, sparse, vae_loss
 
 KEY = jax.random.key(0)
-
-
-def test_c4_7_the_kl_is_not_negative_and_0_only_for_equals():
-    means, logs = jax.random.normal(KEY, (2, 500, 2, 3)) * 2
-    p, q = (Gaussian(means[:, i], jnp.exp(logs[:, i])) for i in (0, 1))
-    assert np.all(np.asarray(gaussian_kl(p, q)) > 1e-3)
-    np.testing.assert_array_equal(gaussian_kl(p, p), np.zeros(500))
 
 
 def test_c4_7_a_gaussian_decoder_is_the_square_error():
@@ -85,13 +78,6 @@ def test_c4_9_a_larger_beta_lowers_the_kl_at_its_optimum():
         np.testing.assert_allclose(found, 0.5 * (mean**2 + std**2 - 1 - np.log(std**2)).sum(-1), rtol=1e-4, atol=1e-5)
         kl.append(np.asarray(found).mean())
     assert kl[0] > kl[1] > kl[2] > 0
-
-
-def test_c4_10_every_encoding_is_replaced_by_its_nearest_code():
-    z, codes = jax.random.normal(KEY, (4, 5, 5, 3)), jax.random.normal(jax.random.key(1), (11, 3))
-    distances = np.linalg.norm(np.float64(z)[..., None, :] - np.float64(codes), axis=-1)
-    np.testing.assert_array_equal(nearest_code(z, codes), distances.argmin(-1))
-    np.testing.assert_array_equal(quantise(z, codes).codes, codes[distances.argmin(-1)])
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import slow
+from oracles import nightly, slow
 from scipy import optimize, special, stats
 
 from jaxgen.variational import bayesian_mixture, coordinate_ascent, normal_gamma
@@ -86,8 +86,7 @@ def numerical_optimum(name, seed):
     return back(jnp.asarray(start))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [slow("mixture"), *(name for name in MODELS if name != "mixture")])
+@nightly("name", MODELS)
 def test_c2_2_no_update_lowers_the_elbo(name):
     """Each update alone, from random factors and from factors that are best already, which a wrong one would leave."""
     elbo, start, updates = compiled(name)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import slow
+from oracles import nightly
 from scipy import stats
 
 from jaxgen.distributions import MeanFieldParams, mean_field_gaussian
@@ -145,8 +145,7 @@ def test_c2_1_evidence_is_elbo_plus_kl_for_the_gamma_exponential():
 # -- C2.3: the N/B estimate is unbiased; the amortisation gap is not negative ------------------------------------------
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("size", [slow(1), 3])
+@nightly("size", [1, 3])
 def test_c2_3_scaled_batches_have_the_elbo_as_their_mean(size):
     """Over all batches of the data, exactly; the unscaled sum over a batch has not."""
     x, n = jnp.asarray(RNG.normal(1.0, 0.8, 5)), 5

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from oracles import slow
+from oracles import nightly, slow
 from scipy import optimize, stats
 
 from jaxgen.distributions import Family, GammaParams, gamma
@@ -85,8 +85,7 @@ ESTIMATORS = {
 }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ESTIMATORS)
+@nightly("name", ESTIMATORS)
 def test_c4_6_every_estimators_gradient_is_that_of_the_closed_form(name):
     """In log shape and log rate; the first through the implicit derivative of a Gamma's draws."""
     estimator, options = ESTIMATORS[name]
@@ -105,8 +104,7 @@ def test_c4_6_every_estimators_gradient_is_that_of_the_closed_form(name):
         assert abs(found.mean() - wanted) < 4.5 * found.std() / np.sqrt(len(found))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [slow("leave one out"), "sticking the landing"])
+@nightly("name", ["leave one out", "sticking the landing"])
 def test_c4_6_stochastic_ascent_finds_the_posterior(name):
     """Shape and rate from (1, 1) to (2, x + 1), exactly: both gradients lose their noise there."""
     estimator, options = ESTIMATORS[name]

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import slow
+from oracles import nightly, slow
 
 from jaxgen.core import integrate
 from jaxgen.core.ode import evaluations_per_step
@@ -62,8 +62,7 @@ def test_evaluations_are_counted_exactly(name):
         assert found.steps == 100
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("first_step", [None, 1e-4, 0.5])
+@nightly("first_step", [None, 1e-4, 0.5])
 def test_repeated_first_steps_are_counted(first_step):
     field = Counted(40.0)
     found = integrate(field, Y0, 1.0, 0.0, first_step=first_step)
@@ -131,8 +130,7 @@ def test_float32_stays_so_under_x64_and_bfloat16_is_widened():
     assert integrate(decay, Y0.astype(jnp.bfloat16), 0.0, 1.0).y.dtype == jnp.float32
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("per_sample", [False, True])
+@nightly("per_sample", [False, True])
 def test_pytrees_and_what_belongs_to_a_sample(per_sample):
     rates = jnp.array([1.0, 5.0, 30.0])
 
@@ -177,10 +175,7 @@ def test_a_batch_of_one_shares_its_steps_with_itself():
         assert one.evaluations == own.evaluations[i]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("adjoint", "per_sample"), [(None, False), slow(None, True), slow(diffrax.BacksolveAdjoint(), False)]
-)
+@nightly(("adjoint", "per_sample"), [(None, False), (None, True), (diffrax.BacksolveAdjoint(), False)])
 def test_gradients_of_what_the_field_closes_over(adjoint, per_sample):
     """y(1) = y0 e^{−k}: d Σy/dk = −Σ y0 e^{−k}, d Σy/dy0 = e^{−k}."""
 
@@ -209,8 +204,7 @@ def test_too_few_steps_say_what_to_do(wrap, per_sample):
         jax.block_until_ready(wrap(lambda y0: integrate(decay, y0, 0.0, 1.0, max_steps=4, per_sample=per_sample))(Y0))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("wrap", [lambda f: f, jax.jit])
+@nightly("wrap", [lambda f: f, jax.jit])
 def test_other_failures_of_the_solver_are_raised(wrap):
     controller = diffrax.PIDController(rtol=1e-6, atol=1e-6, dtmin=0.05, force_dtmin=False)
     with pytest.raises(RuntimeError, match="minimum step size was reached"):

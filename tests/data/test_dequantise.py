@@ -35,13 +35,6 @@ def test_dequantised_integers_come_back_and_fill_their_cells(levels, low, high):
     assert kstest((cells % 1)[:200].ravel(), "uniform").pvalue > 1e-3
 
 
-@pytest.mark.slow
-def test_the_noise_of_an_image_does_not_depend_on_the_batch():
-    images = np.full((4, 3, 3), 17, np.uint8)
-    y = dequantise(KEYS[:4], images)
-    np.testing.assert_array_equal(dequantise(KEYS[1:2], images[1:2])[0], y[1])
-
-
 def test_refusals():
     for levels, low, value, message in (
         *((levels, -1.0, 1, "2 to 256 levels, and low < high") for levels in (257, 1)),

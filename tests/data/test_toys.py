@@ -141,8 +141,7 @@ def test_transformations(name):
     assert np.abs(many[0] - many[1]).max() > 0.01
 
 
-@pytest.mark.usefixtures("unchecked")
-def test_refusals():
+def test_refusals(unchecked):
     for name, toy in TOYS.items():
         size = "radius" if name == "ring" else "scale"
         for options, message in (({"noise": -0.1}, "noise"), ({size: 0.0}, size), ({size: float("nan")}, "finite")):

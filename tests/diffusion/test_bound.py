@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from bound_theory import MEAN, STD, VARIANCES, Theory, data
-from oracles import CONTINUOUS, DISCRETE, PROCESSES, gaussian_denoiser, slow
+from oracles import CONTINUOUS, DISCRETE, PROCESSES, gaussian_denoiser, nightly, slow
+from refusals import refuses
 
 from jaxgen.diffusion import (
     Bound,
@@ -114,8 +115,7 @@ def test_the_expectation_of_every_term_and_a_tight_bound_from_the_exact_reverse_
     assert total["learned"] > ENTROPY - 1e-4
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["late", *map(slow, ("ve", "linear", "zero_snr", "quadratic"))])
+@nightly("name", ["late", "ve", "linear", "zero_snr", "quadratic"])
 def test_the_estimate_is_unbiased(name):
     (process, grid), n, event = GRIDS[name], 8000, (2, 1)
     theory, denoise = Theory(process, grid), exact_denoiser(process, grid)
@@ -173,8 +173,7 @@ def test_the_gap_of_the_small_variance_is_left_at_the_clean_end():
     np.testing.assert_allclose(above[0] / above[1], 4, rtol=0.05)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("n", [3, slow(10), slow(200)])
+@nightly("n", [3, 10, 200])
 def test_the_large_variance_is_exact_for_data_of_unit_variance(n):
     """For x0 ~ N(0, I) the chain is stationary and Var(x_s|x_t) = β (Ho et al. 2020, §3.2)."""
     with jax.enable_x64(True):
@@ -344,21 +343,18 @@ def test_one_step_of_the_scan_holds_one_network():
 # -- refusals ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("unchecked")
-def test_refusals():
+def test_refusals(unchecked):
     process, x0, keys = from_betas(linear_betas(20, 0.005, 0.4)), data(4, (3,)), keys_of(4)
     denoise = gaussian_denoiser(process, MEAN, STD)
     run = lambda keys=keys, process=process, **options: variational_bound(keys, process, denoise, x0, **options)
-    for message, refused in {
-        "unknown variance 'medium'": lambda: run(variance="medium"),
-        "learned_variance=True": lambda: run(variance="learned"),
-        "at least two steps": lambda: run(grid=[1.0, 0.0]),
-        r"must end at 0, got \[1.0, 0.5, 0.1\]": lambda: run(grid=[1.0, 0.5, 0.1]),
-        r"descend strictly within \[0, 1\].*got \[0.  0.5 1. \]": lambda: run(grid=[0.0, 0.5, 1.0]),
-        r"use subset_grid\(20, n\)": lambda: run(grid=uniform_grid(7)),
-        "one for each of 4 samples": lambda: run(keys[:3]),
-        "a continuous process needs a grid": lambda: run(process=vp()),
-        "give the grid's two cleanest times": lambda: bound_term(vp(), denoise(x0, 0.5), x0, x0, 0.2, 0.5),
-    }.items():
-        with pytest.raises(ValueError, match=message):
-            refused()
+    refuses(
+        ("unknown variance 'medium'", lambda: run(variance="medium")),
+        ("learned_variance=True", lambda: run(variance="learned")),
+        ("at least two steps", lambda: run(grid=[1.0, 0.0])),
+        (r"must end at 0, got \[1.0, 0.5, 0.1\]", lambda: run(grid=[1.0, 0.5, 0.1])),
+        (r"descend strictly within \[0, 1\].*got \[0.  0.5 1. \]", lambda: run(grid=[0.0, 0.5, 1.0])),
+        (r"use subset_grid\(20, n\)", lambda: run(grid=uniform_grid(7))),
+        ("one for each of 4 samples", lambda: run(keys[:3])),
+        ("a continuous process needs a grid", lambda: run(process=vp())),
+        ("give the grid's two cleanest times", lambda: bound_term(vp(), denoise(x0, 0.5), x0, x0, 0.2, 0.5)),
+    )

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from bound_theory import MEAN, STD, VARIANCES, Theory, data
-from oracles import gaussian_denoiser, slow
+from oracles import gaussian_denoiser, nightly
+from refusals import refuses
 
 from jaxgen.diffusion import (
     bound_term,
@@ -33,8 +34,7 @@ def exact_network(x, t, cond):
     return gaussian_denoiser(CHAIN, MEAN, STD)(x, t).eps
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("variance", ["fixed_small", slow("fixed_large")])
+@nightly("variance", ["fixed_small", "fixed_large"])
 def test_the_vlb_loss_is_unbiased(variance):
     n, theory = 50_000, Theory(CHAIN, subset_grid(20, 20))
     found = jax.jit(
@@ -74,8 +74,7 @@ def two_heads(dtype=jnp.float32):
     return {"mean": values[0], "variance": values[1]}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("predicts", "vlb_weight"), [("eps", 1e-3), slow("x0", 1.0), slow("v", 0.1)])
+@nightly(("predicts", "vlb_weight"), [("eps", 0.001), ("x0", 1.0), ("v", 0.1)])
 def test_the_hybrid_trains_the_mean_by_l_simple_and_the_variance_by_the_bound(predicts, vlb_weight):
     with jax.enable_x64(True):
         process, x0 = from_betas(linear_betas(20, 0.005, 0.4)), data(64, (3,))
@@ -146,14 +145,9 @@ def test_learning_the_variance_finds_the_true_one():
         assert abs(fraction - theory.fractions()[20 - index]) < 4 * error, index
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
+@nightly(
     ("make", "zero_snr"),
-    [
-        (likelihoods.discretised_gaussian, True),
-        slow(likelihoods.gaussian_softmax, False),
-        slow(likelihoods.gaussian, True),
-    ],
+    [(likelihoods.discretised_gaussian, True), (likelihoods.gaussian_softmax, False), (likelihoods.gaussian, True)],
 )
 def test_gradients_are_finite_at_every_step(make, zero_snr):
     betas = linear_betas(20, 1e-4, 0.4)
@@ -216,19 +210,15 @@ def test_a_training_step_compiles_once_and_jit_changes_nothing():
     np.testing.assert_allclose(value, loss(*args), rtol=2e-4)
 
 
-@pytest.mark.usefixtures("unchecked")
-def test_refusals():
+def test_refusals(unchecked):
     x0, key, plain = data(4, (3,)), jax.random.key(0), lambda x, t, cond: x
-    cases = {
-        "discrete bound needs a process of T >= 2": lambda: vlb_loss(key, vp(), plain, x0),
-        "of T >= 2 steps": lambda: hybrid_loss(key, from_betas([0.5]), plain, x0),
-        r"must return shape \(4, 6\)": lambda: hybrid_loss(key, CHAIN, plain, x0),
-        r"must return shape \(4, 3\)": lambda: vlb_loss(key, CHAIN, lambda x, t, cond: jnp.tile(x, 2), x0),
-        "unknown prediction": lambda: vlb_loss(key, CHAIN, plain, x0, predicts="noise"),
-        "unknown variance 'huge'": lambda: vlb_loss(key, CHAIN, plain, x0, variance="huge"),
-        "vlb_weight must be finite and not negative": lambda: hybrid_loss(key, CHAIN, plain, x0, vlb_weight=-1.0),
-        "no time derivative": lambda: vlb_loss(key, CHAIN, plain, x0, predicts="velocity"),
-    }
-    for message, refused in cases.items():
-        with pytest.raises(ValueError, match=message):
-            refused()
+    refuses(
+        ("discrete bound needs a process of T >= 2", lambda: vlb_loss(key, vp(), plain, x0)),
+        ("of T >= 2 steps", lambda: hybrid_loss(key, from_betas([0.5]), plain, x0)),
+        (r"must return shape \(4, 6\)", lambda: hybrid_loss(key, CHAIN, plain, x0)),
+        (r"must return shape \(4, 3\)", lambda: vlb_loss(key, CHAIN, lambda x, t, cond: jnp.tile(x, 2), x0)),
+        ("unknown prediction", lambda: vlb_loss(key, CHAIN, plain, x0, predicts="noise")),
+        ("unknown variance 'huge'", lambda: vlb_loss(key, CHAIN, plain, x0, variance="huge")),
+        ("vlb_weight must be finite and not negative", lambda: hybrid_loss(key, CHAIN, plain, x0, vlb_weight=-1.0)),
+        ("no time derivative", lambda: vlb_loss(key, CHAIN, plain, x0, predicts="velocity")),
+    )

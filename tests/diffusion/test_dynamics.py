@@ -14,35 +14,12 @@ X = jnp.asarray(np.random.default_rng(0).normal(size=(6, 3)), jnp.float32)
 every_process = pytest.mark.parametrize("name", [n if n in ("vp", "ve") else slow(n) for n in CONTINUOUS])
 
 
-def reference_sde(name, t):
-    """f and g² as the papers give them, in float64 (Song et al. 2021, eq. 30-32 and 29; Karras et al. 2022)."""
-    t = np.asarray(t, np.float64)
-    beta = 0.1 + t * 19.9
-    integral = 0.1 * t + 19.9 * t**2 / 2
-    zero = np.zeros_like(t)
-    angle = np.pi / 2 * (t + 0.008) / 1.008
-    match name:
-        case "vp":
-            return -beta / 2, beta
-        case "sub_vp":
-            return -beta / 2, beta * (1 - np.exp(-2 * integral))
-        case "ve":
-            return zero, (0.01 * 5000.0**t) ** 2 * 2 * np.log(5000)
-        case "edm":
-            return zero, 2 * 80.0**2 * t
-        case "cosine":  # variance preserving, with β = −2 d log α/dt
-            rate = np.pi / 1.008 * np.tan(angle)
-            return -rate / 2, rate
-        case "rectified_flow":  # f = −1/(1−t), g² = 2t/(1−t)
-            return -1 / (1 - t), 2 * t / (1 - t)
-
-
 @every_process
 def test_the_flow_and_the_reverse_sde(name):
     """dx/dt = f x − ½ g² score, and dx = [f x − ½(1 + η²) g² score] dt + η g dw̄."""
     process = CONTINUOUS[name]
     denoise = gaussian_denoiser(process, 0.4, 0.5)
-    f, g2 = (c[:, None] for c in reference_sde(name, T))
+    f, g2 = (np.asarray(c)[:, None] for c in diffusion.sde_coefficients(process, T))  # the papers', by test_process
     run = jax.jit(lambda eta: (reverse_sde(process, denoise, X, T, eta), probability_flow(process, denoise, X, T)))
     exact = np.asarray(score(process, denoise(X, T), T))
     for eta in (0.0, 0.5, 1.0):

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from every_sampler import ANY, CONTINUOUS_ONLY
-from oracles import PROCESSES, slow, snap
+from oracles import PROCESSES, nightly, slow, snap
+from refusals import refuses
 from scipy.stats import multivariate_normal
 
 from jaxgen import diffusion
@@ -281,8 +282,7 @@ def both_ways(process, scale):
     )
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["vp", "linear"])
+@nightly("name", ["vp", "linear"])
 def test_every_sampler_is_guided(name):
     process = PROCESSES[name]
     samplers = (
@@ -330,8 +330,7 @@ def test_the_solvers_are_guided():
     assert np.abs(limited - expected).max() > 1e-2
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["vp", "rectified_flow"])
+@nightly("name", ["vp", "rectified_flow"])
 def test_likelihood_of_the_guided_flow(name):
     """At scale 1 it is the class's density in closed form; at others, that of the closed-form guided score."""
     process = PROCESSES[name]
@@ -417,14 +416,13 @@ def test_conditions_are_dropped_per_example_and_together():
     assert np.any(np.asarray(drop(jax.random.key(2), cond, null, 0.2)["label"] == 5) != dropped)
 
 
-@pytest.mark.usefixtures("unchecked")
-def test_refusals():
+def test_refusals(unchecked):
     process = vp()
     denoise = model(process)
     guided = lambda cond=LABELS, null=NULL, scale=2.0, **options: classifier_free(
         process, denoise, cond, null, scale, **options
     )
-    cases = [
+    refuses(
         (r"null must be the same pytree.*num_classes", lambda: guided(null=None)),
         ("null must be the same pytree", lambda: guided()(X, 0.5, cond={"label": LABELS})),
         (r"shape \(\) or \(5, \.\.\.\)", lambda: guided(LABELS[:3])(X, 0.5)),
@@ -453,7 +451,4 @@ def test_refusals():
         ("null must be the same pytree", lambda: drop_condition(jax.random.key(0), {"a": LABELS}, NULL, 0.1)),
         (r"arrays \(B, \.\.\.\)", lambda: drop_condition(jax.random.key(0), 3, NULL, 0.1)),
         (r"arrays \(B, \.\.\.\)", lambda: drop_condition(jax.random.key(0), [X, X[:2]], [0.0, 0.0], 0.1)),
-    ]
-    for message, refused in cases:
-        with pytest.raises(ValueError, match=message):
-            refused()
+    )

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import slow
+from oracles import nightly, slow
 from scipy.stats import chisquare
 
 from jaxgen.diffusion import from_betas, importance, linear_betas, vlb_loss
@@ -86,8 +86,7 @@ def test_losses_of_zero_leave_the_times_uniform():
     np.testing.assert_allclose(importance.probabilities(history), 0.25)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("loss", [1e30, slow(np.inf), np.nan])
+@nightly("loss", [1e30, np.inf, np.nan])
 def test_one_wild_loss_leaves_the_times_uniform_while_it_is_kept(loss):
     history = importance.record(filled(window=2), jnp.array([3 / T]), jnp.array([loss]))
     np.testing.assert_allclose(importance.probabilities(history), 1 / T, rtol=1e-6)
@@ -162,24 +161,6 @@ def test_inside_a_jitted_step_it_compiles_once_and_passes_no_gradient():
     assert np.ptp(importance.probabilities(history)) > 0.01
     of_losses = jax.grad(lambda losses: importance.record(history, jnp.ones(3), losses).squares.sum())(jnp.ones(3))
     np.testing.assert_array_equal(of_losses, 0)
-
-
-@pytest.mark.slow
-def test_devices_and_batches_of_histories():
-    keys = jax.random.split(jax.random.key(0), 8)
-    draw = jax.jit(lambda key: importance.draw(key, filled(), 5))
-    alone = [draw(key) for key in keys]
-    for parallel in (jax.vmap, jax.pmap):
-        t, weights = parallel(draw)(keys)
-        np.testing.assert_array_equal(t, [pair[0] for pair in alone])
-        np.testing.assert_allclose(weights, [pair[1] for pair in alone], rtol=1e-6)
-    losses = jnp.arange(40.0).reshape(8, 5)
-    t = jnp.stack([pair[0] for pair in alone])
-    record = jax.jit(lambda t, losses: importance.record(filled(), t, losses))
-    histories = jax.vmap(record)(t, losses)
-    for i in range(8):
-        one = record(t[i], losses[i])
-        chex.assert_trees_all_close(jax.tree.map(lambda x, i=i: x[i], histories), one)
 
 
 def test_refusals():

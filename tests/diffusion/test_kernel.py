@@ -34,7 +34,8 @@ def kernels(process, s, t):
 
 
 @every_process
-def test_transition_of_marginal_is_marginal(name):
+def test_c2_6c_transition_of_marginal_is_marginal(name):
+    """a_{t|s} = a_t/a_s and σ²_{t|s} = σ_t² − a²_{t|s} σ_s²."""
     process = PROCESSES[name]
     s, t = snap(process, PAIRS).T
     alpha, variance = (np.asarray(part, np.float64) for part in kernels(process, s, t)[0])
@@ -44,7 +45,8 @@ def test_transition_of_marginal_is_marginal(name):
 
 
 @every_process
-def test_posterior_is_bayes_rule(name):
+def test_c2_6d_posterior_is_bayes_rule(name):
+    """Its precision is 1/σ_s² + a²_{t|s}/σ²_{t|s}; that of the formula's mean and variance is the same."""
     process = PROCESSES[name]
     s, t = snap(process, PAIRS[PAIRS[:, 1] - PAIRS[:, 0] > 0.03]).T
     alpha, noised = (np.asarray(part, np.float64) for part in kernels(process, s, t)[0])

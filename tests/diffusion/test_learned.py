@@ -11,7 +11,8 @@ from affine_law import law
 from every_sampler import ANY, CONTINUOUS_ONLY
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles import gaussian_denoiser, slow
+from oracles import gaussian_denoiser, nightly, slow
+from refusals import refuses
 from scipy.stats import norm
 
 from jaxgen.core import PytreeDataclass
@@ -278,8 +279,7 @@ def test_kernels_from_and_to_t0(name):
     np.testing.assert_allclose(std**2, step * v_s / v_t, rtol=1e-4)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NOISY)
+@nightly("name", NOISY)
 def test_likelihood_and_flow_from_t0(name):
     """log p is that of z_0, exactly, once the prior's distance from q_1 at the code is taken off."""
     process = NOISY[name]
@@ -298,8 +298,7 @@ def test_likelihood_and_flow_from_t0(name):
     np.testing.assert_allclose(x.std(), std, rtol=4 / np.sqrt(4000))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["learned", slow("linear_log_snr")])
+@nightly("name", ["learned", "linear_log_snr"])
 def test_grids(name):
     process, sigmas = NOISY[name], np.array([5.0, 1.0, 0.2])
     grid = noise_grid(process, sigmas)
@@ -313,19 +312,14 @@ def test_grids(name):
         assert np.all(np.diff(wide) < 0)
 
 
-@pytest.mark.parametrize(
-    ("refused", "message"),
-    [
+def test_refusals(unchecked):
+    refuses(
         *(
-            (lambda make=make, ends=ends: make(*ends), "need finite gamma_min < gamma_max")
+            ("need finite gamma_min < gamma_max", lambda make=make, ends=ends: make(*ends))
             for make in (linear_log_snr, lambda low, high: learned_schedule(jax.random.key(0), low, high))
             for ends in ((5.0, -13.3), (1.0, 1.0), (-np.inf, 5.0), (0.0, np.nan))
         ),
-        (lambda: learned_schedule(jax.random.key(0), features=0), "features must be at least 1, got 0"),
-        (lambda: GammaProcess().alpha(0.5), "GammaProcess must define gamma"),
-    ],
-)
-@pytest.mark.usefixtures("unchecked")
-def test_refusals(refused, message):
-    with pytest.raises((ValueError, NotImplementedError), match=message):
-        refused()
+        ("features must be at least 1, got 0", lambda: learned_schedule(jax.random.key(0), features=0)),
+        ("GammaProcess must define gamma", lambda: GammaProcess().alpha(0.5)),
+        error=(ValueError, NotImplementedError),
+    )

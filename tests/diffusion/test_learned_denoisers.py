@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from oracles import nightly
 
 from jaxgen import diffusion, nets, samplers, training
 from jaxgen.diffusion import subset_grid, uniform_grid
@@ -45,8 +46,7 @@ def learned(request):
     return process, diffusion.denoiser(process, partial(net.apply, state.ema), predicts=predicts), times
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("sampler", [samplers.ddpm(), samplers.ddim()], ids=["ddpm", "ddim"])
+@nightly("sampler", [samplers.ddpm(), samplers.ddim()], ids=["ddpm", "ddim"])
 def test_mode_weights_and_moments(learned, sampler):
     process, denoise, times = learned
     n = 4000

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import CONTINUOUS, PROCESSES, gaussian_denoiser, siblings_slow, slow
+from oracles import CONTINUOUS, PROCESSES, gaussian_denoiser, nightly, siblings_slow
+from refusals import refuses
 
 from jaxgen.diffusion import (
     PredictionType,
@@ -50,8 +51,7 @@ def test_the_best_network_pays_the_conditional_variance(name):
     assert abs(loss.mean() - residual_eps_error(process, t)) < 4 * loss.std() / np.sqrt(N)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [slow(name) for name in CONTINUOUS if name != "vp"] + ["vp"])
+@nightly("name", CONTINUOUS)
 def test_a_weight_means_the_same_for_every_predicts(name):
     process = CONTINUOUS[name]
     x0 = STD * jax.random.normal(jax.random.key(0), (64, 3))
@@ -163,8 +163,7 @@ def test_bounded_weights_are_finite_at_the_ends(name):
         assert np.all(np.isfinite(denoising_loss(*args, predicts=predicts, **options))), predicts
 
 
-@pytest.mark.usefixtures("unchecked")
-def test_integer_images_are_refused():
+def test_integer_images_are_refused(unchecked):
     x0, network, key = jnp.full((4, 3), 255, jnp.uint8), lambda x, t, cond: x, jax.random.key(0)
     chain, keys = PROCESSES["cosine_table"], jax.random.split(key, 4)
     for refused in (
@@ -184,11 +183,9 @@ def test_refusals():
     loss = lambda network, **options: jax.eval_shape(
         lambda x0: denoising_loss(jax.random.key(0), process, network, x0, **options), x0
     )
-    for message, refused in {
-        r"must return x's shape \(4, 3\), got \(4, 6\)": lambda: loss(twice),
-        "no time derivative": lambda: loss(identity, weighting=weighting.likelihood(process)),
-        "gamma must be positive": lambda: weighting.min_snr(0.0),
-        "sigma_data must be positive": lambda: weighting.edm(-1.0),
-    }.items():
-        with pytest.raises(ValueError, match=message):
-            refused()
+    refuses(
+        (r"must return x's shape \(4, 3\), got \(4, 6\)", lambda: loss(twice)),
+        ("no time derivative", lambda: loss(identity, weighting=weighting.likelihood(process))),
+        ("gamma must be positive", lambda: weighting.min_snr(0.0)),
+        ("sigma_data must be positive", lambda: weighting.edm(-1.0)),
+    )

@@ -100,8 +100,7 @@ def test_score_does_not_pass_through_x0():
     np.testing.assert_array_equal(score(PROCESSES["cosine"], prediction, 1.0), -np.ones((1, 2)))
 
 
-@pytest.mark.usefixtures("unchecked")
-def test_refusals():
+def test_refusals(unchecked):
     table, x = diffusion.from_betas(diffusion.linear_betas(10)), jnp.zeros((1, 2))
     for refuse in (target, to_x0_eps):
         with pytest.raises(ValueError, match="no time derivative"):
@@ -110,8 +109,7 @@ def test_refusals():
             refuse(table, "noise", x, x, 0.5)
 
 
-@pytest.mark.usefixtures("unchecked")
-def test_a_bare_network_in_place_of_a_denoiser_is_refused():
+def test_a_bare_network_in_place_of_a_denoiser_is_refused(unchecked):
     process, x, y = diffusion.vp(), jnp.ones((2, 3)), jnp.zeros(3)
     operator = lambda x: x
     for network, use in itertools.product(

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import CONTINUOUS, PROCESSES, siblings_slow, slow
+from refusals import refuses
 from scipy.stats import kstest, norm
 
 from jaxgen.diffusion import (
@@ -146,27 +147,21 @@ def test_noise_grids_of_any_schedule_descend_within_the_unit_interval(low, ratio
             assert np.all(np.diff(grid) < 0)
 
 
-@pytest.mark.parametrize(
-    ("refused", "message"),
-    [
-        (lambda: uniform(0), "steps >= 1"),
-        (lambda: uniform(minimum=1.0), "minimum"),
-        (lambda: log_normal(vp(), std=0.0), "std must be positive"),
-        (lambda: subset_grid(100, 101), "subsets of 1 to 100 of them, got n=101"),
-        (lambda: subset_grid(100, 0), "got n=0"),
-        (lambda: subset_grid(100, 10, "even"), "unknown spacing 'even'"),
-        (lambda: uniform_grid(0), "n must be at least 1"),
-        (lambda: karras_grid(vp(), 0), "n must be at least 1"),
-        (lambda: karras_grid(vp(), 10, 80.0, 0.002), "sigma_min < sigma_max"),
-        (lambda: log_snr_grid(vp(), 10, 1.0, 0.0), "log_snr_min < log_snr_max"),
-        (lambda: jax.jit(lambda process: noise_grid(process, np.array([1.0])))(vp()), "concrete parameters"),
+def test_refusals(unchecked):
+    refuses(
+        ("steps >= 1", lambda: uniform(0)),
+        ("minimum", lambda: uniform(minimum=1.0)),
+        ("std must be positive", lambda: log_normal(vp(), std=0.0)),
+        ("subsets of 1 to 100 of them, got n=101", lambda: subset_grid(100, 101)),
+        ("got n=0", lambda: subset_grid(100, 0)),
+        ("unknown spacing 'even'", lambda: subset_grid(100, 10, "even")),
+        ("n must be at least 1", lambda: uniform_grid(0)),
+        ("n must be at least 1", lambda: karras_grid(vp(), 0)),
+        ("sigma_min < sigma_max", lambda: karras_grid(vp(), 10, 80.0, 0.002)),
+        ("log_snr_min < log_snr_max", lambda: log_snr_grid(vp(), 10, 1.0, 0.0)),
+        ("concrete parameters", lambda: jax.jit(lambda process: noise_grid(process, np.array([1.0])))(vp())),
         *(
-            (lambda sigmas=sigmas: noise_grid(vp(), np.array(sigmas)), "positive, finite and strictly descending")
+            ("positive, finite and strictly descending", lambda sigmas=sigmas: noise_grid(vp(), np.array(sigmas)))
             for sigmas in ([0.1, 1.0], [1.0, 0.0], [1.0, np.nan], [np.inf, 1.0], [[1.0]], [1.0, 1.0])
         ),
-    ],
-)
-@pytest.mark.usefixtures("unchecked")
-def test_refusals(refused, message):
-    with pytest.raises(ValueError, match=message):
-        refused()
+    )

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import PROCESSES
+from oracles import PROCESSES, nightly
 
 from jaxgen import diffusion
 from jaxgen.diffusion import denoising_loss, target, to_x0_eps, transition, weighting
@@ -34,8 +34,7 @@ def everything(process):
     return found
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", PROCESSES)
+@nightly("name", PROCESSES)
 def test_jitted_as_eager(name):
     process = PROCESSES[name]
     chex.assert_trees_all_close(jax.jit(everything)(process), everything(process), rtol=2e-5, atol=1e-6)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import siblings_slow
+from oracles import nightly, siblings_slow
 from scipy import special, stats
 
 from jaxgen.distributions import (
@@ -143,8 +143,7 @@ MOMENTS = {  # E f(z) and its gradient in the parameters
 }  # fmt: skip
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("case", MOMENTS)
+@nightly("case", MOMENTS)
 def test_c4_8_draws_are_differentiated_through(case):
     """The mean of ∇_params f(z(params)) is ∇_params E f(z), the implicit derivative in a Gamma's shape included."""
     name, f, exact = MOMENTS[case]
@@ -169,8 +168,7 @@ def test_nothing_lies_outside_the_support_and_gradients_stay_finite():
             assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(gradient))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+@nightly("dtype", [jnp.float32, jnp.float64])
 def test_draws_keep_the_parameters_type(dtype):
     with jax.enable_x64(dtype == jnp.float64):
         for name in ("mean field", "full", "gamma", "log-normal"):

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import slow
+from oracles import nightly, slow
 from scipy.special import logsumexp
 from scipy.stats import bernoulli, logistic, norm
 
@@ -145,8 +145,7 @@ def test_logistic_gradients_far_from_the_mean(away, index):
         np.testing.assert_allclose(by_scale, -(b * by_b + a * by_a + width * by_width) / s, rtol=2e-3, atol=2e-2)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["gaussian", "softmax"])
+@nightly("name", ["gaussian", "softmax"])
 def test_gradients_are_finite_at_every_level(name):
     log_probability, values = DISCRETE[name](), np.float32(LEVELS)
     gradient = jax.jit(jax.grad(lambda mean, std: of_levels(log_probability, values, mean, std).sum(), (0, 1)))
@@ -175,8 +174,7 @@ def test_density_is_the_normal_one():
         assert likelihoods.gaussian()(jnp.float64(X0), Gaussian(jnp.float64(MEAN), 0.1)).dtype == jnp.float64
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("make", [*DISCRETE.values(), likelihoods.gaussian])
+@nightly("make", [*DISCRETE.values(), likelihoods.gaussian])
 def test_examples_and_elements_are_alone(make):
     """A std for each example or each element; the likelihood of a batch is the sum over elements; jit of vmap too."""
     for std in (jnp.array([0.1, 0.2, 0.3]).reshape(3, 1, 1), 0.1 + MEAN**2):
@@ -243,8 +241,7 @@ def test_bernoulli_types():
 # -- refusals ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("unchecked")
-def test_refusals():
+def test_refusals(unchecked):
     for make in (*DISCRETE.values(), likelihoods.gaussian, likelihoods.bernoulli):
         params = (lambda mean: mean) if make is likelihoods.bernoulli else (lambda mean: Gaussian(mean, 0.2 + mean**2))
         for shape in ((3, 4, 1), (1, 4, 2), (3, 1)):

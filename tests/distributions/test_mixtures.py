@@ -309,8 +309,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.usefixtures("unchecked")
-def test_refusals():
+def test_refusals(unchecked):
     for make, message in REFUSED:
         with pytest.raises(ValueError, match=message):
             make()

@@ -107,8 +107,7 @@ def test_float64_is_kept():
         assert standard_normal().kl(Gaussian(jnp.float32(Z), jnp.ones(()))).dtype == jnp.float32
 
 
-@pytest.mark.usefixtures("unchecked")
-def test_refusals():
+def test_refusals(unchecked):
     prior = diagonal_mixture(COMPONENTS)
     negative = np.array([1.0, -0.1, 1, 1, 1])
     cases = {

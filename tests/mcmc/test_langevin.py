@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from refusals import refuses
 
 from jaxgen import mcmc
 from jaxgen.core import fold_in
@@ -102,17 +103,14 @@ def test_an_annealed_step_is_refused_where_a_level_diverges():
             make(4 * sigma**2)
 
 
-@pytest.mark.usefixtures("unchecked")
-def test_refusals():
+def test_refusals(unchecked):
     score, chain = (lambda x: -x), mcmc.langevin(lambda x: -x, 0.1)
-    for message, refused in {
-        "step_size must be positive": lambda: mcmc.langevin(score, 0.0),
-        "noise_scale must be finite": lambda: mcmc.langevin(score, 0.1, noise_scale=-1.0),
-        "steps must be at least 1": lambda: mcmc.annealed_langevin(score, [1.0], 0.1, 0),
-        "snr must be positive": lambda: mcmc.snr_step_size(-0.1),
-        "choose sample or batch": lambda: mcmc.snr_step_size(norms="mean"),
-        "one per sample": lambda: mcmc.run(jax.random.key(0), chain, jnp.zeros((2, 1)), frames=1),
-        "thin must be at least 0": lambda: mcmc.run(KEYS[:2], chain, jnp.zeros((2, 1)), frames=1, thin=-1),
-    }.items():
-        with pytest.raises(ValueError, match=message):
-            refused()
+    refuses(
+        ("step_size must be positive", lambda: mcmc.langevin(score, 0.0)),
+        ("noise_scale must be finite", lambda: mcmc.langevin(score, 0.1, noise_scale=-1.0)),
+        ("steps must be at least 1", lambda: mcmc.annealed_langevin(score, [1.0], 0.1, 0)),
+        ("snr must be positive", lambda: mcmc.snr_step_size(-0.1)),
+        ("choose sample or batch", lambda: mcmc.snr_step_size(norms="mean")),
+        ("one per sample", lambda: mcmc.run(jax.random.key(0), chain, jnp.zeros((2, 1)), frames=1)),
+        ("thin must be at least 0", lambda: mcmc.run(KEYS[:2], chain, jnp.zeros((2, 1)), frames=1, thin=-1)),
+    )

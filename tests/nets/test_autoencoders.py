@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from oracles import nightly
 
 from jaxgen.distributions import Gaussian, gaussian_kl
 from jaxgen.nets import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder, SpatialDecoder, SpatialEncoder
@@ -158,8 +159,7 @@ def test_every_parameter_matters_and_examples_do_not_mix(name, random_params, ch
         assert np.all(np.asarray(out.std) > 0)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [*CASES, *(f"{name}_plain" for name in DECODERS)])
+@nightly("name", [*CASES, *(f"{name}_plain" for name in DECODERS)])
 def test_every_parameter_learns(name, random_params, check_gradients):
     plain = name.removesuffix("_plain")
     net, x = CASES[name] if name in CASES else (DECODERS[plain](), latent(plain))
@@ -175,8 +175,7 @@ def test_spatial_sizes(stages):
     assert shapes(SpatialDecoder(3, stages, width=8), jnp.zeros(z.shape)).shape == x.shape
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("pair", ["conv", "spatial"])
+@nightly("pair", ["conv", "spatial"])
 def test_a_pair_learns_to_copy_what_it_can(pair):
     """Blobs whose place is two numbers: the mean of an image is left behind by far."""
 
@@ -211,8 +210,7 @@ def test_a_pair_learns_to_copy_what_it_can(pair):
     assert loss(params, x) < 0.15 * jnp.square(x - x.mean(0)).mean()
 
 
-@pytest.mark.usefixtures("unchecked")
-def test_refusals():
+def test_refusals(unchecked):
     halved, latents = "even and at least 8", "expected floating-point latents"
     for net, x, message in [
         *((ConvEncoder(), jnp.zeros((1, *size, 1)), halved) for size in [(7, 7), (4, 4), (6, 6), (9, 16), (30, 4)]),

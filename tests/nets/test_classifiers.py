@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from oracles import nightly
 
 from jaxgen.nets import ConvClassifier, TextRecogniser
 
@@ -78,8 +79,7 @@ def cells(key):
     return images + 0.2 * jax.random.normal(keys[2], images.shape), labels
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
+@nightly(
     ("net", "batch", "rate", "steps"),
     [
         (ConvClassifier(2, feature_dim=8, widths=(16,)), stripes, 1e-2, 60),

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from oracles import nightly
 
 from jaxgen.nets import UNet, sequence_tokens
 from jaxgen.nets.sequence import SequenceEmbedding
@@ -172,8 +173,7 @@ def test_every_parameter_learns(random_params, check_gradients):
     assert (np.abs(gradient["params"]["text"]["characters"]).max(1) > 0).all()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("size", [(16, 48), (15, 47)])
+@nightly("size", [(16, 48), (15, 47)])
 def test_sizes_that_are_not_square(size, random_params):
     net = make(multipliers=(1, 2), cross_attention_levels=(0, -1))
     params = random_params(net, jnp.zeros((BATCH, 4, 4, 1)), T, TEXTS)  # one set of parameters serves all sizes

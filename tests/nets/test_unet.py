@@ -3,6 +3,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from oracles import nightly
 
 from jaxgen.nets import UNet
 from jaxgen.nets.unet import ResidualBlock
@@ -14,8 +15,7 @@ def shape_of(net, x_shape):
     return out.shape
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
+@nightly(
     ("net", "shape"),
     [(UNet(8, (1, 2, 3)), (2, *size, 3)) for size in [(4, 4), (7, 7), (31, 17)]]
     + [(UNet(8, (1, 2), blocks=2), (2, 9, 9, 3)), (UNet(10, (1, 3)), (2, 9, 9, 1)), (UNet(7, (3, 1)), (2, 9, 9, 1))]
@@ -31,8 +31,7 @@ def test_one_set_of_parameters_serves_all_sizes(random_params):
     assert jax.eval_shape(net.apply, params, jnp.zeros((1, 11, 6, 3)), jnp.zeros(1)).shape == (1, 11, 6, 3)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
+@nightly(
     ("levels", "expected"),
     [
         ((), set()),
@@ -108,8 +107,7 @@ def test_refusals(net, size, message):
         shape_of(net, (1, *size, 3))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("size", [(6, 10), pytest.param((16, 48), marks=pytest.mark.slow)])
+@nightly("size", [(6, 10), (16, 48)])
 def test_patches_are_channels_of_a_smaller_image(size, random_params):
     """The same network, unpatched, on blocks cut out by hand, and its output put together by hand."""
     x, t = jax.random.normal(jax.random.key(0), (2, *size, 1)), jnp.array([0.2, 0.8])

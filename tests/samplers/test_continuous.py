@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import CONTINUOUS, DISCRETE, Mixture, gaussian_denoiser, slow
+from oracles import CONTINUOUS, DISCRETE, Mixture, gaussian_denoiser, nightly, slow
 from scipy.stats import norm
 
 from jaxgen.core import fold_in, noise
@@ -92,8 +92,7 @@ def test_encode_gives_the_exact_code_and_decode_undoes_it(name):
         assert code.x.dtype == back.x.dtype == jnp.float64
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["ve", slow("vp")])
+@nightly("name", ["ve", "vp"])
 def test_mixtures_come_back_in_float32(name):
     process, x = CONTINUOUS[name], jnp.linspace(-1.6, 1.3, 8)[:, None]
     code = ode_encode(process, MIXTURE.denoiser(process), x)
@@ -115,14 +114,6 @@ def test_ode_samples_have_the_law_of_the_flow(name):
         found, (m, s) = run(KEYS, t), law(process, t)
         np.testing.assert_allclose(found.x, m + s / s1 * (start - m1), atol=4e-4 * max(1, s), rtol=1e-3)
     assert found.steps.shape == found.evaluations.shape == ()
-
-
-@pytest.mark.slow
-def test_ode_samples_have_the_marginals_of_the_mixture():
-    process = CONTINUOUS["cosine"]
-    run = jax.jit(lambda t: sample_ode(KEYS, process, MIXTURE.denoiser(process), (1,), t_min=t).x)
-    for t in (1e-5, 0.2, 0.6):
-        check_mixture(run(t), process, t, bias=1e-3)
 
 
 @pytest.mark.slow
@@ -161,6 +152,11 @@ def test_per_sample_steps_and_conditioning():
         np.testing.assert_allclose(sample_ode(keys, process, bound, (1,), t_min=1e-2).x, shared.x, rtol=1e-6)
 
 
+def drawn(process, denoise, shape, keys=KEYS, **options):
+    """Samples of the SDE, compiled."""
+    return jax.jit(lambda keys: sample_sde(keys, process, denoise, shape, **options))(keys)
+
+
 # -- the SDE -------------------------------------------------------------------------------------------------------
 
 
@@ -185,11 +181,7 @@ def euler_law(process, t_min, t_max, steps, eta):
 )
 def test_euler_maruyama_follows_its_exact_law(name, eta):
     process, t_max, steps = CONTINUOUS[name], below_1(name), 40
-    found = jax.jit(
-        lambda keys: sample_sde(
-            keys, process, gaussian_denoiser(process, MEAN, STD), (4,), steps=steps, t_max=t_max, eta=eta
-        )
-    )(KEYS)
+    found = drawn(process, gaussian_denoiser(process, MEAN, STD), (4,), steps=steps, t_max=t_max, eta=eta)
     check_moments(np.float64(found.x), *euler_law(process, T_MIN, t_max, steps, eta))
     assert found.steps == found.evaluations == steps
 
@@ -198,42 +190,31 @@ def test_euler_maruyama_follows_its_exact_law(name, eta):
 def test_a_thousand_equal_steps_reach_the_data():
     """The default: the number of steps at which rounding of the last one has failed before."""
     process = CONTINUOUS["vp"]
-    found = jax.jit(lambda keys: sample_sde(keys, process, gaussian_denoiser(process, MEAN, STD), (1,)))(KEYS)
+    found = drawn(process, gaussian_denoiser(process, MEAN, STD), (1,))
     check_moments(np.float64(found.x), MEAN, STD**2, bias=0.01)
     assert found.steps == found.evaluations == 1000
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
+@nightly(
     ("name", "solver"),
-    [("rectified_flow", diffrax.ShARK()), ("vp", diffrax.SRA1())]
-    + [slow(name, diffrax.ShARK()) for name in ("sub_vp", "ve")]
-    + [slow("vp", solver) for solver in (diffrax.Heun(), diffrax.HalfSolver(diffrax.Euler()))],
+    [(name, diffrax.ShARK()) for name in ("rectified_flow", "sub_vp", "ve")]
+    + [("vp", solver) for solver in (diffrax.SRA1(), diffrax.Heun(), diffrax.HalfSolver(diffrax.Euler()))],
 )
 def test_fixed_steps_sample_the_data(name, solver):
     """Additive noise: solvers of Itô and Stratonovich kind converge to one law."""
     process = CONTINUOUS[name]
-    found = jax.jit(
-        lambda keys: sample_sde(
-            keys, process, MIXTURE.denoiser(process), (1,), solver=solver, steps=150, t_max=below_1(name)
-        )
-    )(KEYS[:500] if isinstance(solver, diffrax.HalfSolver) else KEYS)
+    keys = KEYS[:500] if isinstance(solver, diffrax.HalfSolver) else KEYS
+    options = {"solver": solver, "steps": 150, "t_max": below_1(name)}
+    found = drawn(process, MIXTURE.denoiser(process), (1,), keys, **options)
     check_mixture(found.x, process, T_MIN, bias=0.02)
     assert found.evaluations.max() == 150 * (3 if isinstance(solver, diffrax.HalfSolver) else 2)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "solver"),
-    [("vp", diffrax.ShARK()), slow("edm", diffrax.SRA1()), slow("vp", diffrax.Heun())],
-)
+@nightly(("name", "solver"), [("vp", diffrax.ShARK()), ("edm", diffrax.SRA1()), ("vp", diffrax.Heun())])
 def test_adaptive_steps_sample_the_data(name, solver):
     process = CONTINUOUS[name]
-    found = jax.jit(
-        lambda keys: sample_sde(
-            keys, process, gaussian_denoiser(process, MEAN, STD), (16,), solver=solver, controller=pid(1e-2)
-        )
-    )(KEYS[:250])
+    denoise = gaussian_denoiser(process, MEAN, STD)
+    found = drawn(process, denoise, (16,), KEYS[:250], solver=solver, controller=pid(1e-2))
     check_moments(np.float64(found.x), *(float(v) for v in (MEAN, STD**2)), bias=0.02)
     assert found.steps.shape == (250,)
     assert np.ptp(found.steps) > 0
@@ -243,11 +224,8 @@ def test_adaptive_steps_sample_the_data(name, solver):
 @pytest.mark.slow
 def test_adaptive_steps_reach_the_weights_of_the_mixture():
     process = CONTINUOUS["vp"]
-    found = jax.jit(
-        lambda keys: sample_sde(
-            keys, process, MIXTURE.denoiser(process), (1,), solver=diffrax.ShARK(), controller=pid(3e-2)
-        )
-    )(KEYS[:800])
+    options = {"solver": diffrax.ShARK(), "controller": pid(3e-2)}
+    found = drawn(process, MIXTURE.denoiser(process), (1,), KEYS[:800], **options)
     check_mixture(found.x, process, T_MIN, bias=0.02)
 
 
@@ -266,32 +244,7 @@ def test_tighter_tolerances_follow_the_same_brownian_path():
     assert near < 0.02
 
 
-@pytest.mark.slow
-def test_sde_and_ode_share_the_marginals_of_q():
-    process = CONTINUOUS["vp"]
-    denoise = MIXTURE.denoiser(process)
-
-    @jax.jit
-    def solved(eta, t):
-        return sample_sde(KEYS, process, denoise, (1,), eta=eta, steps=150, t_min=t, solver=diffrax.Heun()).x
-
-    flow = jax.jit(lambda t: sample_ode(KEYS, process, denoise, (1,), t_min=t).x)
-    for t in (0.05, 0.3):
-        for x in (solved(1.0, t), solved(0.3, t), flow(t)):
-            check_mixture(x, process, t, bias=0.01)
-
-
-@pytest.mark.slow
-def test_without_noise_the_sde_is_the_ode():
-    process = CONTINUOUS["vp"]
-    denoise = gaussian_denoiser(process, MEAN, STD)
-    still = sample_sde(KEYS[:50], process, denoise, (2,), eta=0.0, solver=diffrax.Heun(), steps=400, t_min=1e-2)
-    flow = sample_ode(KEYS[:50], process, denoise, (2,), t_min=1e-2)
-    np.testing.assert_allclose(still.x, flow.x, atol=2e-3)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("controller", "tolerance"), [(None, 1e-5), slow(pid(3e-2), 1e-2)])
+@nightly(("controller", "tolerance"), [(None, 1e-05), (pid(0.03), 0.01)])
 def test_an_sde_sample_depends_on_its_own_key_alone(controller, tolerance):
     """Up to rounding, which in adaptive steps moves τ by 1e-7 and a Brownian path by the square root of it."""
     process, cond = CONTINUOUS["vp"], jnp.linspace(-1, 1, 6)[:, None]
@@ -341,8 +294,7 @@ def test_levy_areas_have_the_law_of_their_definition():
     assert np.max(np.abs(np.corrcoef(found) - np.eye(3))) < 5 / np.sqrt(n)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("sampler", ["ode", "sde"])
+@nightly("sampler", ["ode", "sde"])
 def test_a_sweep_compiles_once_and_gradients_reach_the_denoiser(sampler):
     """x_{t_min} of data N(μ, s²) is linear in μ: its derivative is a difference."""
     chex.clear_trace_counter()
@@ -360,8 +312,7 @@ def test_a_sweep_compiles_once_and_gradients_reach_the_denoiser(sampler):
     assert abs(run(0.2, 0.8, process.replace(beta_max=10.0)) - low) > 1e-4
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("impl", ["rbg", slow("unsafe_rbg")])
+@nightly("impl", ["rbg", "unsafe_rbg"])
 def test_keys_of_another_kind_are_each_their_sample_s_own(impl):
     process, keys = CONTINUOUS["vp"], jax.random.split(jax.random.key(0, impl=impl), 4)
     denoise = gaussian_denoiser(process, MEAN, STD)

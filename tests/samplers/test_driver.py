@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from oracles import PROCESSES, gaussian_denoiser, slow
+from refusals import refuses
 
 from jaxgen.core import noise, threefry_key
 from jaxgen.diffusion import denoiser, from_betas, linear_betas, subset_grid, uniform_grid, vp
@@ -191,15 +192,14 @@ def test_the_network_is_traced_once():
         run(KEYS[3 * i : 3 * i + 3])
 
 
-@pytest.mark.usefixtures("unchecked")
-def test_refusals():
+def test_refusals(unchecked):
     keys, four, denoise = KEYS[:3], uniform_grid(4), gaussian_denoiser(vp(), 0.0, 1.0)
 
     def run(times=four, keys=keys, process=PROCESSES["vp"], denoise=denoise, sampler=ddim(), **options):  # noqa: B008
         return lambda: sample(keys, process, denoise, sampler, times, (2,), **options)
 
     bare = r"make one of a network by diffusion\.denoiser\(process, network, predicts=…\)"
-    for message, refused in [
+    refuses(
         (r"one per sample: jax\.random\.split", run(keys=jax.random.key(0))),
         (r"one per sample: jax\.random\.split", run(keys=jax.random.PRNGKey(0))),
         *(
@@ -221,6 +221,5 @@ def test_refusals():
         ("noise_scale", lambda: ddpm(noise_scale=-1.0)),
         (r"eta must lie in \[0, 1\]", lambda: ddim(1.5)),
         ("learned_variance=True", run(sampler=ddpm("learned"))),
-    ]:
-        with pytest.raises((ValueError, TypeError), match=message):
-            refused()
+        error=(ValueError, TypeError),
+    )

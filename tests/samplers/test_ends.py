@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from diffrax import PIDController
 from every_sampler import ANY, CONTINUOUS_ONLY
-from oracles import CONTINUOUS, PROCESSES, slow
+from oracles import CONTINUOUS, PROCESSES, nightly
 
 from jaxgen.diffusion import denoiser, log_likelihood, subset_grid, uniform_grid, ve
 from jaxgen.samplers import (
@@ -29,15 +29,12 @@ COARSE = [
     predictor_corrector(dpmpp_1(), langevin_corrector(norms="batch")),
 ]  # fmt: skip
 
-
-BY_DAY = {("rectified_flow", "v", jnp.bfloat16), ("zero_snr", "eps", jnp.float32)}
 CASES = [
     (name, *case) for name in PROCESSES for case in (("eps", jnp.float32), ("v", jnp.bfloat16), ("eps", jnp.bfloat16))
 ]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("name", "kind", "dtype"), [case if case in BY_DAY else slow(*case) for case in CASES])
+@nightly(("name", "kind", "dtype"), CASES)
 def test_samples_are_finite_from_end_to_end(name, kind, dtype):
     process = PROCESSES[name]
     samplers = COARSE + list((ANY | CONTINUOUS_ONLY if process.steps is None else ANY).values())
@@ -58,8 +55,7 @@ def test_samples_are_finite_from_end_to_end(name, kind, dtype):
         assert np.all(np.isfinite(path))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["rectified_flow", *(slow(name) for name in CONTINUOUS if name != "rectified_flow")])
+@nightly("name", CONTINUOUS)
 def test_solvers_are_finite_in_half_precision(name):
     process = CONTINUOUS[name]
     network = lambda x, t, cond: jnp.tanh(x.astype(jnp.bfloat16)) / 2

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import CONTINUOUS, DISCRETE, PROCESSES, Mixture, slow
+from oracles import CONTINUOUS, DISCRETE, PROCESSES, Mixture, nightly
 
 from jaxgen.core import fold_in, noise
 from jaxgen.diffusion import (
@@ -48,8 +48,7 @@ def draw(sampler, process, times, **options):
     return sample(KEYS, process, Mixture().denoiser(process), sampler, times, (1,), **options)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [name if name in ("rectified_flow", "zero_snr") else slow(name) for name in PROCESSES])
+@nightly("name", PROCESSES)
 def test_samplers_that_are_one_agree_at_every_step(name):
     """DPM-Solver++(1) is DDIM, DDIM of η = 1 is DDPM, a pair without corrector steps its predictor; churn has a range.
 
@@ -76,8 +75,7 @@ def test_samplers_that_are_one_agree_at_every_step(name):
     np.testing.assert_array_equal(paths["heun_outside"], paths["heun"])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["rectified_flow", *(slow(name) for name in CONTINUOUS if name != "rectified_flow")])
+@nightly("name", CONTINUOUS)
 def test_euler_maruyama_of_eta_0_is_euler_and_euler_is_ddim_on_straight_lines(name):
     """alpha and sigma linear in t (edm, rectified flow): Euler in t moves x as DDIM does, which is Euler in sigma."""
     process, times = CONTINUOUS[name], uniform_grid(20)[:-1]
@@ -92,8 +90,7 @@ def test_euler_maruyama_of_eta_0_is_euler_and_euler_is_ddim_on_straight_lines(na
         np.testing.assert_allclose(*paths, atol=2e-5 * max(1, float(process.prior_std)))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["vp", "linear", slow("cosine"), slow("sub_vp")])
+@nightly("name", ["vp", "linear", "cosine", "sub_vp"])
 def test_ddim_is_euler_in_sigma_over_alpha(name):
     """x/alpha moves by ε̂ times the change of sigma/alpha (Song et al. 2021 (DDIM), eq. 14)."""
     process, t, s = PROCESSES[name], 0.8, 0.6
@@ -195,8 +192,7 @@ def test_churn_raises_the_noise_no_further_than_the_process_goes():
             np.testing.assert_allclose(after, plain, rtol=1e-5)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("multi", "single"), [(dpmpp_2m, ddim), (dpmpp_2m_sde, lambda: ddim(1.0))])
+@nightly(("multi", "single"), [(dpmpp_2m, ddim), (dpmpp_2m_sde, lambda: ddim(1.0))])
 def test_multistep_without_history_or_change_is_of_first_order(multi, single):
     """A first step of 2M is DDIM's, of 2M-SDE DDIM's at η = 1; and every step where x̂0 does not change."""
     process, datum = vp(), 0.3
@@ -243,8 +239,7 @@ def test_predictors_of_vp_are_the_papers(i):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["vp", *(slow(name) for name in CONTINUOUS if name != "vp")])
+@nightly("name", CONTINUOUS)
 def test_predictors_agree_on_a_short_step(name):
     """Euler–Maruyama, reverse diffusion and ancestral steps are one SDE's, so they differ by O((t − s)^1.5)."""
     process, t = CONTINUOUS[name], 0.5

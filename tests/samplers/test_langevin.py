@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from affine_law import law
-from oracles import CONTINUOUS, Mixture, gaussian_denoiser, slow
+from oracles import CONTINUOUS, Mixture, gaussian_denoiser, nightly, slow
+from refusals import refuses
 
 from experiments.kit.call_counting import network_calls
 from experiments.ncsn_toy.chain_law import expected_shares
@@ -46,24 +47,6 @@ def test_c3_3_langevin_leaves_q_t_invariant_as_its_step_vanishes(name):
             found = law(langevin(share * v), process, denoise, times, mean, 0.5 * v)
             np.testing.assert_allclose(found[0], mean, rtol=1e-6)
             np.testing.assert_allclose(found[1], v / (1 - share / 4), rtol=1e-5)
-
-
-@pytest.mark.slow
-def test_c2_7a_without_noise_langevin_climbs_to_the_modes():
-    process, mixture, t = edm(10.0), Mixture(), 0.01  # sigma = .1
-    start = jnp.linspace(-1.8, 1.6, 40)[:, None]
-    keys = jax.random.split(jax.random.key(0), 40)
-    climb = langevin(0.01, steps=400, noise_scale=0.0)
-    x = sample(keys, process, mixture.denoiser(process), climb, np.array([t, 0.0]), (1,), start=start)
-    modes = jnp.linspace(-2, 2, 40_001)[:, None]
-    density = mixture.log_density(process, modes, t)
-    peaks = [float(modes[i, 0]) for i in range(1, 40_000) if density[i] > max(density[i - 1], density[i + 1])]
-    assert len(peaks) == 2
-    nearest = np.abs(np.asarray(x) - np.array(peaks)).min(-1)
-    np.testing.assert_allclose(nearest, 0, atol=1e-3)
-    # both are reached
-    assert (x < 0).any()
-    assert (x > 0).any()
 
 
 @pytest.mark.slow
@@ -192,8 +175,7 @@ def test_final_denoising_is_tweedies_step():
     np.testing.assert_allclose(final[-1], plain[-1] + 0.1**2 * gradient, atol=1e-5)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("norms", ["sample", "batch"])
+@nightly("norms", ["sample", "batch"])
 def test_corrector_steps_have_the_stated_signal_to_noise_ratio(norms):
     """ε/2 = 2 (r ‖z‖/‖score‖)², the step of Song et al. 2021, algorithms 4 and 5: the drift is r times the noise."""
     process, d, r, t = vp(), 64, 0.16, jnp.asarray(0.5)
@@ -240,9 +222,8 @@ def test_corrector_settles_at_its_stated_bias(norms, bias):
     np.testing.assert_allclose(x.var() / v, 1 + r**2 + bias / d, atol=4 * np.sqrt(2 / (n * d)) + (bias / d) ** 2)
 
 
-@pytest.mark.usefixtures("unchecked")
-def test_refusals():
-    for message, refused in [
+def test_refusals(unchecked):
+    refuses(
         ("positive", lambda: langevin(0.0)),
         ("steps must be at least 0, got -1", lambda: langevin(0.1, steps=-1)),
         ("noise_scale", lambda: langevin(0.1, noise_scale=-1.0)),
@@ -250,6 +231,4 @@ def test_refusals():
         ("steps must be at least 1, got 0", lambda: annealed_langevin(0.1, 1.0, 0)),
         ("snr", lambda: langevin_corrector(-0.1)),
         ("choose sample or batch", lambda: langevin_corrector(norms="mean")),
-    ]:
-        with pytest.raises(ValueError, match=message):
-            refused()
+    )

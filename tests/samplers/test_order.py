@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from affine_law import law
 from every_sampler import ANY, CONTINUOUS_ONLY, one_process_by_day
-from oracles import CONTINUOUS, Mixture, gaussian_denoiser
+from oracles import CONTINUOUS, Mixture, gaussian_denoiser, nightly
 
 from jaxgen.samplers import euler_maruyama, heun, langevin, predictor_corrector, reverse_diffusion
 
@@ -81,8 +81,7 @@ def test_weak_order_on_gaussian_data(name, process_name):
         assert fine < max(0.55 * coarse, 1e-9)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
+@nightly(
     ("name", "process_name"),
     one_process_by_day(["heun", "dpmpp_2m", "dpmpp_2s"], ["cosine", "rectified_flow"], ["cosine", "rectified_flow"]),
 )

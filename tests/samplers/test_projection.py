@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from every_sampler import ANY, CONTINUOUS_ONLY
 from gaussian_law import conditional, correlated, exact, law, matrix
-from oracles import PROCESSES, gaussian_denoiser, slow
+from oracles import PROCESSES, gaussian_denoiser, nightly
 
 from experiments.kit.call_counting import network_calls
 from jaxgen.core import noise
@@ -54,11 +54,8 @@ def chain(process, times, mean, covariance, a, y, repeats=1, variance="fixed_sma
 MASK, GREY = (inverse.mask(jnp.array([1, 0, 1])), (3,)), (inverse.grayscale(), (2, 3))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "operator", "shape"),
-    [("vp", *GREY), slow("ve", *MASK), ("zero_snr", *MASK)],
-    ids=["grey", "mask", "table"],
+@nightly(
+    ("name", "operator", "shape"), [("vp", *GREY), ("ve", *MASK), ("zero_snr", *MASK)], ids=["grey", "mask", "table"]
 )
 def test_the_chain_has_the_law_of_its_formulas(name, operator, shape):
     with jax.enable_x64(True):
@@ -158,8 +155,7 @@ def test_samples_have_the_law_of_the_chain_and_the_bias_falls_with_repeats():
     assert mean_errors[1] < 0.4 * mean_errors[0]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["ve", *(slow(name) for name in ("vp", "cosine", "edm", "zero_snr"))])
+@nightly("name", ["ve", "vp", "cosine", "edm", "zero_snr"])
 def test_every_sampler_returns_the_observation(name):
     """A mask of ones returns y to the last digit, grayscale its grey; the sampler's own draws stay what they were."""
     process = PROCESSES[name]
@@ -297,8 +293,7 @@ def test_a_sample_depends_on_its_own_key_and_observation_alone():
         assert x.dtype == jnp.float64
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["zero_snr", slow("cosine"), slow("edm")])
+@nightly("name", ["zero_snr", "cosine", "edm"])
 def test_finite_from_end_to_end(name):
     process = PROCESSES[name]
     keys = jax.random.split(jax.random.key(0), 3)
@@ -309,8 +304,7 @@ def test_finite_from_end_to_end(name):
     np.testing.assert_allclose(inverse.average_pool(2)(path[-1]), 1, atol=1e-5)
 
 
-@pytest.mark.usefixtures("unchecked")
-def test_refusals():
+def test_refusals(unchecked):
     keys, process, y = jax.random.split(jax.random.key(0), 3), vp(), jnp.zeros((4, 4, 1))
     for message, operator in [
         (r"no multiple of the identity.*use diffusion.inverse.pigdm", inverse.blur(1.0)),

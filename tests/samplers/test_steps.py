@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import PROCESSES, gaussian_denoiser, slow, snap
+from oracles import PROCESSES, gaussian_denoiser, nightly, slow, snap
 
 from jaxgen.diffusion import Prediction, denoiser, karras_grid, subset_grid, uniform_grid
 from jaxgen.samplers import ddim, ddpm, sample
@@ -79,8 +79,7 @@ def test_chain_follows_its_exact_law(name):
     check_moments(found["half"], *law(process, times, "small", 0.5))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", PROCESSES)
+@nightly("name", PROCESSES)
 def test_long_chains_sample_the_data(name):
     process = PROCESSES[name]
     samplers = {"small": ddpm(), "large": ddpm("fixed_large"), "ddim": ddim(), "half": ddim(0.5)}
@@ -125,8 +124,7 @@ def test_ddpm_without_noise_is_the_mean():
         check(drawn(still, process, gaussian_denoiser(process, MEAN, std), subset_grid(1000, 12), KEYS[:2000])["still"])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["vp", "sub_vp", "rectified_flow", "edm"])
+@nightly("name", ["vp", "sub_vp", "rectified_flow", "edm"])
 def test_ddim_is_of_first_order_from_the_prior(name):
     """Against the exact probability flow x(t) = m(t) + (x(1) − m(1)) √(v(t)/v(1)) of Gaussian data."""
     with jax.enable_x64(True):

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.special
-from oracles import slow
+from oracles import nightly, slow
 from sklearn.neighbors import KernelDensity
 
 from jaxgen.score_matching import kernel_density
@@ -58,8 +58,7 @@ def test_a_sigma_for_each_example():
     chex.assert_trees_all_close(together, jax.tree.map(lambda v: v[:, 0], alone), rtol=1e-10)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("dtype", [jnp.float32, slow(jnp.float64)])
+@nightly("dtype", [jnp.float32, jnp.float64])
 def test_kernel_density_far_from_all_points(dtype):
     """At a distance of a thousand and more no kernel is representable, and the nearest points take all the weight."""
     points = jax.random.normal(jax.random.key(0), (300, 2), dtype)

@@ -2,12 +2,11 @@
 
 from functools import partial
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import slow
+from oracles import nightly, slow
 
 from jaxgen.score_matching import (
     denoising,
@@ -70,8 +69,7 @@ def gaussian_design(sigma, dims):
     return jnp.asarray(np.concatenate([axes, -axes]))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("dims", [slow(1), 3])
+@nightly("dims", [1, 3])
 def test_a_gaussian_by_a_gaussian(dims):
     """J(τ) = ½dσ²/τ⁴ − d/τ² for s = −x/τ², least at τ = σ where it is −d/(2σ²); explicit is ½dσ²(1/τ² − 1/σ²)²."""
     sigma = 0.7
@@ -224,28 +222,6 @@ def test_noise_conditional_is_the_mean_over_the_ladder():
 # -- batches, compilation, types ---------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
-def test_vmap_over_levels_and_parameters_is_the_loop():
-    x, sigmas = jax.random.normal(jax.random.key(0), (3, 4)), jnp.array([0.3, 1.0])
-    scales = jnp.array([0.5, 2.0])
-
-    def every(sigma, scale):
-        score = lambda x: scale * free(WEIGHTS, x)
-        key = jax.random.key(1)
-        return (
-            implicit(score, x, block=3),
-            sliced(key, score, x, projections=2),
-            denoising(key, score, x, sigma),
-            noise_conditional(key, lambda x, level: score(x), x, sigma * sigmas),
-            kernel_density(x, scale * x, sigma, block=2),
-        )
-
-    together = jax.jit(jax.vmap(every))(sigmas, scales)
-    for i in range(2):
-        alone = jax.jit(every)(sigmas[i], scales[i])
-        chex.assert_trees_all_close(jax.tree.map(lambda v, i=i: v[i], together), alone, rtol=1e-9, atol=1e-10)
-
-
 def test_a_result_is_float32_at_least():
     x = jnp.linspace(-1, 1, 12, dtype=jnp.bfloat16).reshape(3, 4)
 
@@ -286,8 +262,7 @@ def test_no_examples_have_no_losses():
 # -- refusals ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("unchecked")
-def test_refusals():
+def test_refusals(unchecked):
     key, x, points = jax.random.key(0), jnp.ones((3, 2)), jnp.ones((5, 2))
     score, wrong = (lambda x: -x), (lambda x: x.sum(-1))
     conditional = lambda sigmas: noise_conditional(key, lambda x, sigma: -x, x, sigmas)

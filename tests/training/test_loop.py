@@ -198,20 +198,26 @@ def interruptible():
     signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_finishes_the_step_and_saves(tmp_path, number, capfd):
-    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+def signalling(number):
+    """Batches, the seventh of which brings a signal."""
 
     def batches(n):
         if n == 6:
             signal.raise_signal(number)
         return n
 
+    return batches
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_finishes_the_step_and_saves(tmp_path, number, capfd):
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+
     with Checkpoints(tmp_path) as checkpoints:
         with pytest.raises(
             Interrupted, match=rf"{number.name} at step 7 of 20, saved in {tmp_path}; --resume"
         ) as stopped:
-            fit(count, start(), batches, steps=20, checkpoints=checkpoints, log_every=5)
+            fit(count, start(), signalling(number), steps=20, checkpoints=checkpoints, log_every=5)
         assert checkpoints.latest_step == 7
         assert checkpoints.restore(start()).seen.sum() == 7
     assert "Stopping after this step" in capfd.readouterr().err
@@ -232,13 +238,8 @@ def test_a_signal_during_the_last_save_is_not_lost(tmp_path):
 
 
 def test_a_signal_without_checkpoints_still_hands_over_the_state():
-    def batches(n):
-        if n == 6:
-            signal.raise_signal(signal.SIGINT)
-        return n
-
     with pytest.raises(Interrupted, match="SIGINT at step 7 of 20, not saved") as stopped:
-        fit(count, start(), batches, steps=20)
+        fit(count, start(), signalling(signal.SIGINT), steps=20)
     assert stopped.value.result.state.step == 7
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from oracles import slow
+from oracles import nightly, slow
 
 from jaxgen.training import Checkpoints, History
 from jaxgen.training.lock import acquire_lock
@@ -78,8 +78,7 @@ def assert_same(directory, expected, processes):
                     np.testing.assert_allclose(found[name], final[name], rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("how", "processes"), [("split", 2), ("whole", 2), ("split", 4)])
+@nightly(("how", "processes"), [("split", 2), ("whole", 2), ("split", 4)])
 def test_processes_train_like_one(tmp_path, alone, how, processes):
     said = end(begin(tmp_path, how, processes))
     assert_same(tmp_path, alone, processes)

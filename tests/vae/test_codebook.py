@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import slow
+from oracles import nightly, slow
 from scipy.stats import entropy
 from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
@@ -112,8 +112,7 @@ def test_a_codebook_from_encodings_has_distinct_ones_where_it_can():
     assert codebook.from_encodings(KEY, Z[:1], 50).codes.shape == (50, 2)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("wrap", [slow("pmap"), "shard_map"])
+@nightly("wrap", ["pmap", "shard_map"])
 def test_many_devices_keep_the_codebook_of_the_whole_batch(wrap):
     """Sums over devices: the update of the parts is that of the whole, and a reset is alike everywhere."""
     n = jax.device_count()

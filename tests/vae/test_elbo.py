@@ -103,8 +103,7 @@ class OwnPrior:
         return z.sum(-1)
 
 
-@pytest.mark.usefixtures("unchecked")
-def test_refusals():
+def test_refusals(unchecked):
     model = LAW.model()
     for changes, options, message in (
         ({}, {"kl": "exact"}, "unknown kl 'exact'"),

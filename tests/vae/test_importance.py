@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import slow
+from oracles import nightly, slow
 from ppca import PPCA
 from scipy.stats import norm
 
@@ -104,8 +104,7 @@ def test_gradient_is_that_of_the_weights_normalised():
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("gradient", [slow(False), True])
+@nightly("gradient", [False, True])
 def test_memory_does_not_grow_with_the_samples(gradient):
     def run(samples, shift):
         bound = lambda shift: importance_weighted_bound(KEY, LAW.model(shift=shift), X, samples=samples, block=25).sum()
@@ -119,8 +118,7 @@ def test_memory_does_not_grow_with_the_samples(gradient):
     assert run(2000, 0.3) < 4 * len(X) * 2000 * 4  # which all draws of x at once would take
 
 
-@pytest.mark.usefixtures("unchecked")
-def test_refusals():
+def test_refusals(unchecked):
     for samples, block in ((0, None), (0, 5), (5, 0)):
         with pytest.raises(ValueError, match="at least 1"):
             importance_weighted_bound(KEY, LAW.model(), X, samples=samples, block=block)

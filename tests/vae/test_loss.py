@@ -101,8 +101,7 @@ def test_schedules_do_not_recompile():
     assert len(traces) == 1
 
 
-@pytest.mark.usefixtures("unchecked")
-def test_refusals():
+def test_refusals(unchecked):
     cases = [({name: bad}, f"{name} must be finite and not negative") for name in WEIGHTS for bad in (-0.1, np.nan)]
     cases += [({"capacity": 1.0, "free_bits": 0.1}, "either a capacity or free bits"), ({"kl": "exact"}, "unknown kl")]
     for options, message in cases:

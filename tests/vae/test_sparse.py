@@ -194,8 +194,7 @@ def test_the_sc_vae_loss_is_its_three_terms():
         np.testing.assert_allclose(found, z, atol=1e-5)
 
 
-@pytest.mark.usefixtures("unchecked")
-def test_refusals():
+def test_refusals(unchecked):
     misfit = partial(sc_vae_loss, lambda x: x, lambda e: e, likelihood=lambda x, y: x.sum(-1))
     cases = {
         "steps must be at least 0": [lambda: sparse.lista(sparse.init_lista(D32, PENALTY), X32, steps=-1)],

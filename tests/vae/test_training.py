@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from oracles import slow
+from oracles import nightly
 from ppca import PPCA
 from scipy.special import logsumexp
 from scipy.stats import norm
@@ -63,8 +63,7 @@ def test_a_linear_vae_learns_probabilistic_pca():
     assert value < likelihood + 1e-3
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", [slow("normal"), "vamp"])
+@nightly("kind", ["normal", "vamp"])
 def test_a_vamp_prior_learns_what_a_normal_one_cannot(kind):
     """Two far kinds of one number: a linear likelihood of N(0, 1) is a Gaussian, of two pseudo-inputs the mixture."""
     rng = np.random.default_rng(0)
@@ -86,8 +85,7 @@ def test_a_vamp_prior_learns_what_a_normal_one_cannot(kind):
     np.testing.assert_allclose(found, mixture if kind == "vamp" else gaussian, atol=0.05)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("accumulate", [slow(1), 2])
+@nightly("accumulate", [1, 2])
 def test_a_vq_vae_whose_codebook_is_carried_tells_kinds_apart(accumulate):
     """Four kinds in the plane: each gets codes of its own, and is drawn by its mean."""
     rng = np.random.default_rng(0)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import slow
+from oracles import nightly, slow
 from scipy import special
 
 from jaxgen.distributions import (
@@ -198,8 +198,7 @@ POSTERIORS = {
 }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("law", POSTERIORS)
+@nightly("law", POSTERIORS)
 def test_which_gradients_have_no_noise_where_q_is_the_posterior(law):
     """There log p − log q is constant: STL, DReG and a leave-one-out baseline leave nothing; the others are noise."""
     family, params = POSTERIORS[law]

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from oracles import nightly
 from scipy import stats
 
 from jaxgen.variational import bayesian_mixture, gamma_exponential, linear_gaussian, normal_gamma
@@ -122,8 +123,7 @@ CASES = {
 }  # fmt: skip
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", CASES)
+@nightly("name", CASES)
 def test_vmap_is_the_loop_and_float32_stays(name):
     """Over models and factors alike."""
     function, x, q = CASES[name]
