@@ -43,8 +43,9 @@ class Config(UNetConfig):
 PRESETS = {
     "default": Config(),
     "smoke": Config(
-        preset="smoke", images=400, channels=8, multipliers=(1,), timesteps=8, starts=(2, 4), latents=4, vae_steps=4,
-        vae_batch_size=8, steps=6, batch_size=8, classifier_steps=4, samples=10, sets=2, checkpoint_every=3,
+        preset="smoke", images=400, channels=8, multipliers=(1,), blocks=0, timesteps=8, starts=(2, 4), latents=4,
+        vae_steps=4, vae_batch_size=8, steps=6, batch_size=8, classifier_steps=4, samples=10, sets=2,
+        checkpoint_every=3,
     ),
     "paper": Config(
         preset="paper", images=89_400, channels=128, multipliers=(1, 2, 2), timesteps=1000,

@@ -70,7 +70,7 @@ class Config(UNetConfig):
 PRESETS = {
     "default": Config(),
     "smoke": Config(
-        preset="smoke", images=400, channels=8, multipliers=(1,), timesteps=20,
+        preset="smoke", images=400, channels=8, multipliers=(1,), blocks=0, timesteps=20,
         cosine=("hybrid",), pretraining_steps=4, steps=6, batch_size=8, classifier_steps=4, samples=20,
         sampling_steps=(4, 5), chains=(5, 20), bound_images=8, bound_draws=2, skipped=(0.0, 0.2), sets=2,
         checkpoint_every=3,

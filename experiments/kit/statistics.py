@@ -7,9 +7,6 @@ from typing import Literal, NamedTuple, TypeVar
 import numpy as np
 from jax.typing import ArrayLike
 from scipy import stats
-from statsmodels.regression.linear_model import OLS
-from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.proportion import proportion_confint
 
 from jaxgen.metrics import MeanAndError, mean_and_error
 
@@ -70,6 +67,8 @@ def verdicts(
     """
     if not differences:
         return {}
+    from statsmodels.stats.multitest import multipletests  # late, for it takes long
+
     rejected = multipletests([p_value(values) for values in differences.values()], LEVEL, method="holm")[0]
     return {
         name: "within chance" if not different else "better" if (np.mean(values) < 0) == (best == "low") else "worse"
@@ -87,6 +86,9 @@ def share(values: ArrayLike, *, each: int = 1, groups: ArrayLike | None = None) 
         each: draws behind each value.
         groups: an id for each value, (n,) or (n, k); values of one group may be alike, so the error is over groups.
     """
+    from statsmodels.regression.linear_model import OLS
+    from statsmodels.stats.proportion import proportion_confint
+
     values = np.asarray(values, np.float64)
     mean, draws = float(values.mean()), len(values) * each
     low, high = proportion_confint(mean * draws, draws, alpha=2 * stats.norm.sf(1), method="wilson")

@@ -41,7 +41,7 @@ class Config(UNetConfig):
 PRESETS = {
     "default": Config(),
     "smoke": Config(
-        preset="smoke", images=400, sigma_last=0.5, langevin_steps=1, channels=8, multipliers=(1,),
+        preset="smoke", images=400, sigma_last=0.5, langevin_steps=1, channels=8, multipliers=(1,), blocks=0,
         steps=6, batch_size=8, classifier_steps=4, samples=2, sets=2, checkpoint_every=3,
     ),
     "paper": Config(
