@@ -11,6 +11,7 @@ import numpy as np
 
 from experiments.benchmark.config import Config
 from experiments.benchmark.cost import peak_bytes
+from experiments.benchmark.flops import matmul_flop
 from experiments.benchmark.samplers import GENERATED, PROCESS, fixed_calls, grid, of_grid, solvers
 from experiments.benchmark.train import CHANNELS, network_of, parameters
 from experiments.kit.call_counting import Counter
@@ -45,7 +46,8 @@ class Bench:
     def __init__(self, config: Config, device: jax.Device, batch: int):
         self.device, self.batch, self.shape = device, batch, (config.size, config.size, CHANNELS)
         self.times, self.fixed, self.solvers = grid(config.steps), of_grid(config.steps), solvers(config.steps)
-        self.net, self._seed, self._compiled = network_of(config), config.seed, {}
+        self.net = network_of(config, config.precision)
+        self._seed, self._compiled = config.seed, {}
         params = parameters(self.net, self.shape, config.seed)
         rng = np.random.default_rng(config.seed)
         # The output layer is 0 at initialisation, and the samplers of a network of zeros would be trivial.
@@ -63,6 +65,11 @@ class Bench:
     def parameters(self) -> int:
         """Number of the network's parameters."""
         return parameter_count(self.params)
+
+    @property
+    def flop(self) -> int:
+        """Operations of the matrix products and convolutions of a network call."""
+        return matmul_flop(self._network, self.params, self.x, self.t)
 
     def loop(self, n: int) -> None:
         """n network calls in one compiled loop."""

@@ -6,18 +6,20 @@ from typing import Literal
 from experiments.benchmark.samplers import GENERATED, NAMES
 from experiments.kit.config import RunConfig
 
+FEW = ("ddpm", "ddim", "heun", "dpmpp_2m")
+
 
 @dataclass(frozen=True)
 class Config(RunConfig):
     """Time every sampler relative to its bare network calls, and compare with diffusers where that is installed."""
 
-    preset: Literal["default", "smoke", "paper"] = "default"
-    """default: minutes on 2 cores; smoke: seconds; paper: a larger network and batches, for a GPU."""
+    preset: Literal["default", "smoke", "gpu", "paper"] = "default"
+    """default: minutes on 2 cores; smoke: seconds; gpu: minutes on a GPU; paper: all samplers, for a GPU."""
     batch_sizes: tuple[int, ...] = (64, 8, 1)
     """Batch sizes; all --samplers are timed at the first, only those in --few at the others."""
     samplers: tuple[str, ...] = NAMES
     """Samplers that are timed."""
-    few: tuple[str, ...] = ("ddpm", "ddim", "heun", "dpmpp_2m")
+    few: tuple[str, ...] = FEW
     """Samplers that are timed at the other batch sizes too."""
     devices: tuple[str, ...] = ()
     """Platforms such as cpu gpu; without it, the default platform of JAX."""
@@ -27,6 +29,8 @@ class Config(RunConfig):
     """How often everything is timed, in turns."""
     network: Literal["unet", "mlp"] = "unet"
     """unet: the U-Net; mlp: a small MLP, which compiles fast and whose calls take little time."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Type that the network computes in when it samples; training is timed in both."""
     features: int = 32
     """Channels of the U-Net's first level, or the width of the MLP."""
     multipliers: tuple[int, ...] = (1, 2, 2)
@@ -76,6 +80,10 @@ PRESETS = {
         preset="smoke", batch_sizes=(4, 1), samplers=("ddim", "sample_ode, adaptive", GENERATED), few=("ddim",),
         steps=5, rounds=2, network="mlp", features=8, multipliers=(1,), size=8, training_steps=1,
         training_devices=(2,), mlp_batch_sizes=(80,),
+    ),
+    "gpu": Config(
+        preset="gpu", batch_sizes=(64, 256), samplers=(*FEW, "sample_ode, adaptive", GENERATED), steps=18,
+        features=128, size=32, training_steps=20, training_devices=(1,), mlp_batch_sizes=(2048,),
     ),
     "paper": Config(
         preset="paper", batch_sizes=(64, 256, 1), few=NAMES, steps=50, rounds=9, features=128, multipliers=(1, 2, 2),

@@ -14,6 +14,8 @@ from experiments.benchmark.measure_training import Training, measure_training
 from experiments.kit.run import Run
 from experiments.kit.timing import threads
 
+DEFAULT_PRECISION = "JAX's default: TF32 on GPUs that have it, bfloat16 passes on TPUs, float32 on CPUs"
+
 
 class Bounds(NamedTuple):
     """The overheads that we aim for: of a sampler of fixed steps, and of a training step."""
@@ -41,7 +43,7 @@ def measure(run: Run[Config], devices: Sequence[jax.Device], *, with_peers: bool
         load: the machine's load average before the run began.
     """
     config, sampling = run.config, []
-    environment = run.stage("environment", lambda: describe(devices, with_peers))
+    environment = run.stage("environment", lambda: describe(config, devices, with_peers))
     if config.part != "training":
         for device in devices:
             for batch in config.batch_sizes:
@@ -51,13 +53,15 @@ def measure(run: Run[Config], devices: Sequence[jax.Device], *, with_peers: bool
     return Measured(environment, sampling, training)
 
 
-def describe(devices: Sequence[jax.Device], with_peers: bool) -> dict[str, str]:
+def describe(config: Config, devices: Sequence[jax.Device], with_peers: bool) -> dict[str, str]:
     """What the times depend on."""
     cache = "on (compile times may be those of a cache)" if jax.config.jax_compilation_cache_dir else "off"
     return {
         "devices": "; ".join(f"{device.platform} ({device.device_kind})" for device in devices),
         "processor": platform.processor() or platform.machine(),
         "threads": str(threads()),
+        "precision of the sampling network": config.precision,
+        "precision of float32 products": jax.config.jax_default_matmul_precision or DEFAULT_PRECISION,
         "jaxlib": jax.lib.__version__,
         "compilation cache": cache,
     } | (peers.versions() if with_peers else {})

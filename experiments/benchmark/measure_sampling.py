@@ -8,6 +8,7 @@ import numpy as np
 from experiments.benchmark import peers
 from experiments.benchmark.bench import Bench
 from experiments.benchmark.config import Config
+from experiments.benchmark.cost import peak_flops
 from experiments.benchmark.samplers import FIXED, NAMES
 from experiments.benchmark.train import CHANNELS
 from experiments.kit.timing import Spread, Subject, Timing, in_turns, overhead, spread, threads
@@ -51,6 +52,8 @@ class Sampling(NamedTuple):
         load: the machine's load average before the run began.
         threads: threads that can run at once.
         parameters: size of our network.
+        flop: operations of the matrix products and convolutions of a network call.
+        peak: FLOP per second of the largest matrix product, in the network's precision.
         single: seconds of `single_calls` network calls from Python, and in a compiled loop.
         single_calls: the number of those calls.
         samplers: by name.
@@ -66,6 +69,8 @@ class Sampling(NamedTuple):
     load: float
     threads: int
     parameters: int
+    flop: int
+    peak: float
     single: Timing
     single_calls: int
     samplers: dict[str, Sampled]
@@ -126,6 +131,11 @@ class Sampling(NamedTuple):
         """The median time of our bare network relative to that of diffusers."""
         return float(np.median([self.network_ratio_of(name) for name in self.peers]))
 
+    def utilisation(self, name: str) -> float:
+        """The share of the peak that a sampler's network calls reach (MFU)."""
+        sampled = self.samplers[name]
+        return float(sampled.calls * self.flop / np.median(sampled.timing.run) / self.peak)
+
     def ratio(self, name: str) -> np.ndarray:
         """The time of a sampler relative to that of diffusers, (rounds,)."""
         return self.samplers[name].timing.run / self.peers[name].timing.run
@@ -174,6 +184,8 @@ def measure_sampling(config: Config, device: jax.Device, batch: int, *, with_pee
         load=load,
         threads=threads(),
         parameters=bench.parameters,
+        flop=bench.flop,
+        peak=peak_flops(device, config.precision),
         single=timings[("calls",)],
         single_calls=steps,
         samplers=samplers,

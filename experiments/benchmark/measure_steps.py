@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from experiments.benchmark.cost import peak_bytes
+from experiments.benchmark.flops import matmul_flop
 from experiments.benchmark.train import OPTIMIZER, Workload, data, loss_of, parameters, train_step
 from experiments.kit.timing import Spread, Subject, Timing, in_turns, overhead, spread
 from jaxgen.data import Batches, StreamedBatches
@@ -27,7 +28,7 @@ class Trained(NamedTuple):
         batch: examples of a batch.
         steps: training steps of one measurement.
         timings: seconds of each round by way of training, and of as many bare values and gradients.
-        flop: floating-point operations of a value and gradient, as XLA counts them.
+        flop: operations of the matrix products and convolutions of a value and gradient.
         memory_bytes: memory of a step.
         waits: seconds that a step waits for its batch, by way.
     """
@@ -36,7 +37,7 @@ class Trained(NamedTuple):
     batch: int
     steps: int
     timings: dict[str, Timing]
-    flop: float
+    flop: int
     memory_bytes: float
     waits: dict[str, float]
 
@@ -134,7 +135,7 @@ def time_training(
     for subject in subjects.values():
         subject.run()
     timings = in_turns(subjects, rounds, report)
-    flop = float((gradient.cost_analysis() or {}).get("flops", float("nan")))
+    flop = matmul_flop(value_and_gradient, params, key, batch)
     waits = {name: feed.waited / feed.steps for name, feed in fed.items()}
     return Trained(network, workload.batch, n, timings, flop, memory, waits)
 

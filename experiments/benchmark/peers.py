@@ -33,15 +33,17 @@ def wanted(config: Config, devices: Sequence[jax.Device]) -> bool:
     """Whether to time diffusers.
 
     Raises:
-        BadInput: if --peers is "on" and a package is missing or the network is not the U-Net, if diffusers' network
-            cannot have these sizes, or if torch finds no such device.
+        BadInput: if --peers is "on" and a package is missing or the network is not the U-Net in float32, if diffusers'
+            network cannot have these sizes, or if torch finds no such device.
     """
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if config.peers == "on" and missing:
         raise BadInput(f'--peers on needs {" and ".join(missing)}: pip install -e ".[peers]"')
     if config.peers == "on" and config.network != "unet":
         raise BadInput(f"--peers on compares U-Nets: give --network unet, not {config.network}")
-    if config.peers == "off" or config.network != "unet" or missing:
+    if config.peers == "on" and config.precision != "float32":
+        raise BadInput(f"--peers on compares networks in float32: give --precision float32, not {config.precision}")
+    if config.peers == "off" or config.network != "unet" or config.precision != "float32" or missing:
         return False
     factor, groups = 2 ** (len(config.multipliers) - 1), min(32, config.features)
     if config.size % factor or config.features % groups:

@@ -18,9 +18,10 @@ SPEED = (
     "upper quartile",
     "ms per image",
     "images per second",
+    "MFU",
 )
 COST = ("sampler", "compile (s)", "first call (s)", "memory (MiB)")
-FORMATS = {"overhead": ".3f", "lower quartile": ".3f", "upper quartile": ".3f"}
+FORMATS = {"overhead": ".3f", "lower quartile": ".3f", "upper quartile": ".3f", "MFU": ".1%"}
 PEER_FORMATS = {
     "ratio": ".2f",
     "lower quartile": ".2f",
@@ -42,6 +43,7 @@ def rows(result: Sampling) -> list[dict[str, Any]]:
             "upper quartile": result.overheads[name].high,
             "ms per image": 1e3 * np.median(sampled.timing.run) / (sampled.batches * result.batch),
             "images per second": sampled.batches * result.batch / np.median(sampled.timing.run),
+            "MFU": result.utilisation(name),
             "compile (s)": sampled.compile_seconds,
             "first call (s)": sampled.first_call_seconds,
             "memory (MiB)": sampled.memory_bytes / 2**20,
@@ -131,6 +133,8 @@ def record(result: Sampling) -> dict[str, Any]:
         "device": result.platform,
         "device kind": result.device_kind,
         "batch": result.batch,
+        "FLOP of a network call": result.flop,
+        "peak FLOP per second": result.peak,
         "load": result.load,
         "network": {"ms per call in a loop": result.loop_ms, "ms per call from Python": result.python_ms},
         "threads of diffusers": result.peer_threads,

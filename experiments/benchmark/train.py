@@ -39,14 +39,18 @@ class Workload(NamedTuple):
     seed: int = 0
 
 
-def build(network: Literal["unet", "mlp"], features: int, multipliers: tuple[int, ...]) -> nn.Module:
+def build(
+    network: Literal["unet", "mlp"], features: int, multipliers: tuple[int, ...], dtype: Any = jnp.float32
+) -> nn.Module:
     """The network that all samplers call."""
-    return UNet(features, multipliers, head_channels=HEAD_CHANNELS) if network == "unet" else MLP(features, depth=1)
+    if network == "unet":
+        return UNet(features, multipliers, head_channels=HEAD_CHANNELS, dtype=dtype)
+    return MLP(features, depth=1, dtype=dtype)
 
 
-def network_of(config: Config) -> nn.Module:
-    """The network of these settings."""
-    return build(config.network, config.features, config.multipliers)
+def network_of(config: Config, dtype: Any = jnp.float32) -> nn.Module:
+    """The network of these settings, which computes in a type."""
+    return build(config.network, config.features, config.multipliers, dtype)
 
 
 def workloads(config: Config) -> dict[str, Workload]:

@@ -113,7 +113,7 @@ class Shift(nn.Module):
 
 @pytest.mark.slow
 def test_every_sampler_compiles_and_draws(monkeypatch):
-    monkeypatch.setattr(bench, "network_of", lambda config: Shift())
+    monkeypatch.setattr(bench, "network_of", lambda *of: Shift())
     tested = bench.Bench(SMOKE, jax.devices()[0], 2)
     calls = {}
     for name in NAMES:
@@ -129,7 +129,7 @@ def test_every_sampler_compiles_and_draws(monkeypatch):
 
 
 def test_a_sampler_that_fails_is_named(monkeypatch):
-    monkeypatch.setattr(bench, "network_of", lambda config: Shift())
+    monkeypatch.setattr(bench, "network_of", lambda *of: Shift())
     tested = bench.Bench(SMOKE, jax.devices()[0], 1)
     tested.params = jax.tree.map(lambda leaf: jnp.nan * leaf, tested.params)
     with pytest.raises(FloatingPointError, match="ddim drew values that are not finite"):
@@ -152,7 +152,7 @@ def test_a_run_leaves_its_report(finished):
     for row in everywhere["samplers"]:
         numbers = {name: value for name, value in row.items() if isinstance(value, float)}
         assert all(value > 0 for value in numbers.values()), row
-        assert len(numbers) == 8
+        assert len(numbers) == 9
         assert row["lower quartile"] <= row["overhead"] <= row["upper quartile"]
         assert len(row["rounds"]["run"]) == SMOKE.rounds
         assert row["images per second"] == pytest.approx(1e3 / row["ms per image"])
@@ -164,6 +164,20 @@ def test_a_run_leaves_its_report(finished):
     assert [(row["devices"], row["how"]) for row in training["scaling"]] == [(2, how) for how in devices.LAYOUTS]
 
 
+@pytest.mark.slow
+def test_the_preset_of_gpus_runs_at_a_small_size(tmp_path):
+    small = replace(
+        PRESETS["gpu"], runs=tmp_path, progress=False, precision="bfloat16", batch_sizes=(2, 1), steps=2, rounds=2,
+        features=8, multipliers=(1,), size=8, training_steps=1, mlp_batch_sizes=(200,),
+    )  # fmt: skip
+    metrics = json.loads((benchmark.main(small).parent / "metrics.json").read_text())
+    assert "TF32" in metrics["environment"]["precision of float32 products"]
+    first, _ = metrics["results"]
+    assert [row["sampler"] for row in first["samplers"]] == list(small.samplers)
+    assert all(0 < row["MFU"] < 1 for row in first["samplers"])
+    assert [row["devices"] for row in metrics["training"]["scaling"]] == [1, 1]
+
+
 def timing(run, network):
     return Timing(np.array(run), np.array(network))
 
@@ -173,7 +187,7 @@ def measured(load, failure=None):
     ours, theirs = timing([1.0, 2.0, 1.2], [1.0, 1.9, 1.1]), timing([2.0, 2.0, 4.8], [1.0, 1.0, 2.0])
     drawn = {name: Sampled(10, ours, 4 if name == GENERATED else 1, 3.0, 4.0, 2.0**20) for name in NAMES}
     compared = {name: Peer(peers.SCHEDULERS[name][0], 9, theirs) for name in ("ddim", "dpmpp_2s")}
-    sampling = Sampling("cpu", "cpu", 64, load, 2, 1_000_000, ours, 8, drawn, compared, 1_100_000, 1, None)
+    sampling = Sampling("cpu", "cpu", 64, load, 2, 1_000_000, 10**8, 1e10, ours, 8, drawn, compared, 1_100_000, 1, None)
     ways = {measure_steps.ADAM: ours, "step": theirs, "fit": ours, "diffusers and PyTorch": theirs}
     trained = [measure_steps.Trained(net, 64, 4, ways, 1e9, 1e6, {"fit": 1e-3}) for net in ("U-Net", "MLP")]
     variants = {name: measure_steps.Variant(ours, 1e6) for name in ("float32", "bfloat16", "float32, remat")}
@@ -190,6 +204,8 @@ def test_the_report_compares_with_diffusers(load, failure, tmp_path, capsys):
     names = [f"{kind}-cpu-{batch}.png" for batch in (64, 8) for kind in ("overhead", "peers")]
     metrics = metrics_of(path.parent, ("remat", "above our aim of 1.05"), " ".join(names))
     assert metrics["parameters"] == {"ours": 1_000_000, "diffusers": 1_100_000}
+    # ten calls of 1e8 operations in 1.2 s, on a device of 1e10 a second
+    assert metrics["results"][0]["samplers"][0]["MFU"] == pytest.approx(10 * 1e8 / 1.2 / 1e10)
     row = metrics["results"][0]["peers"][0]
     assert (row["sampler"], row["calls"]) == ("ddim", "10 / 9")
     assert row["ratio"] == pytest.approx(0.5)  # of 1/2, 1 and 1/4, taken round by round
