@@ -67,8 +67,7 @@ def convolve(
 
     XLA's CPU backend brings the axes of convolutions into the order of its fast code, but not inside loops such as
     `jax.lax.scan` (https://github.com/jax-ml/jax/issues/12868). The gradients that JAX derives have another order, and
-    are about a hundred times slower there. On CPUs, the gradients of this function are written in the fast order.
-    Elsewhere they are JAX's own.
+    are slow there. On CPUs, the gradients of this function are written in the fast order. Elsewhere they are JAX's own.
 
     Args:
         x: inputs (b, *space, c) with one or two spatial axes.
