@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Shaped
 
+from jaxgen.nets.convolution import Conv
 from jaxgen.nets.normalization import GroupNorm
 from jaxgen.nets.resampling import average_pool, image_size
 
@@ -33,7 +34,7 @@ class ConvClassifier(nn.Module):
 
     def setup(self):
         """Create the layers that both methods share."""
-        self.convs = [nn.Conv(width, (3, 3)) for width in self.widths]
+        self.convs = [Conv(width, (3, 3)) for width in self.widths]
         self.norms = [GroupNorm() for _ in self.widths]
         self.embed = nn.Dense(self.feature_dim)
         self.classify = nn.Dense(self.num_classes)
@@ -89,6 +90,6 @@ class TextRecogniser(nn.Module):
         image_size(x)
         x = jnp.asarray(x, jnp.float32)
         for i, width in enumerate(self.widths):
-            x = average_pool(nn.silu(GroupNorm(name=f"norm_{i}")(nn.Conv(width, (3, 3), name=f"conv_{i}")(x))))
+            x = average_pool(nn.silu(GroupNorm(name=f"norm_{i}")(Conv(width, (3, 3), name=f"conv_{i}")(x))))
         x = nn.silu(nn.Dense(self.hidden, name="hidden")(x.reshape(x.shape[0], -1)))
         return nn.DenseGeneral((self.length, self.num_tokens), name="read")(x)

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Float, Shaped
 
+from jaxgen.nets.convolution import Conv
 from jaxgen.nets.embedding import EmbeddingMLP, broadcast_times, condition_vector
 from jaxgen.nets.normalization import GroupNorm
 from jaxgen.nets.resampling import TransposedConv, average_pool, image_size
@@ -26,7 +27,7 @@ class ConvBlock(nn.Module):
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w features"]:
         """Map (b, h, w, c) to (b, h, w, features)."""
         for i in (1, 2):
-            x = nn.Conv(self.features, (3, 3), dtype=self.dtype, name=f"conv_{i}")(x)
+            x = Conv(self.features, (3, 3), dtype=self.dtype, name=f"conv_{i}")(x)
             x = nn.gelu(GroupNorm(8, dtype=self.dtype, name=f"norm_{i}")(x))
         return x
 
@@ -104,7 +105,7 @@ class ContextUNet(nn.Module):
         u = up(modulate(u, "1"), down2, n, "up1")
         u = up(modulate(u, "2"), down1, n, "up2")
 
-        u = nn.Conv(n, (3, 3), dtype=self.dtype, name="out_1")(jnp.concatenate([u, first], axis=-1))
+        u = Conv(n, (3, 3), dtype=self.dtype, name="out_1")(jnp.concatenate([u, first], axis=-1))
         u = nn.gelu(GroupNorm(8, dtype=jnp.float32, name="out_norm")(u))
         out_channels = x.shape[-1] if self.out_channels is None else self.out_channels
-        return nn.Conv(out_channels, (3, 3), kernel_init=nn.initializers.zeros, name="out_2")(u)
+        return Conv(out_channels, (3, 3), kernel_init=nn.initializers.zeros, name="out_2")(u)

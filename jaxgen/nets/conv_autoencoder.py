@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Shaped
 
 from jaxgen.core import as_float
 from jaxgen.distributions import Gaussian
+from jaxgen.nets.convolution import Conv
 from jaxgen.nets.gaussian_head import GaussianHead, flatten_latents, split_mean_and_scale
 from jaxgen.nets.resampling import UpConv, image_size
 
@@ -45,7 +46,7 @@ class ConvEncoder(nn.Module):
         x = jnp.asarray(x)
         for i in range(_num_halvings(*image_size(x))):
             kernel = (_KERNELS[i], _KERNELS[i])
-            x = nn.relu(nn.Conv(_WIDTHS[i], kernel, strides=2, dtype=self.dtype, name=f"conv_{i}")(x))
+            x = nn.relu(Conv(_WIDTHS[i], kernel, strides=2, dtype=self.dtype, name=f"conv_{i}")(x))
         x = nn.relu(nn.Dense(self.hidden, dtype=self.dtype, name="hidden")(x.reshape(x.shape[0], -1)))
         return GaussianHead(self.latent_dim, name="posterior")(x)
 

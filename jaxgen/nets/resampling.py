@@ -5,6 +5,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Float, Shaped
 
+from jaxgen.nets.convolution import Conv
+
 
 def image_size(x: Shaped[ArrayLike, "..."]) -> tuple[int, int]:
     """Return the height and width of images (b, h, w, c); raise ValueError unless they are 4-D and floating point."""
@@ -85,7 +87,7 @@ class UpConv(nn.Module):
         """Map (b, h, w, c) to (b, 2h, 2w, features)."""
         batch, height, width, _ = x.shape
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        phases = nn.Conv(4 * self.features, (2, 2), use_bias=False, dtype=self.dtype, name="phases")
+        phases = Conv(4 * self.features, (2, 2), use_bias=False, dtype=self.dtype, name="phases")
         # One side is padded here and the other by the layer: padding both in the layer is much slower on a CPU.
         x = jnp.pad(x, ((0, 0), (1, 0), (1, 0), (0, 0)))
         y = phases(x).reshape(batch, height + 1, width + 1, 2, 2, self.features)

@@ -7,6 +7,7 @@ from jaxtyping import Array, Float, Shaped
 
 from jaxgen.core import as_float
 from jaxgen.distributions import Gaussian
+from jaxgen.nets.convolution import Conv
 from jaxgen.nets.gaussian_head import split_mean_and_scale
 from jaxgen.nets.resampling import UpConv, image_size
 
@@ -44,8 +45,8 @@ class SpatialEncoder(nn.Module):
         if self.stages < 1 or height % 2**self.stages or width % 2**self.stages:
             raise ValueError(f"{self.stages} stages halve both sides as often, at least once: got {height}×{width}")
         for i in range(self.stages):
-            x = nn.relu(nn.Conv(self.width, (4, 4), strides=2, dtype=self.dtype, name=f"down_{i}")(x))
-        x = nn.Conv(self.width, (3, 3), dtype=self.dtype, name="conv")(x)
+            x = nn.relu(Conv(self.width, (4, 4), strides=2, dtype=self.dtype, name=f"down_{i}")(x))
+        x = Conv(self.width, (3, 3), dtype=self.dtype, name="conv")(x)
         x = _ResidualBlocks(self.blocks, self.dtype, name="residuals")(x)
         return nn.Dense(self.channels, name="out")(as_float(x))
 
@@ -81,7 +82,7 @@ class SpatialDecoder(nn.Module):
         image_size(z)
         if self.stages < 1:
             raise ValueError(f"need at least one stage, got {self.stages}")
-        x = nn.Conv(self.width, (3, 3), dtype=self.dtype, name="conv")(z)
+        x = Conv(self.width, (3, 3), dtype=self.dtype, name="conv")(z)
         x = _ResidualBlocks(self.blocks, self.dtype, name="residuals")(x)
         for i in range(self.stages - 1):
             x = nn.relu(UpConv(self.width, dtype=self.dtype, name=f"up_{i}")(x))
@@ -99,6 +100,6 @@ class _ResidualBlocks(nn.Module):
     def __call__(self, x):
         width = x.shape[-1]
         for i in range(self.blocks):
-            hidden = nn.Conv(max(width // 4, 1), (3, 3), dtype=self.dtype, name=f"first_{i}")(nn.relu(x))
+            hidden = Conv(max(width // 4, 1), (3, 3), dtype=self.dtype, name=f"first_{i}")(nn.relu(x))
             x = x + nn.Dense(width, dtype=self.dtype, name=f"second_{i}")(nn.relu(hidden))
         return nn.relu(x)

@@ -8,6 +8,7 @@ from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Float, Shaped
 
 from jaxgen.nets.attention import CrossAttention, SelfAttention
+from jaxgen.nets.convolution import Conv
 from jaxgen.nets.embedding import EmbeddingMLP, TimeConditionEmbedding
 from jaxgen.nets.normalization import GroupNorm
 from jaxgen.nets.resampling import depth_to_space, image_size, space_to_depth, upsample_nearest
@@ -29,10 +30,10 @@ class ResidualBlock(nn.Module):
         """Map (b, h, w, c) to (b, h, w, channels); only the shortcut contributes at initialisation."""
         scale, shift = jnp.split(nn.Dense(2 * self.channels, name="modulate")(embedding), 2, axis=-1)
         hidden = nn.silu(GroupNorm(self.max_groups, dtype=self.dtype, name="norm_1")(x))
-        hidden = nn.Conv(self.channels, (3, 3), dtype=self.dtype, name="conv_1")(hidden)
+        hidden = Conv(self.channels, (3, 3), dtype=self.dtype, name="conv_1")(hidden)
         hidden = nn.silu(GroupNorm(self.max_groups, dtype=self.dtype, name="norm_2")(hidden, scale, shift))
         hidden = nn.Dropout(self.dropout, deterministic=not train)(hidden)
-        out = nn.Conv(self.channels, (3, 3), kernel_init=nn.initializers.zeros, dtype=self.dtype, name="conv_2")
+        out = Conv(self.channels, (3, 3), kernel_init=nn.initializers.zeros, dtype=self.dtype, name="conv_2")
         if x.shape[-1] != self.channels:
             x = nn.Dense(self.channels, dtype=self.dtype, name="shortcut")(x)
         return x + out(hidden)
@@ -132,7 +133,7 @@ class UNet(nn.Module):
         widths = [self.channels * multiplier for multiplier in self.multipliers]
 
         def conv(h, features, name, strides=1):
-            return nn.Conv(features, (3, 3), strides, dtype=self.dtype, name=name)(h)
+            return Conv(features, (3, 3), strides, dtype=self.dtype, name=name)(h)
 
         residual, attention, cross_attention = ResidualBlock, SelfAttention, CrossAttention
         if self.remat:
@@ -173,7 +174,7 @@ class UNet(nn.Module):
         # The output layer is always float32: the 8 bits of bfloat16 would add error to every sampling step.
         h = nn.silu(GroupNorm(self.max_groups, dtype=jnp.float32, name="out_norm")(h))
         out_channels = self.patch**2 * (channels if self.out_channels is None else self.out_channels)
-        out = nn.Conv(out_channels, (3, 3), kernel_init=nn.initializers.zeros, name="out")
+        out = Conv(out_channels, (3, 3), kernel_init=nn.initializers.zeros, name="out")
         return depth_to_space(out(h), self.patch)
 
     def _levels(self, name: str) -> list[bool]:
