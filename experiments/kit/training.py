@@ -146,11 +146,14 @@ def train_network(
         params = place(params, layout.params)
     begin = jax.jit(begin, out_shardings=layout)
 
-    def whole_calls(count: int) -> int:
-        return -(-max(1, count) // config.steps_per_call) * config.steps_per_call
+    # the held-out loss is followed at some 25 steps at least
+    batches, per_call = Batches, min(config.steps_per_call, max(1, steps // 25))
+    if jax.process_count() > 1:  # each reads its own part of the batches, which no compiled loop can do
+        batches, per_call = StreamedBatches, 1
 
-    # several processes each read their own part of the batches
-    batches = StreamedBatches if jax.process_count() > 1 else Batches
+    def whole_calls(count: int) -> int:
+        return -(-max(1, count) // per_call) * per_call
+
     state, history = train_with_checkpoints(
         run,
         name,
@@ -158,7 +161,7 @@ def train_network(
         begin(params),
         batches(data, batch_size, seed, sharding),
         steps=steps,
-        steps_per_call=config.steps_per_call,
+        steps_per_call=per_call,
         log_every=whole_calls(steps // 200),
         evaluate=lambda state: {"loss": evaluate(state.ema, **state.carry)},
         evaluate_every=whole_calls(steps // 25),

@@ -1,13 +1,13 @@
 """Diffusion-GAN: the critic's inputs are noised by a chain whose length follows the critic's overfitting."""
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from jaxgen.core import PytreeDataclass, check_at_least, check_positive, per_example
+from jaxgen.core import PytreeDataclass, check_at_least, check_choice, check_positive, per_example
 
 TimeLaw = Literal["priority", "uniform"]
 
@@ -112,8 +112,7 @@ def adaptive_diffusion(
     check_at_least(min_steps, max_steps=max_steps)
     if not 0 < beta_start <= beta_end < 1:
         raise ValueError(f"need 0 < beta_start <= beta_end < 1, got beta_start={beta_start}, beta_end={beta_end}")
-    if time_law not in get_args(TimeLaw):
-        raise ValueError(f"time_law must be one of {', '.join(map(repr, get_args(TimeLaw)))}, got {time_law!r}")
+    check_choice(TimeLaw, time_law=time_law)
     if draws < 2 or draws % 2:
         raise ValueError(f"one half of the draws is 0, so draws must be even and positive, got {draws}")
     if not -1 < target < 1:

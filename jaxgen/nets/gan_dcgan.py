@@ -9,6 +9,7 @@ from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Float, Shaped
 
 from jaxgen.core import as_float
+from jaxgen.nets.convolution import Conv
 from jaxgen.nets.gan_layers import TimeShift, check_event, embedded_time, leaky_relu, normalised, num_halvings
 from jaxgen.nets.gaussian_head import flatten_latents
 from jaxgen.nets.normalization import GroupNorm
@@ -52,7 +53,7 @@ class DCGANGenerator(nn.Module):
 
         x = nn.Dense(math.prod(first), dtype=self.dtype, name="grid")(flatten_latents(z))
         x = activate(x.reshape(len(z), *first), "grid_norm")
-        x = nn.Conv(first[-1] // 2, (3, 3), dtype=self.dtype, name=f"conv_{stages}")(x)
+        x = Conv(first[-1] // 2, (3, 3), dtype=self.dtype, name=f"conv_{stages}")(x)
         x = activate(x, f"norm_{stages}")
         for i in reversed(range(1, stages)):
             x = UpConv(self.channels << (i - 1), dtype=self.dtype, name=f"conv_{i}")(x)
@@ -100,6 +101,6 @@ class DCGANCritic(nn.Module):
             return normalised(layer, x, self.spectral_norm, update_stats)
 
         for i in range(stages):
-            x = apply(nn.Conv(self.channels << i, (4, 4), 2, dtype=self.dtype, name=f"conv_{i}"), x)
+            x = apply(Conv(self.channels << i, (4, 4), 2, dtype=self.dtype, name=f"conv_{i}"), x)
             x = leaky_relu(TimeShift(name=f"time_{i}")(x, embedding))
         return apply(nn.Dense(1, name="out"), as_float(x).reshape(len(x), -1))[:, 0]

@@ -9,6 +9,7 @@ from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Float, Shaped
 
 from jaxgen.core import as_float
+from jaxgen.nets.convolution import Conv
 from jaxgen.nets.gan_layers import (
     TimeShift,
     check_event,
@@ -33,9 +34,9 @@ class UpBlock(nn.Module):
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 features"]:
         """Map (b, h, w, c) to (b, 2h, 2w, features)."""
         hidden = upsample_nearest(nn.relu(GroupNorm(dtype=self.dtype, name="norm_1")(x)))
-        hidden = nn.Conv(self.features, (3, 3), dtype=self.dtype, name="conv_1")(hidden)
+        hidden = Conv(self.features, (3, 3), dtype=self.dtype, name="conv_1")(hidden)
         hidden = nn.relu(GroupNorm(dtype=self.dtype, name="norm_2")(hidden))
-        hidden = nn.Conv(self.features, (3, 3), dtype=self.dtype, name="conv_2")(hidden)
+        hidden = Conv(self.features, (3, 3), dtype=self.dtype, name="conv_2")(hidden)
         shortcut = nn.Dense(self.features, dtype=self.dtype, name="shortcut")(x)
         return (upsample_nearest(shortcut) + hidden) / 2**0.5
 
@@ -56,9 +57,9 @@ class DownBlock(nn.Module):
         def apply(layer, x):
             return normalised(layer, x, self.spectral_norm, update_stats)
 
-        hidden = apply(nn.Conv(self.features, (3, 3), dtype=self.dtype, name="conv_1"), leaky_relu(x))
+        hidden = apply(Conv(self.features, (3, 3), dtype=self.dtype, name="conv_1"), leaky_relu(x))
         hidden = leaky_relu(TimeShift(name="time")(hidden, embedding))
-        hidden = apply(nn.Conv(self.features, (3, 3), dtype=self.dtype, name="conv_2"), hidden)
+        hidden = apply(Conv(self.features, (3, 3), dtype=self.dtype, name="conv_2"), hidden)
         shortcut = apply(nn.Dense(self.features, dtype=self.dtype, name="shortcut"), average_pool(x))
         return (shortcut + average_pool(hidden)) / 2**0.5
 
@@ -98,7 +99,7 @@ class ResidualGenerator(nn.Module):
         for i in reversed(range(stages)):
             x = UpBlock(widths[i], self.dtype, name=f"block_{i}")(x)
         x = nn.relu(GroupNorm(name="out_norm")(as_float(x)))
-        return jnp.tanh(nn.Conv(out_channels, (3, 3), name="out")(x))
+        return jnp.tanh(Conv(out_channels, (3, 3), name="out")(x))
 
 
 class ResidualCritic(nn.Module):
@@ -143,10 +144,10 @@ class ResidualCritic(nn.Module):
         def apply(layer, x):
             return normalised(layer, x, self.spectral_norm, update_stats)
 
-        x = apply(nn.Conv(widths[0], (3, 3), dtype=self.dtype, name="in"), x)
+        x = apply(Conv(widths[0], (3, 3), dtype=self.dtype, name="in"), x)
         for i in range(stages):
             x = DownBlock(widths[i + 1], self.spectral_norm, self.dtype, name=f"block_{i}")(x, embedding, update_stats)
         if self.minibatch_group:
             x = minibatch_std(x, self.minibatch_group)
-        x = leaky_relu(apply(nn.Conv(widths[-1], (3, 3), dtype=self.dtype, name="last"), leaky_relu(x)))
+        x = leaky_relu(apply(Conv(widths[-1], (3, 3), dtype=self.dtype, name="last"), leaky_relu(x)))
         return apply(nn.Dense(1, name="out"), as_float(x).mean((1, 2)))[:, 0]

@@ -148,7 +148,7 @@ def make_adversarial_step(
     def step(state: AdversarialState, batch: PyTree) -> tuple[AdversarialState, Metrics]:
         parts = split_batch(batch, critic_steps, "critic_steps")
         critic, carry, found = state.critic, state.carry, []
-        # unrolled: on a CPU, XLA computes the gradients of convolutions many times slower within a loop
+        # unrolled: on a CPU, the gradients of Flax's own convolutions are many times slower within a loop
         for i in range(critic_steps):
             part = jax.tree.map(lambda x, i=i: x[i], parts)
             critic, carry, metrics = _sharing(carry, update_critic, critic, part, state.generator.params)

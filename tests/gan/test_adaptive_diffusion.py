@@ -170,7 +170,7 @@ def test_it_rides_in_the_carry_of_two_players_and_survives_a_stop(tmp_path):
         ({"beta_start": 0.1}, "need 0 < beta_start <= beta_end < 1"),
         ({"draws": 7}, "draws must be even and positive, got 7"),
         ({"target": 1.0}, r"target is a mean of signs and must lie in \(-1, 1\)"),
-        ({"time_law": "late"}, "time_law must be one of 'priority', 'uniform', got 'late'"),
+        ({"time_law": "late"}, "unknown time_law 'late': choose priority or uniform"),
     ],
 )
 def test_refusals(options, message, unchecked):

@@ -96,7 +96,7 @@ def held_out_texts(count: int, alphabet: str | Sequence[str], length: int, seed:
         raise ValueError(f"length is {length} and seed {seed}; expected a length from 1 and a seed from 0.")
     total = len(alphabet) ** length
     if not 1 <= count < total:
-        raise ValueError(f"count is {count}; expected 1 to {total - 1}, as there are {total} texts: leave some.")
+        raise ValueError(f"count is {count}; expected 1 to {total - 1} of {total} texts: leave some to draw.")
     chosen: dict[str, None] = {}
     batch = 0
     while len(chosen) < count:

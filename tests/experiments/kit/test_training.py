@@ -140,7 +140,7 @@ def test_losses_are_logged_where_asked(tmp_path, monkeypatch):
 )
 @pytest.mark.parametrize("steps_per_call", [1, 3])
 def test_flags_become_layouts(tmp_path, seen, flags, state, batch, steps_per_call):
-    trained = train(begin(SOME, replace(CONFIG, runs=tmp_path, steps_per_call=steps_per_call, **flags), []))
+    trained = train(begin(SOME, replace(CONFIG, runs=tmp_path, steps=75, steps_per_call=steps_per_call, **flags), []))
     ((layout, batches, how),) = seen
     for of in (layout.params, layout.ema, layout.opt_state[1][0].mu):
         assert getattr(of["layer"]["w"], "spec", None) == state
