@@ -72,7 +72,8 @@ def panels_2d(
         color_label: label of the colour scale.
         row_labels: one label per row.
         group_labels: names of the groups of points.
-        path_labels: names of the paths, in the order in which every panel has them.
+        path_labels: names of the paths, in the order in which every panel has them. Earlier paths are then wider, so
+            that they show beneath later ones.
         axis_labels: labels of the horizontal and of the vertical axis.
         arrow_colors: whether the colour of arrows shows the length of their vectors; otherwise they are pale.
         log_color: make the colour scale logarithmic, over at most four decades; otherwise it starts at 0.
@@ -106,7 +107,7 @@ def panels_2d(
     for i, row in enumerate(rows):
         for j, axes in enumerate(grid[i]):
             if j < len(row):
-                _draw(axes, row[j], limits, norm, colors, arrows)
+                _draw(axes, row[j], limits, norm, colors, arrows, wider=bool(path_labels))
             else:
                 axes.set_visible(False)
         names = [*row_labels[i : i + 1], *filter(None, axis_labels[1:])]
@@ -146,6 +147,8 @@ def _draw(
     norm: Normalize | None,
     colors: Colormap,
     arrow_color: str | None,
+    *,
+    wider: bool,
 ) -> None:
     """Draw the layers, from the heat map at the bottom to the paths on top; None colours arrows by their lengths."""
     extent, (low, high) = (*limits, *limits), limits
@@ -175,7 +178,8 @@ def _draw(
         style = {"linewidth": 1.2, "alpha": 0.9} if len(paths) < 40 else {"linewidth": 0.7, "alpha": 0.75}
         for i in range(paths.shape[1]):
             color = PALETTE[i % len(PALETTE)]
-            axes.plot(*paths[:, i].T, color=color, **style)
+            own = {"linewidth": 0.9 * (paths.shape[1] - i), "alpha": 1} if wider else style
+            axes.plot(*paths[:, i].T, color=color, **own)
             axes.plot(*paths[0, i], color=color, marker="o", markersize=4.5, markerfacecolor="white", zorder=4)
             axes.plot(*paths[-1, i], color=color, marker="o", markersize=4.5, markeredgecolor="white", zorder=5)
     axes.set(xlim=limits, ylim=limits, aspect="equal", title=panel.title)

@@ -121,6 +121,8 @@ def test_paths_are_named_in_their_colours_over_pale_arrows_and_axes_have_labels(
     assert [text.get_text() for text in legend.get_texts()] == ["flow", "steps"]
     for name, path in zip(legend.get_lines(), panels[0].lines[::3], strict=True):
         assert to_rgba(name.get_color())[:3] == to_rgba(path.get_color())[:3]
+    below, above = panels[0].lines[::3]
+    assert below.get_linewidth() > 1.5 * above.get_linewidth()
     assert [axes.get_xlabel() for axes in panels] == ["", "θ", "θ"], "below the lowest panel of each column"
     assert [axes.get_ylabel() for axes in panels] == ["ψ", "", "ψ"]
 
