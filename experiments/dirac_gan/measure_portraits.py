@@ -65,23 +65,24 @@ def _outcome(end: float, before: float) -> Outcome:
 def portraits(config: Config) -> dict[DiracVariant, Portrait]:
     """The portraits of all variants."""
     strengths = {"gamma": config.gamma, "sigma": config.sigma, "target": config.target}
-    return {variant: portrait(config, name, dirac_variant(variant, **strengths)) for variant, name in NAMES.items()}
+    fields = [dirac_variant(variant, **strengths) for variant in NAMES]
+
+    @jax.jit  # for all variants at once, since the solver takes long to compile
+    def draw(variant):
+        return draw_field(config, lambda players: jax.lax.switch(variant, fields, players))
+
+    drawn = {variant: draw(i) for i, variant in enumerate(NAMES)}
+    return {variant: Portrait(NAMES[variant], *map(np.asarray, of)) for variant, of in drawn.items()}
 
 
-def portrait(config: Config, name: str, field: Field) -> Portrait:
-    """The portrait of a field, under a name."""
+def draw_field(config: Config, field: Field) -> tuple[jax.Array, jax.Array]:
+    """The velocities and the paths of a portrait."""
     start = Players(*(jnp.float64(value) for value in config.start))
     times = config.step_size * np.arange(config.followed_steps + 1)
     controller = diffrax.PIDController(rtol=1e-8, atol=1e-10)
-
-    def continuous(start):
-        path = flow(field, jax.tree.map(lambda x: x[None], start), times, controller=controller)
-        return jax.tree.map(lambda x: x[:, 0], path)
-
-    paths = [jax.jit(continuous)(start)]
+    continuous = flow(field, jax.tree.map(lambda x: x[None], start), times, controller=controller)
+    paths = [jax.tree.map(lambda x: x[:, 0], continuous)]
     for order in ORDERS.values():
-        update = order(field, config.step_size)
-        paths.append(jax.jit(lambda start, update=update: trajectory(update, start, config.followed_steps))(start))
-    places = lattice(EXTENT, CELLS).reshape(-1, 2)
-    velocity = jax.jit(jax.vmap(field))(Players(*jnp.asarray(places).T))
-    return Portrait(name, np.stack(velocity, -1), np.stack([np.stack(path, -1) for path in paths], 1))
+        paths.append(trajectory(order(field, config.step_size), start, config.followed_steps))
+    velocity = jax.vmap(field)(Players(*jnp.asarray(lattice(EXTENT, CELLS).reshape(-1, 2)).T))
+    return jnp.stack(velocity, -1), jnp.stack([jnp.stack(path, -1) for path in paths], 1)
