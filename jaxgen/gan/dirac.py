@@ -61,16 +61,16 @@ def dirac_gan(loss: AdversarialLoss | None = None, penalties: Sequence[Penalty] 
 
 
 def dirac_variant(
-    variant: DiracVariant, *, gamma: float | int = 1.0, sigma: float | int = 1.0, target: float | int = 1.0
+    variant: DiracVariant, *, gamma: ArrayLike = 1.0, sigma: ArrayLike = 1.0, target: ArrayLike = 1.0
 ) -> Field:
     """The Dirac-GAN under one of eight training methods.
 
     Args:
         variant: "unregularised", "wgan", "wgan_gp" (γ/2 (|ψ| − g₀)²), "non_saturating", "instance_noise", "r1"
             (γ/2 ψ²), "r1_r2" (γ ψ²) or "consensus".
-        gamma: strength γ ≥ 0 of the penalties and of consensus.
-        sigma: standard deviation σ ≥ 0 of the instance noise.
-        target: the norm g₀ ≥ 0 of WGAN-GP.
+        gamma: strength γ ≥ 0 of the penalties and of consensus, (). It may be traced, as the next two.
+        sigma: standard deviation σ ≥ 0 of the instance noise, ().
+        target: the norm g₀ ≥ 0 of WGAN-GP, ().
 
     Returns:
         A field of `Players` (θ, ψ), each ().

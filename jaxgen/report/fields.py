@@ -22,6 +22,7 @@ _TITLE, _TICKS, _GAP, _LEGEND, _BAR, _LABEL = 20, 24, 12, 26, 76, 18  # CSS pixe
 
 _ARROWS = {"angles": "xy", "scale_units": "xy", "scale": 1, "pivot": "mid", "units": "width", "width": 0.006}
 _ARROWS |= {"headwidth": 3.6, "headlength": 3.8, "headaxislength": 3.4}
+_PALE = "#b3b9c6"  # arrows behind paths
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Panel2D:
 
     Args:
         title: title of the panel.
-        arrows: positions (n, 2) and vectors (n, 2). All arrows have one length; their colour shows the vector's length.
+        arrows: positions (n, 2) and vectors (n, 2). All arrows have one length; colour may show the vectors'.
         heat: values (h, w) on equal cells of the whole panel, the first row at the bottom.
         density: a density (h, w) on such cells, drawn as contours at 1, 2 and 3 standard deviations of a Gaussian.
         points: (n, 2).
@@ -55,6 +56,9 @@ def panels_2d(
     color_label: str = "",
     row_labels: Sequence[str] = (),
     group_labels: Sequence[str] = (),
+    path_labels: Sequence[str] = (),
+    axis_labels: tuple[str, str] = ("", ""),
+    arrow_colors: bool = True,
     log_color: bool = True,
     color_limits: tuple[float, float] | None = None,
 ) -> Figure:
@@ -68,6 +72,10 @@ def panels_2d(
         color_label: label of the colour scale.
         row_labels: one label per row.
         group_labels: names of the groups of points.
+        path_labels: names of the paths, in the order in which every panel has them. Earlier paths are then wider, so
+            that they show beneath later ones.
+        axis_labels: labels of the horizontal and of the vertical axis.
+        arrow_colors: whether the colour of arrows shows the length of their vectors; otherwise they are pale.
         log_color: make the colour scale logarithmic, over at most four decades; otherwise it starts at 0.
         color_limits: ends of the colour scale.
 
@@ -76,31 +84,40 @@ def panels_2d(
 
     Raises:
         ValueError: if there are no panels, an array has another shape or is not finite, limits do not ascend, the
-            color_limits of a logarithmic scale are not positive, labels or groups do not match, a density has no
-            positive value, or a heat map has negative values.
+            color_limits of a logarithmic scale are not positive, labels, groups or paths do not match, a density has
+            no positive value, or a heat map has negative values.
     """
     rows = [list(row) for row in rows]
-    _check(rows, limits, row_labels, group_labels, color_limits, log_color)
+    _check(rows, limits, row_labels, group_labels, path_labels, color_limits, log_color)
     columns = max(map(len, rows))
     title_lines = max(panel.title.count("\n") + 1 if panel.title else 0 for row in rows for panel in row)
-    values = _colored(rows)
-    beside = _TICKS + (_BAR if values.size else 0) + (_LABEL if row_labels else 0) + _GAP * columns
+    values = _colored(rows, arrow_colors)
+    labels = _LABEL * (bool(row_labels) + bool(axis_labels[1]))
+    beside = _TICKS + (_BAR if values.size else 0) + labels + _GAP * columns
     side = min((WIDTH - beside) / columns, 330)
-    height = len(rows) * (side + title_lines * _TITLE + _GAP) + _TICKS + (_LEGEND if group_labels else 0)
+    legend = _LEGEND if group_labels or path_labels else 0
+    height = len(rows) * (side + title_lines * _TITLE + _GAP) + _TICKS + legend + (_LABEL if axis_labels[0] else 0)
     size = inches(round(beside + side * columns)), inches(round(height))
     figure = Figure(figsize=size, layout="compressed")
     grid = figure.subplots(len(rows), columns, squeeze=False, sharex=True, sharey=True)
     norm = _norm(values, log_color, color_limits) if values.size else None
     heat = any(panel.heat is not None for row in rows for panel in row)
     colors = _colormap(heat)
+    arrows = None if arrow_colors and not heat else INK if heat else _PALE
     for i, row in enumerate(rows):
         for j, axes in enumerate(grid[i]):
             if j < len(row):
-                _draw(axes, row[j], limits, norm, colors, colored_arrows=not heat)
+                _draw(axes, row[j], limits, norm, colors, arrows, wider=bool(path_labels))
             else:
                 axes.set_visible(False)
-        if row_labels:
-            grid[i, 0].set_ylabel(row_labels[i], color=INK, fontsize=9)
+        names = [*row_labels[i : i + 1], *filter(None, axis_labels[1:])]
+        if names:
+            grid[i, 0].set_ylabel("\n".join(names), color=INK, fontsize=9)
+    if axis_labels[0]:
+        for j in range(columns):
+            lowest = max(i for i, row in enumerate(rows) if j < len(row))
+            grid[lowest, j].set_xlabel(axis_labels[0], color=INK, fontsize=9)
+            grid[lowest, j].tick_params(labelbottom=True)
     if norm is not None:
         bar = figure.colorbar(ScalarMappable(norm, colors), ax=grid, fraction=0.05, pad=0.015, aspect=28 * len(rows))
         bar.set_label(color_label)
@@ -112,12 +129,14 @@ def panels_2d(
             bar.ax.yaxis.set_major_locator(LogLocator(subs=(1,) if wide else (1, 3)))
             bar.ax.yaxis.set_major_formatter(lambda x, _: format_value(float(x), 1).removeprefix("1×"))
         bar.ax.minorticks_off()
-    if group_labels:
+    if group_labels or path_labels:
         handles = [
-            matplotlib.lines.Line2D([], [], color=PALETTE[i % len(PALETTE)], linestyle="", marker="o", markersize=5)
-            for i in range(len(group_labels))
+            matplotlib.lines.Line2D([], [], color=PALETTE[i % len(PALETTE)], **style)
+            for names, style in ((group_labels, {"linestyle": "", "marker": "o", "markersize": 5}), (path_labels, {}))
+            for i in range(len(names))
         ]
-        figure.legend(handles, group_labels, loc="outside upper left", ncols=len(group_labels))
+        names = [*group_labels, *path_labels]
+        figure.legend(handles, names, loc="outside upper left", ncols=len(names))
     return figure
 
 
@@ -127,10 +146,11 @@ def _draw(
     limits: tuple[float, float],
     norm: Normalize | None,
     colors: Colormap,
+    arrow_color: str | None,
     *,
-    colored_arrows: bool,
+    wider: bool,
 ) -> None:
-    """Draw the layers, from the heat map at the bottom to the paths on top."""
+    """Draw the layers, from the heat map at the bottom to the paths on top; None colours arrows by their lengths."""
     extent, (low, high) = (*limits, *limits), limits
     if panel.heat is not None:
         heat = np.asarray(panel.heat)
@@ -151,14 +171,15 @@ def _draw(
         axes.contour(x, y, density, levels=levels, colors=INK, linewidths=0.7, alpha=0.7)
     if panel.arrows is not None:
         positions, vectors, lengths = _arrows(panel, limits)
-        color = colors(norm(np.maximum(lengths, norm.vmin))) if colored_arrows else INK
+        color = colors(norm(np.maximum(lengths, norm.vmin))) if arrow_color is None else arrow_color
         axes.quiver(*positions.T, *vectors.T, color=color, **_ARROWS)
     if panel.paths is not None:
         paths = np.asarray(panel.paths)
         style = {"linewidth": 1.2, "alpha": 0.9} if len(paths) < 40 else {"linewidth": 0.7, "alpha": 0.75}
         for i in range(paths.shape[1]):
             color = PALETTE[i % len(PALETTE)]
-            axes.plot(*paths[:, i].T, color=color, **style)
+            own = {"linewidth": 0.9 * (paths.shape[1] - i), "alpha": 1} if wider else style
+            axes.plot(*paths[:, i].T, color=color, **own)
             axes.plot(*paths[0, i], color=color, marker="o", markersize=4.5, markerfacecolor="white", zorder=4)
             axes.plot(*paths[-1, i], color=color, marker="o", markersize=4.5, markeredgecolor="white", zorder=5)
     axes.set(xlim=limits, ylim=limits, aspect="equal", title=panel.title)
@@ -178,11 +199,11 @@ def _arrows(panel: Panel2D, limits: tuple[float, float]) -> tuple[np.ndarray, np
     return positions, length * unit, lengths
 
 
-def _colored(rows: Sequence[Sequence[Panel2D]]) -> Float64[np.ndarray, " n"]:
+def _colored(rows: Sequence[Sequence[Panel2D]], arrow_colors: bool) -> Float64[np.ndarray, " n"]:
     """Return all values that colour shows: those of the heat maps, or else the lengths of the arrows."""
     panels = [panel for row in rows for panel in row]
     heats = [np.ravel(np.asarray(panel.heat, np.float64)) for panel in panels if panel.heat is not None]
-    arrows = [np.linalg.norm(panel.arrows[1], axis=-1) for panel in panels if panel.arrows is not None]
+    arrows = [np.linalg.norm(of.arrows[1], axis=-1) for of in panels if of.arrows is not None and arrow_colors]
     return np.concatenate(heats or [np.asarray(lengths, np.float64) for lengths in arrows] or [np.empty(0)])
 
 
@@ -210,6 +231,7 @@ def _check(
     limits: tuple[float, float],
     row_labels: Sequence[str],
     group_labels: Sequence[str],
+    path_labels: Sequence[str],
     color_limits: tuple[float, float] | None,
     log_color: bool,
 ) -> None:
@@ -236,6 +258,8 @@ def _check(
             fits = len(shape) == expected.count(",") + 1 and 0 not in shape
             if not fits or (expected.endswith("2)") and shape[-1] != 2):
                 raise ValueError(f"{name}: {what} must have shape {expected}, got {shape}")
+        if path_labels and panel.paths is not None and np.shape(panel.paths)[1] != len(path_labels):
+            raise ValueError(f"{name}: path_labels name {len(path_labels)} paths, got {np.shape(panel.paths)[1]}")
         if panel.groups is not None:
             groups, of = np.asarray(panel.groups), np.shape(panel.points)[:1]
             if groups.shape != of or groups.dtype.kind not in "iub" or groups.min() < 0:

@@ -145,6 +145,14 @@ def test_trajectories_agree_with_the_moduli(name):
     assert radius[1, -50:].max() > 5 * radius[1, 0]
 
 
+@pytest.mark.parametrize("variant", [slow("wgan_gp"), "instance_noise", slow("r1"), "r1_r2", "consensus"])
+def test_strengths_may_be_traced(variant):
+    """At any point the field is that of the same numbers."""
+    numbers, point = {"gamma": GAMMA, "sigma": SIGMA, "target": 0.8}, at(0.4, -1.3)
+    traced = jax.jit(lambda numbers: dirac_variant(variant, **numbers)(point))(numbers)
+    np.testing.assert_allclose(traced, dirac_variant(variant, **numbers)(point), rtol=1e-12)
+
+
 def test_any_loss_makes_a_dirac_gan():
     """The hinge loss near the equilibrium: the critic's slopes −1 and 1 are those of the Wasserstein loss."""
     np.testing.assert_allclose(dirac_gan(hinge())(Players(0.3, 0.2)), [-0.2, 0.3], rtol=1e-12)

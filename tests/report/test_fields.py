@@ -107,6 +107,26 @@ def test_points_take_their_groups_colour_and_paths_run_from_ring_to_dot():
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["left", "right"]
 
 
+def test_paths_are_named_in_their_colours_over_pale_arrows_and_axes_have_labels():
+    panel = Panel2D("a", arrows=(PLACES, PLACES), paths=np.arange(12.0).reshape(3, 2, 2))
+    figure = panels_2d(
+        [[panel, panel], [panel]], LIMITS, path_labels=["flow", "steps"], axis_labels=("θ", "ψ"), arrow_colors=False
+    )
+    panels = panels_of(figure)
+    assert len(figure.axes) == 4, "there is no colour scale"
+    colors = quiver(panels[0]).get_facecolor()
+    assert len(np.unique(colors, axis=0)) == 1
+    assert colors[0, :3].min() > 0.6
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["flow", "steps"]
+    for name, path in zip(legend.get_lines(), panels[0].lines[::3], strict=True):
+        assert to_rgba(name.get_color())[:3] == to_rgba(path.get_color())[:3]
+    below, above = panels[0].lines[::3]
+    assert below.get_linewidth() > 1.5 * above.get_linewidth()
+    assert [axes.get_xlabel() for axes in panels] == ["", "θ", "θ"], "below the lowest panel of each column"
+    assert [axes.get_ylabel() for axes in panels] == ["ψ", "", "ψ"]
+
+
 @pytest.mark.parametrize(
     ("rows", "options", "message"),
     [
@@ -127,6 +147,7 @@ def test_points_take_their_groups_colour_and_paths_run_from_ring_to_dot():
         ([[Panel2D("p", heat=np.ones((3, 3)))]], {"color_limits": (0.0, 1.0)}, "color_limits must be positive"),
         ([[Panel2D("p", density=np.zeros((3, 3)))]], {}, "a density needs a positive value"),
         ([[Panel2D("p", points=np.full((2, 2), np.nan))]], {}, "not finite"),
+        ([[Panel2D("p", paths=np.ones((3, 2, 2)))]], {"path_labels": ["a"]}, "path_labels name 1 paths, got 2"),
         ([[Panel2D("p", paths=np.ones((3, 2)))]], {}, r"paths must have shape \(t, n, 2\)"),
     ],
 )
