@@ -95,7 +95,7 @@ def test_derivatives_are_jaxs(setting):
         ({"kernel_size": (4,), "padding": "VALID", "use_bias": False}, (9,)),
         ({"kernel_size": (4, 4), "kernel_init": nn.initializers.zeros, "bias_init": nn.initializers.ones}, (4, 4)),
     ],
-    ids=str,
+    ids=["strides", "plain", "one_axis", "initialisers"],
 )
 def test_layer_is_flaxs(settings, sides):
     """The same parameters from the same key, and the same outputs and gradients."""
