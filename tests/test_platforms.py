@@ -1,4 +1,4 @@
-"""Every sampler, likelihood, loss, training step and network lowers for CUDA and TPU, without such a device."""
+"""Samplers, likelihoods, losses, training steps and networks lower for CUDA and TPU, without such a device."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ import optax
 import pytest
 from every_sampler import ANY, CONTINUOUS_ONLY
 
-from jaxgen import diffusion, nets, samplers, training, vae
+from jaxgen import diffusion, gan, nets, samplers, training, vae
 from jaxgen.core import hutchinson
 from jaxgen.diffusion import inverse
 from jaxgen.distributions import Gaussian, likelihoods
@@ -23,12 +23,14 @@ def network(x, t, cond=None):
 
 DENOISE, CHAIN_DENOISE = diffusion.denoiser(PROCESS, network), diffusion.denoiser(CHAIN, network)
 GAMMA = diffusion.linear_log_snr()
+CRITIC_INPUT = gan.adaptive_diffusion()
 MODEL = vae.VAE(lambda x: Gaussian(x, jnp.ones(())), jnp.tanh, likelihoods.bernoulli())
 SAMPLERS = (
     ANY
     | CONTINUOUS_ONLY
     | {
         "annealed_langevin": samplers.annealed_langevin(1e-4, 0.1, steps=2),
+        "ddgan": gan.ddgan(2),
         "langevin_corrector": samplers.predictor_corrector(samplers.ddpm("fixed_small"), samplers.langevin_corrector()),
         "repaint": samplers.repaint(samplers.replacement(samplers.ddim(), MASK, X[0]), 2),
     }
@@ -58,6 +60,7 @@ OBJECTIVES = {
     "vdm_bound": lambda key: diffusion.vdm_bound(key, GAMMA, network, X).total,
     "vae_loss": lambda key: vae.vae_loss(key, MODEL, X)[0],
     "importance_weighted_bound": lambda key: vae.importance_weighted_bound(key, MODEL, X, samples=4),
+    "adaptive_diffusion": lambda key: CRITIC_INPUT.perturb(key, CRITIC_INPUT.init(key), X)[0],
     "vq_vae_loss": lambda key: vae.vq_vae_loss(
         jnp.tanh, jnp.tanh, jnp.eye(DIM), X[:, None], likelihood=likelihoods.bernoulli()
     )[0],
@@ -73,6 +76,14 @@ NETWORKS = {
     "MLPEncoder": (nets.MLPEncoder(3, (8,)), X),
     "MLPDecoder": (nets.MLPDecoder((DIM,), (8,)), X),
     "ConvClassifier": (nets.ConvClassifier(2), IMAGE),
+    "DCGANGenerator": (nets.DCGANGenerator(IMAGE.shape[1:], 4), X),
+    "DCGANCritic": (nets.DCGANCritic(4), IMAGE),
+    "ResidualGenerator": (nets.ResidualGenerator(IMAGE.shape[1:], 4), X),
+    "ResidualCritic": (nets.ResidualCritic(4), IMAGE),
+    "DenoisingGenerator": (nets.DenoisingGenerator(8, (1, 2)), IMAGE, jnp.zeros(BATCH), X),
+    "DenoisingCritic": (nets.DenoisingCritic(4, minibatch_group=2), IMAGE, IMAGE, jnp.zeros(BATCH)),
+    "DenoisingMLPGenerator": (nets.DenoisingMLPGenerator((8,)), X, jnp.zeros(BATCH), X),
+    "DenoisingMLPCritic": (nets.DenoisingMLPCritic((8,)), X, X, jnp.zeros(BATCH)),
     "TextRecogniser": (nets.TextRecogniser(5, 2, 8, (8,)), IMAGE),
 }
 

@@ -60,7 +60,7 @@ def workloads(config: Config) -> dict[str, Workload]:
     """
     shape, steps = (config.size, config.size, CHANNELS), config.training_steps
     first = "U-Net" if config.network == "unet" else "MLP on images"
-    found = {first: Workload(network_of(config), shape, config.batch_sizes[0], steps, seed=config.seed)}
+    found = {first: Workload(network_of(config), shape, config.batch_sizes[0], steps, per_call=steps, seed=config.seed)}
     for batch in config.mlp_batch_sizes:
         steps = max(1, 200 * config.batch_sizes[0] * config.training_steps // batch)
         found[f"MLP {batch}"] = Workload(MLP(), (2,), batch, steps, per_call=10, seed=config.seed)

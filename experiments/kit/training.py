@@ -146,13 +146,13 @@ def train_network(
         params = place(params, layout.params)
     begin = jax.jit(begin, out_shardings=layout)
 
-    # the held-out loss is followed at some 25 steps at least
+    # a short training is not one call: the held-out loss is followed at 25 steps or more
     batches, per_call = Batches, min(config.steps_per_call, max(1, steps // 25))
     if jax.process_count() > 1:  # each reads its own part of the batches, which no compiled loop can do
         batches, per_call = StreamedBatches, 1
 
     def whole_calls(count: int) -> int:
-        return -(-max(1, count) // per_call) * per_call
+        return max(per_call, count // per_call * per_call)
 
     state, history = train_with_checkpoints(
         run,

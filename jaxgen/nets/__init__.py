@@ -3,6 +3,7 @@
 from jaxgen.nets.classifiers import ConvClassifier, TextRecogniser
 from jaxgen.nets.context_unet import ContextUNet
 from jaxgen.nets.conv_autoencoder import ConvDecoder, ConvEncoder
+from jaxgen.nets.convolution import Conv
 from jaxgen.nets.embedding import condition_vector, sinusoidal_embedding
 from jaxgen.nets.gan_dcgan import DCGANCritic, DCGANGenerator
 from jaxgen.nets.gan_denoising import DenoisingCritic, DenoisingGenerator
@@ -18,6 +19,7 @@ from jaxgen.nets.unet import UNet
 __all__ = [
     "MLP",
     "ContextUNet",
+    "Conv",
     "ConvClassifier",
     "ConvDecoder",
     "ConvEncoder",

@@ -87,9 +87,9 @@ def fit(
         state: any pytree with an attribute `step`.
         batches: `batches(n)` is the batch of step n = 0, 1, …, such as `jaxgen.data.Batches`.
         steps: the step to train up to.
-        steps_per_call: the largest number of steps in one call of a compiled function, which saves time for small
-            models. Above 1, `batches` must be `jaxgen.data.Batches`, and `step` one that can be compiled. On a CPU,
-            leave it at 1 for convolutions: XLA computes their gradients many times slower within a loop.
+        steps_per_call: the largest number of steps in one call of a compiled function, which saves time. Above 1,
+            `batches` must be `jaxgen.data.Batches`, and `step` one that can be compiled. On a CPU, leave it at 1 for
+            Flax's own convolutions, whose gradients are many times slower within a loop; `nets.Conv` is not.
         checkpoints: where the state is saved.
         checkpoint_every: steps between two checkpoints.
         log: a file to which the metrics are written as JSON lines. If it exists, rows after `state.step` are dropped.
@@ -104,8 +104,8 @@ def fit(
         The last state and the history of the metrics.
 
     Raises:
-        Interrupted: if SIGINT or SIGTERM arrives. The current step is finished first, and saved if there are
-            `checkpoints`.
+        Interrupted: if SIGINT or SIGTERM arrives. The steps under way, of two calls at most, are finished first, and
+            saved if there are `checkpoints`.
         Diverged: if a metric is NaN or infinite at a log point or checkpoint, or the state is when it is to be saved.
             The message names the step at which that began.
         DirectoryInUse: if another run saves to the same directory.

@@ -82,7 +82,7 @@ def test_rows_are_ratios_within_a_round():
 
 def test_what_is_trained():
     unet, *mlps = train.workloads(Config()).values()
-    assert (unet.shape, unet.batch, unet.steps, unet.per_call) == ((16, 16, 3), 64, 4, 1)
+    assert (unet.shape, unet.batch, unet.steps, unet.per_call) == ((16, 16, 3), 64, 4, 4)
     assert [(of.shape, of.batch, of.steps) for of in mlps] == [((2,), 256, 200), ((2,), 2048, 25)]
     variants = train.variants(Config())
     assert list(variants) == ["float32", "bfloat16", "float32, remat"]

@@ -9,9 +9,23 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from jaxgen.nets import ConvClassifier, ConvDecoder, ConvEncoder, SpatialDecoder, SpatialEncoder, UNet
-from jaxgen.nets.context_unet import ContextUNet
-from jaxgen.nets.convolution import Conv, convolve
+from jaxgen.nets import (
+    ContextUNet,
+    Conv,
+    ConvClassifier,
+    ConvDecoder,
+    ConvEncoder,
+    DCGANCritic,
+    DCGANGenerator,
+    DenoisingCritic,
+    DenoisingGenerator,
+    ResidualCritic,
+    ResidualGenerator,
+    SpatialDecoder,
+    SpatialEncoder,
+    UNet,
+)
+from jaxgen.nets.convolution import convolve
 
 # kernel, strides, padding, dilations of input and kernel, sides of the input
 SETTINGS = [
@@ -151,13 +165,20 @@ def test_axes_are_in_xlas_order_in_a_loop_on_a_cpu(setting):
 
 
 IMAGES, TIMES = jax.ShapeDtypeStruct((2, 8, 8, 3), jnp.float32), jax.ShapeDtypeStruct((2,), jnp.float32)
+LATENTS = jax.ShapeDtypeStruct((2, 2), jnp.float32)
 NETWORKS = {
     "unet": (UNet(8, (1, 1), attention_levels=()), (IMAGES, TIMES), 10),
     "context": (ContextUNet(8), (IMAGES, TIMES), 10),
     "classifier": (ConvClassifier(3), (IMAGES,), 3),
     "encoder": (ConvEncoder(2), (IMAGES,), 1),
-    "decoder": (ConvDecoder((8, 8, 1)), (jax.ShapeDtypeStruct((2, 2), jnp.float32),), 1),
+    "decoder": (ConvDecoder((8, 8, 1)), (LATENTS,), 1),
     "spatial encoder": (SpatialEncoder(4, 1, 8, 1), (IMAGES,), 3),
+    "generator": (DCGANGenerator((8, 8, 1), 4), (LATENTS,), 1),
+    "critic": (DCGANCritic(4), (IMAGES,), 1),
+    "residual generator": (ResidualGenerator((8, 8, 1), 4), (LATENTS,), 3),
+    "residual critic": (ResidualCritic(4), (IMAGES,), 3),
+    "denoising generator": (DenoisingGenerator(8, (1, 1)), (IMAGES, TIMES, LATENTS), 10),
+    "denoising critic": (DenoisingCritic(4, minibatch_group=2), (IMAGES, IMAGES, TIMES), 3),
     "spatial decoder": (SpatialDecoder(1, 1, 8, 1), (IMAGES,), 3),
 }
 

@@ -226,6 +226,32 @@ def test_a_signal_finishes_the_step_and_saves(tmp_path, number, capfd):
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
 
+def test_a_signal_among_calls_of_ten_steps_leaves_the_run_that_was_never_stopped(tmp_path):
+    """Also where the checkpoints of the stopped run cut its calls short."""
+    optimizer = optax.adam(0.05)
+
+    def loss(key, params, batch):
+        return ((batch + 0.1 * jax.random.normal(key, batch.shape)) @ params["w"] - batch.sum(-1)) ** 2
+
+    def stop(step, row):
+        if step == 20:
+            signal.raise_signal(signal.SIGTERM)
+
+    def begin():
+        return create_state(jax.random.key(0), {"w": jnp.zeros(3)}, optimizer)
+
+    step, data = make_train_step(loss, optimizer), np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
+    train = functools.partial(fit, step, batches=Batches(data, 16, 1), steps=60, steps_per_call=10, log_every=10)
+    whole = train(begin()).state
+    with Checkpoints(tmp_path) as checkpoints:
+        with pytest.raises(Interrupted) as stopped:
+            train(begin(), checkpoints=checkpoints, checkpoint_every=7, on_log=stop)
+        assert 20 <= checkpoints.latest_step == stopped.value.result.state.step <= 40
+        resumed = train(checkpoints.restore(begin()), checkpoints=checkpoints).state
+    chex.assert_trees_all_equal(resumed.params, whole.params)
+    chex.assert_trees_all_equal(resumed.ema, whole.ema)
+
+
 def test_a_signal_during_the_last_save_is_not_lost(tmp_path):
     class Signalled(Checkpoints):
         def save(self, state):
