@@ -139,7 +139,7 @@ def lazy(penalty: Penalty, interval: int, *, scaled: bool = True) -> LazyPenalty
             do not: their γ then acts as γ/interval.
 
     Returns:
-        The lazy penalty, for `adversarial_losses`, which counts the updates.
+        The lazy penalty, for `adversarial_objectives`, which counts the updates.
 
     Raises:
         ValueError: if interval < 1.
