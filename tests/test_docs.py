@@ -32,7 +32,7 @@ EVERY_WAY, GENERATE, MIDPOINT, PROCESS = guide("samplers")
 EXACT, CHAIN = guide("likelihoods")
 GUIDED, FILLED = guide("guidance")
 (VAE,) = guide("vaes")
-GAN, SPECTRAL, DIRAC = guide("gan")
+GAN, LAZY, SPECTRAL, DIRAC = guide("gan")
 NNX, EQUINOX, USE = guide("networks")
 TRAIN_DDGAN, SAMPLE_DDGAN, DIFFUSION_GAN = guide("gan_diffusion")
 
@@ -191,6 +191,19 @@ def test_a_gan_learns_the_circle(adversaries):
     assert quarters.min() > 0.15
 
 
+def test_the_guides_lazy_penalty_and_schedule_count_the_critics_updates(adversaries):
+    names = dict(adversaries)
+    exec(LAZY, names)
+    state, x, found = names["state"], jax.random.normal(jax.random.key(4), (64, 2)), []
+    for _ in range(17):
+        state, metrics = names["step"](state, x)
+        found.append(float(metrics["critic/r1"]))
+    assert state.carry["updates"] == 17
+    assert found[0] > 0
+    assert len(set(found[:16])) == 1  # evaluated in the first update and in the 17th
+    assert found[16] != found[0]
+
+
 @pytest.mark.slow
 def test_a_normalised_critic_learns_the_circle_and_is_lipschitz(adversaries):
     names = dict(adversaries)
@@ -201,7 +214,7 @@ def test_a_normalised_critic_learns_the_circle_and_is_lipschitz(adversaries):
         state, _ = names["step"](state, jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=-1))
     fake = names["generator"](jax.random.key(3), state.generator.ema, jnp.zeros((1000, 2)))
     assert on_the_circle(fake)
-    logit = lambda x: names["normalised_critic"](state.critic.params, x[None], state.critic.carry["critic_state"])[0][0]
+    logit = lambda x: names["normalised_critic"](state.critic.params, x[None], state.carry["critic_state"])[0][0]
     slopes = jnp.linalg.norm(jax.vmap(jax.grad(logit))(fake), axis=-1)
     assert 0.1 < slopes.max() < 1.02  # every layer has norm 1, up to the power iteration
 

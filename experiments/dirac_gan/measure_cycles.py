@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments.dirac_gan.config import Config
 from experiments.dirac_gan.variants import ORDERS
-from jaxgen.gan import Players, dirac_variant, flow, trajectory
+from jaxgen.gan import Players, dirac_variant, gradient_flow, trajectory
 
 STARTS = (0.1, 2.0)  # θ within and without every cycle
 LATE = 2000.0  # a time at which r² t is near its limit
@@ -53,6 +53,8 @@ def cycles(config: Config) -> Cycles:
         squared[name] = np.asarray(each(jnp.asarray(sizes), jnp.asarray(STARTS, jnp.float64)))
     start = Players(jnp.ones(1, jnp.float64), jnp.zeros(1, jnp.float64))
     controller = diffrax.PIDController(rtol=1e-8, atol=1e-10)
-    late = jax.jit(lambda start: flow(field, start, np.array([0, LATE]), controller=controller, max_steps=100_000))
+    late = jax.jit(
+        lambda start: gradient_flow(field, start, np.array([0, LATE]), controller=controller, max_steps=100_000)
+    )
     theta, psi = late(start)
     return Cycles(sizes, **squared, late=float((theta[-1, 0] ** 2 + psi[-1, 0] ** 2) * LATE))

@@ -10,7 +10,7 @@ import numpy as np
 from experiments.dirac_gan.config import Config
 from experiments.dirac_gan.variants import NAMES, ORDERS
 from experiments.kit.plane import lattice
-from jaxgen.gan import DiracVariant, Field, Players, dirac_variant, flow, trajectory
+from jaxgen.gan import DiracVariant, Field, Players, dirac_variant, gradient_flow, trajectory
 
 EXTENT, CELLS = (-2.2, 2.2), 13
 METHODS = {"flow": "continuous flow"} | {order: f"{order} steps" for order in ORDERS}  # with their names
@@ -80,7 +80,7 @@ def draw_field(config: Config, field: Field) -> tuple[jax.Array, jax.Array]:
     start = Players(*(jnp.float64(value) for value in config.start))
     times = config.step_size * np.arange(config.followed_steps + 1)
     controller = diffrax.PIDController(rtol=1e-8, atol=1e-10)
-    continuous = flow(field, jax.tree.map(lambda x: x[None], start), times, controller=controller)
+    continuous = gradient_flow(field, jax.tree.map(lambda x: x[None], start), times, controller=controller)
     paths = [jax.tree.map(lambda x: x[:, 0], continuous)]
     for order in ORDERS.values():
         paths.append(trajectory(order(field, config.step_size), start, config.followed_steps))

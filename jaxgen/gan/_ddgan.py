@@ -106,11 +106,11 @@ def denoising_pairs(
         denoise: the generator as a denoiser (x, t, cond=z) -> Prediction. `diffusion.denoiser(process, network,
             predicts="x0")` makes one of a network (x, t, z) -> x0.
         x0: clean data (B, *event).
-        latent_size: number of entries of z, at least 1.
+        latent_size: number of entries of z, at least 1; at least 2 for `nets.DenoisingGenerator`.
 
     Returns:
-        The pairs. `pairs.at_x_t(critic)` is a critic of x_s, for any adversarial loss of its logits at `pairs.real` and
-        `pairs.fake`.
+        The pairs, x_t, real and fake in x0's dtype. `pairs.at_x_t(critic)` is a critic of x_s, for any adversarial loss
+        of its logits at `pairs.real` and `pairs.fake`.
 
     Raises:
         ValueError: if the process is not discrete, latent_size < 1, or x0 is not floating point.
@@ -138,16 +138,17 @@ def denoising_pairs(
     # real: x0 -> x_s -> x_t, at t = k/T and s = (k−1)/T
     k = jax.random.randint(keys[0], (batch,), 1, process.steps + 1)
     s, t = (k - 1) / process.steps, k / process.steps
-    x_s = perturb(process, x0, s, jax.random.normal(keys[1], x0.shape, x0.dtype))
+    x_s = perturb(process, x0, s, jax.random.normal(keys[1], x0.shape, x0.dtype)).astype(x0.dtype)
     forward = transition(process, s, t)
     std = per_example(jnp.sqrt(forward.variance), x0)
     x_t = per_example(forward.alpha, x0) * x_s + std * jax.random.normal(keys[2], x0.shape, x0.dtype)
+    x_t = x_t.astype(x0.dtype)
 
     # generated: x_t -> x̂0 -> x_s
     z = jax.random.normal(keys[3], (batch, latent_size), x0.dtype)
     mean, std = reverse_kernel(process, evaluate(denoise, x_t, t, cond=z), x_t, s, t)
     fake = mean + std * jax.random.normal(keys[4], x0.shape, x0.dtype)
-    return DenoisingPairs(x_t, t, x_s, fake)
+    return DenoisingPairs(x_t, t, x_s, fake.astype(x0.dtype))
 
 
 def ddgan(latent_size: int) -> Sampler:
@@ -160,7 +161,7 @@ def ddgan(latent_size: int) -> Sampler:
     sample is exactly G's output for a process that starts clean.
 
     Args:
-        latent_size: number of entries of z, at least 1.
+        latent_size: number of entries of z, as in `denoising_pairs`.
 
     Returns:
         The sampler, without history.

@@ -16,7 +16,7 @@ Critic = Callable[[Array], Array]
 def instance_noise(key: Key[Array, "..."], critic: Critic, sigma: ArrayLike) -> Critic:
     """Return the critic of noised inputs, x ↦ D(x + σε), at one draw of ε ~ N(0, I) per example.
 
-    Real and fake data should get keys of their own. `adversarial_losses` sees to that, and anneals σ.
+    Real and fake data should get keys of their own. `adversarial_objectives` sees to that, and anneals σ.
 
     Args:
         key: one key, or keys (B,), one per example.

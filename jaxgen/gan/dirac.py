@@ -76,11 +76,12 @@ def dirac_variant(
         A field of `Players` (θ, ψ), each ().
 
     Raises:
-        ValueError: if the variant is unknown, or a number is negative or not finite.
+        ValueError: if the variant is unknown, or a concrete number is negative or not finite, be it used or not.
 
     Reference:
         Mescheder et al. 2018, "Which training methods for GANs do actually converge?", §3 and §4.
     """
+    check_not_negative(gamma=gamma, sigma=sigma, target=target)
     match variant:
         case "unregularised":
             return dirac_gan()

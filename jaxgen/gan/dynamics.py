@@ -196,7 +196,7 @@ def trajectory(update: Update, start: Players, steps: int) -> Players:
     return jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), start, path)
 
 
-def flow(field: Field, start: Players, times: Float[ArrayLike, " t"], **options: Any) -> Players:
+def gradient_flow(field: Field, start: Players, times: Float[ArrayLike, " t"], **options: Any) -> Players:
     """The continuous flow dw/dt = v(w) of many starts, at the given times.
 
     Args:

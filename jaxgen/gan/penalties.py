@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Float, Key
 
 from jaxgen.core import check_at_least, check_not_negative, per_example
 from jaxgen.gan.critic import Critic, example_keys, squared_gradient_norm
@@ -24,6 +24,9 @@ def r1(gamma: ArrayLike) -> Penalty:
     """The penalty γ/2 ‖∇_x D(x)‖² at real data.
 
     Some trainers leave out the ½: their strength of 10 is γ = 20 here.
+
+    The gradient is that of the sum of the batch's logits. If a logit depends on other examples, as by the statistics of
+    a minibatch, the penalty also has their logits' slopes in x. `r2` and `gradient_penalty` are alike.
 
     Args:
         gamma: strength γ ≥ 0, (). It may be traced.
@@ -99,6 +102,15 @@ class LazyPenalty(NamedTuple):
     interval: int
     scaled: bool
 
+    @property
+    def factor(self) -> int:
+        """What the penalty is multiplied by: the interval if it is scaled, and 1 otherwise."""
+        return self.interval if self.scaled else 1
+
+    def is_due(self, update: ArrayLike) -> Bool[Array, ""]:
+        """Whether it is the penalty's turn, by the number of the critic's updates so far, int ()."""
+        return jnp.asarray(update) % self.interval == 0
+
     def at(
         self,
         update: ArrayLike,
@@ -119,18 +131,20 @@ class LazyPenalty(NamedTuple):
         Returns:
             The penalties (B,).
         """
-        strength = self.interval if self.scaled else 1
 
         def evaluated() -> Array:
-            return strength * self.penalty(key, critic, real, fake)
+            return self.factor * self.penalty(key, critic, real, fake)
 
         shape = jax.eval_shape(evaluated)
         zeros = lambda: jnp.zeros(shape.shape, shape.dtype)  # noqa: E731
-        return jax.lax.cond(jnp.asarray(update) % self.interval == 0, evaluated, zeros)
+        return jax.lax.cond(self.is_due(update), evaluated, zeros)
 
 
 def lazy(penalty: Penalty, interval: int, *, scaled: bool = True) -> LazyPenalty:
-    """Evaluate a penalty in every `interval`-th update of the critic only.
+    """Evaluate a penalty in every `interval`-th update of the critic only, the first included.
+
+    The critic's loss has the penalty on its turns alone. The metric is its mean when it was last evaluated, without the
+    factor, so that it is comparable with that of a penalty in every update.
 
     Args:
         penalty: the penalty, such as `r1(gamma)`.
@@ -139,7 +153,8 @@ def lazy(penalty: Penalty, interval: int, *, scaled: bool = True) -> LazyPenalty
             do not: their γ then acts as γ/interval.
 
     Returns:
-        The lazy penalty, for `adversarial_losses`, which counts the updates.
+        The lazy penalty, for `adversarial_objectives`, which counts the updates. Loss functions of your own count them
+        in the carry that the players share, and call `LazyPenalty.at`.
 
     Raises:
         ValueError: if interval < 1.

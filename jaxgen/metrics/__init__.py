@@ -22,14 +22,14 @@ from jaxgen.metrics.kernels import (
 )
 from jaxgen.metrics.modes import ModeCoverage, mode_coverage
 from jaxgen.metrics.neighbors import PrecisionRecall, precision_recall
-from jaxgen.metrics.two_sample import Interval, TwoSampleTest, classifier_two_sample_test
+from jaxgen.metrics.two_sample import ConfidenceInterval, TwoSampleTest, classifier_two_sample_test
 
 __all__ = [
     "DCI",
     "SAP",
     "BinnedMIG",
+    "ConfidenceInterval",
     "FrechetStatistics",
-    "Interval",
     "KernelDistance",
     "MeanAndError",
     "ModeCoverage",

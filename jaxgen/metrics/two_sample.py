@@ -11,7 +11,7 @@ from jaxtyping import Float, Float64
 from jaxgen.metrics.bits import MeanAndError, mean_and_error
 
 
-class Interval(NamedTuple):
+class ConfidenceInterval(NamedTuple):
     """The ends of a confidence interval."""
 
     low: float
@@ -28,11 +28,12 @@ class TwoSampleTest(NamedTuple):
         p_value: the chance of this accuracy or more if both laws were one, by the normal approximation.
         auc: the area under the ROC curve, the probability that a real logit is above a fake one. Chance is ½.
         jsd_bound: log 2 − BCE in nats and its standard error. Its expectation is at most the Jensen–Shannon divergence
-            of both laws, which is at most log 2. It is negative for a classifier worse than chance.
+            of both laws, which is at most log 2. It is negative where the cross-entropy BCE exceeds log 2, as for a
+            classifier that is too sure: calibrate it first, on data of neither its training nor this test.
     """
 
     accuracy: float
-    interval: Interval
+    interval: ConfidenceInterval
     p_value: float
     auc: float
     jsd_bound: MeanAndError
@@ -78,12 +79,12 @@ def classifier_two_sample_test(
     return TwoSampleTest(accuracy, _wilson(accuracy, n, confidence), p_value, _auc(real, fake), bound)
 
 
-def _wilson(share: float, n: int, confidence: float) -> Interval:
+def _wilson(share: float, n: int, confidence: float) -> ConfidenceInterval:
     """Wilson's score interval of a share of n trials (Wilson 1927)."""
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z * math.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2) / (1 + z**2 / n)
-    return Interval(max(centre - half, 0.0), min(centre + half, 1.0))
+    return ConfidenceInterval(max(centre - half, 0.0), min(centre + half, 1.0))
 
 
 def _auc(real: Float64[np.ndarray, " n"], fake: Float64[np.ndarray, " n"]) -> float:

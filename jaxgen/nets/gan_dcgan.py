@@ -67,9 +67,10 @@ class DCGANCritic(nn.Module):
     `net.apply(params, x)` maps images (b, h, w, c) to logits (b,), in float32 or higher. A critic of noised images is
     initialised and called with their times, `net.apply(params, x, t)`. There are no normalisation layers.
 
-    With `spectral_norm` the variables have a collection "batch_stats" beside "params". A training step calls
+    With `spectral_norm` the variables have a collection "batch_stats" beside "params". A critic's loss calls
     `net.apply({"params": p, "batch_stats": s}, x, update_stats=True, mutable=["batch_stats"])`, which also returns the
-    new statistics, and keeps them in the carry of `training.create_adversarial_state`.
+    new statistics. They belong in the carry that both players share. `gan.adversarial_objectives` puts them there as
+    its `critic_state`, which the critic's updates alone advance.
 
     Args:
         channels: channels of the first layer; each further one has twice as many.

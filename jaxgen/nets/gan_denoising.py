@@ -20,6 +20,8 @@ class DenoisingGenerator(nn.Module):
     (b, h, w, c) in (−1, 1), float32. The output is zero at initialisation. `diffusion.denoiser(process, network,
     predicts="x0")` makes the denoiser that `gan.ddgan` calls.
 
+    The mapping network divides z by its root mean square. A latent of one entry would keep its sign alone: take d ≥ 2.
+
     Args:
         channels: base number of channels, as in `UNet`.
         multipliers: as in `UNet`.
@@ -70,6 +72,9 @@ class DenoisingCritic(nn.Module):
 
     `net.apply(params, x_s, x_t, t)` maps images x_s and x_t (b, h, w, c) and the times t (b,) or () of x_t to logits
     (b,), in float32 or higher. It is the critic that `gan.DenoisingPairs.at_x_t` takes.
+
+    With a `minibatch_group` a logit depends on the other examples of its group. A gradient penalty such as `gan.r1`
+    then also has their logits' slopes in x_s, and 0 leaves them out.
 
     Args:
         channels: as in `ResidualCritic`.

@@ -13,7 +13,7 @@ from jaxgen.gan import (
     dirac_gan,
     dirac_variant,
     eigenvalues,
-    flow,
+    gradient_flow,
     jacobian,
     simultaneous,
     trajectory,
@@ -62,7 +62,7 @@ def test_c2_9_the_flow_conserves_the_radius():
     """θ² + ψ² stays, while the point goes round."""
     starts = Players(jnp.array([1.0, 0.3, -2.0]), jnp.array([0.0, 0.4, 1.0]))
     controller = diffrax.PIDController(rtol=1e-10, atol=1e-10)
-    path = flow(FIELD, starts, np.linspace(0, 15, 16), controller=controller)
+    path = gradient_flow(FIELD, starts, np.linspace(0, 15, 16), controller=controller)
     radius = np.hypot(*path)
     np.testing.assert_allclose(radius, np.broadcast_to(radius[0], radius.shape), rtol=1e-7)
     assert (np.ptp(path.generator, axis=0) > radius[0]).all()

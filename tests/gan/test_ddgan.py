@@ -210,6 +210,23 @@ def test_the_last_fake_is_what_the_generator_returned_and_real_at_time_zero_are_
     assert np.abs(pairs.fake - generated)[~last].min() > 0
 
 
+def test_pairs_have_the_dtype_of_the_data():
+    """Those of bfloat16 data, and what the generator is given; the last fake is still what it returned."""
+    seen = []
+
+    def network(x, t, z):
+        seen.extend([x.dtype, z.dtype])
+        return 0.5 * x
+
+    denoise, x0 = denoiser(PROCESS, network, predicts="x0"), jnp.zeros((64, 1), jnp.bfloat16)
+    pairs = denoising_pairs(jax.random.key(1), PROCESS, denoise, x0, 2)
+    assert [x.dtype for x in (pairs.x_t, pairs.real, pairs.fake)] == [jnp.bfloat16] * 3
+    assert pairs.t.dtype == jnp.float32
+    assert seen == [jnp.bfloat16] * 2
+    last = pairs.t == 0.25
+    np.testing.assert_array_equal(pairs.fake[last], 0.5 * pairs.x_t[last])
+
+
 def test_a_penalty_of_the_critic_is_one_of_x_s_alone():
     """For D = a|x_s|² + b|x_t|² + c x_s·x_t the gradient in x_s is 2a x_s + c x_t: R1 leaves x_t's own part out."""
     a, b, c = 0.3, 5.0, -0.7

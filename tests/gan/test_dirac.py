@@ -162,3 +162,11 @@ def test_unknown_variants_are_refused(unchecked):
     for refuse in (dirac_variant, dirac_eigenvalues):
         with pytest.raises(ValueError, match="unknown variant 'r3': choose one of unregularised, wgan"):
             refuse("r3")
+
+
+@pytest.mark.parametrize("bad", [{"gamma": -1.0}, {"sigma": -1.0}, {"target": np.nan}])
+def test_numbers_out_of_range_are_refused_even_where_unused(bad):
+    """R1 has a strength alone, the unregularised game nothing."""
+    for variant in ("r1", "unregularised"):
+        with pytest.raises(ValueError, match=f"{next(iter(bad))} must be finite and not negative"):
+            dirac_variant(variant, **bad)

@@ -11,8 +11,8 @@ from jaxgen.gan import (
     alternating,
     consensus_field,
     eigenvalues,
-    flow,
     game_field,
+    gradient_flow,
     jacobian,
     simultaneous,
     trajectory,
@@ -99,7 +99,7 @@ def test_the_flow_is_the_matrix_exponential():
     homogeneous = np.vstack([np.hstack([MATRIX, OFFSET[:, None]]), np.zeros(6)])
     starts, times = np.stack([START, -START, 2 * START]), np.array([0.0, 0.5, 2.0])
     batch = jax.vmap(players)(starts)
-    found = flat(flow(FIELD, batch, times))
+    found = flat(gradient_flow(FIELD, batch, times))
     exact = [[(expm(homogeneous * t) @ np.append(start, 1))[:5] for start in starts] for t in times]
     np.testing.assert_allclose(found, exact, atol=2e-4)
 
@@ -121,7 +121,7 @@ def test_arguments_out_of_range_are_refused():
     with pytest.raises(ValueError, match="gamma must be finite and not negative"):
         consensus_field(FIELD, -1.0)
     with pytest.raises(ValueError, match=r"times must have shape \(T,\)"):
-        flow(FIELD, jax.vmap(players)(START[None]), np.array([1.0]))
+        gradient_flow(FIELD, jax.vmap(players)(START[None]), np.array([1.0]))
 
 
 def test_an_unknown_order_is_refused(unchecked):

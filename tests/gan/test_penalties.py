@@ -34,6 +34,12 @@ def test_r1_and_r2_are_half_the_squared_gradients_at_their_data(penalty, data):
     np.testing.assert_allclose(found, 0.35 * (gradient**2).sum(-1), rtol=1e-4)
 
 
+def test_r1_of_logits_that_see_other_examples_has_cross_terms():
+    """For D_i = x_i + c·mean(x), the gradient of the sum of the logits is 1 + c in each x_i."""
+    coupled = lambda x: x[:, 0] + 0.3 * x.mean()
+    np.testing.assert_allclose(r1(2.0)(KEY, coupled, jnp.ones((4, 1)), jnp.ones((4, 1))), 1.3**2, rtol=1e-6)
+
+
 def test_the_gradient_penalty_of_a_linear_critic_and_of_none():
     """λ(‖w‖ − g₀)² whatever the interpolation; at w = 0 it is λ g₀², and its own gradient is 0 and not NaN."""
 

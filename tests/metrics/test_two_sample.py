@@ -40,6 +40,18 @@ def test_the_best_classifier_of_two_gaussians_reaches_the_known_values():
     assert worse.jsd_bound.mean < 0.11142 - 10 * worse.jsd_bound.error
 
 
+def test_the_bound_is_negative_for_a_classifier_that_is_right_but_too_sure():
+    """The best classifier's logits tenfold: its accuracy is as good, and E[BCE] > log 2 by quadrature."""
+    x, dx = np.linspace(-9, 10, 20_001, retstep=True)
+    n = 100_000
+    found = classifier_two_sample_test(10 * (0.5 - RNG.normal(0, 1, n)), 10 * (0.5 - RNG.normal(1, 1, n)))
+    losses = norm.pdf(x) * np.logaddexp(0, -10 * (0.5 - x)) + norm.pdf(x, 1) * np.logaddexp(0, 10 * (0.5 - x))
+    exact = np.log(2) - losses.sum() * dx / 2
+    assert exact < -0.1
+    assert abs(found.jsd_bound.mean - exact) < 4 * found.jsd_bound.error
+    assert found.accuracy > 0.6
+
+
 def test_a_classifier_that_knows_nothing_or_all():
     nothing = classifier_two_sample_test(np.zeros(10), np.zeros(10))
     assert (nothing.accuracy, nothing.auc, nothing.p_value) == (0.5, 0.5, 0.5)
