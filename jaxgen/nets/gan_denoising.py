@@ -32,7 +32,7 @@ class DenoisingGenerator(nn.Module):
         dtype: as in `UNet`.
 
     Raises:
-        ValueError: if z is not floating point or has no axis beyond the batch; and as `UNet` does.
+        ValueError: if z is not floating point or has fewer than 2 numbers per example; and as `UNet` does.
 
     Reference:
         Xiao et al. 2022, "Tackling the Generative Learning Trilemma with Denoising Diffusion GANs", §4 and appendix;

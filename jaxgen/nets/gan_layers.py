@@ -74,6 +74,8 @@ class MappingNetwork(nn.Module):
     @nn.compact
     def __call__(self, z: Float[Array, "b d"]) -> Float[Array, "b features"]:
         """Map z (b, d) to (b, features), float32."""
+        if z.shape[-1] < 2:
+            raise ValueError("the mapping network keeps only the sign of a latent of one number: give at least 2")
         w = z.astype(jnp.float32)
         w = w * jax.lax.rsqrt(jnp.mean(w**2, axis=-1, keepdims=True) + 1e-8)
         for i in range(self.depth):

@@ -314,6 +314,7 @@ def test_the_statistics_ride_in_the_carry_of_two_players():
         (ResidualCritic(), (X, T[:2]), "one noise level per example"),
         (MLPCritic(), (jnp.zeros(3),), "expected floating-point x"),
         (DenoisingGenerator(), (X, T, Z[0]), "expected floating-point latents"),
+        (DenoisingGenerator(), (X, T, Z[:, :1]), "keeps only the sign of a latent of one number"),
     ],
 )
 def test_refusals(net, inputs, message, unchecked):
