@@ -9,6 +9,7 @@ import jax
 
 from experiments.benchmark import peers
 from experiments.benchmark.config import Config
+from experiments.benchmark.cost import peak_flops
 from experiments.benchmark.measure_sampling import Sampling, measure_sampling
 from experiments.benchmark.measure_training import Training, measure_training
 from experiments.kit.run import Run
@@ -46,8 +47,9 @@ def measure(run: Run[Config], devices: Sequence[jax.Device], *, with_peers: bool
     environment = run.stage("environment", lambda: describe(config, devices, with_peers))
     if config.part != "training":
         for device in devices:
+            peak = run.stage(f"peak/{device.platform}", partial(peak_flops, device, config.precision))
             for batch in config.batch_sizes:
-                timed = partial(measure_sampling, config, device, batch, with_peers=with_peers, load=load)
+                timed = partial(measure_sampling, config, device, batch, peak, with_peers=with_peers, load=load)
                 sampling.append(run.stage(f"sampling/{device.platform}-{batch}", timed))
     training = measure_training(run, devices[0], with_peers=with_peers) if config.part != "sampling" else None
     return Measured(environment, sampling, training)

@@ -8,7 +8,6 @@ import numpy as np
 from experiments.benchmark import peers
 from experiments.benchmark.bench import Bench
 from experiments.benchmark.config import Config
-from experiments.benchmark.cost import peak_flops
 from experiments.benchmark.samplers import FIXED, NAMES
 from experiments.benchmark.train import CHANNELS
 from experiments.kit.timing import Spread, Subject, Timing, in_turns, overhead, spread, threads
@@ -146,7 +145,9 @@ class Sampling(NamedTuple):
         return float(np.median((ours.timing.network / ours.calls) / (theirs.timing.network / theirs.calls)))
 
 
-def measure_sampling(config: Config, device: jax.Device, batch: int, *, with_peers: bool, load: float) -> Sampling:
+def measure_sampling(
+    config: Config, device: jax.Device, batch: int, peak: float, *, with_peers: bool, load: float
+) -> Sampling:
     """Compile and time the samplers, and those of diffusers."""
     where, steps = f"{device.platform}, batch {batch}", config.steps
     chosen = config.samplers if batch == config.batch_sizes[0] else config.few
@@ -185,7 +186,7 @@ def measure_sampling(config: Config, device: jax.Device, batch: int, *, with_pee
         threads=threads(),
         parameters=bench.parameters,
         flop=bench.flop,
-        peak=peak_flops(device, config.precision),
+        peak=peak,
         single=timings[("calls",)],
         single_calls=steps,
         samplers=samplers,

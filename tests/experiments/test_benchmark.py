@@ -238,7 +238,7 @@ def test_the_peer_has_the_size_of_ours(peer_network):
 @pytest.mark.skipif(not PEERS, reason='the extra "peers" is not installed')
 def test_a_sampler_is_timed_beside_its_peer():
     config = replace(UNET, samplers=("ddim",), progress=False)
-    found = measure_sampling(config, jax.devices()[0], 4, with_peers=True, load=0.0)
+    found = measure_sampling(config, jax.devices()[0], 4, 1e10, with_peers=True, load=0.0)
     assert list(found.peers) == ["ddim"]
     assert found.peers["ddim"].scheduler == "DDIM"
     assert found.ratio("ddim").shape == (config.rounds,)
