@@ -1,6 +1,6 @@
 """The flags of the benchmark."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from experiments.benchmark.samplers import GENERATED, NAMES
@@ -39,8 +39,14 @@ class Config(RunConfig):
     """Height and width of the images in pixels."""
     peers: Literal["auto", "off", "on"] = "auto"
     """Time diffusers too: where it is installed, never, or refuse to run without it."""
-    part: Literal["all", "sampling", "training"] = "all"
-    """What to time."""
+    part: Literal["all", "sampling", "training", "pytorch"] = "all"
+    """What to time; pytorch: the U-Net beside that of diffusers, at the batch sizes of --call-, --step- and
+    --ddim-batch-sizes, which is no part of all."""
+    call_batch_sizes: tuple[int, ...] = (1, 8, 64)
+    step_batch_sizes: tuple[int, ...] = (32, 64, 128)
+    ddim_batch_sizes: tuple[int, ...] = (8, 64)
+    ddim_steps: int = 50
+    """Steps of DDIM, with --part pytorch."""
     training_steps: int = 4
     """Training steps of the network in one measurement."""
     mlp_batch_sizes: tuple[int, ...] = (256, 2048)
@@ -53,8 +59,9 @@ class Config(RunConfig):
         super().__post_init__()
         self.at_least(2, "steps", why="so that multistep samplers take a multistep")
         self.at_least(2, "rounds", why="so that each order of timing happens once")
-        self.at_least(1, "features", "training_steps")
-        for name in ("batch_sizes", "mlp_batch_sizes", "training_devices", "multipliers"):
+        self.at_least(1, "features", "training_steps", "ddim_steps")
+        several = [field.name for field in fields(self) if field.name.endswith("batch_sizes")]
+        for name in (*several, "training_devices", "multipliers"):
             values, flag = getattr(self, name), f"--{name.replace('_', '-')}"
             if min(values) < 1:
                 raise ValueError(f"{flag} must be positive, got {values}")
@@ -62,7 +69,7 @@ class Config(RunConfig):
                 raise ValueError(f"{flag} must differ from each other, got {values}")
         levels = len(self.multipliers) if self.network == "unet" else 1
         self.at_least(2 ** (levels - 1), "size", why=f"for a U-Net of {levels} levels")
-        if self.part != "sampling" and (odd := [n for n in self.training_devices if self.batch_sizes[0] % n]):
+        if self.part in ("all", "training") and (odd := [n for n in self.training_devices if self.batch_sizes[0] % n]):
             raise ValueError(f"--training-devices {odd} do not divide the batch of {self.batch_sizes[0]}")
         for flag in ("samplers", "few"):
             if unknown := set(getattr(self, flag)) - set(NAMES):

@@ -10,6 +10,7 @@ import jax
 from experiments.benchmark import peers
 from experiments.benchmark.config import Config
 from experiments.benchmark.cost import peak_flops
+from experiments.benchmark.measure_pytorch import PyTorch, measure_pytorch
 from experiments.benchmark.measure_sampling import Sampling, measure_sampling
 from experiments.benchmark.measure_training import Training, measure_training
 from experiments.kit.run import Run
@@ -29,8 +30,9 @@ class Measured(NamedTuple):
     """Everything the report shows."""
 
     environment: dict[str, str]
-    sampling: list[Sampling]  # by device and batch size; empty if only training is timed
+    sampling: list[Sampling]  # by device and batch size; empty if it is not timed
     training: Training | None
+    pytorch: PyTorch | None = None
     bounds: Bounds = Bounds()
 
 
@@ -45,6 +47,8 @@ def measure(run: Run[Config], devices: Sequence[jax.Device], *, with_peers: bool
     """
     config, sampling = run.config, []
     environment = run.stage("environment", lambda: describe(config, devices, with_peers))
+    if config.part == "pytorch":
+        return Measured(environment, [], None, measure_pytorch(run))
     if config.part != "training":
         for device in devices:
             peak = run.stage(f"peak/{device.platform}", partial(peak_flops, device, config.precision))

@@ -33,16 +33,20 @@ def wanted(config: Config, devices: Sequence[jax.Device]) -> bool:
     """Whether to time diffusers.
 
     Raises:
-        BadInput: if --peers is "on" and a package is missing or the network is not the U-Net in float32, if diffusers'
-            network cannot have these sizes, or if torch finds no such device.
+        BadInput: if --peers on or --part pytorch is given and a package is missing or the network is not the U-Net in
+            float32, if diffusers' network cannot have these sizes, or if torch finds no such device.
     """
     missing = [name for name in PACKAGES if find_spec(name) is None]
-    if config.peers == "on" and missing:
-        raise BadInput(f'--peers on needs {" and ".join(missing)}: pip install -e ".[peers]"')
-    if config.peers == "on" and config.network != "unet":
-        raise BadInput(f"--peers on compares U-Nets: give --network unet, not {config.network}")
-    if config.peers == "on" and config.precision != "float32":
-        raise BadInput(f"--peers on compares networks in float32: give --precision float32, not {config.precision}")
+    if config.peers == "on" or config.part == "pytorch":
+        flag = "--part pytorch" if config.part == "pytorch" else "--peers on"
+        if missing:
+            raise BadInput(f'{flag} needs {" and ".join(missing)}: pip install -e ".[peers]"')
+        if config.network != "unet":
+            raise BadInput(f"{flag} compares U-Nets: give --network unet, not {config.network}")
+        if config.precision != "float32":
+            raise BadInput(f"{flag} compares networks in float32: give --precision float32, not {config.precision}")
+        if config.peers == "off":
+            raise BadInput(f"{flag} needs diffusers: leave --peers off away")
     if config.peers == "off" or config.network != "unet" or config.precision != "float32" or missing:
         return False
     factor, groups = 2 ** (len(config.multipliers) - 1), min(32, config.features)
@@ -183,6 +187,22 @@ def subject(network: Network, name: str, steps: int, calls: int, shape: tuple[in
         raise FloatingPointError(f"{scheduler_name} drew values that are not finite")
     hook.remove()
     return Subject(len(seen), run, bare)
+
+
+def calls(network: Network, shape: tuple[int, ...], n: int) -> Callable[[], None]:
+    """n calls of diffusers' network on images of a shape (B, channels, h, w)."""
+    import torch
+
+    x, times = torch.randn(shape, device=network.device), torch.full((shape[0],), 500, device=network.device)
+
+    @torch.inference_mode()
+    def run() -> None:
+        for _ in range(n):
+            network.model(x, times)
+        if network.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    return run
 
 
 def training(network: Network, shape: tuple[int, ...], steps: int) -> Callable[[], None]:

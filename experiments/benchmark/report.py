@@ -5,6 +5,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from experiments.benchmark import report_pytorch as pytorch
 from experiments.benchmark import report_sampling as sampling
 from experiments.benchmark import report_training as training
 from experiments.benchmark.config import Config
@@ -25,10 +26,13 @@ def write(run: Run[Config], measured: Measured) -> Path:
         tables |= training.tables(measured.training)
         for title, printed in training.printed(measured.training).items():
             show(title, printed)
+    if measured.pytorch is not None:
+        tables |= pytorch.tables(measured.pytorch, run.config.training_steps)
+        show("Beside PyTorch", tables["pytorch"])
     return run.write_report(
         Path(__file__).with_name("report.md"),
         values=measured,
-        metrics=metrics(measured),
+        metrics=metrics(measured, run.config),
         figures=figures(measured),
         tables=tables | {"environment": environment(measured)},
     )
@@ -49,7 +53,7 @@ def environment(measured: Measured) -> Table:
     return table([{"quantity": name, "value": value} for name, value in measured.environment.items()])
 
 
-def metrics(measured: Measured) -> dict[str, Any]:
+def metrics(measured: Measured, config: Config) -> dict[str, Any]:
     """The numbers for metrics.json."""
     found: dict[str, Any] = {"environment": measured.environment}
     if measured.sampling:
@@ -60,4 +64,6 @@ def metrics(measured: Measured) -> dict[str, Any]:
         found["results"] = [sampling.record(result) for result in measured.sampling]
     if measured.training is not None:
         found["training"] = training.record(measured.training)
+    if measured.pytorch is not None:
+        found["pytorch"] = pytorch.record(measured.pytorch, config.training_steps)
     return found

@@ -50,7 +50,7 @@ def methods(config: Config, vae: Trained, diffusion: Model) -> dict[str, Method]
         return diffusion._replace(process=process).denoise(params, clip=1.0)
 
     # one object each, so that the drawer compiles each once
-    drawer, samplers = Drawer(denoiser, shape, keys), {"DDPM": ddpm(), "DDIM": ddim()}
+    drawer, samplers = Drawer(config, denoiser, shape, keys), {"DDPM": ddpm(), "DDIM": ddim()}
 
     @jax.jit
     def vae_images(params, keys):

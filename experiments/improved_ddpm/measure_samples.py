@@ -83,7 +83,7 @@ class SampleSets:
         self, run: Run[Config], denoisers: Mapping[bool, Callable], shape: tuple[int, ...], distance: FrechetDistance
     ):
         keys = jax.random.split(jax.random.key(run.config.seed + 3), run.config.samples)
-        self._draw = {learned: Drawer(denoise, shape, keys) for learned, denoise in denoisers.items()}
+        self._draw = {learned: Drawer(run.config, denoise, shape, keys) for learned, denoise in denoisers.items()}
         self._run, self._distance = run, distance
 
     def __call__(self, network: Trained, sampler: str, steps: int, *, skipped: float = 0.0, index: int = 0) -> Sampled:

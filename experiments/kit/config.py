@@ -21,14 +21,17 @@ class RunConfig:
     """Where the run's folder is made."""
     resume: Path | None = None
     """Folder of an interrupted run to continue, with its flags; what it had finished is not done again."""
+    cores: int = 0
+    """Cores of a CPU that share each batch of images; 0 takes all, or one in the smoke preset."""
 
-    resumable: ClassVar[tuple[str, ...]] = ("progress", "runs")
+    resumable: ClassVar[tuple[str, ...]] = ("progress", "runs", "cores")
     """The flags that a resumed run may change."""
 
     def __post_init__(self) -> None:
         """Refuse what could only fail later."""
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"--seed lies in 0 … 2³² − 1, got {self.seed}")
+        self.at_least(0, "cores")
         for field in fields(self):
             value, flag = getattr(self, field.name), f"--{field.name.replace('_', '-')}"
             if value == () and "..." in str(field.type) and field.default != ():

@@ -9,9 +9,12 @@ import jax
 import numpy as np
 
 from experiments.kit.call_counting import Counter
+from experiments.kit.config import RunConfig
+from experiments.kit.devices import cores_mesh
 from jaxgen.core import fold_in
 from jaxgen.diffusion import Denoiser, GaussianProcess
 from jaxgen.samplers import Sampler
+from jaxgen.training import batch_sharding, replicated
 
 
 class Drawn(NamedTuple):
@@ -24,12 +27,24 @@ class Drawn(NamedTuple):
 class Drawer:
     """Draws samples, one per key, as `sample` does, but by one compiled step for grids of every length.
 
-    `sample` compiles a scan per length; for a dozen short grids that would take longer than the sampling. denoise makes
-    the denoiser; processes of one kind and parameters of one shape share what is compiled.
+    `sample` compiles a scan per length; for a dozen short grids that would take longer than the sampling. Processes of
+    one kind and parameters of one shape share what is compiled.
+
+    Args:
+        config: whose cores share the samples.
+        denoise: makes the denoiser of a process and parameters.
+        shape: shape of a sample.
+        keys: one key per sample.
     """
 
-    def __init__(self, denoise: Callable[[GaussianProcess, Any], Denoiser], shape: tuple[int, ...], keys: jax.Array):
-        self.keys = keys
+    def __init__(
+        self,
+        config: RunConfig,
+        denoise: Callable[[GaussianProcess, Any], Denoiser],
+        shape: tuple[int, ...],
+        keys: jax.Array,
+    ):
+        self.keys, self._mesh = keys, cores_mesh(config, len(keys))
         self._denoise, self._shape = denoise, shape
         self._counter, self._steps = Counter(), {}
 
@@ -44,6 +59,11 @@ class Drawer:
     ) -> Drawn:
         """The samples at the end of a grid, from `start` or the prior at its first time, with the keys of an index."""
         keys = self.keys_of(index)
+        if self._mesh is not None:
+            split, whole = batch_sharding(self._mesh), replicated(self._mesh)
+            (keys, start), (process, params) = jax.device_put(
+                ((keys, start), (process, params)), ((split, split), (whole, whole))
+            )
         before = self._counter.calls
         if sampler.step not in self._steps:
             self._steps[sampler.step] = jax.jit(partial(self._step, sampler.step))

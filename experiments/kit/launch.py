@@ -19,6 +19,7 @@ import tyro
 
 from experiments.kit.compilation import compile_lightly
 from experiments.kit.config import RunConfig, TrainingConfig
+from experiments.kit.devices import use_cores
 from experiments.kit.run import BadInput
 from jaxgen.training import CheckpointMismatch, DirectoryInUse, Diverged, Interrupted
 
@@ -70,6 +71,7 @@ def run(main: Callable[[Config], Any], presets: Mapping[str, Config]) -> None:
             _join()
         if config.preset == "smoke":
             compile_lightly()
+        use_cores(config)
         _check_platform()
         main(config)
     except (KeyboardInterrupt, Diverged) as stop:

@@ -12,6 +12,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
+from experiments.kit.devices import cores_sharding
 from experiments.kit.run import SECONDS, Run
 from jaxgen import generation
 from jaxgen.core import write_atomically
@@ -108,7 +109,7 @@ def draw(
     with run.interruptible(name):
         images = generation.generate(
             sampler, params, key, n, batch_size=batch_size, cond=cond, directory=folder, on_batch=on_batch,
-            progress=run.config.progress,
+            progress=run.config.progress, sharding=cores_sharding(run.config, batch_size),
         )  # fmt: skip
     if not (seconds["first"] or seconds["others"]):  # others drew all batches, about as long as this one waited
         on_batch(0)

@@ -9,6 +9,7 @@ import jax
 import optax
 
 from experiments.kit.config import TrainingConfig
+from experiments.kit.devices import cores_mesh
 from experiments.kit.export import save_parameters
 from experiments.kit.run import BadInput, Run
 from experiments.kit.tracking import tracker
@@ -137,8 +138,8 @@ def train_network(
     evaluate = jax.jit(held_out_loss)
     begin = partial(create_state, jax.random.key(seed + 1), optimizer=optimizer, carry=carry)
     layout = sharding = None
-    if config.data_parallel or config.fully_sharded:
-        mesh = data_mesh()
+    mesh = data_mesh() if config.data_parallel or config.fully_sharded else cores_mesh(config, batch_size)
+    if mesh is not None:
         sharding = batch_sharding(mesh)
         shapes = jax.eval_shape(begin, params)
         layout = fully_sharded(shapes, mesh) if config.fully_sharded else jax.tree.broadcast(replicated(mesh), shapes)

@@ -25,7 +25,9 @@ class Sampling:
     def __init__(self, run: Run, models: Mapping[str, Model], keys: jax.Array):
         self.models, self.keys, self._run = models, keys, run
         model = next(iter(models.values()))
-        self._draw = Drawer(lambda process, params: model._replace(process=process).denoise(params), model.shape, keys)
+        self._draw = Drawer(
+            run.config, lambda process, params: model._replace(process=process).denoise(params), model.shape, keys
+        )
 
     def __call__(self, process: str, name: str, sampler: Sampler, times: np.ndarray) -> Drawn:
         """The samples of a process's model at the end of a grid; `name` tells sampler and grid from others."""

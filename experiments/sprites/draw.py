@@ -5,6 +5,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from experiments.kit.devices import cores_sharding
 from experiments.kit.images import read_description
 from experiments.kit.run import BadInput
 from experiments.kit.sampling import Method, save_images
@@ -31,7 +32,7 @@ def draw_again(config: Config) -> Path:
         images = generation.generate(
             method.function(model), model.params, jax.random.key(config.seed), config.samples,
             batch_size=min(50, config.samples), cond=(labels, None), directory=folder / "batches",
-            progress=config.progress,
+            progress=config.progress, sharding=cores_sharding(config, min(50, config.samples)),
         )  # fmt: skip
     except ValueError as error:
         raise BadInput(str(error)) from error

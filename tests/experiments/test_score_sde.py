@@ -10,6 +10,7 @@ from oracles import Mixture, slow
 from shown import metrics_of
 
 from experiments.kit.call_counting import network_calls
+from experiments.kit.config import RunConfig
 from experiments.kit.drawing import Drawer
 from experiments.kit.run import BadInput
 from experiments.score_sde import __main__ as score_sde
@@ -64,16 +65,16 @@ def test_one_of_three_processes_is_that_process():
     assert functions._cache_size() == 1
 
 
-def drawer(keys):
-    return Drawer(lambda process, params: Mixture().denoiser(process), (1,), keys)
+def drawer(keys, cores=1):
+    return Drawer(RunConfig(cores=cores), lambda process, params: Mixture().denoiser(process), (1,), keys)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["dpmpp_2m_sde", slow("predictor_corrector")])
-def test_step_by_step_the_samples_are_those_of_the_driver(name):
+@pytest.mark.parametrize(("name", "cores"), [("dpmpp_2m_sde", 1), slow("predictor_corrector", 8)])
+def test_step_by_step_the_samples_are_those_of_the_driver(name, cores):
     process, sampler = vp(), METHODS[name].sampler
     keys, times = jax.random.split(jax.random.key(0), 50), np.linspace(1, 0, 9)
-    draw = drawer(keys)
+    draw = drawer(keys, cores)
     for grid in (times[2:], times):  # of two lengths
         drawn = draw(process, None, sampler, grid)
         expected = sample(keys, process, Mixture().denoiser(process), sampler, grid, (1,))

@@ -136,6 +136,7 @@ def test_losses_are_logged_where_asked(tmp_path, monkeypatch):
         slow({}, None, None),
         slow({"data_parallel": True}, PartitionSpec(), PartitionSpec("data")),
         ({"fully_sharded": True}, PartitionSpec("data"), PartitionSpec("data")),
+        ({"cores": 2}, PartitionSpec(), PartitionSpec("data")),
     ],
 )
 @pytest.mark.parametrize("steps_per_call", [1, 3])
