@@ -1,6 +1,7 @@
 """How batches are shared on a CPU: each core is a device, because XLA runs a convolution on one core of its device."""
 
 import os
+from contextlib import suppress
 
 import jax
 from jax.sharding import Mesh, NamedSharding
@@ -13,10 +14,11 @@ LEAST_EXAMPLES = 4  # of a device
 
 
 def use_cores(config: RunConfig) -> None:
-    """Make each core that the run may use a device of JAX; its own variables and flags come first."""
+    """Make each core that the run may use a device of JAX, unless JAX was told otherwise or computes already."""
     chosen = "JAX_NUM_CPU_DEVICES" in os.environ or "host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     if not chosen and (cores := _cores(config)) > 1:
-        jax.config.update("jax_num_cpu_devices", cores)
+        with suppress(RuntimeError):  # after its first computation
+            jax.config.update("jax_num_cpu_devices", cores)
 
 
 def cores_mesh(config: RunConfig, batch_size: int) -> Mesh | None:
