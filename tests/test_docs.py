@@ -35,6 +35,7 @@ GUIDED, FILLED = guide("guidance")
 GAN, LAZY, SPECTRAL, DIRAC = guide("gan")
 NNX, EQUINOX, USE = guide("networks")
 TRAIN_DDGAN, SAMPLE_DDGAN, DIFFUSION_GAN = guide("gan_diffusion")
+(CORES,) = guide("performance")
 
 
 @pytest.fixture(scope="module")
@@ -245,7 +246,7 @@ def test_a_denoising_diffusion_gan_learns_the_circle_in_four_steps():
         state, metrics = step(state, 5 + names["x"][:256])
     changes = float(state.carry["chain_state"].p) / (4 * 256 / 1e5)
     np.testing.assert_allclose(changes, round(changes), atol=1e-3)
-    assert metrics["critic/steps"] > 10
+    assert metrics["critic/diffusion_steps"] > 10
 
 
 @nightly("block", [NNX, EQUINOX], ids=["nnx", "equinox"])
@@ -309,6 +310,14 @@ def test_many_devices_share_a_state():
     exec(guide("devices")[0], names)
     assert len(jax.tree.leaves(names["state"].params)[0].devices()) == len(jax.devices())
     assert names["params"]["w"].shape == (64, 64)
+
+
+def test_cores_share_training_and_sampling():
+    names = {}
+    exec(CORES.replace('jax.config.update("jax_num_cpu_devices", 2)', ""), names)  # the tests have eight
+    assert len(names["batches"](0)[0].devices()) == jax.device_count() == 8
+    keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(2), i))(jnp.arange(96, dtype=jnp.uint32))
+    np.testing.assert_allclose(names["x"], names["draw"](names["params"], keys, None), rtol=1e-5, atol=1e-6)
 
 
 def test_a_program_for_another_platform_runs_here_too():
