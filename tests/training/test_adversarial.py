@@ -140,7 +140,7 @@ def test_eight_devices_play_like_one(alone, whole):
     losses = alone.history["critic/loss"][1]
     assert losses[-1] < losses[0]
     for name in ("generator/loss", "critic/loss"):
-        np.testing.assert_allclose(spread.history[name][1], alone.history[name][1], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(spread.history[name][1], alone.history[name][1], rtol=2e-5)
     for player in ("generator", "critic"):
         ours, theirs = getattr(gather(spread.state), player), getattr(alone.state, player)
         chex.assert_trees_all_close((ours.params, ours.ema), (theirs.params, theirs.ema), rtol=1e-4, atol=1e-5)
