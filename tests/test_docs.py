@@ -245,7 +245,7 @@ def test_a_denoising_diffusion_gan_learns_the_circle_in_four_steps():
         state, metrics = step(state, 5 + names["x"][:256])
     changes = float(state.carry["chain_state"].p) / (4 * 256 / 1e5)
     np.testing.assert_allclose(changes, round(changes), atol=1e-3)
-    assert metrics["critic/steps"] > 10
+    assert metrics["critic/diffusion_steps"] > 10
 
 
 @nightly("block", [NNX, EQUINOX], ids=["nnx", "equinox"])

@@ -2,6 +2,7 @@
 
 from jaxgen.gan._adaptive_diffusion import AdaptiveDiffusion, AdaptiveDiffusionState, adaptive_diffusion
 from jaxgen.gan._ddgan import DenoisingPairs, ddgan, ddgan_process, denoising_pairs
+from jaxgen.gan._denoising_objectives import denoising_objectives
 from jaxgen.gan.critic import Critic, instance_noise
 from jaxgen.gan.dirac import DiracVariant, dirac_eigenvalues, dirac_gan, dirac_variant
 from jaxgen.gan.dynamics import (
@@ -26,8 +27,9 @@ from jaxgen.gan.losses import (
     relativistic_pairing,
     wasserstein,
 )
-from jaxgen.gan.objectives import AdversarialObjectives, adversarial_objectives, consensus
+from jaxgen.gan.objectives import adversarial_objectives, consensus
 from jaxgen.gan.penalties import LazyPenalty, Penalty, gradient_penalty, lazy, r1, r2
+from jaxgen.gan.rounds import AdversarialObjectives
 
 __all__ = [
     "AdaptiveDiffusion",
@@ -49,6 +51,7 @@ __all__ = [
     "consensus_field",
     "ddgan",
     "ddgan_process",
+    "denoising_objectives",
     "denoising_pairs",
     "dirac_eigenvalues",
     "dirac_gan",

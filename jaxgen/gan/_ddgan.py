@@ -120,6 +120,8 @@ def denoising_pairs(
         Xiao et al. 2022, eq. 4–6.
 
     Example:
+        `denoising_objectives` makes losses of them. One of your own:
+
         ```python
         def critic_loss(key, critic, generator, x0):
             denoise = diffusion.denoiser(process, partial(generator_net.apply, generator), predicts="x0")
@@ -130,8 +132,7 @@ def denoising_pairs(
     """
     check_floating(x0)
     check_at_least(1, latent_size=latent_size)
-    if process.steps is None:
-        raise ValueError("a denoising diffusion GAN needs a discrete process of few steps: take gan.ddgan_process()")
+    check_discrete(process)
     batch = x0.shape[0]
     keys = jax.random.split(key, 5)
 
@@ -149,6 +150,12 @@ def denoising_pairs(
     mean, std = reverse_kernel(process, evaluate(denoise, x_t, t, cond=z), x_t, s, t)
     fake = mean + std * jax.random.normal(keys[4], x0.shape, x0.dtype)
     return DenoisingPairs(x_t, t, x_s, fake.astype(x0.dtype))
+
+
+def check_discrete(process: GaussianProcess) -> None:
+    """Raise ValueError for a process in continuous time."""
+    if process.steps is None:
+        raise ValueError("a denoising diffusion GAN needs a discrete process of few steps: take gan.ddgan_process()")
 
 
 def ddgan(latent_size: int) -> Sampler:
