@@ -1,6 +1,7 @@
 """Two players trained against each other, with averaged parameters, checkpoints and logs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -18,7 +19,15 @@ from experiments.kit.training import (
     whole_calls,
 )
 from jaxgen.gan import AdversarialObjectives
-from jaxgen.training import History, create_adversarial_state, gather, make_adversarial_step, place, warmup_ema
+from jaxgen.training import (
+    AdversarialState,
+    History,
+    create_adversarial_state,
+    gather,
+    make_adversarial_step,
+    place,
+    warmup_ema,
+)
 
 
 class TrainedGame(NamedTuple):
@@ -41,6 +50,11 @@ def game_optimizers(rates: Rates, steps: int, b1: float = 0.5) -> tuple[optax.Gr
     return tuple(optax.adam(learning_rate(rate, steps), b1=b1, b2=0.9) for rate in rates)
 
 
+def first_array(batch: tuple[Any, ...]) -> Any:
+    """What the losses take of a batch of one array."""
+    return batch[0]
+
+
 def train_game(
     run: Run,
     name: str,
@@ -52,7 +66,8 @@ def train_game(
     steps: int,
     optimizers: tuple[optax.GradientTransformation, ...],
     batch_size: int | None = None,
-    batch: Callable[[Any], Any] = lambda batch: batch[0],
+    batch: Callable[[Any], Any] = first_array,
+    evaluate: Callable[[AdversarialState], Mapping[str, Any]] | None = None,
 ) -> TrainedGame:
     """Train a generator and its critic, or go on from their last checkpoint.
 
@@ -70,6 +85,7 @@ def train_game(
         optimizers: those of the generator and of the critic.
         batch_size: by default config.batch_size.
         batch: what the losses take, made of a tuple of rows of `data`.
+        evaluate: state -> scalars by name, which are followed.
     """
     config: TrainingConfig = run.config
     batch_size = config.batch_size if batch_size is None else batch_size
@@ -77,28 +93,48 @@ def train_game(
     def begin(generator: Any, critic: Any) -> Any:
         return create_adversarial_state(jax.random.key(seed + 1), generator, critic, *optimizers, objectives.carry)
 
-    def of_rows(loss: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda key, own, other, rows, **carry: loss(key, own, other, batch(rows), **carry)
-
     layout, sharding = layout_of(config, jax.eval_shape(begin, *params))
     if layout is not None:
         params = place(params, (layout.generator.params, layout.critic.params))
-    step = make_adversarial_step(
-        of_rows(objectives.generator), of_rows(objectives.critic), *optimizers,
-        ema=warmup_ema(config.ema), layout=layout,
-    )  # fmt: skip
     per_call = steps_per_call(config, steps)
     state, history = train_with_checkpoints(
         run,
         name,
-        step,
+        _game_step(objectives, optimizers, config.ema, batch, layout),
         jax.jit(begin, out_shardings=layout)(*params),
         batches_of(data, batch_size, seed, sharding),
         steps=steps,
         steps_per_call=per_call,
         log_every=whole_calls(steps // 200, per_call),
+        evaluate=evaluate,
+        evaluate_every=whole_calls(steps // 25, per_call),
     )
     kept = state.generator.ema, state.critic.params
     averaged, critic = kept if layout is None else gather(kept)
     save_parameters(run.directory / name / "params.safetensors", averaged)
     return TrainedGame(averaged, critic, history)
+
+
+def _game_step(
+    objectives: AdversarialObjectives, optimizers: tuple, ema: float, batch: Callable[[Any], Any], layout: Any
+) -> Callable:
+    if layout is None:
+        return _game_step_on_one_device(objectives.generator, objectives.critic, optimizers, ema, batch)
+    return _make_step(objectives.generator, objectives.critic, optimizers, ema, batch, layout)
+
+
+def _make_step(
+    generator: Callable, critic: Callable, optimizers: tuple, ema: float, batch: Callable[[Any], Any], layout: Any
+) -> Callable:
+    def of_rows(loss: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda key, own, other, rows, **carry: loss(key, own, other, batch(rows), **carry)
+
+    return make_adversarial_step(of_rows(generator), of_rows(critic), *optimizers, ema=warmup_ema(ema), layout=layout)
+
+
+# Games of the same losses and optimisers, such as those of several seeds, share what is compiled.
+@lru_cache(maxsize=1)
+def _game_step_on_one_device(
+    generator: Callable, critic: Callable, optimizers: tuple, ema: float, batch: Callable[[Any], Any]
+) -> Callable:
+    return _make_step(generator, critic, optimizers, ema, batch, None)
