@@ -128,7 +128,7 @@ def share_interval(values: ArrayLike, draws: int) -> Interval:
     values = np.asarray(values, np.float64)
     mean, half = float(values.mean()), stats.t.ppf(1 - LEVEL / 2, len(values) - 1) * stats.sem(values)
     low, high = proportion_confint(mean * draws, draws, alpha=LEVEL, method="wilson")
-    return Interval(mean, max(0.0, min(mean - half, low)), min(1.0, max(mean + half, high)))
+    return Interval(mean, max(0.0, float(min(mean - half, low))), min(1.0, float(max(mean + half, high))))
 
 
 def ratio_of_means(a: ArrayLike, b: ArrayLike) -> MeanAndError:

@@ -6,15 +6,19 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.kit.run import Run
+from experiments.kit.statistics import Interval, share_interval
 from experiments.vae_gan.config import Config
 from experiments.vae_gan.data import Data
 from experiments.vae_gan.draw import Sets, number
+from experiments.vae_gan.measure_tests import Discrimination, discrimination
 from experiments.vae_gan.train import Networks, Trained
-from jaxgen.metrics import TwoSampleTest, apply_in_batches, classifier_two_sample_test
+from jaxgen.metrics import apply_in_batches, classifier_two_sample_test
+
+HELD_OUT = "held-out images"
 
 
 class Own(NamedTuple):
-    """The logits of the GAN's own discriminators.
+    """What the GAN's own discriminators say, one of each repetition.
 
     Attributes:
         held_out: logits of held-out images, (repetitions, n).
@@ -24,14 +28,21 @@ class Own(NamedTuple):
     held_out: np.ndarray
     logits: dict[str, np.ndarray]
 
-    def tests(self, name: str) -> list[TwoSampleTest]:
-        """How well it tells a set from held-out images."""
-        return [classifier_two_sample_test(*pair) for pair in zip(self.held_out, self.logits[name], strict=True)]
+    @property
+    def tests(self) -> dict[str, Discrimination]:
+        """How well they tell each set from held-out images; their logits are not calibrated."""
+        return {
+            name: discrimination(
+                [classifier_two_sample_test(*pair) for pair in zip(self.held_out, of, strict=True)], of.shape[1]
+            )
+            for name, of in self.logits.items()
+        }
 
-
-def called_real(logits: np.ndarray) -> np.ndarray:
-    """The share of images that are called real, of each repetition."""
-    return np.mean(logits > 0, axis=-1)
+    @property
+    def called_real(self) -> dict[str, Interval]:
+        """The share of held-out images and of each set that they call real."""
+        logits = {HELD_OUT: self.held_out} | self.logits
+        return {name: share_interval(np.mean(of > 0, axis=-1), of.shape[1]) for name, of in logits.items()}
 
 
 def measure_own(run: Run[Config], nets: Networks, data: Data, trained: list[Trained], sets: list[Sets]) -> Own:
