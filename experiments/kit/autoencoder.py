@@ -1,7 +1,7 @@
 """A variational autoencoder of images: its networks, how it is trained, and how its samples are read."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -66,6 +66,11 @@ class Trained(NamedTuple):
         return self.autoencoder.image(params, z)
 
 
+def as_they_are(x: jax.Array) -> jax.Array:
+    """x itself, where rows are images."""
+    return x
+
+
 def train(
     run: Run,
     name: str,
@@ -77,7 +82,7 @@ def train(
     seed: int,
     beta: float = 1.0,
     warm_up: int = 0,
-    images: Callable[[jax.Array], jax.Array] = lambda x: x,
+    images: Callable[[jax.Array], jax.Array] = as_they_are,
     **options: Any,
 ) -> Trained:
     """Train a VAE by −E log p(x|z) + β KL.
@@ -96,11 +101,7 @@ def train(
         options: further options of `train_network`.
     """
     held_out = jnp.asarray(held_out)
-    weight = optax.linear_schedule(0.0, beta, warm_up) if warm_up else optax.constant_schedule(beta)
-
-    def loss(key, params, batch, step):
-        losses, metrics = vae_loss(key, autoencoder.model(params), images(batch[0]), beta=weight(step))
-        return losses, metrics, {"step": step + 1}
+    loss = _loss(autoencoder, beta, warm_up, images)
 
     def held_out_loss(params, **_):
         return jnp.mean(vae_loss(jax.random.key(1), autoencoder.model(params), images(held_out), beta=beta)[0])
@@ -110,3 +111,15 @@ def train(
         **options,
     )  # fmt: skip
     return Trained(autoencoder, trained.averaged, trained.history)
+
+
+# Trainings of one autoencoder, such as those of several seeds, have one loss function, so that they compile once.
+@lru_cache(maxsize=1)
+def _loss(autoencoder: Autoencoder, beta: float, warm_up: int, images: Callable[[jax.Array], jax.Array]) -> Callable:
+    weight = optax.linear_schedule(0.0, beta, warm_up) if warm_up else optax.constant_schedule(beta)
+
+    def loss(key, params, batch, step):
+        losses, metrics = vae_loss(key, autoencoder.model(params), images(batch[0]), beta=weight(step))
+        return losses, metrics, {"step": step + 1}
+
+    return loss

@@ -17,6 +17,8 @@ from experiments.kit.run import BadInput, Run
 from jaxgen.data import ImageDataset, load_images, render_sprites, split_by_content, to_float
 from jaxgen.report import write_json
 
+HELD_OUT = 0.1  # share of the images
+
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -41,19 +43,24 @@ class Description(NamedTuple):
     present: tuple[int, ...]
 
 
-def load(config: ImageConfig) -> Images:
+def load(config: ImageConfig, held_out: float = HELD_OUT) -> Images:
     """Training and held-out images in [−1, 1]; raises BadInput for what could only fail after training."""
     with reading_data():
         if config.data is None:
-            return split(render_sprites(config.images, config.seed), config)
+            return split(render_sprites(config.images, config.seed), config, held_out)
         how = {"resize": config.size} if config.resize else {"size": config.size}
-        return split(load_images(config.data, subset=config.subset, **how), config)
+        return split(load_images(config.data, subset=config.subset, **how), config, held_out)
 
 
-def split(dataset: ImageDataset, config: ImageConfig) -> Images:
+def split(dataset: ImageDataset, config: ImageConfig, held_out: float = HELD_OUT) -> Images:
     """Training and held-out images in [−1, 1].
 
     Labels that are all alike are dropped, because a classifier of one class measures nothing.
+
+    Args:
+        dataset: the images.
+        config: the flags.
+        held_out: share of the images that are held out.
 
     Raises:
         ValueError: if there are fewer images than a batch takes, unlabelled ones of neither one nor three channels, or
@@ -65,7 +72,7 @@ def split(dataset: ImageDataset, config: ImageConfig) -> Images:
     # files often come sorted by class; what is shown and measured takes the first ones
     shuffled = dataset.take(np.random.default_rng(config.seed).permutation(len(dataset)))
     images = to_float(shuffled.images, config.value_range)
-    train_set, test_set = split_by_content(replace(shuffled, images=images), 0.1, config.seed)
+    train_set, test_set = split_by_content(replace(shuffled, images=images), held_out, config.seed)
     if len(train_set) < config.batch_size:
         raise ValueError(f"--batch-size {config.batch_size} exceeds the {len(train_set)} training images: lower it")
     if dataset.labels is None and dataset.images.shape[-1] not in (1, 3):

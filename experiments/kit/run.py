@@ -21,7 +21,7 @@ from experiments.kit.config import RunConfig, TrainingConfig
 from experiments.kit.exercise import Exercise
 from experiments.kit.stages import recorded
 from experiments.kit.statistics import verdict
-from experiments.kit.wording import ascending
+from experiments.kit.wording import FILTERS
 from jaxgen.report import Table, run_directory, write_json, write_report
 
 TEST_RUN = " (The preset smoke only tests that everything runs. Its numbers mean nothing.)"
@@ -105,7 +105,7 @@ class Run(Generic[Config]):
                 figures=figures,
                 tables=tables,
                 values={"config": self.config, "verdict": verdict, **values},
-                filters={"ascending": ascending, **(filters or {})},
+                filters={**FILTERS, **(filters or {})},
                 metrics=metrics,
                 config=settings(self.config),
                 command=self.command,

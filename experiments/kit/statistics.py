@@ -23,6 +23,14 @@ class Ranking(NamedTuple):
     neighbours_differ: list[bool]
 
 
+class Interval(NamedTuple):
+    """A mean and the ends of its confidence interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
 def p_value(differences: Sequence[float]) -> float:
     """The p-value of a mean of zero by Student's t test; 1 if all differences are 0, 0 if they are another constant."""
     differences = np.asarray(differences, np.float64)
@@ -103,6 +111,24 @@ def share(values: ArrayLike, *, each: int = 1, groups: ArrayLike | None = None) 
 def over_repetitions(values: Sequence[float] | np.ndarray) -> MeanAndError:
     """The mean and standard error of one number per repetition, such as a seed or a training."""
     return mean_and_error(np.asarray(values, np.float64))
+
+
+def share_interval(values: ArrayLike, draws: int) -> Interval:
+    """The mean of shares, one for each repetition, and its interval at 95 %.
+
+    The interval is Student's over the repetitions, widened where it is narrower than Wilson's of all draws: few
+    repetitions may be alike by chance, and those of a share of 0 or 1 always are.
+
+    Args:
+        values: shares in [0, 1], (n,) with n ≥ 2.
+        draws: independent draws behind all of them.
+    """
+    from statsmodels.stats.proportion import proportion_confint
+
+    values = np.asarray(values, np.float64)
+    mean, half = float(values.mean()), stats.t.ppf(1 - LEVEL / 2, len(values) - 1) * stats.sem(values)
+    low, high = proportion_confint(mean * draws, draws, alpha=LEVEL, method="wilson")
+    return Interval(mean, max(0.0, float(min(mean - half, low))), min(1.0, float(max(mean + half, high))))
 
 
 def ratio_of_means(a: ArrayLike, b: ArrayLike) -> MeanAndError:

@@ -86,14 +86,15 @@ def _optimizer(
 
 
 def _train_step(loss: LossFn, optimizer: optax.GradientTransformation, ema: float, layout: Any) -> Callable:
-    if layout is None:
-        return _train_step_on_one_device(loss, optimizer, ema)
-    return make_train_step(loss, optimizer, ema=warmup_ema(ema), layout=layout)
+    shardings, structure = jax.tree.flatten(layout)
+    return _shared_train_step(loss, optimizer, ema, tuple(shardings), structure)
 
 
 @lru_cache(maxsize=1)
-def _train_step_on_one_device(loss: LossFn, optimizer: optax.GradientTransformation, ema: float) -> Callable:
-    return make_train_step(loss, optimizer, ema=warmup_ema(ema))
+def _shared_train_step(
+    loss: LossFn, optimizer: optax.GradientTransformation, ema: float, shardings: tuple, structure: Any
+) -> Callable:
+    return make_train_step(loss, optimizer, ema=warmup_ema(ema), layout=jax.tree.unflatten(structure, shardings))
 
 
 def train_network(
@@ -137,40 +138,53 @@ def train_network(
     optimizer = _optimizer(config.learning_rate, steps, decay, clip, tuple(params) if clip_separately else ())
     evaluate = jax.jit(held_out_loss)
     begin = partial(create_state, jax.random.key(seed + 1), optimizer=optimizer, carry=carry)
-    layout = sharding = None
-    mesh = data_mesh() if config.data_parallel or config.fully_sharded else cores_mesh(config, batch_size)
-    if mesh is not None:
-        sharding = batch_sharding(mesh)
-        shapes = jax.eval_shape(begin, params)
-        layout = fully_sharded(shapes, mesh) if config.fully_sharded else jax.tree.broadcast(replicated(mesh), shapes)
-        # made where it lies: beyond the parameters, no device holds more than its part
+    layout, sharding = layout_of(config, jax.eval_shape(begin, params), batch_size)
+    if layout is not None:  # made where it lies: beyond the parameters, no device holds more than its part
         params = place(params, layout.params)
     begin = jax.jit(begin, out_shardings=layout)
 
-    # a short training is not one call: the held-out loss is followed at 25 steps or more
-    batches, per_call = Batches, min(config.steps_per_call, max(1, steps // 25))
-    if jax.process_count() > 1:  # each reads its own part of the batches, which no compiled loop can do
-        batches, per_call = StreamedBatches, 1
-
-    def whole_calls(count: int) -> int:
-        return max(per_call, count // per_call * per_call)
-
+    per_call = steps_per_call(config, steps)
     state, history = train_with_checkpoints(
         run,
         name,
         _train_step(loss, optimizer, config.ema, layout),
         begin(params),
-        batches(data, batch_size, seed, sharding),
+        batches_of(data, batch_size, seed, sharding),
         steps=steps,
         steps_per_call=per_call,
-        log_every=whole_calls(steps // 200),
+        log_every=whole_calls(steps // 200, per_call),
         evaluate=lambda state: {"loss": evaluate(state.ema, **state.carry)},
-        evaluate_every=whole_calls(steps // 25),
+        evaluate_every=whole_calls(steps // 25, per_call),
     )
     kept = state.params, state.ema, state.carry
     params, averaged, carry = kept if layout is None else gather(kept)
     save_parameters(run.directory / name / "params.safetensors", averaged)
     return Trained(params, averaged, history, carry)
+
+
+def layout_of(config: TrainingConfig, shapes: Any, batch_size: int) -> tuple[Any, Any]:
+    """How a state of these shapes and its batches lie on the devices; None and None on one."""
+    mesh = data_mesh() if config.data_parallel or config.fully_sharded else cores_mesh(config, batch_size)
+    if mesh is None:
+        return None, None
+    layout = fully_sharded(shapes, mesh) if config.fully_sharded else jax.tree.broadcast(replicated(mesh), shapes)
+    return layout, batch_sharding(mesh)
+
+
+def batches_of(data: tuple[Any, ...], batch_size: int, seed: int, sharding: Any) -> Callable[[int], Any]:
+    """The batch of each step. Of several processes, each reads its own part, which no compiled loop can do."""
+    kind = StreamedBatches if jax.process_count() > 1 else Batches
+    return kind(data, batch_size, seed, sharding)
+
+
+def steps_per_call(config: TrainingConfig, steps: int) -> int:
+    """Steps of one compiled call. A short training is not one call: losses are followed at 25 steps or more."""
+    return 1 if jax.process_count() > 1 else min(config.steps_per_call, max(1, steps // 25))
+
+
+def whole_calls(count: int, per_call: int) -> int:
+    """The largest number of steps up to `count` that are whole calls, at least one call."""
+    return max(per_call, count // per_call * per_call)
 
 
 def train_with_checkpoints(

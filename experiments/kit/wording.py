@@ -1,6 +1,6 @@
 """Results in words, for the reports' templates."""
 
-from experiments.kit.statistics import Ranking
+from experiments.kit.statistics import Interval, Ranking
 from jaxgen.report import format_value
 
 
@@ -9,3 +9,11 @@ def ascending(ranking: Ranking) -> str:
     texts = [f"{name} {format_value(mean)}" for name, mean in ranking.means.items()]
     signs = ["<" if differ else "≈" for differ in ranking.neighbours_differ]
     return texts[0] + "".join(f" {sign} {text}" for sign, text in zip(signs, texts[1:], strict=True))
+
+
+def interval(of: Interval) -> str:
+    """A share and its interval, in three decimals."""
+    return f"{of.mean:.3f} ({of.low:.3f}–{of.high:.3f})"
+
+
+FILTERS = {"ascending": ascending, "interval": interval}

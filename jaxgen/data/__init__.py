@@ -2,6 +2,7 @@
 
 from jaxgen.data._dequantise import dequantise
 from jaxgen.data._digits import digits
+from jaxgen.data._rendered_digits import render_digits
 from jaxgen.data.captcha.files import load_captchas
 from jaxgen.data.captcha.render import CaptchaStyle, render_captchas, render_texts
 from jaxgen.data.captcha.texts import decode_texts, encode_texts, held_out_texts
@@ -37,6 +38,7 @@ __all__ = [
     "load_images",
     "moons",
     "render_captchas",
+    "render_digits",
     "render_dsprites",
     "render_sprites",
     "render_texts",

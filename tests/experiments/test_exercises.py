@@ -10,7 +10,7 @@ import pytest
 
 from experiments import __main__ as listing
 from experiments.kit.exercise import all_exercises
-from experiments.kit.wording import ascending
+from experiments.kit.wording import FILTERS as KIT_FILTERS
 from jaxgen.report.template import FILTERS
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +47,7 @@ def test_the_text_uses_what_it_is_given(name):
     """A branch that no run has taken yet could otherwise name a value that is not there."""
     source = (ROOT / "experiments" / name / "report.md").read_text()
     environment = jinja2.Environment()
-    environment.filters.update(FILTERS | {"ascending": ascending})
+    environment.filters.update(FILTERS | KIT_FILTERS)
     used = jinja2.meta.find_undeclared_variables(environment.parse(source))
     measured = importlib.import_module(f"experiments.{name}.measure").Measured
     assert used <= {*measured._fields, "config", "verdict", "figure", "table", "ref", "caller"}

@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 
 from jaxgen.data.resizing import import_pillow
 
-_MATPLOTLIB = (
+MATPLOTLIB_FONTS = (
     *("DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSans-BoldOblique"),
     *("DejaVuSansMono", "DejaVuSansMono-Bold", "DejaVuSansMono-Oblique", "DejaVuSansMono-BoldOblique"),
     *("DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSerif-Italic", "DejaVuSerif-BoldItalic"),
     *("STIXGeneral", "STIXGeneralBol", "STIXGeneralItalic", "STIXGeneralBolIta"),
 )
 _CAPTCHA = ("DroidSansMono",)
-FONTS = (*_MATPLOTLIB, *_CAPTCHA)
+FONTS = (*MATPLOTLIB_FONTS, *_CAPTCHA)
 _FILES = (".ttf", ".otf")
 
 

@@ -30,6 +30,12 @@ def test_labels_of_one_class_are_dropped(tmp_path, capsys):
         classifier.train_classifier(run_in(tmp_path), alike, alike, steps=1)
 
 
+def test_the_share_that_is_held_out():
+    data = images.split(SPRITES, CONFIG, 0.5)
+    assert len(data.train) + len(data.held_out) == 60
+    assert abs(len(data.held_out) - 30) <= 4 * (60 / 4) ** 0.5  # four standard deviations
+
+
 def test_a_class_that_is_held_out_whole_is_refused_before_training(monkeypatch):
     rare = replace(SPRITES, labels=(np.arange(60) == 0).astype(np.int64), label_names=())
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest, norm, sem, ttest_1samp, ttest_rel
+from scipy.stats import binomtest, norm, sem, t, ttest_1samp, ttest_rel
 
 from experiments.kit.statistics import (
     differ,
@@ -12,6 +12,7 @@ from experiments.kit.statistics import (
     ratio,
     ratio_of_means,
     share,
+    share_interval,
     verdict,
     verdicts,
 )
@@ -140,3 +141,25 @@ def test_the_error_of_a_ratio_of_shares_by_monte_carlo():
     assert found.mean == pytest.approx(2 / 3)
     assert found.error == pytest.approx(drawn.std(), rel=0.03)
     assert ratio(MeanAndError(0.1, 0.01), MeanAndError(0.0, 0.01)) is None
+
+
+def test_the_interval_of_shares_is_students_or_wilsons_where_that_is_wider():
+    values = np.array([0.5, 0.7, 0.6, 0.8])
+    found = share_interval(values, 10**6)
+    assert found == pytest.approx((0.65, *t.interval(0.95, 3, 0.65, sem(values))))
+    few = share_interval([0.6, 0.6, 0.6], 30)
+    wilson = binomtest(18, 30).proportion_ci(0.95, method="wilson")
+    assert few == pytest.approx((0.6, wilson.low, wilson.high))
+    assert share_interval([1.0, 1.0], 50).high == 1
+    assert share_interval([1.0, 1.0], 50).low == pytest.approx(binomtest(50, 50).proportion_ci(0.95, "wilson").low)
+    assert share_interval([0.0, 1.0], 50)[1:] == (0, 1)
+
+
+def test_the_interval_of_shares_has_the_truth_nineteen_times_in_twenty():
+    """Repetitions whose true share varies by ±.05 about .6, with 100 draws each."""
+    rng = np.random.default_rng(0)
+    hits = 0
+    for _ in range(1000):
+        found = share_interval(rng.binomial(100, 0.6 + 0.05 * rng.normal(size=4).clip(-3, 3)) / 100, 400)
+        hits += found.low <= 0.6 <= found.high
+    assert 0.93 < hits / 1000 <= 1
