@@ -237,7 +237,7 @@ def findings(fresh=(0.7, 0.8, 0.9), noisy=(0.6, 0.65, 0.7), own=(0.55, 0.6, 0.65
         ({}, 1, "would have said that the VAE&#39;s samples of x are easier to tell"),
         ({"own": (0.6, 0.5, 0.5)}, 1, "would have said that the GAN&#39;s images are easier to tell"),
         ({"own": (0.6, 0.5, 0.6)}, 1, "that both are equally hard to tell, within chance"),
-        ({}, 1, "flatters its generator"),
+        ({}, 1, "overrates its generator"),
         ({"own": (0.9, 0.5, 0.5)}, 1, "tells the GAN&#39;s images less well"),
         ({"own": (0.7, 0.5, 0.5)}, 1, "does about as well on the GAN&#39;s images"),
         ({}, 2, "which is within chance of ½"),
