@@ -29,6 +29,7 @@ class Against(NamedTuple):
     Attributes:
         task: one of TASKS.
         batch: images of a batch.
+        count: calls or steps of one measurement; 1 of DDIM, a whole batch of samples.
         threads: threads of PyTorch, one or all, whichever is faster.
         one_device: seconds of each round on one device, and of PyTorch.
         shared: the same where the cores share the batch, a device each; None where they do not.
@@ -36,6 +37,7 @@ class Against(NamedTuple):
 
     task: str
     batch: int
+    count: int
     threads: int
     one_device: Timing
     shared: Timing | None
@@ -69,7 +71,7 @@ def _timed(config: Config, theirs: peers.Network, task: str, batch: int) -> Agai
     torch_threads = peers.set_threads(theirs, (batch, CHANNELS, config.size, config.size))
     rival = _their_task(config, theirs, task, batch)
     meshes: dict[str, Mesh | None] = {"one device": None}
-    if jax.default_backend() == "cpu" and (mesh := cores_mesh(config, batch)) is not None:
+    if (mesh := cores_mesh(config, batch)) is not None:
         meshes["shared"] = mesh
     subjects = {name: Subject(1, _our_task(config, task, batch, mesh), rival) for name, mesh in meshes.items()}
     for subject in subjects.values():
@@ -78,22 +80,23 @@ def _timed(config: Config, theirs: peers.Network, task: str, batch: int) -> Agai
     timings = in_turns(
         subjects, config.rounds, lambda i: config.announce(f"{task}, batch {batch}: round {i}/{config.rounds}")
     )
-    return Against(task, batch, torch_threads, timings["one device"], timings.get("shared"))
+    count = 1 if task == "DDIM" else config.training_steps
+    return Against(task, batch, count, torch_threads, timings["one device"], timings.get("shared"))
 
 
 def _our_task(config: Config, task: str, batch: int, mesh: Mesh | None) -> Callable[[], Any]:
     """The task in JAX, compiled."""
     net, shape = network_of(config), (config.size, config.size, CHANNELS)
     params, key = parameters(net, shape, config.seed), jax.random.key(config.seed + 1)
-    x = jax.random.normal(key, (batch, *shape))
+    x, keys = jax.random.normal(key, (batch, *shape)), jax.random.split(key, batch)
     layout = None if mesh is None else replicated(mesh)
     if mesh is not None:
-        x, params = jax.device_put((x, params), (batch_sharding(mesh), layout))
+        params = place(params, layout)
+        x, keys = jax.device_put((x, keys), batch_sharding(mesh))
 
     if task == "training step":
         state = create_state(key, params, OPTIMIZER)
         if mesh is not None:
-            layout = jax.tree.broadcast(layout, jax.eval_shape(lambda: state))
             state = place(state, layout)
         steps = _steps(make_train_step(loss_of(net), OPTIMIZER, layout=layout), state, x)
         return lambda: [jax.block_until_ready(next(steps)) for _ in range(config.training_steps)]
@@ -102,9 +105,7 @@ def _our_task(config: Config, task: str, batch: int, mesh: Mesh | None) -> Calla
         call = jax.jit(net.apply).lower(params, x, jnp.float32(0.5)).compile()
         return lambda: [call(params, x, jnp.float32(0.5)).block_until_ready() for _ in range(config.training_steps)]
 
-    keys, times = jax.random.split(key, batch), grid(config.ddim_steps)
-    if mesh is not None:
-        keys = jax.device_put(keys, batch_sharding(mesh))
+    times = grid(config.ddim_steps)
 
     @jax.jit
     def draw(params: Any, keys: jax.Array) -> jax.Array:
@@ -130,7 +131,7 @@ def _their_task(config: Config, theirs: peers.Network, task: str, batch: int) ->
         return lambda n: train()
     theirs.model.eval()
     if task == "call":
-        call = peers.calls(theirs, shape, config.training_steps)
+        call = peers.bare_calls(theirs, shape, config.training_steps)
         return lambda n: call()
     draw = peers.subject(theirs, "ddim", config.ddim_steps, config.ddim_steps, shape)
     return lambda n: draw.run()

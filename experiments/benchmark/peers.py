@@ -156,10 +156,6 @@ def subject(network: Network, name: str, steps: int, calls: int, shape: tuple[in
     model, device, _ = network
     steps = calls if scheduler_name == "DPMSolverSinglestepScheduler" else steps
 
-    def wait() -> None:
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-
     @torch.inference_mode()
     def run() -> Any:
         # schedulers keep state, which set_timesteps resets, as in a pipeline
@@ -168,16 +164,7 @@ def subject(network: Network, name: str, steps: int, calls: int, shape: tuple[in
         for t in scheduler.timesteps:
             eps = model(scheduler.scale_model_input(x, t), t).sample
             x = scheduler.step(eps, t, x).prev_sample
-        wait()
-        return x
-
-    @torch.inference_mode()
-    def bare(n: int) -> Any:
-        x = torch.randn(shape, device=device)
-        times = torch.linspace(999, 0, n, device=device).round()
-        for t in times:
-            x = model(x, t).sample
-        wait()
+        _wait(device)
         return x
 
     scheduler = getattr(diffusers, scheduler_name)(num_train_timesteps=1000, **settings)
@@ -186,21 +173,19 @@ def subject(network: Network, name: str, steps: int, calls: int, shape: tuple[in
     if not torch.isfinite(run()).all():
         raise FloatingPointError(f"{scheduler_name} drew values that are not finite")
     hook.remove()
-    return Subject(len(seen), run, bare)
+    return Subject(len(seen), run, lambda n: bare_calls(network, shape, n)())
 
 
-def calls(network: Network, shape: tuple[int, ...], n: int) -> Callable[[], None]:
-    """n calls of diffusers' network on images of a shape (B, channels, h, w)."""
+def bare_calls(network: Network, shape: tuple[int, ...], n: int) -> Callable[[], None]:
+    """n calls of diffusers' network from noise of a shape (B, channels, h, w), each on the output of the last."""
     import torch
-
-    x, times = torch.randn(shape, device=network.device), torch.full((shape[0],), 500, device=network.device)
 
     @torch.inference_mode()
     def run() -> None:
-        for _ in range(n):
-            network.model(x, times)
-        if network.device.type == "cuda":
-            torch.cuda.synchronize()
+        x = torch.randn(shape, device=network.device)
+        for t in torch.linspace(999, 0, n, device=network.device).round():
+            x = network.model(x, t).sample
+        _wait(network.device)
 
     return run
 
@@ -228,7 +213,14 @@ def training(network: Network, shape: tuple[int, ...], steps: int) -> Callable[[
             optimizer.zero_grad(set_to_none=True)
             ((found - eps) ** 2).mean().backward()
             optimizer.step()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
+        _wait(device)
 
     return run
+
+
+def _wait(device: Any) -> None:
+    """Wait for what a GPU still computes."""
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.synchronize()

@@ -27,12 +27,12 @@ def write(run: Run[Config], measured: Measured) -> Path:
         for title, printed in training.printed(measured.training).items():
             show(title, printed)
     if measured.pytorch is not None:
-        tables |= pytorch.tables(measured.pytorch, run.config.training_steps)
+        tables |= pytorch.tables(measured.pytorch)
         show("Beside PyTorch", tables["pytorch"])
     return run.write_report(
         Path(__file__).with_name("report.md"),
         values=measured,
-        metrics=metrics(measured, run.config),
+        metrics=metrics(measured),
         figures=figures(measured),
         tables=tables | {"environment": environment(measured)},
     )
@@ -53,7 +53,7 @@ def environment(measured: Measured) -> Table:
     return table([{"quantity": name, "value": value} for name, value in measured.environment.items()])
 
 
-def metrics(measured: Measured, config: Config) -> dict[str, Any]:
+def metrics(measured: Measured) -> dict[str, Any]:
     """The numbers for metrics.json."""
     found: dict[str, Any] = {"environment": measured.environment}
     if measured.sampling:
@@ -65,5 +65,5 @@ def metrics(measured: Measured, config: Config) -> dict[str, Any]:
     if measured.training is not None:
         found["training"] = training.record(measured.training)
     if measured.pytorch is not None:
-        found["pytorch"] = pytorch.record(measured.pytorch, config.training_steps)
+        found["pytorch"] = pytorch.record(measured.pytorch)
     return found

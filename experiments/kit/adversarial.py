@@ -1,7 +1,6 @@
 """Two players trained against each other, with averaged parameters, checkpoints and logs."""
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -12,11 +11,11 @@ from experiments.kit.export import save_parameters
 from experiments.kit.run import Run
 from experiments.kit.training import (
     batches_of,
+    compiled_once,
+    intervals,
     layout_of,
     learning_rate,
-    steps_per_call,
     train_with_checkpoints,
-    whole_calls,
 )
 from jaxgen.gan import AdversarialObjectives
 from jaxgen.training import (
@@ -93,21 +92,18 @@ def train_game(
     def begin(generator: Any, critic: Any) -> Any:
         return create_adversarial_state(jax.random.key(seed + 1), generator, critic, *optimizers, objectives.carry)
 
-    layout, sharding = layout_of(config, jax.eval_shape(begin, *params), batch_size)
+    layout, sharding = layout_of(config, batch_size, begin, *params)
     if layout is not None:
         params = place(params, (layout.generator.params, layout.critic.params))
-    per_call = steps_per_call(config, steps)
     state, history = train_with_checkpoints(
         run,
         name,
-        _game_step(objectives, optimizers, config.ema, batch, layout),
+        _game_step((objectives.generator, objectives.critic), optimizers, config.ema, batch, layout=layout),
         jax.jit(begin, out_shardings=layout)(*params),
         batches_of(data, batch_size, seed, sharding),
         steps=steps,
-        steps_per_call=per_call,
-        log_every=whole_calls(steps // 200, per_call),
         evaluate=evaluate,
-        evaluate_every=whole_calls(steps // 25, per_call),
+        **intervals(config, steps),
     )
     kept = state.generator.ema, state.critic.params
     averaged, critic = kept if layout is None else gather(kept)
@@ -115,21 +111,10 @@ def train_game(
     return TrainedGame(averaged, critic, history)
 
 
-def _game_step(
-    objectives: AdversarialObjectives, optimizers: tuple, ema: float, batch: Callable[[Any], Any], layout: Any
-) -> Callable:
-    shardings, structure = jax.tree.flatten(layout)
-    losses = objectives.generator, objectives.critic
-    return _shared_game_step(losses, optimizers, ema, batch, tuple(shardings), structure)
-
-
 # Games of the same losses and optimisers, such as those of several seeds, share what is compiled.
-@lru_cache(maxsize=1)
-def _shared_game_step(
-    losses: tuple, optimizers: tuple, ema: float, batch: Callable[[Any], Any], shardings: tuple, structure: Any
-) -> Callable:
+@compiled_once
+def _game_step(losses: tuple, optimizers: tuple, ema: float, batch: Callable[[Any], Any], *, layout: Any) -> Callable:
     def of_rows(loss: Callable[..., Any]) -> Callable[..., Any]:
         return lambda key, own, other, rows, **carry: loss(key, own, other, batch(rows), **carry)
 
-    layout = jax.tree.unflatten(structure, shardings)
     return make_adversarial_step(*map(of_rows, losses), *optimizers, ema=warmup_ema(ema), layout=layout)

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 import flax.linen as nn
 import jax
 import optax
+from jax.sharding import NamedSharding
 
 from experiments.kit.config import TrainingConfig
 from experiments.kit.devices import cores_mesh
@@ -85,16 +86,27 @@ def _optimizer(
     return optax.chain(bound, optax.adam(learning_rate(peak, steps, decay)))
 
 
-def _train_step(loss: LossFn, optimizer: optax.GradientTransformation, ema: float, layout: Any) -> Callable:
-    shardings, structure = jax.tree.flatten(layout)
-    return _shared_train_step(loss, optimizer, ema, tuple(shardings), structure)
+def compiled_once(make: Callable[..., Callable]) -> Callable[..., Callable]:
+    """Keep the last step that `make(*arguments, layout=...)` made, so that equal arguments share what is compiled.
+
+    All arguments but the layout are hashable.
+    """
+
+    @lru_cache(maxsize=1)
+    def kept(arguments: tuple, shardings: tuple, structure: Any) -> Callable:
+        return make(*arguments, layout=jax.tree.unflatten(structure, shardings))
+
+    def step(*arguments: Any, layout: Any) -> Callable:
+        shardings, structure = jax.tree.flatten(layout)
+        return kept(arguments, tuple(shardings), structure)
+
+    step.cache_clear = kept.cache_clear
+    return step
 
 
-@lru_cache(maxsize=1)
-def _shared_train_step(
-    loss: LossFn, optimizer: optax.GradientTransformation, ema: float, shardings: tuple, structure: Any
-) -> Callable:
-    return make_train_step(loss, optimizer, ema=warmup_ema(ema), layout=jax.tree.unflatten(structure, shardings))
+@compiled_once
+def _train_step(loss: LossFn, optimizer: optax.GradientTransformation, ema: float, *, layout: Any) -> Callable:
+    return make_train_step(loss, optimizer, ema=warmup_ema(ema), layout=layout)
 
 
 def train_network(
@@ -138,23 +150,20 @@ def train_network(
     optimizer = _optimizer(config.learning_rate, steps, decay, clip, tuple(params) if clip_separately else ())
     evaluate = jax.jit(held_out_loss)
     begin = partial(create_state, jax.random.key(seed + 1), optimizer=optimizer, carry=carry)
-    layout, sharding = layout_of(config, jax.eval_shape(begin, params), batch_size)
+    layout, sharding = layout_of(config, batch_size, begin, params)
     if layout is not None:  # made where it lies: beyond the parameters, no device holds more than its part
         params = place(params, layout.params)
     begin = jax.jit(begin, out_shardings=layout)
 
-    per_call = steps_per_call(config, steps)
     state, history = train_with_checkpoints(
         run,
         name,
-        _train_step(loss, optimizer, config.ema, layout),
+        _train_step(loss, optimizer, config.ema, layout=layout),
         begin(params),
         batches_of(data, batch_size, seed, sharding),
         steps=steps,
-        steps_per_call=per_call,
-        log_every=whole_calls(steps // 200, per_call),
         evaluate=lambda state: {"loss": evaluate(state.ema, **state.carry)},
-        evaluate_every=whole_calls(steps // 25, per_call),
+        **intervals(config, steps),
     )
     kept = state.params, state.ema, state.carry
     params, averaged, carry = kept if layout is None else gather(kept)
@@ -162,11 +171,14 @@ def train_network(
     return Trained(params, averaged, history, carry)
 
 
-def layout_of(config: TrainingConfig, shapes: Any, batch_size: int) -> tuple[Any, Any]:
-    """How a state of these shapes and its batches lie on the devices; None and None on one."""
+def layout_of(
+    config: TrainingConfig, batch_size: int, begin: Callable[..., Any], *params: Any
+) -> tuple[Any, NamedSharding | None]:
+    """How the state `begin(*params)` and its batches lie on the devices; None and None on one."""
     mesh = data_mesh() if config.data_parallel or config.fully_sharded else cores_mesh(config, batch_size)
     if mesh is None:
         return None, None
+    shapes = jax.eval_shape(begin, *params)
     layout = fully_sharded(shapes, mesh) if config.fully_sharded else jax.tree.broadcast(replicated(mesh), shapes)
     return layout, batch_sharding(mesh)
 
@@ -177,14 +189,16 @@ def batches_of(data: tuple[Any, ...], batch_size: int, seed: int, sharding: Any)
     return kind(data, batch_size, seed, sharding)
 
 
-def steps_per_call(config: TrainingConfig, steps: int) -> int:
-    """Steps of one compiled call. A short training is not one call: losses are followed at 25 steps or more."""
-    return 1 if jax.process_count() > 1 else min(config.steps_per_call, max(1, steps // 25))
+def intervals(config: TrainingConfig, steps: int) -> dict[str, int]:
+    """Steps of one compiled call, and from one log and one evaluation to the next: whole calls, 25 of them or more."""
+    per_call = 1 if jax.process_count() > 1 else min(config.steps_per_call, max(1, steps // 25))
 
+    def whole_calls(count: int) -> int:
+        return max(per_call, count // per_call * per_call)
 
-def whole_calls(count: int, per_call: int) -> int:
-    """The largest number of steps up to `count` that are whole calls, at least one call."""
-    return max(per_call, count // per_call * per_call)
+    return {
+        "steps_per_call": per_call, "log_every": whole_calls(steps // 200), "evaluate_every": whole_calls(steps // 25),
+    }  # fmt: skip
 
 
 def train_with_checkpoints(

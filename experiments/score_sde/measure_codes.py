@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from experiments.kit.great_circle import great_circle
 from experiments.kit.run import Run
 from experiments.kit.score_model import Model
 from experiments.score_sde.config import Config
@@ -88,15 +89,6 @@ def between(codes: np.ndarray) -> np.ndarray:
     """Seven points between code i and code i + n/2 of n codes, on a great circle: (7 n/2, *event)."""
     start, end = np.split(codes, 2)
     return np.concatenate([great_circle(start, end, share) for share in np.linspace(0, 1, SHARES)[1:-1]])
-
-
-def great_circle(a: np.ndarray, b: np.ndarray, share: float) -> np.ndarray:
-    """The points (n, *event) at `share` of the way from a to b, of a length between theirs (Shoemake 1985)."""
-    axes = tuple(range(1, a.ndim))
-    norms = [np.sqrt(np.sum(x**2, axis=axes, keepdims=True)) for x in (a, b)]
-    angle = np.arccos(np.clip(np.sum(a * b, axis=axes, keepdims=True) / (norms[0] * norms[1]), -1, 1))
-    unit = (np.sin((1 - share) * angle) * a / norms[0] + np.sin(share * angle) * b / norms[1]) / np.sin(angle)
-    return unit * ((1 - share) * norms[0] + share * norms[1])
 
 
 def in_batches(function, x: np.ndarray, size: int) -> np.ndarray:

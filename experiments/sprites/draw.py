@@ -27,12 +27,12 @@ def draw_again(config: Config) -> Path:
     model, present = load_model(config.draw_from), read_description(config.draw_from).present
     folder = config.draw_from / "drawn" / f"{config.samples}-seed-{config.seed}"
     labels = np.resize(present, config.samples) if present else None
-    method = Method(ddim(), min(50, model.process.steps))
+    method, batch_size = Method(ddim(), min(50, model.process.steps)), min(50, config.samples)
     try:
         images = generation.generate(
             method.function(model), model.params, jax.random.key(config.seed), config.samples,
-            batch_size=min(50, config.samples), cond=(labels, None), directory=folder / "batches",
-            progress=config.progress, sharding=cores_sharding(config, min(50, config.samples)),
+            batch_size=batch_size, cond=(labels, None), directory=folder / "batches",
+            progress=config.progress, sharding=cores_sharding(config, batch_size),
         )  # fmt: skip
     except ValueError as error:
         raise BadInput(str(error)) from error

@@ -38,7 +38,7 @@ def rival(monkeypatch):
 
         return begin
 
-    monkeypatch.setattr(peers, "calls", slow("call"))
+    monkeypatch.setattr(peers, "bare_calls", slow("call"))
     monkeypatch.setattr(peers, "training", slow("training step"))
 
     def ddim(network, name, steps, calls, shape):

@@ -12,9 +12,10 @@ from shown import metrics_of
 from experiments.kit.call_counting import network_calls
 from experiments.kit.config import RunConfig
 from experiments.kit.drawing import Drawer
+from experiments.kit.great_circle import great_circle
 from experiments.kit.run import BadInput
 from experiments.score_sde import __main__ as score_sde
-from experiments.score_sde.measure_codes import between, correlations, great_circle, in_batches
+from experiments.score_sde.measure_codes import between, correlations, in_batches
 from experiments.score_sde.measure_correctors import repeated
 from experiments.score_sde.measure_samplers import Comparison, Sampled
 from experiments.score_sde.processes import three_processes

@@ -1,7 +1,6 @@
 """VAE against GAN: a whole small run, its discriminators against known laws, its verdicts, and what it refuses."""
 
 import gzip
-import re
 import struct
 import sys
 from dataclasses import replace
@@ -12,12 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.stats import norm
-from shown import metrics_of
+from shown import findings_of, metrics_of
 
 from experiments.kit import launch
 from experiments.kit.run import BadInput
-from experiments.kit.statistics import verdict
-from experiments.kit.wording import FILTERS
 from experiments.vae_gan import __main__ as vae_gan
 from experiments.vae_gan import draw, report
 from experiments.vae_gan.config import PRESETS, Config
@@ -31,7 +28,6 @@ from experiments.vae_gan.measure_tests import LINEAR, NOISY, OWN_KIND, discrimin
 from jaxgen.distributions import Gaussian
 from jaxgen.metrics import ConfidenceInterval, MeanAndError, TwoSampleTest
 from jaxgen.nets import MLPCritic
-from jaxgen.report.template import render_template
 
 SMALL = PRESETS["smoke"]
 SETS = (REAL, RECONSTRUCTIONS, MEANS, SAMPLES, GAN)
@@ -151,7 +147,7 @@ def test_samples_of_x_have_the_means_and_the_spread_of_their_law():
 
 
 def test_great_circles_keep_to_likely_latents():
-    a, b = jax.random.normal(jax.random.key(0), (2, 3, 64))
+    a, b = np.asarray(jax.random.normal(jax.random.key(0), (2, 3, 64)))
     z = np.asarray(draw.great_circles(a, b, 5))
     np.testing.assert_allclose(z[:, 0], a, atol=1e-5)
     np.testing.assert_allclose(z[:, -1], b, atol=1e-5)
@@ -214,16 +210,7 @@ def findings(fresh=(0.7, 0.8, 0.9), noisy=(0.6, 0.65, 0.7), own=(0.55, 0.6, 0.65
         distances={name: Distances(*[value * spread] * 5) for name, value in others.items()},
         nearest_real=0.1, classifier_accuracy=0.99, trained_on="sprites",
     )  # fmt: skip
-    source = report.Path(report.__file__).with_name("report.md").read_text()
-    picture = report.image_grid(IMAGE[:1])
-    rendered = render_template(
-        source,
-        figures=dict.fromkeys(re.findall(r'figure\("([\w-]+)"', source), picture),
-        tables={"everything": report.table(report.all_rows(values))},
-        values={"config": Config(), "verdict": verdict, **values._asdict()},
-        filters=FILTERS,
-    )
-    return [" ".join(text.split()) for text in rendered.findings]
+    return findings_of(report, Config(), values, {"everything": report.table(report.all_rows(values))})
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """The comparison of autoencoders: a whole small run, its parts, its text, and what it refuses."""
 
-import re
 from dataclasses import replace
 from itertools import product
 
@@ -8,10 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from shown import metrics_of
+from shown import findings_of, metrics_of
 
 from experiments.kit.run import BadInput
-from experiments.kit.statistics import verdict
 from experiments.vae_zoo import measure_codes, report
 from experiments.vae_zoo.code_prior import CodePrior
 from experiments.vae_zoo.config import PRESETS, Config
@@ -24,7 +22,6 @@ from experiments.vae_zoo.sc_vae import single_atoms, used_atoms
 from experiments.vae_zoo.vq_vae import used_codes
 from jaxgen.data import ImageDataset
 from jaxgen.report import table
-from jaxgen.report.template import render_template
 
 pytestmark = pytest.mark.filterwarnings("ignore:Fréchet distance of 64-dimensional")
 
@@ -159,18 +156,8 @@ def findings(bits=(0.0, 0.0), rate=0.0, vq=0.0, errors=(0.1, 0.2, 0.3, 0.4)):
         sorted(models, key=lambda name: models[name].held_out.errors.mean()), [VAMP, VQ, VAE],
         IMAGE, IMAGE, (), None, 0.1, 24, "sprites",
     )  # fmt: skip
-    source = report.Path(report.__file__).with_name("report.md").read_text()
-    picture = report.image_grid(IMAGE[:1])
-    rendered = render_template(
-        source,
-        figures=dict.fromkeys(re.findall(r'figure\("([\w-]+)"', source), picture),
-        tables={
-            name: table(rows)
-            for name, rows in zip(("likelihood", "quality", "usage"), report.rows(measured), strict=True)
-        },
-        values={"config": Config(), "verdict": verdict, **measured._asdict()},
-    )
-    return [" ".join(text.split()) for text in rendered.findings]
+    tables = dict(zip(("likelihood", "quality", "usage"), map(table, report.rows(measured)), strict=True))
+    return findings_of(report, Config(), measured, tables)
 
 
 @pytest.mark.parametrize(

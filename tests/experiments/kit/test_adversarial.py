@@ -56,7 +56,7 @@ def test_the_players_move_as_the_game_says(tmp_path):
 def test_games_of_several_seeds_compile_one_step(tmp_path, monkeypatch):
     made, make = [], adversarial.make_adversarial_step
     monkeypatch.setattr(adversarial, "make_adversarial_step", lambda *args, **how: made.append(1) or make(*args, **how))
-    adversarial._shared_game_step.cache_clear()
+    adversarial._game_step.cache_clear()
     run = begin(SOME, replace(CONFIG, runs=tmp_path), [])
     first, second = play(run, "a", seed=0, steps=4), play(run, "b", seed=1, steps=4)
     assert len(made) == 1
