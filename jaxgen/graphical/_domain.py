@@ -16,7 +16,7 @@ States = Mapping[str, int | Sequence[str]]
 """The number of states of each variable, or their labels."""
 
 Evidence = Mapping[str, Any]
-"""What is observed of some variables: the index of a state (), its label, or a mask (states,) of those not ruled out."""
+"""What is observed of some variables: a state's index () or label, or a mask (states,) of those not ruled out."""
 
 
 @jax.tree_util.register_static

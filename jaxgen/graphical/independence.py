@@ -63,8 +63,8 @@ def independencies(graph: nx.Graph, max_nodes: int = 12) -> Iterator[Independenc
     """
     if len(graph) > max_nodes:
         raise ValueError(
-            f"a graph of {len(graph)} nodes has too many statements to decide: ask graphical.separation for single ones, "
-            f"graphical.minimal_separators for a pair, or pass max_nodes={len(graph)}"
+            f"a graph of {len(graph)} nodes has too many statements to decide: ask graphical.separation for single "
+            f"ones, graphical.minimal_separators for a pair, or pass max_nodes={len(graph)}"
         )
     return _independencies(graph)
 

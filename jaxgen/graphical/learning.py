@@ -1,6 +1,7 @@
 """Learning from data: conditional tables by counts, potentials by maximum likelihood."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -132,13 +133,21 @@ def fit_potentials(
         if not is_traced(share, allowed) and np.any((np.asarray(share) > 0) & ~np.asarray(allowed)):
             raise ValueError(f"examples have states that the factor ({', '.join(scope)}) forbids by log-potential −inf")
     order = elimination_order(graph) if order is None else order
-    found = _maximise(graph.structure, graph.log_potentials, observed, free, penalty, steps, tolerance, order)
-    return found
+    return _maximise(graph, observed, free, penalty, tolerance, steps, order)
 
 
-def _maximise(structure, start, observed, free, penalty, steps, tolerance, order) -> PotentialFit:
+@partial(jax.jit, static_argnames=("steps", "order"))
+def _maximise(
+    graph: FactorGraph,
+    observed: tuple[Array, ...],
+    free: tuple[Array, ...],
+    penalty: ArrayLike,
+    tolerance: ArrayLike,
+    steps: int,
+    order: EliminationOrder,
+) -> PotentialFit:
     def model(params):
-        return FactorGraph(structure, tuple(jnp.where(f, p, -jnp.inf) for f, p in zip(free, params, strict=True)))
+        return FactorGraph(graph.structure, tuple(jnp.where(f, p, -jnp.inf) for f, p in zip(free, params, strict=True)))
 
     def log_likelihood(params):
         score = sum(jnp.sum(o * p) for o, p in zip(observed, params, strict=True))
@@ -151,7 +160,7 @@ def _maximise(structure, start, observed, free, penalty, steps, tolerance, order
     value_and_grad = optax.value_and_grad_from_state(objective)
 
     def size(gradient):
-        return jnp.max(jnp.stack([jnp.zeros(()), *(jnp.max(jnp.abs(g), initial=0) for g in gradient)]))
+        return jnp.max(jnp.stack([jnp.zeros(()), *(jnp.max(jnp.abs(g)) for g in gradient)]))
 
     def going(carry):
         _, _, gradient, i = carry
@@ -161,17 +170,12 @@ def _maximise(structure, start, observed, free, penalty, steps, tolerance, order
         params, state, _, i = carry
         value, gradient = value_and_grad(params, state=state)
         updates, state = optimizer.update(gradient, state, params, value=value, grad=gradient, value_fn=objective)
-        params = optax.apply_updates(params, updates)
-        return params, state, optax.tree.get(state, "grad"), i + 1
+        return optax.apply_updates(params, updates), state, optax.tree.get(state, "grad"), i + 1
 
-    @jax.jit
-    def run(params):
-        first = jax.grad(objective)(params)
-        params, _, _, _ = jax.lax.while_loop(going, step, (params, optimizer.init(params), first, 0))
-        return params, log_likelihood(params), size(jax.grad(objective)(params))
-
-    params, likelihood, gradient = run(tuple(jnp.where(f, p, 0) for f, p in zip(free, start, strict=True)))
-    return PotentialFit(model(params), likelihood, gradient)
+    start = tuple(jnp.where(f, p, 0) for f, p in zip(free, graph.log_potentials, strict=True))
+    carry = start, optimizer.init(start), jax.grad(objective)(start), 0
+    params, _, gradient, _ = jax.lax.while_loop(going, step, carry)
+    return PotentialFit(model(params), log_likelihood(params), size(gradient))
 
 
 def _columns(domain: Domain, data: Data) -> dict[str, Array]:

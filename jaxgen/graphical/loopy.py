@@ -103,9 +103,9 @@ def _propagate(graph: FactorGraph, masks: Masks, iterations: int, damping: float
 
     def to_variable(messages: Messages, f: int, axis: int) -> Array:
         scope = scopes[f]
-        told = [((name,), to_factor(messages, name, f)) for i, name in enumerate(scope) if i != axis]
+        incoming = [((name,), to_factor(messages, name, f)) for i, name in enumerate(scope) if i != axis]
         last = [*(name for i, name in enumerate(scope) if i != axis), scope[axis]]
-        table = join([(scope, graph.log_potentials[f]), *told], last, sizes)
+        table = join([(scope, graph.log_potentials[f]), *incoming], last, sizes)
         return _normalised(logsumexp(table.reshape(-1, sizes[scope[axis]]).T))
 
     def iterate(messages: Messages, _: None) -> tuple[Messages, Array]:
@@ -119,8 +119,8 @@ def _propagate(graph: FactorGraph, masks: Masks, iterations: int, damping: float
     beliefs = {name: to_factor(messages, name, None) for name in graph.names}
     joint = []
     for f, scope in enumerate(scopes):
-        told = [((name,), to_factor(messages, name, f)) for name in scope]
-        joint.append(_normalised(join([(scope, graph.log_potentials[f]), *told], scope, sizes)))
+        incoming = [((name,), to_factor(messages, name, f)) for name in scope]
+        joint.append(_normalised(join([(scope, graph.log_potentials[f]), *incoming], scope, sizes)))
     bethe = jnp.zeros((), changes.dtype)
     for table, belief in zip(graph.log_potentials, joint, strict=True):
         bethe += _mean(belief, table) - _mean(belief, belief)
