@@ -100,8 +100,9 @@ def bayesian_network(states: States, parents: Parents, tables: Mapping[str, Arra
         raise ValueError(f"no table for {', '.join(missing)}: every variable needs one")
     checked = {}
     for name, of in zip(domain.names, structure.parents, strict=True):
-        check_scope(domain, (*of, name), jnp.shape(tables[name]), f"P({name}{' | ' * bool(of)}{', '.join(of)}), axes")
-        checked[name] = _checked_table(name, of, as_float(tables[name]))
+        table = as_float(tables[name])
+        check_scope(domain, (*of, name), table.shape, f"P({name}{' | ' * bool(of)}{', '.join(of)}), axes")
+        checked[name] = _checked_table(name, of, table)
     return BayesianNetwork(structure, checked)
 
 

@@ -35,17 +35,25 @@ def logsumexp(x: Float[Array, "*rows n"]) -> Float[Array, "*rows"]:
 
     `jax.nn.logsumexp` has NaN gradients in rows that are −inf throughout.
     """
-    peak = jnp.max(x, -1, keepdims=True)
-    peak = jnp.where(jnp.isfinite(peak), peak, 0)
-    return jnp.log(jnp.sum(jnp.exp(x - peak), -1)) + peak[..., 0]
+    peak, terms = _scaled(x)
+    return jnp.log(jnp.sum(terms, -1)) + peak[..., 0]
 
 
 @logsumexp.defjvp
 def _logsumexp_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
     (x,), (tangent,) = primals, tangents
-    out = logsumexp(x)
-    share = jnp.exp(x - jnp.where(jnp.isfinite(out), out, 0)[..., None])
-    return out, jnp.sum(jnp.where(share > 0, share * tangent, 0), -1)
+    _, terms = _scaled(x)
+    total = jnp.sum(terms, -1, keepdims=True)
+    # exp(x − log Σ exp x) would not sum to 1 where x is so large that the log of a sum of terms is lost in rounding
+    share = terms / jnp.where(total > 0, total, 1)
+    return logsumexp(x), jnp.sum(jnp.where(share > 0, share * tangent, 0), -1)
+
+
+def _scaled(x: Array) -> tuple[Array, Array]:
+    """The maximum of each row, and the exponentials of what is below it."""
+    peak = jax.lax.stop_gradient(jnp.max(x, -1, keepdims=True))
+    peak = jnp.where(jnp.isfinite(peak), peak, 0)
+    return peak, jnp.exp(x - peak)
 
 
 def maximum(x: Float[Array, "*rows n"]) -> Float[Array, "*rows"]:

@@ -91,8 +91,8 @@ def factor_graph(states: States, log_potentials: Factors) -> FactorGraph:
     domain = Domain.of(states)
     scopes, tables = [], []
     for scope, table in _pairs(log_potentials):
-        check_scope(domain, scope, jnp.shape(table), "the factor")
         table = as_float(table)
+        check_scope(domain, scope, table.shape, "the factor")
         if not is_traced(table) and np.any(np.isnan(table) | (np.asarray(table) == np.inf)):
             raise ValueError(f"the log-potentials of ({', '.join(scope)}) must be finite or −inf, got {table}")
         scopes.append(scope)

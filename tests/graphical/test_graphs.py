@@ -286,6 +286,7 @@ CHAIN = graphical.directed_graph({"B": ["A"], "C": ["B"]})
         (lambda: graphical.separation(nx.DiGraph([("A", "B"), ("B", "A")]), "A", "B"), "this graph has A → B → A"),
     ],
 )
+@pytest.mark.usefixtures("unchecked")
 def test_bad_input_is_named(ask, message):
     with pytest.raises(ValueError, match=message):
         ask()
