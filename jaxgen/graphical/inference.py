@@ -170,18 +170,8 @@ def marginalise(graph: FactorGraph, names: Names) -> FactorGraph:
     """
     names = as_names(names)
     check_names(graph.names, *names)
-    keep = [name for name in graph.names if name not in names]
-    sizes = table_sizes(graph)
     _check_marginalisation(graph, names)
-    _, left = contract(tables(graph), names, sizes)
-    place = {name: i for i, name in enumerate(keep)}
-    scopes, potentials = [], []
-    for scope, table in left:
-        axes = sorted(range(len(scope)), key=lambda axis: place[scope[axis]])
-        known = scope in graph.scopes
-        scopes.append(scope if known else tuple(scope[axis] for axis in axes))
-        potentials.append(table if known else jnp.transpose(table, axes))
-    return FactorGraph(FactorStructure(graph.structure.domain.subset(keep), tuple(scopes)), tuple(potentials))
+    return _marginalise(graph, names)
 
 
 def prepare(
@@ -250,6 +240,20 @@ def _covariances(graph: FactorGraph, masks: Masks, order: EliminationOrder) -> t
 
     found, log_z = jax.jacfwd(gradient, has_aux=True)(masks)
     return log_z, found
+
+
+@partial(jax.jit, static_argnames="names")
+def _marginalise(graph: FactorGraph, names: tuple[str, ...]) -> FactorGraph:
+    keep = [name for name in graph.names if name not in names]
+    _, left = contract(tables(graph), names, table_sizes(graph))
+    scopes, potentials = [], []
+    for scope, table in left:
+        if scope not in graph.scopes:  # a new one, whose axes come in the order of the variables
+            axes = sorted(range(len(scope)), key=lambda axis: keep.index(scope[axis]))
+            scope, table = tuple(scope[axis] for axis in axes), jnp.transpose(table, axes)
+        scopes.append(scope)
+        potentials.append(table)
+    return FactorGraph(FactorStructure(graph.structure.domain.subset(keep), tuple(scopes)), tuple(potentials))
 
 
 def _check_marginalisation(graph: FactorGraph, names: tuple[str, ...]) -> None:

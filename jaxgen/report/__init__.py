@@ -13,6 +13,7 @@ from jaxgen.report._tradeoff import tradeoff
 from jaxgen.report.animation import animate
 from jaxgen.report.encoding import EncodedFigure, encode_figure
 from jaxgen.report.fields import Panel2D, panels_2d
+from jaxgen.report.graph_drawings import EdgeStyle, GraphPanel, graph_panels
 from jaxgen.report.grids import image_grid, strip
 from jaxgen.report.line_plots import curves, panels
 from jaxgen.report.numbers import format_value
@@ -23,7 +24,9 @@ from jaxgen.report.tables import Cell, Table, table
 
 __all__ = [
     "Cell",
+    "EdgeStyle",
     "EncodedFigure",
+    "GraphPanel",
     "Panel2D",
     "Table",
     "animate",
@@ -31,6 +34,7 @@ __all__ = [
     "dot_plot",
     "encode_figure",
     "format_value",
+    "graph_panels",
     "image_grid",
     "panels",
     "panels_2d",

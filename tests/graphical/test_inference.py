@@ -66,7 +66,7 @@ def enumerate_log(case):
 
 def agrees_with_enumeration(case):
     """log Z, marginals, covariances, the most probable assignment, conditionals, samples, gradients."""
-    graph, names, close = case.graph(), list(case.sizes), dict(rtol=1e-6, atol=1e-6)
+    graph, names, close = case.graph(), list(case.sizes), {"rtol": 1e-6, "atol": 1e-6}
     weights = enumerate_log(case)
     top = weights.max()
     log_z = graphical.log_partition(graph, case.evidence)
@@ -76,7 +76,7 @@ def agrees_with_enumeration(case):
         assert log_z == -np.inf
         assert all((table == 0).all() for table in gradient.log_potentials)
         for ask in (graphical.marginals, graphical.most_probable, graphical.covariances):
-            with pytest.raises(ValueError, match="has probability zero|Z is zero"):
+            with pytest.raises(ValueError, match=r"has probability zero|Z is zero"):
                 ask(graph, case.evidence)
         return
     joint = np.exp(weights - top)
@@ -113,14 +113,14 @@ def agrees_with_enumeration(case):
 
 
 @given(cases())
-@settings(max_examples=8)
+@settings(max_examples=4)
 def test_random_graphs_agree_with_enumeration(case):
     agrees_with_enumeration(case)
 
 
 @pytest.mark.slow
 @given(cases())
-@settings(max_examples=250)
+@settings(max_examples=200)
 def test_many_random_graphs_agree_with_enumeration(case):
     agrees_with_enumeration(case)
 
@@ -313,7 +313,7 @@ def test_networks_convert_both_ways_and_keep_the_distribution(student):
     )
     cycle = loops(jax.random.key(7), 1)[0]
     network = graphical.to_bayesian_network(cycle)
-    assert set(network.graph.to_undirected().edges) >= set()
+    assert all(network.graph.has_edge(a, b) or network.graph.has_edge(b, a) for a, b in cycle.graph.edges)
     sizes = dict.fromkeys("ABCDEFG", 2)
     weights = log_table(sizes, zip(cycle.scopes, cycle.log_potentials, strict=True))
     exact = np.exp(weights - np.logaddexp.reduce(weights.ravel()))
@@ -376,7 +376,10 @@ def wide():
         (lambda: clamped(A=0.5), "must be a whole number or a label, got 0.5"),
         (lambda: clamped(A=np.array([True])), r"a mask of 'A' must have shape \(2,\)"),
         (lambda: clamped(A=np.array([0, 1])), "use jax.vmap for many evidences"),
-        (lambda: graphical.log_partition(wide()), r"clique of 30 variables x0 \(2\), x1 \(2\).*: 1,073,741,824 entries"),
+        (
+            lambda: graphical.log_partition(wide()),
+            r"clique of 30 variables x0 \(2\), x1 \(2\).*: 1,073,741,824 entries",
+        ),
         (lambda: graphical.marginalise(wide(), "x0"), "clique of 30 variables"),
         (lambda: graphical.marginal(wide(), [f"x{i}" for i in range(28)]), "more than max_entries=16,777,216"),
         (lambda: graphical.marginal(graphical.factor_graph(COIN, {}), ["A", "A"]), "can be asked for once"),
