@@ -35,6 +35,7 @@ GUIDED, FILLED = guide("guidance")
 GAN, LAZY, SPECTRAL, DIRAC = guide("gan")
 NNX, EQUINOX, USE = guide("networks")
 TRAIN_DDGAN, SAMPLE_DDGAN, DIFFUSION_GAN = guide("gan_diffusion")
+GRAPHS, TABLES, LOG_Z, LEARNING, GAMMA = guide("graphical")
 (CORES,) = guide("performance")
 
 
@@ -247,6 +248,32 @@ def test_a_denoising_diffusion_gan_learns_the_circle_in_four_steps():
     changes = float(state.carry["chain_state"].p) / (4 * 256 / 1e5)
     np.testing.assert_allclose(changes, round(changes), atol=1e-3)
     assert metrics["critic/diffusion_steps"] > 10
+
+
+def test_the_guide_to_graphical_models_says_what_is_so():
+    names = {}
+    exec(GRAPHS, names)
+    assert names["found"].reason == "A → T ← O is active: T is a collider with the observed descendant M"
+    assert names["blanket"] == set("OAMB")
+    assert {frozenset(z) for z in names["separators"]} == {frozenset("ABT"), frozenset("AST")}
+    assert (set(names["cycle"]), len(names["fill"])) == (set("SOTB"), 1)
+    exec(TABLES, names)
+    rain, sprinkler = np.array([0.8, 0.2]), np.array([0.9, 0.1])
+    wet = rain[:, None] * sprinkler * np.array([[0.01, 0.9], [0.8, 0.99]])
+    np.testing.assert_allclose(names["rain"], wet.sum(1) / wet.sum(), rtol=1e-5)
+    np.testing.assert_allclose(names["explained"], wet[:, 1] / wet[:, 1].sum(), rtol=1e-5)
+    assert names["rain"][1] > names["explained"][1]
+    assert names["best"] == {"rain": 1, "sprinkler": 0, "wet": 1}
+    np.testing.assert_allclose(names["log_p"], np.log(wet[1].sum()), rtol=1e-5)
+    exec(LOG_Z, names)
+    assert names["many"].shape == (64,)
+    np.testing.assert_allclose(names["log_z"], 0, atol=1e-6)
+    np.testing.assert_allclose(names["factor_marginals"][2].sum((0, 1)), [1 - wet.sum(), wet.sum()], rtol=1e-5)
+    exec(LEARNING, names)
+    assert names["fitted"].gradient < 1e-3
+    assert names["loss"](names["updated"]) < names["loss"](names["model"])
+    exec(GAMMA, names)
+    np.testing.assert_allclose([names["q"].rate, names["gap"]], [2.5, 0], atol=1e-6)
 
 
 @nightly("block", [NNX, EQUINOX], ids=["nnx", "equinox"])

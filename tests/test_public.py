@@ -37,9 +37,11 @@ def test_the_package_is_typed_and_knows_its_version():
     assert jaxgen.__version__ == project["version"]
 
 
-@pytest.mark.parametrize("missing", ["jinja2", "matplotlib", "PIL"])
-def test_a_report_without_its_extra_says_which(missing):
-    code = f"import sys; sys.modules['{missing}'] = None; import jaxgen.report"
+@pytest.mark.parametrize(
+    ("room", "missing"), [("report", "jinja2"), ("report", "matplotlib"), ("report", "PIL"), ("graphical", "networkx")]
+)
+def test_a_room_without_its_extra_says_which(room, missing):
+    code = f"import sys; sys.modules['{missing}'] = None; import jaxgen.{room}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode
-    assert 'pip install "jaxgen[report]"' in done.stderr.splitlines()[-1]
+    assert f'pip install "jaxgen[{room}]"' in done.stderr.splitlines()[-1]

@@ -9,5 +9,5 @@ EXERCISE = Exercise(
     "them lose, and what can be asked of a network that is learned from samples?",
     paper="Koller & Friedman 2009",
     minutes="1",
-    shows="the networks, true and false independencies with their reasons, partition functions, a network learned again",
+    shows="the networks, true and false statements with their reasons, partition functions, networks learned again",
 )

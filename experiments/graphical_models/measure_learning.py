@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import combinations
 from typing import NamedTuple
@@ -73,9 +73,11 @@ def learned(config: Config, subject: Subject) -> Learned:
     most = max(config.samples)
     draw = partial(graphical.sample, graph=truth, samples=most)
     drawn = jax.vmap(draw)(jax.random.split(key, config.repetitions))
-    fits = [learn(config, subject, {name: of[:, :n] for name, of in drawn.items()}) for n in config.samples]
-    divergence = np.array([jax.vmap(partial(kl, truth))(fit) for fit in fits])
-    probabilities = jax.vmap(lambda graph: graphical.marginal(graph, subject.query, subject.evidence))(fits[-1])
+    learn, divergence_of = learner(config, subject), jax.jit(jax.vmap(partial(kl, truth)))
+    fits = [learn(drawn, (jnp.arange(most) < n).astype(jnp.float64)) for n in config.samples]
+    divergence = np.array([divergence_of(fit) for fit in fits])
+    ask = jax.jit(jax.vmap(lambda graph: graphical.marginal(graph, subject.query, subject.evidence)))
+    probabilities = ask(fits[-1])
     best = graphical.most_probable(truth, subject.evidence)
     log_z = graphical.log_partition(truth, subject.evidence)
     scopes = None if subject.graph.is_directed() else truth.scopes
@@ -109,17 +111,19 @@ def learned(config: Config, subject: Subject) -> Learned:
     )
 
 
-def learn(config: Config, subject: Subject, data: dict[str, jax.Array]) -> graphical.FactorGraph:
-    """Networks learned from data (repetitions, n), stacked."""
+def learner(config: Config, subject: Subject) -> Callable[[dict[str, jax.Array], jax.Array], graphical.FactorGraph]:
+    """A function that learns stacked networks from data (repetitions, n) with weights (n,)."""
 
-    def of(data: dict[str, jax.Array]) -> graphical.FactorGraph:
+    def learn(data: dict[str, jax.Array], weights: jax.Array) -> graphical.FactorGraph:
         if subject.parents is not None:
-            network = graphical.fit_tables(subject.factors.states, subject.parents, data, prior=config.prior)
+            network = graphical.fit_tables(
+                subject.factors.states, subject.parents, data, prior=config.prior, weights=weights
+            )
             return graphical.to_factor_graph(network)
         start = jax.tree.map(lambda table: jnp.where(jnp.isfinite(table), 0, table), subject.factors)
-        return graphical.fit_potentials(start, data, penalty=config.penalty).graph
+        return graphical.fit_potentials(start, data, penalty=config.penalty, weights=weights).graph
 
-    return jax.jit(jax.vmap(of))(data)
+    return jax.jit(jax.vmap(learn, (0, None)))  # weights, not shorter data: what is compiled serves every n
 
 
 def kl(truth: graphical.FactorGraph, other: graphical.FactorGraph) -> jax.Array:

@@ -210,7 +210,7 @@ def table_sizes(graph: FactorGraph) -> dict[str, int]:
 def _log_partition(graph: FactorGraph, masks: Masks, order: EliminationOrder) -> Float[Array, ""]:
     sizes = table_sizes(graph)
     _, left = contract(tables(graph, masks), order.names, sizes)
-    return join(left, (), sizes)
+    return logsumexp(join(left, (), sizes)[None])  # a row of one, whose derivatives are 0 where Z is 0
 
 
 @partial(jax.jit, static_argnames="order")

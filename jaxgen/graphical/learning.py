@@ -1,5 +1,6 @@
 """Learning from data: conditional tables by counts, potentials by maximum likelihood."""
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -11,7 +12,7 @@ import optax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from jaxgen.core import check_at_least, check_not_negative, is_traced
+from jaxgen.core import as_float, check_at_least, check_not_negative, is_traced
 from jaxgen.graphical._domain import Domain, States
 from jaxgen.graphical._graphs import check_names
 from jaxgen.graphical.bayesian import BayesianNetwork, Parents, bayesian_structure
@@ -38,7 +39,9 @@ class PotentialFit(NamedTuple):
     gradient: Float[Array, ""]
 
 
-def fit_tables(states: States, parents: Parents, data: Data, *, prior: ArrayLike = 1.0) -> BayesianNetwork:
+def fit_tables(
+    states: States, parents: Parents, data: Data, *, prior: ArrayLike = 1.0, weights: ArrayLike | None = None
+) -> BayesianNetwork:
     """Learn the tables of a Bayesian network from complete data: the posterior mean under Dirichlet priors.
 
     P(v | parents) = (n(v, parents) + prior) / (n(parents) + prior · states of v).
@@ -48,6 +51,7 @@ def fit_tables(states: States, parents: Parents, data: Data, *, prior: ArrayLike
         parents: the parents of each variable; one without parents may be left out.
         data: the index of each variable's state in every example, (n,).
         prior: the pseudo-count ≥ 0 of every entry, (). 0 gives the tables of maximum likelihood.
+        weights: how often each example counts, (n,), ≥ 0; by default once.
 
     Returns:
         The network.
@@ -61,9 +65,9 @@ def fit_tables(states: States, parents: Parents, data: Data, *, prior: ArrayLike
     """
     check_not_negative(prior=prior)
     structure = bayesian_structure(states, parents)
-    columns, tables = _columns(structure.domain, data), {}
+    columns, tables = _columns(structure.domain, data, weights), {}
     for name, of in zip(structure.domain.names, structure.parents, strict=True):
-        counts = _counts(structure.domain, columns, (*of, name)) + prior
+        counts = _counts(structure.domain, columns, (*of, name), weights) + prior
         total = counts.sum(-1, keepdims=True)
         if not is_traced(total) and np.any(np.asarray(total) == 0):
             place = np.argwhere(np.asarray(total)[..., 0] == 0)[0]
@@ -73,12 +77,15 @@ def fit_tables(states: States, parents: Parents, data: Data, *, prior: ArrayLike
     return BayesianNetwork(structure, tables)
 
 
-def empirical_marginals(graph: FactorGraph, data: Data) -> tuple[Float[Array, "..."], ...]:
+def empirical_marginals(
+    graph: FactorGraph, data: Data, *, weights: ArrayLike | None = None
+) -> tuple[Float[Array, "..."], ...]:
     """The share of examples at each entry of each factor's table.
 
     Args:
         graph: the factor graph; only its structure matters.
         data: the index of each variable's state in every example, (n,).
+        weights: how often each example counts, (n,), ≥ 0; by default once.
 
     Returns:
         A table of the shape of each factor's own, which sums to 1.
@@ -87,9 +94,9 @@ def empirical_marginals(graph: FactorGraph, data: Data) -> tuple[Float[Array, ".
         ValueError: if a variable has no data, the data have different lengths, or a concrete state is out of range.
     """
     domain = graph.structure.domain
-    columns = _columns(domain, data)
-    examples = len(next(iter(columns.values()), ()))
-    return tuple(_counts(domain, columns, scope) / examples for scope in graph.scopes)
+    columns = _columns(domain, data, weights)
+    examples = _counts(domain, columns, (), weights)
+    return tuple(_counts(domain, columns, scope, weights) / examples for scope in graph.scopes)
 
 
 def fit_potentials(
@@ -97,6 +104,7 @@ def fit_potentials(
     data: Data,
     *,
     penalty: ArrayLike = 0.0,
+    weights: ArrayLike | None = None,
     steps: int = 200,
     tolerance: float = 1e-5,
     order: EliminationOrder | None = None,
@@ -111,6 +119,7 @@ def fit_potentials(
         data: the index of each variable's state in every example, (n,).
         penalty: λ ≥ 0 of the penalty λ/2 ‖log φ‖², (). Without it the optimum is at infinity if a factor's table has an
             entry that no example has.
+        weights: how often each example counts, (n,), ≥ 0; by default once.
         steps: the largest number of steps, at least 1.
         tolerance: the largest entry of the gradient at which the steps end.
         order: as in `log_partition`.
@@ -127,7 +136,7 @@ def fit_potentials(
     """
     check_not_negative(penalty=penalty, tolerance=tolerance)
     check_at_least(1, steps=steps)
-    observed = empirical_marginals(graph, data)
+    observed = empirical_marginals(graph, data, weights=weights)
     free = tuple(jnp.isfinite(table) for table in graph.log_potentials)
     for scope, share, allowed in zip(graph.scopes, observed, free, strict=True):
         if not is_traced(share, allowed) and np.any((np.asarray(share) > 0) & ~np.asarray(allowed)):
@@ -178,7 +187,7 @@ def _maximise(
     return PotentialFit(model(params), log_likelihood(params), size(gradient))
 
 
-def _columns(domain: Domain, data: Data) -> dict[str, Array]:
+def _columns(domain: Domain, data: Data, weights: ArrayLike | None) -> dict[str, Array]:
     check_names(domain.names, *data)
     if missing := [name for name in domain.names if name not in data]:
         raise ValueError(f"no data of {', '.join(missing)}: complete data have a column for every variable")
@@ -188,12 +197,19 @@ def _columns(domain: Domain, data: Data) -> dict[str, Array]:
         raise ValueError(f"data must have one shape (n,) for all variables, got {shapes}")
     if 0 in next(iter(shapes.values()), (1,)):
         raise ValueError("data must have at least one example")
+    if weights is not None:
+        check_not_negative(weights=weights)
+        if {jnp.shape(weights)} != set(shapes.values()):
+            raise ValueError(f"weights must have the shape of the data, {shapes}, got {jnp.shape(weights)}")
     return columns
 
 
-def _counts(domain: Domain, columns: Mapping[str, Array], scope: Sequence[str]) -> Float[Array, "..."]:
+def _counts(
+    domain: Domain, columns: Mapping[str, Array], scope: Sequence[str], weights: ArrayLike | None
+) -> Float[Array, "..."]:
     shape = domain.shape(scope)
-    if not scope:
-        return jnp.float32(len(next(iter(columns.values()))))
-    place = jnp.ravel_multi_index(tuple(columns[name] for name in scope), shape, mode="clip")
-    return jnp.bincount(place, length=int(np.prod(shape))).reshape(shape).astype(jnp.float32)
+    each = jnp.ones(len(next(iter(columns.values()))), jnp.float32) if weights is None else as_float(weights)
+    place = jnp.zeros(each.shape, int)
+    if scope:
+        place = jnp.ravel_multi_index(tuple(columns[name] for name in scope), shape, mode="clip")
+    return jnp.bincount(place, each, length=math.prod(shape)).reshape(shape)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import networkx as nx
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from jaxgen.core import check_at_least
@@ -92,7 +93,7 @@ def _has_cycle(graph: FactorGraph) -> bool:
 
 
 @partial(jax.jit, static_argnames="iterations")
-def _propagate(graph: FactorGraph, masks: Masks, iterations: int, damping: float) -> Beliefs:
+def _propagate(graph: FactorGraph, masks: Masks, iterations: int, damping: ArrayLike) -> Beliefs:
     sizes, scopes = table_sizes(graph), graph.scopes
     around = {name: [(f, s.index(name)) for f, s in enumerate(scopes) if name in s] for name in graph.names}
 
