@@ -45,7 +45,7 @@ def test_c4_1_the_joint_is_the_product_of_the_conditionals():
     np.testing.assert_allclose(joint.sum(), 1, rtol=1e-6)
 
 
-@pytest.mark.parametrize("pair", itertools.combinations(STUDENT, 2), ids="".join)
+@pytest.mark.parametrize("pair", list(itertools.combinations(STUDENT, 2)), ids="".join)
 def test_c4_1_its_d_separations(pair):
     """For every conditioning set: the rule, the search, and (in)dependence of random tables."""
     x, y = pair
