@@ -26,8 +26,8 @@ class Config(RunConfig):
     """Times that this is done, for the error bars."""
     prior: float = 1.0
     """Pseudo-count of every entry of a conditional table."""
-    penalty: float = 1e-3
-    """Strength λ of the penalty λ/2 ‖log φ‖² when potentials are learned."""
+    penalty: float = 0.1
+    """Strength λ of the penalty λ/(2n) ‖log φ‖² when potentials are learned from n samples."""
 
     def __post_init__(self) -> None:
         """Refuse what could only fail later."""

@@ -121,7 +121,8 @@ def learner(config: Config, subject: Subject) -> Callable[[dict[str, jax.Array],
             )
             return graphical.to_factor_graph(network)
         start = jax.tree.map(lambda table: jnp.where(jnp.isfinite(table), 0, table), subject.factors)
-        return graphical.fit_potentials(start, data, penalty=config.penalty, weights=weights).graph
+        penalty = config.penalty / weights.sum()
+        return graphical.fit_potentials(start, data, penalty=penalty, weights=weights).graph
 
     return jax.jit(jax.vmap(learn, (0, None)))  # weights, not shorter data: what is compiled serves every n
 
