@@ -108,7 +108,7 @@ def test_c4_3_the_chordless_cycle():
     assert set(found.cycle) == set("SOTB")
     assert set(map(frozenset, moral.subgraph("SOTB").edges)) == set(map(frozenset, ("SO", "OT", "TB", "BS")))
     filled = graphical.triangulation(moral)
-    assert list(map(frozenset, filled.fill)) in ([frozenset("BO")], [frozenset("ST")])
+    assert list(map(frozenset, filled.fill)) == [frozenset("BO")]
     moral.add_edge("B", "O")
     assert nx.is_chordal(moral)
     assert graphical.chordality(moral).chordal
