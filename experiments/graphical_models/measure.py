@@ -6,6 +6,7 @@ from experiments.graphical_models.measure_conversions import Conversions, conver
 from experiments.graphical_models.measure_learning import Learned, learned, subjects
 from experiments.graphical_models.measure_potentials import Marginalised, Scaling, marginalised, scalings
 from experiments.graphical_models.measure_statements import Exhaustive, Tested, exhaustive, tested
+from experiments.graphical_models.measure_toy import Toy, toys
 from experiments.graphical_models.network_file import Subject
 from experiments.graphical_models.statements import Decision, decide, structural
 from experiments.kit.run import Run
@@ -28,6 +29,7 @@ class Measured(NamedTuple):
     scalings: list[Scaling]
     marginalised: Marginalised
     learned: list[Learned]
+    toys: list[Toy]
     own: Own | None
 
 
@@ -43,5 +45,6 @@ def measure(run: Run, own: Subject | None) -> Measured:
         scalings=run.stage("scalings", lambda: scalings(config)),
         marginalised=run.stage("marginalised", lambda: marginalised(config)),
         learned=[run.stage(f"learned/{of.name}", lambda of=of: learned(config, of)) for of in subjects(config, own)],
+        toys=toys(),
         own=Own(own, decisions) if own else None,
     )

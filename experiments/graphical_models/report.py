@@ -38,6 +38,7 @@ def rounding(value: float) -> str:
 FORMATS = {
     "independencies": {"information in nats": rounding},
     "exhaustive": {"largest information if true": rounding},
+    "toys": {"x": "g", "x + 1": "g", "KL there": rounding, "log p(x) − ELBO at x + 1": rounding},
     "scalings": {"Z after / Z before": ".6f", "largest change of a probability": rounding},
 }
 
@@ -103,6 +104,16 @@ def all_rows(measured: Measured) -> dict[str, Rows]:
             for of in learned.answers
         ],
     }
+    rows["toys"] = [
+        {
+            "x": of.x,
+            "best θ": of.best,
+            "x + 1": of.x + 1,
+            "KL there": float(of.kl.min()),
+            "log p(x) − ELBO at x + 1": of.gap,
+        }
+        for of in measured.toys
+    ]
     if measured.own and measured.own.decisions:
         rows["own-statements"] = [
             {"statement": of.statement, "true": of.true, "because": of.reason} for of in measured.own.decisions
@@ -114,7 +125,8 @@ def metrics(measured: Measured, rows: dict[str, Rows]) -> dict[str, Any]:
     """The numbers for metrics.json."""
     return {
         **{
-            name: rows[name] for name in ("independencies", "structural", "exhaustive", "losses", "scalings", "answers")
+            name: rows[name]
+            for name in ("independencies", "structural", "exhaustive", "losses", "scalings", "answers", "toys")
         },
         "marginalised": measured.marginalised._asdict(),
         "learned": {of.name: learned_metrics(of) for of in measured.learned},
@@ -142,6 +154,13 @@ def figures(measured: Measured) -> dict[str, Figure]:
         "markov": markov(measured),
         "moral": moral(measured),
         "learning": learning(measured),
+        "theta": curves(
+            {f"x = {of.x:g}": (of.theta[::40], of.kl[::40]) for of in measured.toys},
+            x_label="θ",
+            y_label="KL(Gamma(2, θ) ‖ posterior) in nats",
+            log_x=True,
+            height=260,
+        ),
     }
     if measured.own:
         graph = measured.own.subject.graph

@@ -16,6 +16,7 @@ from experiments.graphical_models.__main__ import main
 from experiments.graphical_models.config import PRESETS
 from experiments.graphical_models.measure import Measured, Own
 from experiments.graphical_models.measure_conversions import conversions
+from experiments.graphical_models.measure_toy import toys
 from experiments.graphical_models.networks import FIRST, MARKOV, random_model
 from experiments.graphical_models.statements import decide, parse, structural
 from experiments.kit.run import BadInput
@@ -55,7 +56,7 @@ def test_a_run_leaves_its_report(finished):
             "which is rounding",
             "and so do the marginals",
         ),
-        "networks.png markov.png moral.png learning.png",
+        "networks.png markov.png moral.png learning.png theta.png",
     )
     assert len(metrics["independencies"]) == 31
     assert metrics["losses"][1]["lost"] == 26
@@ -128,6 +129,13 @@ def test_scaling_and_summing_out():
     assert set(map(frozenset, summed.joined)) == {frozenset("AD"), frozenset("AF"), frozenset("BF")}
     np.testing.assert_allclose(summed.after, summed.before, rtol=1e-12)
     assert summed.change < 1e-14
+
+
+def test_the_best_theta_is_x_plus_1():
+    for of in toys():
+        np.testing.assert_allclose(of.best, of.x + 1, rtol=1e-3)
+        assert 0 <= of.kl.min() < 1e-6
+        assert abs(of.gap) < 1e-12
 
 
 def test_the_divergence_is_that_of_enumeration():
@@ -268,7 +276,7 @@ def measured():
     own = Own(first, [decide("own", first.graph, "M ⊥ S")])
     return Measured(
         measure_statements.tested(SMALL), structural(), measure_statements.exhaustive(SMALL), conversions(),
-        measure_potentials.scalings(SMALL), measure_potentials.marginalised(SMALL), [learned], own,
+        measure_potentials.scalings(SMALL), measure_potentials.marginalised(SMALL), [learned], toys(), own,
     )  # fmt: skip
 
 
