@@ -9,7 +9,7 @@ import networkx as nx
 
 from jaxgen import graphical
 
-Places = Mapping[str, tuple[float, float]]
+Places = Mapping[str, tuple[float | int, float | int]]
 
 
 class Given(NamedTuple):

@@ -37,7 +37,7 @@ class GraphPanel:
     """
 
     title: str
-    positions: Mapping[str, tuple[float, float]]
+    positions: Mapping[str, tuple[float | int, float | int]]
     edges: Mapping[tuple[str, str], EdgeStyle] = field(default_factory=dict)
     directed: bool = False
     marked: Collection[str] = ()
