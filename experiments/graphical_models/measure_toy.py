@@ -27,7 +27,7 @@ def toys() -> list[Toy]:
     """The divergence along θ for each datum; float64 must be enabled."""
     found = []
     for x in OBSERVED:
-        theta = np.geomspace(0.5, 15, 4001)
+        theta = np.geomspace(0.8, 12, 4001)
         kl = np.asarray(gamma_exponential.kl(gamma_exponential.Gamma(2.0, theta), gamma_exponential.posterior(x)))
         bound = gamma_exponential.elbo(x, gamma_exponential.Gamma(2.0, x + 1))
         found.append(Toy(x, theta, kl, float(gamma_exponential.log_evidence(x) - bound)))

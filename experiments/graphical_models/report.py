@@ -157,7 +157,7 @@ def figures(measured: Measured) -> dict[str, Figure]:
         "theta": curves(
             {f"x = {of.x:g}": (of.theta[::40], of.kl[::40]) for of in measured.toys},
             x_label="θ",
-            y_label="KL(Gamma(2, θ) ‖ posterior) in nats",
+            y_label="KL in nats",
             log_x=True,
             height=260,
         ),

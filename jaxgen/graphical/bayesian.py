@@ -70,7 +70,7 @@ class BayesianNetwork(PytreeDataclass):
         return directed_graph(self.parents)
 
 
-def bayesian_network(states: States, parents: Parents, tables: Mapping[str, ArrayLike]) -> BayesianNetwork:
+def bayesian_network(states: States, parents: Parents, tables: Mapping[str, ArrayLike | Sequence]) -> BayesianNetwork:
     """Make a Bayesian network.
 
     Args:
@@ -100,7 +100,7 @@ def bayesian_network(states: States, parents: Parents, tables: Mapping[str, Arra
         raise ValueError(f"no table for {', '.join(missing)}: every variable needs one")
     checked = {}
     for name, of in zip(domain.names, structure.parents, strict=True):
-        table = as_float(tables[name])
+        table = as_float(jnp.asarray(tables[name]))
         check_scope(domain, (*of, name), table.shape, f"P({name}{' | ' * bool(of)}{', '.join(of)}), axes")
         checked[name] = _checked_table(name, of, table)
     return BayesianNetwork(structure, checked)

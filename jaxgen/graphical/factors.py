@@ -15,7 +15,7 @@ from jaxgen.core import PytreeDataclass, as_float, is_traced
 from jaxgen.graphical._domain import Domain, States
 from jaxgen.graphical._graphs import as_names, check_names, markov_graph
 
-Factors = Mapping[Any, ArrayLike] | Iterable[tuple[Any, ArrayLike]]
+Factors = Mapping[Any, ArrayLike | Sequence] | Iterable[tuple[Any, ArrayLike | Sequence]]
 """Tables by the names of their axes; pairs where two factors have the same variables."""
 
 
@@ -139,6 +139,6 @@ def check_scope(domain: Domain, scope: Sequence[str], shape: tuple[int, ...], wh
         )
 
 
-def _pairs(factors: Factors) -> list[tuple[tuple[str, ...], ArrayLike]]:
+def _pairs(factors: Factors) -> list[tuple[tuple[str, ...], Array]]:
     items = factors.items() if isinstance(factors, Mapping) else factors
-    return [(as_names(scope), table) for scope, table in items]
+    return [(as_names(scope), jnp.asarray(table)) for scope, table in items]
