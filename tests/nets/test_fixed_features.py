@@ -80,11 +80,11 @@ def noised(images, std):
 
 @pytest.mark.slow
 def test_cifar10_orders_as_it_should(efficientnet):
-    """Train against test, blurred, noised and without half of the classes: 3000 images, all 1280 features."""
+    """Train against test, blurred, noised and without half of the classes: 1400 images, all 1280 features."""
     path = SHARED / "cifar10_jpeg.tar.xz"
     if not path.exists():
         pytest.skip(f"{path} is not there")
-    n, draw = 3000, np.random.default_rng(0)
+    n, draw = 1400, np.random.default_rng(0)
     parts = {name: data.load_images(path, size=32, subset=name) for name in ("train", "test")}
     taken = {name: part.take(draw.permutation(len(part))[: 2 * n]) for name, part in parts.items()}
     train, test = taken["train"].images[:n], taken["test"].images[:n]

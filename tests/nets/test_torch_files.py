@@ -20,7 +20,7 @@ ARRAYS = {
     "conv.weight": RNG.standard_normal((2, 3, 1, 1)).astype(np.float32),
     "transposed": BASE.T,
     "part": BASE[1:, ::2],
-    "bn.num_batches_tracked": np.array(7, np.int64).reshape(()),
+    "bn.num_batches_tracked": np.array(7, np.int64),
     "double": RNG.standard_normal(5),
 }
 FORMATS = {"legacy": legacy_file, "zip": zip_file}
@@ -29,10 +29,6 @@ FORMATS = {"legacy": legacy_file, "zip": zip_file}
 def written(path, contents):
     path.write_bytes(contents)
     return path
-
-
-def numbers():
-    return {name: array.reshape(1)[0:1].reshape(()) if array.shape == () else array for name, array in ARRAYS.items()}
 
 
 @pytest.mark.parametrize("kind", FORMATS)
