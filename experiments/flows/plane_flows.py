@@ -84,7 +84,7 @@ def _continuous(steps: int, *, matching: bool) -> Kind:
     }
 
     def velocity(params):
-        return lambda x, t: net.apply(params, x, jnp.broadcast_to(t, (len(x), 1)) if jnp.ndim(t) == 0 else t[:, None])
+        return lambda x, t: net.apply(params, x, jnp.broadcast_to(t, x.shape[:1])[:, None])
 
     def flow(params, **options):
         ode = flows.continuous(velocity(params), **options)

