@@ -1,6 +1,7 @@
 """The flags of the exercise on normalizing flows."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 from experiments.kit.config import ImageConfig
@@ -46,6 +47,8 @@ class Config(ImageConfig):
     """Images of a set whose likelihood or Fréchet distance is measured."""
     noise_share: float = 0.99
     """Share of noise in the model of almost perfect likelihood."""
+    inception: Path | None = None
+    """File of Inception v3's weights, for the FID beside the other distances."""
     classifier_steps: int = 250
     """Training steps of the classifier of sprites in whose features distances are measured."""
 

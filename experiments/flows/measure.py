@@ -11,6 +11,7 @@ from experiments.flows.measure_plane import Plane, PlaneFlow, plane_flow, truths
 from experiments.flows.train import Model
 from experiments.flows.train_plane import Trained, slug
 from experiments.kit.classifier import Classifier
+from experiments.kit.fixed_features import fixed_distances
 from experiments.kit.frechet import FrechetDistance
 from experiments.kit.run import Run
 from jaxgen.training import History
@@ -59,6 +60,12 @@ def measure(
             for name, model in models.items()
         },
         histories={name: model.history for name, model in models.items()},
-        exam=run.stage("exam", partial(exam, config, sprites, models["sprites"], distance)),
+        exam=run.stage("exam", partial(_exam, config, sprites, models["sprites"], distance)),
         accuracy=classifier.accuracy,
     )
+
+
+def _exam(config: Config, data: Data, model: Model, distance: FrechetDistance) -> Exam:
+    """The exam's question, with the fixed features that are at hand."""
+    fixed = fixed_distances(data.train.images[: config.compared], inception=config.inception)
+    return exam(config, data, model, distance, fixed)

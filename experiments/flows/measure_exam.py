@@ -1,5 +1,6 @@
 """The exam's first question: almost perfect likelihood with noise for samples, and good samples of poor likelihood."""
 
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
@@ -21,11 +22,12 @@ KEPT = 2000  # training images that the memory keeps
 
 
 class Judged(NamedTuple):
-    """A model: its bits per dimension on held-out images, the Fréchet distance of its samples, and some of them."""
+    """A model: its bits per dimension on held-out images, the distances of its samples to data, and some samples."""
 
     name: str
     bits: MeanAndError
-    frechet: float
+    frechet: float  # in the classifier's features
+    fixed: dict[str, float]  # in the fixed features that are at hand
     samples: np.ndarray
 
 
@@ -53,8 +55,14 @@ class Exam(NamedTuple):
     noise_shown: int
 
 
-def exam(config: Config, data: Data, model: Model, distance: FrechetDistance) -> Exam:
-    """Judge the flow and the two counterexamples."""
+def exam(
+    config: Config,
+    data: Data,
+    model: Model,
+    distance: FrechetDistance,
+    fixed: Mapping[str, Callable[[np.ndarray], float]],
+) -> Exam:
+    """Judge the flow and the two counterexamples; `fixed` are further distances of images to data, by name."""
     train, held_out = data.integers
     held_out, dims = held_out[: config.compared], int(np.prod(train.shape[1:]))
     key, rng, share = jax.random.key(config.seed + 3000), np.random.default_rng(config.seed), 1 - config.noise_share
@@ -77,7 +85,8 @@ def exam(config: Config, data: Data, model: Model, distance: FrechetDistance) ->
     copies = as_images(as_integers(copies, data.levels), data.levels)
 
     def judged(name, bound, samples):
-        return Judged(name, mean_and_error(bits_per_dim(bound, dims)), distance(samples), samples[:SHOWN])
+        others = {each: measure(samples) for each, measure in fixed.items()}
+        return Judged(name, mean_and_error(bits_per_dim(bound, dims)), distance(samples), others, samples[:SHOWN])
 
     return Exam(
         flow=judged("flow", of_flow, drawn),

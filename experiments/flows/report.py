@@ -63,7 +63,7 @@ def all_rows(measured: Measured) -> dict[str, Rows]:
             for name, of in measured.images.items()
         ],
         "exam": [
-            {"model": of.name, "bits per dimension": of.bits, "Fréchet distance": of.frechet}
+            {"model": of.name, "bits per dimension": of.bits, "Fréchet distance": of.frechet} | of.fixed
             for of in (measured.exam.flow, measured.exam.mixture, measured.exam.memory)
         ],
     }

@@ -88,12 +88,15 @@ def test_the_counterexamples_have_the_likelihoods_of_the_argument(monkeypatch):
     monkeypatch.setattr(measure_exam, "diagonal_mixture", lambda gaussian: Memory())
     model = SimpleNamespace(flow=lambda params: lambda images: np.full(len(images), -8 * np.log(4)), params=None)
     distance = lambda samples: float(np.mean(samples))
-    found = measure_exam.exam(replace(SMALL, compared=20, levels=4), data, model, with_floor(distance))
+    found = measure_exam.exam(
+        replace(SMALL, compared=20, levels=4), data, model, with_floor(distance), {"fixed": distance}
+    )
     np.testing.assert_allclose(found.flow.bits.mean, 1.0)
     np.testing.assert_allclose(found.cost.mean, np.log2(100) / 16, rtol=1e-3)
     np.testing.assert_allclose(found.largest_cost, np.log2(100) / 16)
     np.testing.assert_allclose(found.memory.bits.mean, 50 / 16 / np.log(2))
     assert found.uniform == 2
+    assert found.memory.fixed["fixed"] == pytest.approx(found.memory.frechet)
     assert found.noise_shown >= 15
 
 
@@ -122,7 +125,9 @@ def measured(gap, mixture_frechet):
     flow = PlaneFlow(np.ones((4, 4)), np.zeros((3, 2)), MeanAndError(gap, 0.01), 1.0, 1e-5, 10.0, 5, "4")
     bits = MeanAndError(1.0, 0.1)
     image = ImageResults(768, 5.0, bits, bits, bits, *(np.zeros((2, 4, 4, 1)),) * 3, 10)
-    judged = lambda name, value, frechet: measure_exam.Judged(name, MeanAndError(value, 0.01), frechet, np.zeros(20))
+    judged = lambda name, value, frechet: measure_exam.Judged(
+        name, MeanAndError(value, 0.01), frechet, {}, np.zeros(20)
+    )
     exam = measure_exam.Exam(
         judged("flow", 1.0, 5.0), judged("mixture", 1.01, mixture_frechet), judged("memory", 9.0, 0.5),
         MeanAndError(0.0086, 1e-5), 0.00865, 0.4, 5.0, 19,
