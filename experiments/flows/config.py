@@ -13,7 +13,7 @@ class Config(ImageConfig):
 
     plane_steps: int = 1500
     """Training steps of a flow of the plane."""
-    likelihood_ode_steps: int = 400
+    likelihood_ode_steps: int = 900
     """Training steps of the continuous flow whose likelihood is maximised, each of which solves an ODE."""
     plane_batch_size: int = 256
     plane_learning_rate: float = 4e-3

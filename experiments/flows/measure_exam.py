@@ -71,9 +71,9 @@ def exam(
     of_flow = np.asarray(_bound(key, model.flow, model.params, held_out, data.levels), np.float64)
     of_noise = -dims * np.log(data.levels)
     of_mixture = np.logaddexp(np.log(share) + of_flow, np.log1p(-share) + of_noise)
-    # half a level wide
+    # so narrow that a draw is seldom rounded to another level
     kept = jnp.asarray((train[:KEPT] + 0.5) / data.levels, jnp.float32)
-    memory = lambda means: diagonal_mixture(Gaussian(means, jnp.float32(0.5 / data.levels)))  # noqa: E731
+    memory = lambda means: diagonal_mixture(Gaussian(means, jnp.float32(0.2 / data.levels)))  # noqa: E731
     of_memory = np.asarray(_bound(key, memory, kept, held_out, data.levels), np.float64)
 
     n = len(held_out)

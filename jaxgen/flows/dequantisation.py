@@ -5,10 +5,11 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key, Shaped
 
-from jaxgen.core import check_at_least
+from jaxgen.core import check_at_least, is_traced
 from jaxgen.distributions import Distribution
 from jaxgen.flows._flow import Flow
 from jaxgen.flows.bijections import Bijection, chain
@@ -90,13 +91,19 @@ def dequantised_bound(
         density has log₂ levels of them.
 
     Raises:
-        ValueError: if levels < 2 or samples < 1.
+        ValueError: if levels < 2, samples < 1, images are not integers, or concrete images have other values.
 
     Reference:
         Theis et al. 2016, "A note on the evaluation of generative models", §3.1; Ho et al. 2019, "Flow++", eq. 8, 12.
     """
     check_at_least(2, levels=levels)
     check_at_least(1, samples=samples)
+    if not jnp.issubdtype(jnp.result_type(images), jnp.integer):
+        raise ValueError(f"images must be integers in [0, {levels}), got {jnp.result_type(images)}")
+    if not is_traced(images) and not 0 <= np.min(images) <= np.max(images) < levels:
+        raise ValueError(
+            f"images of {levels} levels have values 0 to {levels - 1}, got {np.min(images)} to {np.max(images)}"
+        )
     dequantise = uniform_dequantiser() if dequantiser is None else dequantiser
     y = jnp.asarray(images, jnp.float32) / levels
 

@@ -64,8 +64,8 @@ def multi_scale(levels: Sequence[Bijection], event: tuple[int, ...]) -> Bijectio
         The bijection, from (B, *event) to (B, d).
 
     Raises:
-        ValueError: if there are no levels, or fewer than two channels leave a level that is not the last; when called,
-            if x or z have another shape.
+        ValueError: if there are no levels; when called, if x or z have another shape, or a level that is not the last
+            ends with fewer than two channels.
 
     Reference:
         Dinh et al. 2017, "Density estimation using Real NVP", §3.6.
@@ -75,13 +75,16 @@ def multi_scale(levels: Sequence[Bijection], event: tuple[int, ...]) -> Bijectio
         raise ValueError("multi_scale needs at least one level")
     size = math.prod(event)
 
+    def check_split(i: int, shape: tuple[int, ...]) -> None:
+        if i + 1 < len(levels) and shape[-1] < 2:
+            raise ValueError(f"level {i} ends with shape {shape}: a split needs two channels, so squeeze in it")
+
     def shapes(dtype: jnp.dtype) -> list[tuple[int, ...]]:
         """Shape of an example as it leaves each level."""
         found, shape = [], event
         for i, level in enumerate(levels):
             shape = jax.eval_shape(level.forward, jax.ShapeDtypeStruct((1, *shape), dtype))[0].shape[1:]
-            if i + 1 < len(levels) and shape[-1] < 2:
-                raise ValueError(f"level {i} ends with shape {shape}: a split needs two channels, so squeeze in it")
+            check_split(i, shape)
             found.append(shape)
             shape = (*shape[:-1], shape[-1] // 2)
         return found
@@ -90,10 +93,10 @@ def multi_scale(levels: Sequence[Bijection], event: tuple[int, ...]) -> Bijectio
         x = as_batch(x)
         if x.shape[1:] != event:
             raise ValueError(f"examples must have shape {event}, got {x.shape[1:]}")
-        shapes(x.dtype)
         latents, total = [], no_change(x)
         for i, level in enumerate(levels):
             x, log_det = level.forward(x)
+            check_split(i, x.shape[1:])
             total = total + log_det
             kept = x.shape[-1] // 2 if i + 1 < len(levels) else 0
             latents.append(x[..., kept:].reshape(x.shape[0], -1))

@@ -1,4 +1,7 @@
-"""Flax networks: time-conditioned MLP and U-Nets, encoders and decoders, generators and critics, and classifiers."""
+"""Flax networks: time-conditioned MLP and U-Nets, encoders and decoders, generators and critics, and classifiers.
+
+Also the conditioners of flows, and networks with published weights, whose features never change.
+"""
 
 from jaxgen.nets.classifiers import ConvClassifier, TextRecogniser
 from jaxgen.nets.conditioners import MADE, ConvConditioner, MLPConditioner

@@ -165,6 +165,11 @@ X, IMAGE = jnp.zeros((2, 3)), jnp.zeros((2, 4, 4, 1))
         (lambda: flows.transport_noise(X, X[:1]), "must have one shape"),
         (lambda: flows.dequantised_bound(jax.random.key(0), None, IMAGE, levels=1), "levels must be at least 2"),
         (lambda: flows.dequantised_bound(jax.random.key(0), None, IMAGE, samples=0), "samples must be at least 1"),
+        (lambda: flows.dequantised_bound(jax.random.key(0), None, IMAGE), "images must be integers"),
+        (
+            lambda: flows.dequantised_bound(jax.random.key(0), None, np.array([[9]]), levels=8),
+            "8 levels have values 0 to 7",
+        ),
         (lambda: flows.chain([]).forward(np.zeros((2, 3), np.uint8)), "data must be floating point"),
         (
             lambda: flows.Flow(
