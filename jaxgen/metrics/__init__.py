@@ -10,7 +10,14 @@ from jaxgen.metrics._posterior_mig import PosteriorMIG, posterior_mig
 from jaxgen.metrics._sap import SAP, sap
 from jaxgen.metrics.bits import MeanAndError, bits_per_dim, dequantisation_offset, mean_and_error
 from jaxgen.metrics.features import apply_in_batches
-from jaxgen.metrics.frechet import FrechetStatistics, frechet_distance, frechet_statistics, merge_statistics
+from jaxgen.metrics.frechet import (
+    FrechetStatistics,
+    frechet_distance,
+    frechet_statistics,
+    merge_statistics,
+    read_frechet_statistics,
+    write_frechet_statistics,
+)
 from jaxgen.metrics.information import BinnedMIG, binned_mig, modularity, mutual_information
 from jaxgen.metrics.kernels import (
     KernelDistance,
@@ -57,5 +64,7 @@ __all__ = [
     "posterior_mig",
     "precision_recall",
     "rbf_kernel",
+    "read_frechet_statistics",
     "sap",
+    "write_frechet_statistics",
 ]

@@ -2,11 +2,13 @@
 
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Float64
 
+from jaxgen.core import write_atomically
 from jaxgen.metrics.features import check_features, check_same_dimension
 
 
@@ -69,6 +71,48 @@ def merge_statistics(a: FrechetStatistics, b: FrechetStatistics) -> FrechetStati
     n, shift = a.n + b.n, b.mean - a.mean
     scatter = (a.n - 1) * a.cov + (b.n - 1) * b.cov + np.outer(shift, shift) * (a.n * b.n / n)
     return FrechetStatistics(a.mean + shift * (b.n / n), scatter / (n - 1), n)
+
+
+def write_frechet_statistics(path: Path | str, statistics: FrechetStatistics) -> None:
+    """Write statistics to an .npz with the arrays mu, sigma and n, which other programs for the FID read too.
+
+    Args:
+        path: the file.
+        statistics: the statistics, for instance of a data set that many models are compared with.
+    """
+    arrays = {"mu": statistics.mean, "sigma": statistics.cov, "n": np.int64(statistics.n)}
+    write_atomically(Path(path), lambda file: np.savez(file, **arrays))
+
+
+def read_frechet_statistics(path: Path | str, n: int | None = None) -> FrechetStatistics:
+    """Read precomputed statistics from an .npz with mu and sigma, such as those that accompany papers.
+
+    Args:
+        path: the file.
+        n: number of samples behind the statistics, for files that do not hold it: those of pytorch-fid and of the
+            original FID.
+
+    Returns:
+        The statistics.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file has no mu and sigma or cannot be read without running what is in it, they do not match,
+            or n is neither given nor in the file.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            found = {name: np.asarray(archive[name]) for name in ("mu", "sigma", "n") if name in archive.files}
+    except (OSError, ValueError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise ValueError(f"{path} is no .npz of plain arrays ({error})") from error
+    if not {"mu", "sigma"} <= set(found):
+        raise ValueError(f"{path} has no arrays mu and sigma")
+    if n is None and "n" not in found:
+        raise ValueError(f"{path} does not say how many samples it comes from: pass n=, such as 50_000")
+    mean, cov = (found[name].astype(np.float64) for name in ("mu", "sigma"))
+    return FrechetStatistics(mean, cov, int(found["n"]) if n is None else n)
 
 
 def frechet_distance(a: ArrayLike | FrechetStatistics, b: ArrayLike | FrechetStatistics) -> float:

@@ -6,11 +6,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.linalg
+from hostile import Marker
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from refusals import refuses
 
-from jaxgen.metrics import FrechetStatistics, frechet_distance, frechet_statistics, merge_statistics
+from jaxgen.metrics import (
+    FrechetStatistics,
+    frechet_distance,
+    frechet_statistics,
+    merge_statistics,
+    read_frechet_statistics,
+    write_frechet_statistics,
+)
 
 rng = np.random.default_rng
 
@@ -160,3 +168,24 @@ def test_refusals():
         ("NaN", lambda: FrechetStatistics(np.zeros(2), np.full((2, 2), np.nan), 10)),
         ("n=1", lambda: FrechetStatistics(np.zeros(2), np.eye(2), 1)),
     )
+
+
+def test_statistics_are_written_and_read(tmp_path):
+    statistics = frechet_statistics(np.random.default_rng(0).normal(size=(20, 3)))
+    write_frechet_statistics(tmp_path / "s.npz", statistics)
+    found = read_frechet_statistics(tmp_path / "s.npz")
+    assert found.n == 20
+    assert frechet_distance(found, statistics) == 0
+    np.savez(tmp_path / "foreign.npz", mu=statistics.mean, sigma=statistics.cov)
+    assert read_frechet_statistics(tmp_path / "foreign.npz", n=50).n == 50
+    with pytest.raises(ValueError, match="does not say how many samples"):
+        read_frechet_statistics(tmp_path / "foreign.npz")
+    np.savez(tmp_path / "other.npz", mu=statistics.mean)
+    with pytest.raises(ValueError, match="no arrays mu and sigma"):
+        read_frechet_statistics(tmp_path / "other.npz")
+    np.savez(tmp_path / "hostile.npz", mu=np.array([Marker(tmp_path / "made")], object), sigma=statistics.cov)
+    with pytest.raises(ValueError, match="of plain arrays"):
+        read_frechet_statistics(tmp_path / "hostile.npz")
+    assert not (tmp_path / "made").exists()
+    with pytest.raises(FileNotFoundError):
+        read_frechet_statistics(tmp_path / "missing.npz")

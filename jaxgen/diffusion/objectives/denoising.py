@@ -35,6 +35,7 @@ def denoising_loss(
     predicts: PredictionType = "eps",
     weighting: Weighting | None = None,
     times: TimeSampler | None = None,
+    noise: Float[Array, "b *event"] | None = None,
 ) -> Float[Array, " b"]:
     """Weighted squared error of a network at random times, averaged over the event.
 
@@ -48,19 +49,21 @@ def denoising_loss(
         weighting: weight on the squared error in eps, as a function of log-SNR clipped to ±40; it is converted to a
             weight on the network's own output. None is the plain error of that output.
         times: sampler (key, B) -> t of shape (B,); by default `times.uniform` for the process.
+        noise: standard normal noise (B, *event), drawn by default. Noise that is coupled with x0, as by
+            `flows.transport_noise`, makes flow matching with optimal-transport couplings.
 
     Returns:
         Losses (B,), in x0's dtype or float32.
 
     Raises:
-        ValueError: if x0 is not floating point, `predicts` is unknown or is "velocity" for a discrete process, or the
-            output has another shape.
+        ValueError: if x0 is not floating point, noise has another shape, `predicts` is unknown or is "velocity" for a
+            discrete process, or the output has another shape.
 
     Reference:
         Ho et al. 2020, eq. 14.
     """
     check_prediction_type(predicts, network)
-    t, eps, x_t = _noised(key, process, x0, times)
+    t, eps, x_t = _noised(key, process, x0, times, noise)
     error = _squared_error(process, predicts, network(x_t, t, cond), x0, eps, t)
     if weighting is None:
         return error
@@ -161,13 +164,20 @@ def hybrid_loss(
 
 
 def _noised(
-    key: Key[Array, ""], process: GaussianProcess, x0: Float[Array, "b *event"], times: TimeSampler | None
+    key: Key[Array, ""],
+    process: GaussianProcess,
+    x0: Float[Array, "b *event"],
+    times: TimeSampler | None,
+    noise: Float[Array, "b *event"] | None = None,
 ) -> tuple[Float[Array, " b"], Float[Array, "b *event"], Float[Array, "b *event"]]:
     """Times, noise and x_t, in x0's dtype or float32."""
     check_floating(x0)
     time_key, noise_key = jax.random.split(key)
     t = (times or uniform(process.steps))(time_key, x0.shape[0])
-    eps = jax.random.normal(noise_key, x0.shape, jnp.promote_types(x0.dtype, jnp.float32))
+    dtype = jnp.promote_types(x0.dtype, jnp.float32)
+    if noise is not None and noise.shape != x0.shape:
+        raise ValueError(f"noise must have x0's shape {x0.shape}, got {noise.shape}")
+    eps = jax.random.normal(noise_key, x0.shape, dtype) if noise is None else noise.astype(dtype)
     return t, eps, perturb(process, x0, t, eps).astype(eps.dtype)
 
 

@@ -1,0 +1,71 @@
+"""What the exercise on flows measures: numbers and images."""
+
+from functools import partial
+from typing import NamedTuple
+
+from experiments.flows.config import Config
+from experiments.flows.data import Data
+from experiments.flows.measure_exam import Exam, exam
+from experiments.flows.measure_images import ImageResults, image_results
+from experiments.flows.measure_plane import Plane, PlaneFlow, plane_flow, truths
+from experiments.flows.train import Model
+from experiments.flows.train_plane import Trained, slug
+from experiments.kit.classifier import Classifier
+from experiments.kit.fixed_features import fixed_distances
+from experiments.kit.frechet import FrechetDistance
+from experiments.kit.run import Run
+from jaxgen.training import History
+
+ENOUGH = 0.05  # nats from the entropy, within which a flow has reached it
+
+
+class Measured(NamedTuple):
+    """Everything the report shows."""
+
+    truths: dict[str, Plane]
+    plane: dict[str, dict[str, PlaneFlow]]  # by density and kind
+    reached: list[str]  # the kinds within ENOUGH of the entropy of each density
+    missed: list[str]
+    enough: float
+    images: dict[str, ImageResults]
+    histories: dict[str, History]
+    exam: Exam
+    accuracy: float  # of the classifier
+
+
+def measure(
+    run: Run[Config],
+    plane: dict[tuple[str, str], Trained],
+    data: dict[str, Data],
+    models: dict[str, Model],
+    classifier: Classifier,
+) -> Measured:
+    """Measure every part; each is a stage of the run."""
+    config, found = run.config, {}
+    for (density, kind), trained in plane.items():
+        compute = partial(plane_flow, config, density, kind, trained)
+        found.setdefault(density, {})[kind] = run.stage(f"plane/{slug(kind)}/{slug(density)}", compute)
+    each = list(next(iter(found.values())))
+    reached = [kind for kind in each if all(of[kind].gap.mean < ENOUGH for of in found.values())]
+    sprites = data["sprites"]
+    distance = FrechetDistance(classifier, sprites.train.images, sprites.held_out.images, config.compared)
+    return Measured(
+        truths=run.stage("plane/truths", partial(truths, config)),
+        plane=found,
+        reached=reached,
+        missed=[kind for kind in each if kind not in reached],
+        enough=ENOUGH,
+        images={
+            name: run.stage(f"images/{name}", partial(image_results, config, data[name], model))
+            for name, model in models.items()
+        },
+        histories={name: model.history for name, model in models.items()},
+        exam=run.stage("exam", partial(_exam, config, sprites, models["sprites"], distance)),
+        accuracy=classifier.accuracy,
+    )
+
+
+def _exam(config: Config, data: Data, model: Model, distance: FrechetDistance) -> Exam:
+    """The exam's question, with the fixed features that are at hand."""
+    fixed = fixed_distances(data.train.images[: config.compared], inception=config.inception)
+    return exam(config, data, model, distance, fixed)
