@@ -5,6 +5,7 @@ from jaxgen.nets.context_unet import ContextUNet
 from jaxgen.nets.conv_autoencoder import ConvDecoder, ConvEncoder
 from jaxgen.nets.convolution import Conv
 from jaxgen.nets.embedding import condition_vector, sinusoidal_embedding
+from jaxgen.nets.fourier import fourier_features
 from jaxgen.nets.gan_dcgan import DCGANCritic, DCGANGenerator
 from jaxgen.nets.gan_denoising import DenoisingCritic, DenoisingGenerator
 from jaxgen.nets.gan_layers import minibatch_std
@@ -40,6 +41,7 @@ __all__ = [
     "TextRecogniser",
     "UNet",
     "condition_vector",
+    "fourier_features",
     "minibatch_std",
     "sequence_tokens",
     "sinusoidal_embedding",
