@@ -10,7 +10,7 @@ from experiments.kit.config import UNetConfig
 class Config(UNetConfig):
     """Train GANs, GANs with diffusion and DDPM on two mixtures of the plane, and DDGAN and DDPM on images."""
 
-    seeds: int = 4
+    seeds: int = 3
     """Trainings of each method in the plane."""
     denoising_steps: int = 4
     """Steps of the DDGAN's chain, in the plane and on images; DDPM is also sampled in as many."""
