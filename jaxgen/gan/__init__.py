@@ -28,7 +28,7 @@ from jaxgen.gan.losses import (
     wasserstein,
 )
 from jaxgen.gan.objectives import adversarial_objectives, consensus
-from jaxgen.gan.penalties import LazyPenalty, Penalty, gradient_penalty, lazy, r1, r2
+from jaxgen.gan.penalties import LazyPenalty, Penalty, ScheduledPenalty, gradient_penalty, lazy, r1, r2, scheduled
 from jaxgen.gan.rounds import AdversarialObjectives
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "LazyPenalty",
     "Penalty",
     "Players",
+    "ScheduledPenalty",
     "Update",
     "adaptive_diffusion",
     "adversarial_objectives",
@@ -70,6 +71,7 @@ __all__ = [
     "r1",
     "r2",
     "relativistic_pairing",
+    "scheduled",
     "simultaneous",
     "trajectory",
     "wasserstein",

@@ -9,7 +9,7 @@ from jaxgen.core import check_at_least
 from jaxgen.diffusion import GaussianProcess, denoiser
 from jaxgen.gan._ddgan import check_discrete, denoising_pairs
 from jaxgen.gan.losses import AdversarialLoss
-from jaxgen.gan.penalties import LazyPenalty, Penalty
+from jaxgen.gan.penalties import LazyPenalty, Penalty, ScheduledPenalty
 from jaxgen.gan.rounds import AdversarialObjectives, Draw, as_tuple, objectives_of
 from jaxgen.gan.views import plain_view
 
@@ -21,7 +21,7 @@ def denoising_objectives(
     loss: AdversarialLoss,
     *,
     latent_size: int,
-    penalties: Mapping[str, Penalty | LazyPenalty] | None = None,
+    penalties: Mapping[str, Penalty | LazyPenalty | ScheduledPenalty] | None = None,
     critic_state: PyTree = None,
 ) -> AdversarialObjectives:
     """Make both players' loss functions of a denoising diffusion GAN.

@@ -11,7 +11,7 @@ from jaxtyping import Array, Key, PyTree
 from jaxgen.core import check_at_least, check_not_negative
 from jaxgen.gan._adaptive_diffusion import AdaptiveDiffusion
 from jaxgen.gan.losses import AdversarialLoss
-from jaxgen.gan.penalties import LazyPenalty, Penalty
+from jaxgen.gan.penalties import LazyPenalty, Penalty, ScheduledPenalty
 from jaxgen.gan.rounds import AdversarialObjectives, Draw, as_tuple, objectives_of
 from jaxgen.gan.views import Schedule, diffused_view, noised_view
 
@@ -21,7 +21,7 @@ def adversarial_objectives(
     critic: Callable[..., Any],
     loss: AdversarialLoss,
     *,
-    penalties: Mapping[str, Penalty | LazyPenalty] | None = None,
+    penalties: Mapping[str, Penalty | LazyPenalty | ScheduledPenalty] | None = None,
     noise: ArrayLike | Schedule | AdaptiveDiffusion = 0.0,
     critic_steps: int = 1,
     critic_state: PyTree = None,

@@ -1,4 +1,4 @@
-"""Penalties on the critic's gradient with respect to its input, and their lazy application.
+"""Penalties on the critic's gradient with respect to its input, applied at once, lazily or by a schedule.
 
 Each is added to the critic's loss. A penalty is a function (key, critic, real, fake) -> (B,), so that any such function
 can be one. Weight decay of the critic is the optimiser's: `optax.adamw(rate, weight_decay=…)`, or
@@ -167,3 +167,40 @@ def lazy(penalty: Penalty, interval: int, *, scaled: bool = True) -> LazyPenalty
     """
     check_at_least(1, interval=interval)
     return LazyPenalty(penalty, interval, scaled)
+
+
+class ScheduledPenalty(NamedTuple):
+    """A penalty that depends on the number of the critic's updates so far; made by `scheduled`."""
+
+    penalty: Callable[[Array], Penalty]
+
+    def at(
+        self,
+        update: ArrayLike,
+        key: Key[Array, "..."],
+        critic: Critic,
+        real: Float[Array, "b *event"],
+        fake: Float[Array, "b *event"],
+    ) -> Float[Array, " b"]:
+        """Evaluate the penalty, as `LazyPenalty.at` does on its turn."""
+        return self.penalty(jnp.asarray(update))(key, critic, real, fake)
+
+
+def scheduled(penalty: Callable[[Array], Penalty]) -> ScheduledPenalty:
+    """Let a penalty follow the number of the critic's updates, such as one whose strength falls during training.
+
+    Args:
+        penalty: from the number of the critic's updates so far, int32 (), to the penalty.
+
+    Returns:
+        The scheduled penalty, for `adversarial_objectives`, which counts the updates. Loss functions of your own count
+        them in the carry that the players share, and call `ScheduledPenalty.at`.
+
+    Reference:
+        Huang et al. 2024, "The GAN is dead; long live the GAN! A Modern GAN Baseline", appendix (R3GAN's γ falls along
+        a cosine).
+
+    Example:
+        >>> gan.scheduled(lambda update: gan.r1(0.1 * 0.01 ** (update / 10_000)))
+    """
+    return ScheduledPenalty(penalty)

@@ -10,7 +10,7 @@ from jaxtyping import Array, Key, PyTree
 
 from jaxgen.gan.critic import Critic, logits_of
 from jaxgen.gan.losses import AdversarialLoss
-from jaxgen.gan.penalties import LazyPenalty, Penalty
+from jaxgen.gan.penalties import LazyPenalty, Penalty, ScheduledPenalty
 from jaxgen.gan.views import Carry, View
 
 
@@ -22,9 +22,9 @@ class AdversarialObjectives(NamedTuple):
         critic: (key, critic_params, generator_params, batch, **carry) -> (losses (B,), metrics, carry).
         carry: the initial carry that both players share, an argument of `training.create_adversarial_state`. The
             critic's loss advances it once for each of the critic's updates, and the generator's returns it as it is. It
-            has `updates`, the number of the critic's updates so far, if a penalty is lazy or the noise follows a
-            schedule; `lazy_penalties`, their means when they were last evaluated; `critic_state`; and `chain_state`,
-            that of Diffusion-GAN's chain. It is empty if none of these is needed.
+            has `updates`, the number of the critic's updates so far, if a penalty is lazy or scheduled, or the noise
+            follows a schedule; `lazy_penalties`, their means when they were last evaluated; `critic_state`; and
+            `chain_state`, that of Diffusion-GAN's chain. It is empty if none of these is needed.
     """
 
     generator: Callable[..., tuple[Array, dict[str, Array], dict[str, PyTree]]]
@@ -58,7 +58,7 @@ def objectives_of(
     loss: AdversarialLoss,
     view: View,
     *,
-    penalties: Mapping[str, Penalty | LazyPenalty] | None,
+    penalties: Mapping[str, Penalty | LazyPenalty | ScheduledPenalty] | None,
     critic_state: PyTree,
 ) -> AdversarialObjectives:
     """Both players' loss functions.
@@ -74,8 +74,9 @@ def objectives_of(
     """
     penalties = dict(penalties or {})
     lazy = {name for name, penalty in penalties.items() if isinstance(penalty, LazyPenalty)}
+    counting = {name for name, penalty in penalties.items() if isinstance(penalty, LazyPenalty | ScheduledPenalty)}
     carry: Carry = dict(view.carry)
-    if lazy or view.counts:
+    if counting or view.counts:
         carry["updates"] = jnp.int32(0)
     if lazy:
         carry["lazy_penalties"] = {name: jnp.float32(0) for name in lazy}
@@ -129,7 +130,7 @@ def objectives_of(
         losses = loss.critic(played.real_logits, played.fake_logits)
         metrics = {"real_logit": played.real_logits, "fake_logit": played.fake_logits}
         for penalty_key, (name, penalty) in zip(penalty_keys, penalties.items(), strict=True):
-            evaluate = partial(penalty.at, carried["updates"]) if name in lazy else penalty
+            evaluate = partial(penalty.at, carried["updates"]) if name in counting else penalty
             values = evaluate(penalty_key, played.critic, played.real, played.fake)
             losses = losses + values
             if name in lazy:

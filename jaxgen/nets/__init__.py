@@ -10,6 +10,7 @@ from jaxgen.nets.conv_autoencoder import ConvDecoder, ConvEncoder
 from jaxgen.nets.convolution import Conv
 from jaxgen.nets.efficientnet import EfficientNetFeatures, EfficientNetLite0, efficientnet_lite0
 from jaxgen.nets.embedding import condition_vector, sinusoidal_embedding
+from jaxgen.nets.fourier import fourier_features
 from jaxgen.nets.gan_dcgan import DCGANCritic, DCGANGenerator
 from jaxgen.nets.gan_denoising import DenoisingCritic, DenoisingGenerator
 from jaxgen.nets.gan_layers import minibatch_std
@@ -55,6 +56,7 @@ __all__ = [
     "UnreadableWeightsError",
     "condition_vector",
     "efficientnet_lite0",
+    "fourier_features",
     "inception_features",
     "minibatch_std",
     "read_weights",

@@ -9,7 +9,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Shaped
 
 from jaxgen.core import as_float
-from jaxgen.nets.embedding import TimeConditionEmbedding
+from jaxgen.nets.embedding import broadcast_times
+from jaxgen.nets.fourier import fourier_features
 from jaxgen.nets.gan_layers import normalised
 from jaxgen.nets.gaussian_head import flatten_latents
 
@@ -22,9 +23,10 @@ class MLPGenerator(nn.Module):
     Args:
         event: shape of one example.
         hidden: widths of the hidden layers.
+        frequencies: number of Fourier features' frequencies that are appended to z; 0 for none.
 
     Raises:
-        ValueError: if z is not floating point or has no axis beyond the batch.
+        ValueError: if z is not floating point or has no axis beyond the batch, or `frequencies` is negative.
 
     Reference:
         Gulrajani et al. 2017, "Improved Training of Wasserstein GANs", §3.2, for the widths.
@@ -32,11 +34,12 @@ class MLPGenerator(nn.Module):
 
     event: Sequence[int] = (2,)
     hidden: Sequence[int] = (512, 512, 512)
+    frequencies: int = 0
 
     @nn.compact
     def __call__(self, z: Float[Array, "b *d"]) -> Float[Array, "b *event"]:
         """Generate examples from z (b, *d)."""
-        x = as_float(flatten_latents(z))
+        x = fourier_features(as_float(flatten_latents(z)), self.frequencies)
         for i, width in enumerate(self.hidden):
             x = nn.relu(nn.Dense(width, name=f"dense_{i}")(x))
         return nn.Dense(math.prod(self.event), name="out")(x).reshape(len(z), *self.event)
@@ -52,9 +55,11 @@ class MLPCritic(nn.Module):
     Args:
         hidden: widths of the hidden layers.
         spectral_norm: divide each layer's kernel by an estimate of its largest singular value.
+        frequencies: number of Fourier features' frequencies that are appended to x; 0 for none.
 
     Raises:
-        ValueError: if x is not floating point or has no event axis, or t has another shape than () or (b,).
+        ValueError: if x is not floating point or has no event axis, t has another shape than () or (b,), or
+            `frequencies` is negative.
 
     Reference:
         Gulrajani et al. 2017, §3.2, for the widths.
@@ -62,6 +67,7 @@ class MLPCritic(nn.Module):
 
     hidden: Sequence[int] = (512, 512, 512)
     spectral_norm: bool = False
+    frequencies: int = 0
 
     @nn.compact
     def __call__(
@@ -71,9 +77,9 @@ class MLPCritic(nn.Module):
         x = jnp.asarray(x)
         if x.ndim < 2 or not jnp.issubdtype(x.dtype, jnp.floating):
             raise ValueError(f"expected floating-point x (batch, *event), got {x.dtype} of shape {x.shape}")
-        x = as_float(x.reshape(len(x), -1))
+        x = fourier_features(as_float(x.reshape(len(x), -1)), self.frequencies)
         if t is not None:
-            x = jnp.concatenate([x, TimeConditionEmbedding(64, name="embedding")(t, None, len(x))], axis=-1)
+            x = jnp.concatenate([x, _time_features(t, len(x))], axis=-1)
 
         def apply(width, x, name):
             return normalised(nn.Dense(width, name=name), x, self.spectral_norm, update_stats)
@@ -91,20 +97,23 @@ class DenoisingMLPGenerator(nn.Module):
 
     Args:
         hidden: widths of the hidden layers.
+        frequencies: number of Fourier features' frequencies that are appended to x; 0 for none.
 
     Raises:
-        ValueError: if z is not floating point or has no axis beyond the batch, or t has a wrong shape.
+        ValueError: if z is not floating point or has no axis beyond the batch, t has a wrong shape, or `frequencies`
+            is negative.
     """
 
     hidden: Sequence[int] = (512, 512, 512)
+    frequencies: int = 0
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "b *event"], t: Shaped[ArrayLike, "..."], z: Float[Array, "b *d"]
     ) -> Float[Array, "b *event"]:
         """Generate clean examples."""
-        time = TimeConditionEmbedding(64, name="embedding")(t, None, len(x))
-        inputs = jnp.concatenate([x.reshape(len(x), -1), flatten_latents(z), time], axis=-1)
+        numbers = fourier_features(x.reshape(len(x), -1), self.frequencies)
+        inputs = jnp.concatenate([numbers, flatten_latents(z), _time_features(t, len(x))], axis=-1)
         return MLPGenerator(x.shape[1:], self.hidden, name="mlp")(inputs)
 
 
@@ -117,6 +126,7 @@ class DenoisingMLPCritic(nn.Module):
     Args:
         hidden: widths of the hidden layers.
         spectral_norm: as in `MLPCritic`.
+        frequencies: as in `MLPCritic`.
 
     Raises:
         ValueError: as `MLPCritic` does.
@@ -124,6 +134,7 @@ class DenoisingMLPCritic(nn.Module):
 
     hidden: Sequence[int] = (512, 512, 512)
     spectral_norm: bool = False
+    frequencies: int = 0
 
     @nn.compact
     def __call__(
@@ -136,4 +147,11 @@ class DenoisingMLPCritic(nn.Module):
     ) -> Float[Array, " b"]:
         """Evaluate the critic."""
         both = jnp.concatenate([x_s.reshape(len(x_s), -1), x_t.reshape(len(x_t), -1)], axis=-1)
-        return MLPCritic(self.hidden, self.spectral_norm, name="mlp")(both, t, update_stats=update_stats)
+        return MLPCritic(self.hidden, self.spectral_norm, self.frequencies, name="mlp")(
+            both, t, update_stats=update_stats
+        )
+
+
+def _time_features(t: Shaped[ArrayLike, "..."], batch: int) -> Float[Array, "b k"]:
+    """Few features of times () or (b,) in [0, 1], which leave the small networks to the example."""
+    return fourier_features(broadcast_times(t, batch)[:, None], 6)

@@ -171,6 +171,19 @@ def test_the_metric_of_a_lazy_penalty_is_its_last_value():
         np.testing.assert_array_equal(losses, added)
 
 
+def test_a_scheduled_penalty_follows_the_critics_updates():
+    """R1 of −ψx is γψ²/2, with γ = 2 + u after u updates; the generator's loss does not count."""
+    penalty = gan.scheduled(lambda update: gan.r1(2.0 + update))
+    objectives = gan.adversarial_objectives(shift, slope, gan.wasserstein(), penalties={"r1": penalty})
+    x, carry = jnp.zeros((3, 1)), objectives.carry
+    for update in range(3):
+        losses, metrics, carry = objectives.critic(KEY, jnp.float32(3), jnp.float32(0), x, **carry)
+        np.testing.assert_allclose(metrics["r1"], (2 + update) * 4.5)
+        np.testing.assert_allclose(losses, (2 + update) * 4.5)
+        assert objectives.generator(KEY, jnp.float32(0), jnp.float32(3), x, **carry)[2] == carry
+    assert carry == {"updates": 3}
+
+
 def test_consensus_asks_for_the_noise_and_the_penalties_of_the_step():
     """With 3 updates of the critic a step, v is that of objectives whose noise and penalties are the step's own.
 

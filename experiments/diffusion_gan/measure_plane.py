@@ -1,0 +1,78 @@
+"""How the samples of every method cover the mixtures of the plane."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from experiments.diffusion_gan.config import Config
+from experiments.diffusion_gan.mixtures import MIXTURES, Mixture
+from experiments.diffusion_gan.plane_ddpm import DDPM
+from experiments.diffusion_gan.train_plane import Plane
+from experiments.kit.run import Run
+from jaxgen.metrics import ModeCoverage, mode_coverage
+
+FOUND = 0.005  # share of good samples with which a mode counts as found
+REAL = "the mixture"
+
+
+class Coverage(NamedTuple):
+    """How a method covers a mixture.
+
+    Attributes:
+        seeds: the coverage of each seed.
+        calls: network calls for a sample; None for the mixture itself.
+        samples: samples (n, 2) of the first seed.
+    """
+
+    seeds: list[ModeCoverage]
+    calls: int | None
+    samples: np.ndarray
+
+    def of(self, field: str) -> np.ndarray:
+        """A field of `ModeCoverage` for each seed, (seeds,)."""
+        return np.array([getattr(found, field) for found in self.seeds], np.float64)
+
+
+class Draw(NamedTuple):
+    """How a method draws: whose parameters it takes, (parameters, keys) -> samples (n, 2), and its calls."""
+
+    trained: str
+    function: Callable[[Any, jax.Array], jax.Array]
+    calls: int
+
+
+def measure_plane(run: Run[Config], plane: Plane) -> dict[str, dict[str, Coverage]]:
+    """The coverage by mixture and method, and that of as many draws of the mixture itself."""
+    return {name: run.stage(f"coverage/{name}", partial(cover, run.config, plane, name)) for name in MIXTURES}
+
+
+def draws(config: Config, plane: Plane, mixture: Mixture) -> dict[str, Draw]:
+    """How each method draws."""
+    few, whole = config.denoising_steps, config.timesteps
+    found = {
+        (name if game.calls == 1 else f"{name}, {few} steps"): Draw(name, game.draw, game.calls)
+        for name, game in plane.games.items()
+    }
+    found |= {f"{DDPM}, {steps} steps": Draw(DDPM, plane.ddpm.draw(steps), steps) for steps in (few, whole)}
+    return found | {f"exact score, {few} steps": Draw(DDPM, plane.ddpm.draw_exactly(mixture, few), few)}
+
+
+def cover(config: Config, plane: Plane, name: str) -> dict[str, Coverage]:
+    """The coverage of one mixture."""
+    mixture, n = MIXTURES[name], config.plane_samples
+    keys = jax.random.split(jax.random.key(config.seed + 3), (config.seeds, n))
+    found = {}
+    for method, draw in draws(config, plane, mixture).items():
+        samples = np.asarray(jax.jit(jax.vmap(draw.function))(plane.params[name][draw.trained], keys))
+        found[method] = Coverage([coverage(mixture, x) for x in samples], draw.calls, samples[0])
+    real = [mixture.sample(2**16 + config.seed + i, n) for i in range(config.seeds)]
+    return found | {REAL: Coverage([coverage(mixture, x) for x in real], None, real[0])}
+
+
+def coverage(mixture: Mixture, samples: np.ndarray) -> ModeCoverage:
+    """The modes found, the share of samples within 3σ of one, and the KL divergence of the modes' histogram."""
+    least = max(1, round(FOUND * len(samples)))
+    return mode_coverage(samples, mixture.centres, mixture.std, min_samples=least)
