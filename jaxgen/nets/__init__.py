@@ -1,10 +1,12 @@
-"""Flax networks: time-conditioned MLP and U-Nets, encoders and decoders, generators and critics, and classifiers."""
+"""Flax networks: time-conditioned MLP, U-Nets, autoencoders, generators and critics, energies, and classifiers."""
 
 from jaxgen.nets.classifiers import ConvClassifier, TextRecogniser
 from jaxgen.nets.context_unet import ContextUNet
 from jaxgen.nets.conv_autoencoder import ConvDecoder, ConvEncoder
 from jaxgen.nets.convolution import Conv
 from jaxgen.nets.embedding import condition_vector, sinusoidal_embedding
+from jaxgen.nets.energy_mlp import EnergyMLP
+from jaxgen.nets.energy_residual import ResidualEnergy
 from jaxgen.nets.gan_dcgan import DCGANCritic, DCGANGenerator
 from jaxgen.nets.gan_denoising import DenoisingCritic, DenoisingGenerator
 from jaxgen.nets.gan_layers import minibatch_std
@@ -29,11 +31,13 @@ __all__ = [
     "DenoisingGenerator",
     "DenoisingMLPCritic",
     "DenoisingMLPGenerator",
+    "EnergyMLP",
     "MLPCritic",
     "MLPDecoder",
     "MLPEncoder",
     "MLPGenerator",
     "ResidualCritic",
+    "ResidualEnergy",
     "ResidualGenerator",
     "SpatialDecoder",
     "SpatialEncoder",
