@@ -60,7 +60,7 @@ def recovery_likelihood(
 
     Example:
         ```python
-        ladder = ebm.recovery_ladder(diffusion.from_betas([0.3, 0.6, 0.9]), step_sizes=[0.02, 0.05, 0.05])
+        ladder = ebm.recovery_ladder(diffusion.from_betas(np.array([0.3, 0.6, 0.9])), np.array([0.02, 0.05, 0.05]))
         objective = ebm.recovery_likelihood(net.apply, ladder, steps=20)
         state = training.create_state(jax.random.key(0), params, optimizer, objective.carry)
         step = training.make_train_step(objective.loss, optimizer)

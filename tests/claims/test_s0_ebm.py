@@ -78,10 +78,10 @@ def weight_error(x):
 
 def test_c0_2_sampling_an_energy_takes_many_calls_and_a_map_takes_one():
     """Two modes: a chain in the exact energy has wrong weights after 100 calls, and a flow is right after one."""
-    keys, n = jax.random.split(jax.random.key(0), 4000), 4000
-    exact = lambda x: -MIXTURE.perturbed(1.0, 0.3).log_density(x)  # wide enough that chains cross
+    keys, n = jax.random.split(jax.random.key(0), 2000), 2000
+    exact = lambda x: -MIXTURE.perturbed(1.0, 0.4).log_density(x)  # wide enough that chains cross
     start, errors, calls = 2 * jax.random.normal(jax.random.key(1), (n, 1)), {}, {}
-    for steps in (1, 10, 100, 4000):
+    for steps in (1, 10, 100, 1000):
         counter = Counter()
         chain = ebm.langevin_chain(0.1)(counter.around(exact) if steps <= 100 else exact)
         x = jax.block_until_ready(mcmc.advance(keys, chain, start, steps))
@@ -89,9 +89,9 @@ def test_c0_2_sampling_an_energy_takes_many_calls_and_a_map_takes_one():
     assert [calls[steps] for steps in (1, 10, 100)] == [1, 10, 100]
     chance = 4 * np.sqrt(0.3 * 0.7 / n)
     assert min(errors[steps] for steps in (1, 10, 100)) > chance
-    assert errors[4000] < chance
+    assert errors[1000] < chance
     # one call of the inverse of the distribution function, which is a flow
-    grid, wide = np.linspace(-3, 3, 4001), np.hypot(0.15, 0.3)
+    grid, wide = np.linspace(-3, 3, 4001), np.hypot(0.15, 0.4)
     law = jax.scipy.stats.norm.cdf(grid[:, None], np.array([-1, 1]), wide) @ np.array([0.3, 0.7])
     flow = np.interp(np.asarray(jax.random.uniform(jax.random.key(2), (n,))), law, grid)
     assert abs(weight_error(flow)) < chance
@@ -100,29 +100,29 @@ def test_c0_2_sampling_an_energy_takes_many_calls_and_a_map_takes_one():
 @pytest.mark.parametrize("levels", [4, pytest.param(2, marks=pytest.mark.slow)])
 def test_c0_8d_conditional_energies_make_few_steps_multimodal(levels):
     """With exact denoisers Gaussian kernels of a few steps fill the hole; with exact energies it stays empty."""
-    betas = {4: [0.3, 0.5, 0.7, 0.95], 2: [0.6, 0.95]}[levels]
-    process, keys = diffusion.from_betas(betas), jax.random.split(jax.random.key(0), 4000)
+    betas = np.array({4: [0.3, 0.5, 0.7, 0.95], 2: [0.6, 0.95]}[levels])
+    process, keys = diffusion.from_betas(betas), jax.random.split(jax.random.key(0), 2000)
     times = diffusion.uniform_grid(levels)
     at = lambda t: MIXTURE.perturbed(process.alpha(t), process.sigma(t))
 
-    denoise = diffusion.denoiser(process, lambda x, t, cond: at(t).score(x[:, None])[:, 0], predicts="score")
+    denoise = diffusion.denoiser(process, lambda x, t, cond: at(t[0]).score(x), predicts="score")
     gaussian = jax.jit(lambda keys: samplers.sample(keys, process, denoise, samplers.ddpm(), times, (1,)))(keys)
 
-    alphas, variances = np.sqrt(1 - np.array(betas)), np.array(betas)
+    alphas, variances = np.sqrt(1 - betas), betas
     before = np.asarray(process.sigma(np.arange(levels) / levels)) ** 2
     width = alphas**2 * (before + np.asarray(process.alpha(np.arange(levels) / levels)) ** 2 * 0.15**2)
     ladder = ebm.recovery_ladder(process, 0.7 * width * variances / (width + variances))
 
     def energy(y, s):
-        # y = α_{t|s} x_s
-        alpha = jnp.asarray(alphas, jnp.float32)[jnp.round(s * levels).astype(int)]
-        return -MIXTURE.perturbed(alpha * process.alpha(s), alpha * process.sigma(s)).log_density(y[:, None])[:, 0]
+        # y = α_{t|s} x_s; all have one time
+        alpha = jnp.asarray(alphas, jnp.float32)[jnp.round(s[0] * levels).astype(int)]
+        return -MIXTURE.perturbed(alpha * process.alpha(s[0]), alpha * process.sigma(s[0])).log_density(y)
 
     sampler = ebm.recovery_sampler(60, adjusted=True)
     tilted = jax.jit(lambda keys: samplers.sample(keys, ladder, energy, sampler, times, (1,)))(keys)
     assert in_the_hole(gaussian) > 0.02
     assert in_the_hole(tilted) < in_the_hole(gaussian) / 4
-    assert abs(weight_error(tilted)) < 0.03 + 4 * np.sqrt(0.21 / 4000)
+    assert abs(weight_error(tilted)) < 0.03 + 4 * np.sqrt(0.21 / 2000)
 
 
 def test_c0_8d_an_energy_based_prior_closes_the_hole_of_a_latent_space():

@@ -10,7 +10,7 @@ from refusals import refuses
 from jaxgen import ebm, mcmc
 from jaxgen.distributions import Distribution, Gaussian, standard_normal
 
-N, V = 20_000, 0.25  # q = N(0, V), p = N(0, 1)
+N, V = 6_000, 0.25  # q = N(0, V), p = N(0, 1)
 
 
 def log_ratio(z):

@@ -41,7 +41,7 @@ def distance(x):
 
 CHAINS = {
     "mala": lambda: mcmc.mala(log_density, 0.7),
-    "hmc": lambda: mcmc.hmc(log_density, 0.45, 3),
+    "hmc": lambda: mcmc.hmc(log_density, 0.65, 3),
 }
 
 
