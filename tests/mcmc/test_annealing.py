@@ -11,7 +11,7 @@ from jaxgen.distributions import Gaussian, standard_normal
 
 D, VARIANCE = 5, 0.25
 EXACT = D / 2 * np.log(2 * np.pi * VARIANCE)  # 1.12896
-BETAS = np.linspace(0, 1, 41)
+BETAS = np.linspace(0, 1, 26)
 
 
 def log_density(x):
@@ -30,17 +30,17 @@ def anneal(keys, transition, betas, **options):
 
 def test_log_z_of_a_gaussian_lies_within_its_error():
     assert abs(EXACT - 1.12896) < 1e-5
-    keys = jax.random.split(jax.random.key(0), 8192)
+    keys = jax.random.split(jax.random.key(0), 2048)
     found = jax.jit(lambda keys: anneal(keys, transition, BETAS, steps=2))(keys)
     estimate = mcmc.log_normalizer(found.log_weights)
     assert abs(estimate.value - EXACT) < 4 * estimate.error
-    assert estimate.error < 0.02
+    assert estimate.error < 0.04
     assert estimate.effective_share > 0.3
     # weighted, the samples are the target's
     share = jax.nn.softmax(found.log_weights)[:, None]
-    np.testing.assert_allclose((share * found.x).sum(0), 1, atol=5 * np.sqrt(VARIANCE / 8192 / 0.3))
+    np.testing.assert_allclose((share * found.x).sum(0), 1, atol=5 * np.sqrt(VARIANCE / 2048 / 0.3))
     # the stated error is the spread of independent estimates: of 16, within a factor of 2 with 99.9 %
-    parts = jax.vmap(mcmc.log_normalizer)(found.log_weights.reshape(16, 512))
+    parts = jax.vmap(mcmc.log_normalizer)(found.log_weights.reshape(16, 128))
     assert 0.5 < parts.value.std(ddof=1) / parts.error.mean() < 1.7
 
 
