@@ -67,6 +67,7 @@ def test_a_kernel_is_the_posterior(adjusted):
     )
 
 
+@pytest.mark.slow
 def test_the_whole_ladder_draws_the_data():
     draw = lambda keys: sample(
         keys,
@@ -108,15 +109,12 @@ def test_the_loss_weighs_levels_and_detaches_negatives():
     x = jax.random.normal(jax.random.key(0), (64, 2))
     params = net.init(jax.random.key(1), x, jnp.zeros(64))
     params = jax.tree.map(lambda p: p + 0.3, params)
-    plain, weighted, silent = (
-        ebm.recovery_likelihood(net.apply, LADDER, steps=2, weights=weights, data_noise=0.1).loss(
-            jax.random.key(2), params, x
-        )
-        for weights in (None, np.array([1.0, 2.0, 4.0]), np.zeros(3))
+    plain, weighted = (
+        ebm.recovery_likelihood(net.apply, LADDER, steps=1, weights=weights, data_noise=0.1).loss(KEYS[0], params, x)
+        for weights in (None, np.array([1.0, 2.0, 4.0]))
     )
     ratio = np.asarray(weighted[0] / plain[0])
     assert {1, 2, 4} == set(np.round(ratio, 3).tolist())
-    assert (silent[0] == 0).all()
     assert plain[2] == {}
     np.testing.assert_allclose(plain[0], plain[1]["data_energy"] - plain[1]["sample_energy"], rtol=1e-5)
 

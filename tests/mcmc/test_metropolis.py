@@ -71,6 +71,7 @@ def test_another_variance_in_the_acceptance_would_show(name, factor, monkeypatch
     assert distance(mcmc.run(KEYS, CHAINS[name](), exact_draws(), frames=1, thin=10).x[-1]) > 4
 
 
+@pytest.mark.slow
 def test_both_agree_with_blackjaxs_mala():
     """Mean acceptance from the same states: HMC of one leapfrog step of length √ε is MALA."""
     x, epsilon = exact_draws(), 0.7
@@ -82,6 +83,7 @@ def test_both_agree_with_blackjaxs_mala():
         assert abs(found.mean() - info.acceptance_rate.mean()) < 4 * error
 
 
+@pytest.mark.slow
 def test_it_finds_the_density_from_elsewhere_and_with_a_step_size_for_each_chain():
     sizes = jnp.where(jnp.arange(N) % 2, 0.4, 0.8)
     start = jax.random.uniform(jax.random.key(2), (N, 1), minval=-3, maxval=3)
@@ -108,6 +110,7 @@ def test_proposals_outside_the_support_are_rejected():
     np.testing.assert_allclose(np.mean(x**2), 1 / 3, atol=5 * np.sqrt(4 / 45 / 5000))
 
 
+@pytest.mark.first_by_day
 @pytest.mark.parametrize("name", CHAINS)
 def test_a_chain_depends_on_its_own_key_alone(name):
     keys = jax.random.split(jax.random.key(0, impl="rbg"), 6)
