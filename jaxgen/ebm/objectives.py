@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key, PyTree
 
@@ -72,6 +73,7 @@ def maximum_likelihood(
     steps: int,
     regularisation: ArrayLike = 0.0,
     data_noise: float = 0.0,
+    max_gap: float = 1e3,
     energy_state: PyTree = None,
 ) -> EnergyObjective:
     """The loss function of maximum likelihood, with negative samples from Markov chains.
@@ -80,8 +82,10 @@ def maximum_likelihood(
     gradient is exact where the chains have reached the model's density. For chains that are too short it is that of
     another problem; see `short_run_chains`.
 
-    A run diverges when chains find places of low energy that no data hold down. More or longer steps of the chain, a
-    lower learning rate, regularisation, a confining base (`tilted`) and smooth activations help.
+    A run diverges when chains lag behind: energies then grow without end, but stay finite for long. So where the means
+    of `data_energy` and `sample_energy` differ by more than `max_gap` nats, the losses are NaN, and `training.fit`
+    stops at that step. More or longer steps of the chain, a lower learning rate, regularisation, a confining base
+    (`tilted`) and smooth activations help.
 
     The metrics are `data_energy` and `sample_energy`, which should stay close to each other.
 
@@ -94,14 +98,16 @@ def maximum_likelihood(
         steps: steps ≥ 0 of the chain for each update.
         regularisation: α ≥ 0, as in `contrastive_losses`.
         data_noise: standard deviation ≥ 0 of noise that is added to the data, against sharp energies.
+        max_gap: the largest difference of the mean energies in nats, positive; infinity allows any.
         energy_state: the initial state of the energy, or None. Each update advances it once, by a call on the data.
 
     Returns:
         The loss function and its carry. A batch is x (B, *event).
 
     Raises:
-        ValueError: if steps < 0, or regularisation or data_noise is negative or not finite; at the first call, if the
-            state was created without `carry`, or the energy does not return one value per example.
+        ValueError: if steps < 0, regularisation or data_noise is negative or not finite, or max_gap is not positive; at
+            the first call, if the state was created without `carry`, or the energy does not return one value per
+            example.
 
     Reference:
         Du & Mordatch 2019, algorithm 1; Nijkamp et al. 2020, "On the anatomy of MCMC-based maximum likelihood learning
@@ -117,6 +123,7 @@ def maximum_likelihood(
     """
     check_at_least(0, steps=steps)
     check_not_negative(regularisation=regularisation, data_noise=data_noise)
+    check_gap(max_gap)
     model = Model(energy, energy_state)
     carry = starts.carry | model.carry
 
@@ -133,7 +140,7 @@ def maximum_likelihood(
         negatives = sample_chain(jax.random.split(chain_key, len(x)), chain(frozen), start, steps)
         kept = starts.keep({name: carried[name] for name in starts.carry}, slots, negatives)
         losses, metrics = contrastive_losses(model.at(params, state), x, negatives, regularisation=regularisation)
-        return losses, metrics, kept | state
+        return stopped(losses, metrics, max_gap), metrics, kept | state
 
     return EnergyObjective(loss, carry)
 
@@ -142,6 +149,18 @@ def sample_chain(keys: Array, chain: Chain, start: Float[Array, "b *event"], ste
     """The positions after `steps` steps, detached and in the dtype of the start."""
     ends = positions(advance(keys, chain, chain.init(start), steps))
     return jax.lax.stop_gradient(ends).astype(start.dtype)
+
+
+def check_gap(max_gap: float) -> None:
+    """Raise ValueError unless the largest gap is positive."""
+    if not max_gap > 0:
+        raise ValueError(f"max_gap must be positive, got {max_gap}: energies of a good model differ by a few nats")
+
+
+def stopped(losses: Float[Array, " b"], metrics: dict[str, Array], max_gap: float) -> Float[Array, " b"]:
+    """The losses, or NaN where the mean energies of data and samples are too far apart for a model that learns."""
+    gap = jnp.abs(jnp.mean(metrics["sample_energy"] - metrics["data_energy"]))
+    return jnp.where(gap <= max_gap, losses, jnp.nan)
 
 
 def check_carried(carry: dict[str, PyTree], carried: dict[str, PyTree]) -> None:

@@ -13,7 +13,7 @@ from jaxgen.diffusion import perturb
 from jaxgen.ebm.energy import Model
 from jaxgen.ebm.kernels import kernel_chain
 from jaxgen.ebm.ladder import RecoveryLadder
-from jaxgen.ebm.objectives import EnergyObjective, check_carried, contrastive_losses, sample_chain
+from jaxgen.ebm.objectives import EnergyObjective, check_carried, check_gap, contrastive_losses, sample_chain, stopped
 
 
 def recovery_likelihood(
@@ -25,6 +25,7 @@ def recovery_likelihood(
     weights: Float[ArrayLike, " levels"] | None = None,
     regularisation: ArrayLike = 0.0,
     data_noise: float = 0.0,
+    max_gap: float = 1e3,
     energy_state: PyTree = None,
 ) -> EnergyObjective:
     """The loss function of diffusion recovery likelihood.
@@ -40,20 +41,22 @@ def recovery_likelihood(
             (params, y, s, state) -> (E (B,), state), as in `maximum_likelihood`.
         ladder: the levels and step sizes.
         steps: steps ≥ 1 of the chain.
-        adjusted: accept or reject each step (`mcmc.mala`), which removes the error of long steps.
+        adjusted: accept or reject each step (`mcmc.mala`), which removes the error of long steps. Where an energy
+            becomes too sharp for the step size, all proposals are rejected, and nothing pulls it back.
         weights: the weight of each level (T,), from the cleanest on; 1 by default. `ladder.published_weights` are those
             of the paper.
         regularisation: as in `maximum_likelihood`.
         data_noise: as in `maximum_likelihood`.
+        max_gap: as in `maximum_likelihood`.
         energy_state: as in `maximum_likelihood`.
 
     Returns:
         The loss function and its carry. The metrics are `data_energy` and `sample_energy`. A batch is x0 (B, *event).
 
     Raises:
-        ValueError: if steps < 1, weights are not of shape (T,) or negative, or regularisation or data_noise is negative
-            or not finite; at the first call, if the state was created without `carry`, or the energy does not return
-            one value per example.
+        ValueError: if steps < 1, weights are not of shape (T,) or negative, regularisation or data_noise is negative or
+            not finite, or max_gap is not positive; at the first call, if the state was created without `carry`, or the
+            energy does not return one value per example.
 
     Reference:
         Gao et al. 2021, "Learning energy-based models by diffusion recovery likelihood", algorithm 1.
@@ -68,6 +71,7 @@ def recovery_likelihood(
     """
     check_at_least(1, steps=steps)
     check_not_negative(regularisation=regularisation, data_noise=data_noise, weights=weights)
+    check_gap(max_gap)
     if weights is not None and jnp.shape(weights) != (ladder.steps,):
         raise ValueError(f"weights must have one entry for each of {ladder.steps} levels, got {jnp.shape(weights)}")
     model = Model(energy, energy_state)
@@ -98,6 +102,6 @@ def recovery_likelihood(
         losses, metrics = contrastive_losses(model.at(params, state, s), y, negatives, regularisation=regularisation)
         if weights is not None:
             losses = jnp.asarray(weights, losses.dtype)[level - 1] * losses
-        return losses, metrics, state
+        return stopped(losses, metrics, max_gap), metrics, state
 
     return EnergyObjective(loss, model.carry)

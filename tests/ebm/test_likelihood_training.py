@@ -12,7 +12,7 @@ from refusals import refuses
 from jaxgen import ebm, mcmc
 from jaxgen.distributions import Gaussian, Uniform, standard_normal
 from jaxgen.nets import EnergyMLP
-from jaxgen.training import Checkpoints, create_state, fit, make_train_step
+from jaxgen.training import Checkpoints, Diverged, create_state, fit, make_train_step
 
 N = 20_000
 KEYS = jax.random.split(jax.random.key(0), N)
@@ -167,6 +167,24 @@ def test_regularisation_and_where_the_gradient_flows():
     assert (by_x != 0).all()
 
 
+def test_a_run_whose_energies_drift_apart_stops_at_that_step():
+    """Energies that grow without end stay finite for long; the gap shows it, which is 112.5 nats at the first step."""
+    optimizer = optax.sgd(0.0)
+    for max_gap, diverges in ((50.0, True), (1e3, False)):
+        objective = ebm.maximum_likelihood(
+            lambda theta, x: theta * x[:, 0], ebm.langevin_chain(0.1, temperature=0.0), ebm.data_chains(), steps=10,
+            max_gap=max_gap,
+        )  # fmt: skip
+        # each step lowers x by .05 θ, so the gap is 10 · .05 θ²
+        state = create_state(jax.random.key(0), jnp.asarray(15.0), optimizer, objective.carry)
+        run = partial(fit, make_train_step(objective.loss, optimizer), state, lambda n: jnp.zeros((8, 2)), steps=2)
+        if diverges:
+            with pytest.raises(Diverged, match="loss is nan at step 1"):
+                run(progress=False)
+        else:
+            np.testing.assert_allclose(run(progress=False).history["loss"][1], 112.5, rtol=1e-4)
+
+
 def test_refusals(unchecked):
     starts, chain, x = ebm.data_chains(), ebm.langevin_chain(0.1), jnp.zeros((2, 1))
     learn = partial(ebm.maximum_likelihood, quadratic, chain, starts)
@@ -181,6 +199,7 @@ def test_refusals(unchecked):
         ("the buffer has 4 entries", lambda: small.draw(jax.random.key(0), small.carry, jnp.zeros((5, 2)))),
         ("the buffer has 4 entries", lambda: small.draw(jax.random.key(0), small.carry, jnp.zeros((3, 1)))),
         ("steps must be at least 0", lambda: learn(steps=-1)),
+        ("max_gap must be positive", lambda: learn(steps=1, max_gap=0.0)),
         (
             "regularisation must be",
             lambda: learn(steps=1, regularisation=-1.0),
