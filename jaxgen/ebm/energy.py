@@ -6,7 +6,6 @@ from typing import Any
 import jax
 from jaxtyping import Array, Float, PyTree
 
-from jaxgen.core import check_floating
 from jaxgen.distributions import Distribution
 from jaxgen.mcmc import Chain
 
@@ -37,7 +36,6 @@ def tilted(energy: Energy, base: Distribution) -> Energy:
 
 def energies(energy: Energy, x: Float[Array, "b *event"]) -> Float[Array, " b"]:
     """Evaluate E(x); raise ValueError unless there is one value per example."""
-    check_floating(x)
     values = energy(x)
     if values.shape != x.shape[:1]:
         raise ValueError(

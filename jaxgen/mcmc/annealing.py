@@ -101,10 +101,10 @@ def annealed_importance_sampling(
 
     def body(state: tuple[Array, Array], level: tuple[Array, Array, Array]) -> tuple[tuple[Array, Array], None]:
         (x, log_weights), (index, before, beta) = state, level
-        log_weights += (beta - before) * (log_density(x) - reference.log_density(x))
+        gain = (beta - before) * (log_density(x) - reference.log_density(x))
         chain = transition(_path(reference, log_density, beta), beta)
         moved = advance(fold_in(keys, index), chain, chain.init(x), steps)
-        return (positions(moved).astype(x.dtype), log_weights), None
+        return (positions(moved).astype(x.dtype), log_weights + gain.astype(x.dtype)), None
 
     levels = jnp.arange(1, len(betas)), betas[:-1], betas[1:]
     (x, log_weights), _ = jax.lax.scan(body, (x, jnp.zeros(len(x), x.dtype)), levels)
