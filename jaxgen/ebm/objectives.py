@@ -157,9 +157,11 @@ def check_gap(max_gap: float) -> None:
         raise ValueError(f"max_gap must be positive, got {max_gap}: energies of a good model differ by a few nats")
 
 
-def stopped(losses: Float[Array, " b"], metrics: dict[str, Array], max_gap: float) -> Float[Array, " b"]:
+def stopped(
+    losses: Float[Array, " b"], metrics: dict[str, Array], max_gap: float, weights: ArrayLike = 1.0
+) -> Float[Array, " b"]:
     """The losses, or NaN where the mean energies of data and samples are too far apart for a model that learns."""
-    gap = jnp.abs(jnp.mean(metrics["sample_energy"] - metrics["data_energy"]))
+    gap = jnp.abs(jnp.mean(weights * (metrics["sample_energy"] - metrics["data_energy"])))
     return jnp.where(gap <= max_gap, losses, jnp.nan)
 
 

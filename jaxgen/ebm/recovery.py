@@ -47,7 +47,7 @@ def recovery_likelihood(
             of the paper.
         regularisation: as in `maximum_likelihood`.
         data_noise: as in `maximum_likelihood`.
-        max_gap: as in `maximum_likelihood`.
+        max_gap: as in `maximum_likelihood`, of the weighted energies.
         energy_state: as in `maximum_likelihood`.
 
     Returns:
@@ -100,8 +100,7 @@ def recovery_likelihood(
         negatives = sample_chain(jax.random.split(keys[4], len(x)), chain, x_t, steps)
 
         losses, metrics = contrastive_losses(model.at(params, state, s), y, negatives, regularisation=regularisation)
-        if weights is not None:
-            losses = jnp.asarray(weights, losses.dtype)[level - 1] * losses
-        return stopped(losses, metrics, max_gap), metrics, state
+        weight = 1.0 if weights is None else jnp.asarray(weights, losses.dtype)[level - 1]
+        return stopped(weight * losses, metrics, max_gap, weight), metrics, state
 
     return EnergyObjective(loss, model.carry)
