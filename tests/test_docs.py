@@ -38,6 +38,7 @@ LIKELIHOOD_FLOW, MATCHED_FLOW, IMAGE_FLOW = guide("flows")
 (FEATURES,) = guide("features")
 TRAIN_DDGAN, SAMPLE_DDGAN, DIFFUSION_GAN = guide("gan_diffusion")
 GRAPHS, TABLES, LOG_Z, LEARNING, GAMMA = guide("graphical")
+EBM, ENERGY_SCORE, ENERGY_LOG_Z, RECOVERY, ENERGY_PRIOR = guide("ebm")
 (CORES,) = guide("performance")
 
 
@@ -316,6 +317,43 @@ def test_fixed_features_of_the_guide():
     names = {}
     exec(FEATURES, names)
     assert names["features"].shape == (64, 1280)
+
+
+@pytest.fixture(scope="module")
+def energies(daily):
+    """The names of the guide's first block on energies; by day it trains for a third of the steps."""
+    names = {}
+    exec(EBM.replace("range(1500)", "range(500)") if daily else EBM, names)
+    return names
+
+
+def test_an_energy_learns_a_wide_circle_and_knows_its_likelihood(energies, daily):
+    names = dict(energies)
+    for block in (ENERGY_SCORE, ENERGY_LOG_Z):
+        exec(block, names)
+    assert on_the_circle(names["x"], 0.1)
+
+    def log_density(x):
+        """The circle with noise of σ = .2: log of I₀(r/σ²) e^{−(r² + 1)/2σ²}/2πσ²."""
+        r, v = jnp.linalg.norm(x, axis=-1), 0.2**2
+        return jnp.log(jax.scipy.special.i0e(r / v)) - (r - 1) ** 2 / (2 * v) - jnp.log(2 * jnp.pi * v)
+
+    # the base alone is .9 nats away
+    assert names["density"].kl_from(log_density) < (0.3 if daily else 0.1)
+    assert names["density"].edge_mass < 1e-3
+    assert abs(names["log_z"].value - names["density"].log_normalizer) < 4 * names["log_z"].error < 0.4
+    losses = names["denoising_loss"](jax.random.key(0), names["state"].ema, names["circle"])
+    assert losses.shape == (256,)
+
+
+@pytest.mark.slow
+def test_recovery_and_a_tilted_prior_learn_the_circle(energies):
+    names = dict(energies)
+    for block in (RECOVERY, ENERGY_PRIOR):
+        exec(block, names)
+    for x in (names["recovered"], names["z"]):
+        assert on_the_circle(x, 0.15)
+        assert np.hypot(*np.asarray(x).T).std() < 0.45
 
 
 @nightly("block", [NNX, EQUINOX], ids=["nnx", "equinox"])

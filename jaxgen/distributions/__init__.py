@@ -30,6 +30,7 @@ from jaxgen.distributions.priors import (
     standard_normal,
     vamp_prior,
 )
+from jaxgen.distributions.uniform import Uniform
 
 __all__ = [
     "DiagonalMixture",
@@ -41,6 +42,7 @@ __all__ = [
     "GaussianMixture",
     "MeanFieldParams",
     "StandardNormal",
+    "Uniform",
     "at_least_float32",
     "categorical",
     "diagonal_mixture",

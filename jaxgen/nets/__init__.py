@@ -1,4 +1,4 @@
-"""Flax networks: time-conditioned MLP and U-Nets, encoders and decoders, generators and critics, and classifiers.
+"""Flax networks: time-conditioned MLP and U-Nets, autoencoders, generators and critics, energies, and classifiers.
 
 Also the conditioners of flows, and networks with published weights, whose features never change.
 """
@@ -10,6 +10,8 @@ from jaxgen.nets.conv_autoencoder import ConvDecoder, ConvEncoder
 from jaxgen.nets.convolution import Conv
 from jaxgen.nets.efficientnet import EfficientNetFeatures, EfficientNetLite0, efficientnet_lite0
 from jaxgen.nets.embedding import condition_vector, sinusoidal_embedding
+from jaxgen.nets.energy_mlp import EnergyMLP
+from jaxgen.nets.energy_residual import ResidualEnergy
 from jaxgen.nets.fourier import fourier_features
 from jaxgen.nets.gan_dcgan import DCGANCritic, DCGANGenerator
 from jaxgen.nets.gan_denoising import DenoisingCritic, DenoisingGenerator
@@ -41,6 +43,7 @@ __all__ = [
     "DenoisingMLPGenerator",
     "EfficientNetFeatures",
     "EfficientNetLite0",
+    "EnergyMLP",
     "InceptionV3",
     "MLPConditioner",
     "MLPCritic",
@@ -48,6 +51,7 @@ __all__ = [
     "MLPEncoder",
     "MLPGenerator",
     "ResidualCritic",
+    "ResidualEnergy",
     "ResidualGenerator",
     "SpatialDecoder",
     "SpatialEncoder",

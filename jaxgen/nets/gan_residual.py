@@ -1,7 +1,7 @@
 """A residual generator and critic."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -47,6 +47,7 @@ class DownBlock(nn.Module):
     features: int
     spectral_norm: bool = False
     dtype: DTypeLike | None = None
+    activation: Callable[[Array], Array] = leaky_relu
 
     @nn.compact
     def __call__(
@@ -57,8 +58,8 @@ class DownBlock(nn.Module):
         def apply(layer, x):
             return normalised(layer, x, self.spectral_norm, update_stats)
 
-        hidden = apply(Conv(self.features, (3, 3), dtype=self.dtype, name="conv_1"), leaky_relu(x))
-        hidden = leaky_relu(TimeShift(name="time")(hidden, embedding))
+        hidden = apply(Conv(self.features, (3, 3), dtype=self.dtype, name="conv_1"), self.activation(x))
+        hidden = self.activation(TimeShift(name="time")(hidden, embedding))
         hidden = apply(Conv(self.features, (3, 3), dtype=self.dtype, name="conv_2"), hidden)
         shortcut = apply(nn.Dense(self.features, dtype=self.dtype, name="shortcut"), average_pool(x))
         return (shortcut + average_pool(hidden)) / 2**0.5
