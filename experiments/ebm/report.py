@@ -31,8 +31,13 @@ def write(run: Run[Config], measured: Measured) -> Path:
         },
         figures=figures(measured),
         tables={
-            "landscapes": table(rows["landscapes"], formats={"log-likelihood": log_likelihood, "by AIS": annealed}),
-            "samples": table(rows["samples"]),
+            "landscape-numbers": table(rows["landscapes"], ("density", "learned by", "KL", "mass beyond")),
+            "likelihoods": table(
+                rows["landscapes"],
+                ("density", "learned by", "log-likelihood", "first seed", "by AIS", "effective share"),
+                formats={"log-likelihood": log_likelihood, "first seed": log_likelihood, "by AIS": annealed},
+            ),
+            "sample-numbers": table(rows["samples"]),
         },
     )
 
@@ -46,7 +51,7 @@ def landscape_rows(measured: Measured) -> list[dict[str, Any]]:
             "KL": of.divergence,
             "mass beyond": of.beyond.mean(),
             "log-likelihood": of.likelihood.mean,
-            "of the first seed": float(of.likelihoods[0]),
+            "first seed": float(of.likelihoods[0]),
             "by AIS": of.annealed,
             "effective share": of.share,
         }
@@ -131,7 +136,7 @@ def landscape_figure(measured: Measured) -> Figure:
     highest = max(float(of.truth.max()) for each in measured.landscapes.values() for of in each.values())
     rows = [
         [Panel2D("truth", heat=next(iter(each.values())).truth)]
-        + [Panel2D(NAMES[key], heat=of.density) for key, of in each.items()]
+        + [Panel2D(NAMES[key].replace("maximum", "max."), heat=of.density) for key, of in each.items()]
         for each in measured.landscapes.values()
     ]
     return panels_2d(rows, LIMITS, color_label="density", log_color=False, color_limits=(0.0, 1.1 * highest))
