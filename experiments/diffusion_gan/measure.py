@@ -13,8 +13,6 @@ from experiments.kit.run import Run
 from experiments.kit.training import parameter_count
 from jaxgen.training import History
 
-REAL = 50
-
 
 class Measured(NamedTuple):
     """Everything the report shows."""

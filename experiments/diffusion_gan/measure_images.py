@@ -17,7 +17,7 @@ from jaxgen.gan import ddgan
 from jaxgen.metrics import MeanAndError, mean_and_error
 from jaxgen.samplers import Sampler, ddim, ddpm, sample
 
-SHOWN, COLUMNS = 50, 25
+SHOWN = 50
 
 
 class Method(NamedTuple):

@@ -15,8 +15,8 @@ from experiments.kit.run import Run
 from experiments.kit.statistics import over_repetitions
 from jaxgen.report import Panel2D, image_grid, panels, panels_2d, table, tradeoff
 
-PANELS_PER_ROW, POINTS, LIMITS = 4, 1500, (-2.2, 2.2)
-IMAGES_PER_ROW = 25
+PANELS_PER_ROW, POINTS, LIMITS = 5, 1500, (-2.2, 2.2)
+IMAGES_PER_ROW = 15
 
 
 def write(run: Run[Config], measured: Measured) -> Path:
