@@ -100,10 +100,12 @@ def dequantised_bound(
     check_at_least(1, samples=samples)
     if not jnp.issubdtype(jnp.result_type(images), jnp.integer):
         raise ValueError(f"images must be integers in [0, {levels}), got {jnp.result_type(images)}")
-    if not is_traced(images) and not 0 <= np.min(images) <= np.max(images) < levels:
-        raise ValueError(
-            f"images of {levels} levels have values 0 to {levels - 1}, got {np.min(images)} to {np.max(images)}"
-        )
+    if not is_traced(images):
+        values = np.asarray(images)  # within jit, operations of a concrete jax.Array are traced
+        if not 0 <= values.min() <= values.max() < levels:
+            raise ValueError(
+                f"images of {levels} levels have values 0 to {levels - 1}, got {values.min()} to {values.max()}"
+            )
     dequantise = uniform_dequantiser() if dequantiser is None else dequantiser
     y = jnp.asarray(images, jnp.float32) / levels
 

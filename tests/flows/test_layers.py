@@ -212,3 +212,17 @@ def test_flow_matching_is_the_rectified_flows_loss_at_the_noise_that_is_given(un
     np.testing.assert_allclose(losses, ((noise - x) ** 2).mean(-1), rtol=1e-5)
     with pytest.raises(ValueError, match="noise must have x0's shape"):
         diffusion.denoising_loss(KEY, process, lambda x, t, cond: 0 * x, x, noise=noise[:2])
+
+
+def test_images_that_a_compiled_function_holds_are_checked_too():
+    """Within jit, an operation of a concrete array is traced, and its values are known all the same."""
+    images = jnp.array([[0], [3]], jnp.uint8)
+    linear = Linear()
+
+    def bound(key, levels):
+        return flows.dequantised_bound(key, linear, images, levels=levels)
+
+    compiled = jax.jit(bound, static_argnums=1)(KEY, 4)
+    np.testing.assert_allclose(compiled, bound(KEY, 4), rtol=1e-5)
+    with pytest.raises(ValueError, match="images of 3 levels have values 0 to 2, got 0 to 3"):
+        jax.jit(bound, static_argnums=1)(KEY, 3)
