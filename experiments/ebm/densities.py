@@ -1,6 +1,7 @@
 """The two densities of the plane, both known exactly: five unequal blobs, and a ring around a blob."""
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -44,4 +45,5 @@ class Ring(NamedTuple):
         return jnp.logaddexp(math.log(1 - SHARE) + ring, math.log(SHARE) + blob)
 
 
-DENSITIES: dict[str, Distribution] = {"blobs": blobs(), "ring": Ring()}
+# made when asked for, because an array of JAX would begin its work on import
+DENSITIES: dict[str, Callable[[], Distribution]] = {"blobs": blobs, "ring": Ring}

@@ -61,7 +61,7 @@ def landscapes(
     config: Config, methods: dict[str, Method], name: str, trained: dict[str, Trained]
 ) -> dict[str, Landscape]:
     """The energies of one density, by method."""
-    target = DENSITIES[name]
+    target = DENSITIES[name]()
     held_out = target.sample(jax.random.key(config.seed + 1000), (HELD_OUT, 2))
     exact = np.asarray(target.log_density(held_out), np.float64).mean()
     return {
@@ -75,7 +75,7 @@ def landscape(
     config: Config, method: Method, trained: Trained, name: str, held_out: jax.Array, entropy: float
 ) -> Landscape:
     """The energies of one method."""
-    target, (low, high) = DENSITIES[name], LIMITS
+    target, (low, high) = DENSITIES[name](), LIMITS
 
     @jax.jit
     def of(params):

@@ -69,7 +69,7 @@ class Distance:
 
     def __init__(self, name: str, n: int, seed: int, draws: int = 6):
         keys = jax.random.split(jax.random.key(seed), draws + 1)
-        draw = lambda key, n: np.asarray(DENSITIES[name].sample(key, (n, 2)), np.float64)  # noqa: E731
+        draw = lambda key, n: np.asarray(DENSITIES[name]().sample(key, (n, 2)), np.float64)  # noqa: E731
         self._kernel, self._reference = partial(rbf_kernel, bandwidths=BANDWIDTHS), draw(keys[0], 2 * n)
         self._inner = self._kernel(self._reference, self._reference).mean()
         self.draws = draw(keys[1], n)

@@ -14,7 +14,8 @@ from jaxgen.distributions import Gaussian, Uniform
 from jaxgen.nets import MLP, EnergyMLP
 from jaxgen.score_matching import denoising, score_of_energy
 
-BASE = Gaussian(jnp.zeros(2), 2 * jnp.ones(2))  # confines the energies, and starts their chains
+# confines the energies, and starts their chains; of NumPy, because an array of JAX would begin its work on import
+BASE = Gaussian(np.zeros(2, np.float32), 2 * np.ones(2, np.float32))
 STARTS = Uniform(-1.0, 1.0)  # of short-run chains
 NAMES = {
     "persistent": "maximum likelihood",

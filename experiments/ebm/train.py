@@ -32,7 +32,7 @@ def train(run: Run[Config]) -> dict[str, dict[str, Trained]]:
     all_methods = methods(config)
     return {
         name: {
-            key: train_method(run, f"{name}/{key}", method, density, config.seed + 10 * i)
+            key: train_method(run, f"{name}/{key}", method, density(), config.seed + 10 * i)
             for i, (key, method) in enumerate(all_methods.items())
         }
         for name, density in DENSITIES.items()

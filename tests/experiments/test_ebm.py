@@ -30,7 +30,7 @@ def test_a_run_leaves_its_report(finished):
 @pytest.mark.parametrize("name", DENSITIES)
 def test_a_density_is_normalised_and_its_draws_have_it(name):
     """By quadrature; and the counts of draws in the quarters of the plane and within a circle agree with it."""
-    density = DENSITIES[name]
+    density = DENSITIES[name]()
     found = ebm.plane_density(lambda x: -density.log_density(x), *LIMITS, cells=150)
     np.testing.assert_allclose(found.log_normalizer, 0, atol=1e-3)
     n = 20_000
@@ -56,7 +56,7 @@ def test_seeds_train_side_by_side_as_they_would_alone():
 
 def test_the_distance_is_one_for_draws_and_more_for_others():
     distance = measure_samples.Distance("ring", 400, 0)
-    again = np.asarray(DENSITIES["ring"].sample(jax.random.key(77), (400, 2)))
+    again = np.asarray(DENSITIES["ring"]().sample(jax.random.key(77), (400, 2)))
     assert 0.6 < distance(again) < 1.7
     assert distance(again + 0.5) > 2
     assert distance(again * np.nan) == float("inf")
