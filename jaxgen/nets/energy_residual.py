@@ -5,11 +5,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Float, Shaped
 
-from jaxgen.core import as_float
-from jaxgen.nets.convolution import Conv
-from jaxgen.nets.gan_layers import embedded_time, normalised, num_halvings
-from jaxgen.nets.gan_residual import DownBlock
-from jaxgen.nets.resampling import image_size
+from jaxgen.nets.gan_layers import normalised
+from jaxgen.nets.gan_residual import residual_features
 
 
 class ResidualEnergy(nn.Module):
@@ -44,17 +41,5 @@ class ResidualEnergy(nn.Module):
         self, x: Shaped[ArrayLike, "b *event"], t: Shaped[ArrayLike, "..."] | None = None, *, update_stats: bool = False
     ) -> Float[Array, " b"]:
         """Evaluate the energy at x (b, h, w, c), and at their times t, () or (b,), in [0, 1]."""
-        x = jnp.asarray(x)
-        stages = num_halvings(*image_size(x))
-        embedding = embedded_time(t, 4 * self.channels, len(x))
-        widths = [min(self.channels << i, self.max_channels) for i in range(stages + 1)]
-
-        def apply(layer, x):
-            return normalised(layer, x, self.spectral_norm, update_stats)
-
-        x = apply(Conv(widths[0], (3, 3), dtype=self.dtype, name="in"), x)
-        for i in range(stages):
-            block = DownBlock(widths[i + 1], self.spectral_norm, self.dtype, nn.silu, name=f"block_{i}")
-            x = block(x, embedding, update_stats)
-        x = nn.silu(apply(Conv(widths[-1], (3, 3), dtype=self.dtype, name="last"), nn.silu(x)))
-        return apply(nn.Dense(1, name="out"), as_float(x).sum((1, 2)))[:, 0]
+        features = residual_features(self, jnp.asarray(x), t, nn.silu, 0, update_stats)
+        return normalised(nn.Dense(1, name="out"), features.sum((1, 2)), self.spectral_norm, update_stats)[:, 0]

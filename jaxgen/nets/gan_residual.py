@@ -103,6 +103,32 @@ class ResidualGenerator(nn.Module):
         return jnp.tanh(Conv(out_channels, (3, 3), name="out")(x))
 
 
+def residual_features(
+    net: nn.Module,
+    x: Array,
+    t: ArrayLike | None,
+    activation: Callable[[Array], Array],
+    minibatch_group: int,
+    update_stats: bool,
+) -> Float[Array, "b h w c"]:
+    """The features of the smallest size, by layers of `net`, which has the arguments of `ResidualCritic`."""
+    stages = num_halvings(*image_size(x))
+    embedding = embedded_time(t, 4 * net.channels, len(x))
+    widths = [min(net.channels << i, net.max_channels) for i in range(stages + 1)]
+
+    def conv(width, x, name):
+        layer = Conv(width, (3, 3), dtype=net.dtype, name=name)
+        return normalised(layer, x, net.spectral_norm, update_stats)
+
+    x = conv(widths[0], x, "in")
+    for i in range(stages):
+        block = DownBlock(widths[i + 1], net.spectral_norm, net.dtype, activation, name=f"block_{i}")
+        x = block(x, embedding, update_stats)
+    if minibatch_group:
+        x = minibatch_std(x, minibatch_group)
+    return as_float(activation(conv(widths[-1], activation(x), "last")))
+
+
 class ResidualCritic(nn.Module):
     """Residual blocks that halve an image down to 4×4 (7×7 for 28×28), the mean over pixels, and a linear layer.
 
@@ -137,18 +163,5 @@ class ResidualCritic(nn.Module):
         self, x: Shaped[ArrayLike, "b *event"], t: Shaped[ArrayLike, "..."] | None = None, *, update_stats: bool = False
     ) -> Float[Array, " b"]:
         """Evaluate the critic at x (b, h, w, c), and at their times t, () or (b,), in [0, 1]."""
-        x = jnp.asarray(x)
-        stages = num_halvings(*image_size(x))
-        embedding = embedded_time(t, 4 * self.channels, len(x))
-        widths = [min(self.channels << i, self.max_channels) for i in range(stages + 1)]
-
-        def apply(layer, x):
-            return normalised(layer, x, self.spectral_norm, update_stats)
-
-        x = apply(Conv(widths[0], (3, 3), dtype=self.dtype, name="in"), x)
-        for i in range(stages):
-            x = DownBlock(widths[i + 1], self.spectral_norm, self.dtype, name=f"block_{i}")(x, embedding, update_stats)
-        if self.minibatch_group:
-            x = minibatch_std(x, self.minibatch_group)
-        x = leaky_relu(apply(Conv(widths[-1], (3, 3), dtype=self.dtype, name="last"), leaky_relu(x)))
-        return apply(nn.Dense(1, name="out"), as_float(x).mean((1, 2)))[:, 0]
+        features = residual_features(self, jnp.asarray(x), t, leaky_relu, self.minibatch_group, update_stats)
+        return normalised(nn.Dense(1, name="out"), features.mean((1, 2)), self.spectral_norm, update_stats)[:, 0]
