@@ -11,9 +11,10 @@ from experiments.diffusion_gan.config import Config
 from experiments.diffusion_gan.mixtures import MIXTURES, Mixture
 from experiments.diffusion_gan.plane_ddpm import DDPM
 from experiments.diffusion_gan.train_plane import Plane
-from experiments.kit.devices import copies_layout, copies_mesh
+from experiments.kit.devices import cores_mesh
 from experiments.kit.run import Run
 from jaxgen.metrics import ModeCoverage, mode_coverage
+from jaxgen.training import batch_sharding, place
 
 FOUND = 0.005  # share of good samples with which a mode counts as found
 REAL = "the mixture"
@@ -61,10 +62,10 @@ def draws(config: Config, plane: Plane) -> dict[str, Draw]:
 
 
 def cover(config: Config, plane: Plane) -> dict[str, dict[str, Coverage]]:
-    """The coverage of both mixtures; the copies of a method draw side by side."""
+    """The coverage of both mixtures; the copies of a method draw side by side, and the cores share them."""
     seeds, few, copies = config.seeds, config.denoising_steps, config.seeds * len(MIXTURES)
     keys = jax.random.split(jax.random.key(config.seed + 3), (copies, config.plane_samples))
-    mesh, found = copies_mesh(config, copies), {name: {} for name in MIXTURES}
+    mesh, found = cores_mesh(config, copies, least=1), {name: {} for name in MIXTURES}
 
     def add(mixture: str, method: str, samples: np.ndarray, calls: int | None) -> None:
         each = [coverage(MIXTURES[mixture], x) for x in samples]
@@ -73,7 +74,7 @@ def cover(config: Config, plane: Plane) -> dict[str, dict[str, Coverage]]:
     for method, draw in draws(config, plane).items():
         inputs = plane.params[draw.trained], keys
         if mesh is not None:
-            inputs = jax.device_put(inputs, copies_layout(mesh, inputs))
+            inputs = place(inputs, batch_sharding(mesh))
         samples = np.asarray(jax.jit(jax.vmap(draw.function))(*inputs))
         for name, own in zip(MIXTURES, np.split(samples, len(MIXTURES)), strict=True):
             add(name, method, own, draw.calls)

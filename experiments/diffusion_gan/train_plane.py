@@ -1,5 +1,6 @@
 """The trainings in the plane: every method on all mixtures and with all seeds at once, side by side."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -11,6 +12,7 @@ from experiments.diffusion_gan.mixtures import MIXTURES
 from experiments.diffusion_gan.plane_ddpm import DDPM, PlaneDDPM, plane_ddpm
 from experiments.diffusion_gan.plane_games import DDGAN, RELATIVISTIC, Game, games
 from experiments.kit.adversarial import train_game
+from experiments.kit.parallel import in_parallel
 from experiments.kit.run import Run
 from experiments.kit.side_by_side import initial, losses_of, objectives_of
 from experiments.kit.training import learning_rate, train_network
@@ -34,25 +36,31 @@ class Plane(NamedTuple):
 
 
 def train(run: Run[Config]) -> Plane:
-    """Train every method."""
-    config = run.config
+    """Train every method; the methods train in parallel."""
+    config, all_games, ddpm = run.config, games(run.config), plane_ddpm(run.config)
     copies, data = len(MIXTURES) * config.seeds, (points(config),)
-    keys = jax.random.split(jax.random.key(config.seed), copies)
-    how = {
-        "seed": config.seed, "steps": config.plane_steps, "batch_size": config.plane_batch_size, "copies": copies
-    }  # fmt: skip
-    plane = Plane(games(config), plane_ddpm(config), {})
-    for name, game in plane.games.items():
-        plane.params[name] = train_game(
-            run, f"plane/{name}", objectives_of(game.objectives, copies), initial(game.init, keys), data, **how,
-            optimizers=(optimizer(config, name),) * 2,
+    how = {"seed": config.seed, "steps": config.plane_steps, "batch_size": config.plane_batch_size}
+
+    def keys() -> jax.Array:
+        return jax.random.split(jax.random.key(config.seed), copies)
+
+    def play(run: Run[Config], name: str) -> Any:
+        game = all_games[name]
+        return train_game(
+            run, f"plane/{name}", objectives_of(game.objectives, copies), initial(game.init, keys()), data,
+            optimizers=(optimizer(config, name),) * 2, **how,
         ).generator  # fmt: skip
-    loss = losses_of(plane.ddpm.loss, copies)
-    plane.params[DDPM] = train_network(
-        run, f"plane/{DDPM}", initial(plane.ddpm.init, keys), loss, data, clip=0.0, **how,
-        held_out_loss=lambda params: loss(jax.random.key(1), params, (data[0][:1000],))[0].mean(),
-    ).averaged  # fmt: skip
-    return plane
+
+    def regress(run: Run[Config]) -> Any:
+        loss, followed = losses_of(ddpm.loss, copies), (data[0][:1000],)
+        return train_network(
+            run, f"plane/{DDPM}", initial(ddpm.init, keys()), loss, data, clip=0.0, **how,
+            held_out_loss=lambda params: loss(jax.random.key(1), params, followed)[0].mean(),
+        ).averaged  # fmt: skip
+
+    # the longest first
+    jobs = {name: partial(play, name=name) for name in reversed(all_games)} | {DDPM: regress}
+    return Plane(all_games, ddpm, jax.device_get(in_parallel(run, jobs)))
 
 
 def points(config: Config) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Training of every method on both densities; the networks of all seeds train side by side."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -10,6 +11,7 @@ import numpy as np
 from experiments.ebm.config import Config
 from experiments.ebm.densities import DENSITIES, LIMITS
 from experiments.ebm.methods import Method, methods
+from experiments.kit.parallel import in_parallel
 from experiments.kit.run import Run
 from experiments.kit.side_by_side import copy_of, initial, losses_of
 from experiments.kit.training import train_network
@@ -28,13 +30,20 @@ class Trained(NamedTuple):
 
 
 def train(run: Run[Config]) -> dict[str, dict[str, Trained]]:
-    """Train all methods, by density and by method."""
-    trained: dict[str, dict[str, Trained]] = {name: {} for name in DENSITIES}
-    for i, (key, method) in enumerate(methods(run.config).items()):
+    """Train all methods, by density and by method; the methods train in parallel."""
+    all_methods = methods(run.config)
+
+    def on_both(run: Run[Config], key: str, seed: int) -> dict[str, Trained]:
+        method = all_methods[key]
         loss = loss_of(method, run.config.seeds)  # one for both densities, which share what is compiled
-        for name, density in DENSITIES.items():
-            trained[name][key] = train_method(run, f"{name}/{key}", method, loss, density(), run.config.seed + 10 * i)
-    return trained
+        return {
+            name: train_method(run, f"{name}/{key}", method, loss, density(), seed)
+            for name, density in DENSITIES.items()
+        }
+
+    seeds = {key: run.config.seed + 10 * i for i, key in enumerate(all_methods)}
+    found = in_parallel(run, {key: partial(on_both, key=key, seed=seed) for key, seed in seeds.items()})
+    return {name: {key: found[key][name] for key in all_methods} for name in DENSITIES}
 
 
 def train_method(
@@ -60,12 +69,11 @@ def train_method(
             steps=method.steps,
             carry=carry,
             clip=0,
-            copies=config.seeds,
         )
     except Diverged as error:
         remedy = "Chains that lag behind need a lower --learning-rate, more steps of a chain, or shorter ones"
         raise Diverged(f"{name}: {error}. {remedy}", error.history) from error
-    return Trained(trained.averaged, trained.history)
+    return Trained(jax.device_get(trained.averaged), trained.history)  # of whichever core trained it
 
 
 def loss_of(method: Method, seeds: int) -> LossFn:

@@ -67,7 +67,6 @@ def train_game(
     batch_size: int | None = None,
     batch: Callable[[Any], Any] = first_array,
     evaluate: Callable[[AdversarialState], Mapping[str, Any]] | None = None,
-    copies: int | None = None,
 ) -> TrainedGame:
     """Train a generator and its critic, or go on from their last checkpoint.
 
@@ -86,7 +85,6 @@ def train_game(
         batch_size: by default config.batch_size.
         batch: what the losses take, made of a tuple of rows of `data`.
         evaluate: state -> scalars by name, which are followed.
-        copies: the number of games that are played side by side, as `train_network` takes it.
     """
     config: TrainingConfig = run.config
     batch_size = config.batch_size if batch_size is None else batch_size
@@ -94,7 +92,7 @@ def train_game(
     def begin(generator: Any, critic: Any) -> Any:
         return create_adversarial_state(jax.random.key(seed + 1), generator, critic, *optimizers, objectives.carry)
 
-    layout, sharding = layout_of(config, batch_size, begin, *params, copies=copies)
+    layout, sharding = layout_of(config, batch_size, begin, *params)
     if layout is not None:
         params = place(params, (layout.generator.params, layout.critic.params))
     state, history = train_with_checkpoints(

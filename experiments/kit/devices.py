@@ -2,10 +2,9 @@
 
 import os
 from contextlib import suppress
-from typing import Any
 
 import jax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding
 
 from experiments.kit.config import RunConfig, TrainingConfig
 from experiments.kit.timing import threads
@@ -22,39 +21,28 @@ def use_cores(config: RunConfig) -> None:
             jax.config.update("jax_num_cpu_devices", cores)
 
 
-def cores_mesh(config: RunConfig, batch_size: int) -> Mesh | None:
-    """The cores that share batches of this size: the most that divide it into four examples each or more.
+def cores_devices(config: RunConfig, most: int) -> list[jax.Device]:
+    """The devices of the cores that a run may use, `most` of them at most; none where the devices are no CPU."""
+    if jax.default_backend() != "cpu" or jax.process_count() > 1:
+        return []
+    return jax.devices()[: min(_cores(config), most)]
+
+
+def cores_mesh(config: RunConfig, batch_size: int, least: int = LEAST_EXAMPLES) -> Mesh | None:
+    """The cores that share batches of this size: the most that divide it into parts of `least` examples or more.
 
     Returns:
         A mesh of their devices with the axis "data"; None if it is one, or the devices are no CPU.
     """
-    return _sharing(config, batch_size, LEAST_EXAMPLES)
+    devices = cores_devices(config, batch_size // least)
+    sharing = max((n for n in range(1, len(devices) + 1) if batch_size % n == 0), default=1)
+    return data_mesh(devices[:sharing]) if sharing > 1 else None
 
 
 def cores_sharding(config: RunConfig, batch_size: int) -> NamedSharding | None:
     """The sharding of such batches; None where one device has them."""
     mesh = cores_mesh(config, batch_size)
     return None if mesh is None else batch_sharding(mesh)
-
-
-def copies_mesh(config: RunConfig, copies: int) -> Mesh | None:
-    """The cores that share networks trained side by side: the most that divide their number; None if it is one."""
-    return _sharing(config, copies, 1)
-
-
-def copies_layout(mesh: Mesh, stacked: Any) -> Any:
-    """A sharding for each array of networks side by side: the first axis is shared, what has none is on every core."""
-    shared, whole = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in (("data",), ()))
-    return jax.tree.map(lambda leaf: shared if leaf.ndim else whole, stacked)
-
-
-def _sharing(config: RunConfig, count: int, least: int) -> Mesh | None:
-    """The most cores that divide `count` into equal parts of at least so many."""
-    if jax.default_backend() != "cpu" or jax.process_count() > 1:
-        return None
-    most = min(_cores(config), jax.device_count(), count // least)
-    sharing = max((n for n in range(1, most + 1) if count % n == 0), default=1)
-    return data_mesh(jax.devices()[:sharing]) if sharing > 1 else None
 
 
 def _cores(config: RunConfig) -> int:

@@ -1,7 +1,6 @@
 """Several networks or games trained side by side, such as those of several seeds.
 
-Their arrays have a leading axis, that of the copies. What a copy computes does not see the others, so the cores of a
-CPU can share the copies without exchanging anything but metrics.
+Their arrays have a leading axis, that of the copies. What a copy computes does not see the others.
 """
 
 from collections.abc import Callable

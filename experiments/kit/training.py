@@ -7,10 +7,10 @@ from typing import Any, Literal, NamedTuple
 import flax.linen as nn
 import jax
 import optax
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding
 
 from experiments.kit.config import TrainingConfig
-from experiments.kit.devices import copies_layout, copies_mesh, cores_mesh
+from experiments.kit.devices import cores_mesh
 from experiments.kit.export import save_parameters
 from experiments.kit.run import BadInput, Run
 from experiments.kit.tracking import tracker
@@ -124,7 +124,6 @@ def train_network(
     carry: Any = None,
     clip: float = 1.0,
     clip_separately: bool = False,
-    copies: int | None = None,
 ) -> Trained:
     """Train a network by `loss`, or go on from its last checkpoint.
 
@@ -144,8 +143,6 @@ def train_network(
         carry: the loss function's first carry.
         clip: the largest norm of a gradient, 0 for any.
         clip_separately: clip each entry of a dict of params by itself, for parts whose losses differ in unit.
-        copies: the number of networks that train side by side, if there are several; the cores then share these and
-            not the batch. All arrays of params and carry have them as their leading axis.
     """
     config: TrainingConfig = run.config
     steps = config.steps if steps is None else steps
@@ -153,7 +150,7 @@ def train_network(
     optimizer = _optimizer(config.learning_rate, steps, decay, clip, tuple(params) if clip_separately else ())
     evaluate = jax.jit(held_out_loss)
     begin = partial(create_state, jax.random.key(seed + 1), optimizer=optimizer, carry=carry)
-    layout, sharding = layout_of(config, batch_size, begin, params, copies=copies)
+    layout, sharding = layout_of(config, batch_size, begin, params)
     if layout is not None:  # made where it lies: beyond the parameters, no device holds more than its part
         params = place(params, layout.params)
     begin = jax.jit(begin, out_shardings=layout)
@@ -175,21 +172,13 @@ def train_network(
 
 
 def layout_of(
-    config: TrainingConfig, batch_size: int, begin: Callable[..., Any], *params: Any, copies: int | None = None
+    config: TrainingConfig, batch_size: int, begin: Callable[..., Any], *params: Any
 ) -> tuple[Any, NamedSharding | None]:
-    """How the state `begin(*params)` and its batches lie on the devices; None and None on one.
-
-    Cores share the batches, or the copies of networks that train side by side. Their batches lie on every core.
-    """
-    if config.data_parallel or config.fully_sharded:
-        mesh, copies = data_mesh(), None
-    else:
-        mesh = cores_mesh(config, batch_size) if copies is None else copies_mesh(config, copies)
+    """How the state `begin(*params)` and its batches lie on the devices; None and None on one."""
+    mesh = data_mesh() if config.data_parallel or config.fully_sharded else cores_mesh(config, batch_size)
     if mesh is None:
         return None, None
     shapes = jax.eval_shape(begin, *params)
-    if copies is not None:
-        return copies_layout(mesh, shapes), NamedSharding(mesh, PartitionSpec())
     layout = fully_sharded(shapes, mesh) if config.fully_sharded else jax.tree.broadcast(replicated(mesh), shapes)
     return layout, batch_sharding(mesh)
 

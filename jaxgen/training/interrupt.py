@@ -18,14 +18,21 @@ class StopRequest:
     received: signal.Signals | None = None
 
 
+_of_main_thread: StopRequest | None = None
+
+
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
     """Record SIGINT and SIGTERM instead of ending the process; a Ctrl-C after either raises KeyboardInterrupt.
 
-    The previous handlers are restored at the end. Outside the main thread, where Python allows no handlers, nothing
-    is changed.
+    The previous handlers are restored at the end. Python allows handlers in the main thread only. Any other thread gets
+    the request of the main thread while that records signals, so that trainings in several threads stop together.
     """
-    request = StopRequest()
+    global _of_main_thread
+    if threading.current_thread() is not threading.main_thread():
+        yield _of_main_thread or StopRequest()
+        return
+    request, outer = StopRequest(), _of_main_thread
 
     def record(number: int, _frame: object) -> None:
         if request.received is None:
@@ -37,13 +44,14 @@ def stop_on_signals() -> Iterator[StopRequest]:
 
     previous = {}
     try:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                # ignored signals stay ignored (nohup, background jobs of a shell)
-                if signal.getsignal(number) is not signal.SIG_IGN:
-                    previous[number] = signal.signal(number, record)
+        _of_main_thread = request
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # ignored signals stay ignored (nohup, background jobs of a shell)
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                previous[number] = signal.signal(number, record)
         yield request
     finally:
+        _of_main_thread = outer
         for number, handler in previous.items():
             signal.signal(number, handler or signal.SIG_DFL)
 

@@ -40,12 +40,11 @@ def test_as_many_cores_share_a_batch_as_divide_it(config, batch_size, sharing):
     assert (1 if sharding is None else len(sharding.device_set)) == sharing
 
 
-@pytest.mark.parametrize(
-    ("cores", "copies", "sharing"), [(2, 6, 2), (4, 6, 3), (8, 2, 2), (8, 7, 7), (2, 3, 1), (1, 6, 1)]
-)
-def test_as_many_cores_share_networks_side_by_side_as_divide_their_number(cores, copies, sharing):
-    mesh = devices.copies_mesh(RunConfig(cores=cores), copies)
+@pytest.mark.parametrize(("cores", "count", "sharing"), [(2, 6, 2), (4, 6, 3), (8, 7, 7), (2, 3, 1), (1, 6, 1)])
+def test_as_many_cores_share_single_examples_as_divide_their_number(cores, count, sharing):
+    mesh = devices.cores_mesh(RunConfig(cores=cores), count, least=1)
     assert (1 if mesh is None else mesh.size) == sharing
+    assert len(devices.cores_devices(RunConfig(cores=cores), count)) == min(cores, count)
 
 
 def test_samples_do_not_depend_on_the_cores(tmp_path):
