@@ -13,7 +13,11 @@ from jax.experimental import multihost_utils
 
 @dataclass
 class StopRequest:
-    """The signal that asked the run to stop, or None."""
+    """What asked trainings to stop.
+
+    Attributes:
+        received: the first signal, or None.
+    """
 
     received: signal.Signals | None = None
 
@@ -25,8 +29,21 @@ _of_main_thread: StopRequest | None = None
 def stop_on_signals() -> Iterator[StopRequest]:
     """Record SIGINT and SIGTERM instead of ending the process; a Ctrl-C after either raises KeyboardInterrupt.
 
-    The previous handlers are restored at the end. Python allows handlers in the main thread only. Any other thread gets
-    the request of the main thread while that records signals, so that trainings in several threads stop together.
+    `fit` does so itself. Around trainings in several threads, the main thread calls it, so that a signal stops them
+    all: Python allows handlers in the main thread only, and a `fit` in any other thread sees what that recorded. The
+    previous handlers are restored at the end.
+
+    Yields:
+        What was received so far. Setting it stops the trainings as a signal does.
+
+    Example:
+        ```python
+        with stop_on_signals() as stop:
+            for thread in threads:  # each of which calls fit
+                thread.start()
+            for thread in threads:
+                thread.join()
+        ```
     """
     global _of_main_thread
     if threading.current_thread() is not threading.main_thread():
