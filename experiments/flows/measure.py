@@ -13,6 +13,7 @@ from experiments.flows.train_plane import Trained, slug
 from experiments.kit.classifier import Classifier
 from experiments.kit.fixed_features import fixed_distances
 from experiments.kit.frechet import FrechetDistance
+from experiments.kit.parallel import in_parallel
 from experiments.kit.run import Run
 from jaxgen.training import History
 
@@ -41,26 +42,28 @@ def measure(
     classifier: Classifier,
 ) -> Measured:
     """Measure every part; each is a stage of the run."""
-    config, found = run.config, {}
-    for (density, kind), trained in plane.items():
-        compute = partial(plane_flow, config, density, kind, trained)
-        found.setdefault(density, {})[kind] = run.stage(f"plane/{slug(kind)}/{slug(density)}", compute)
+    config, sprites = run.config, data["sprites"]
+    distance = FrechetDistance(classifier, sprites.train.images, sprites.held_out.images, config.compared)
+    parts = {"exam": partial(_exam, config, sprites, models["sprites"], distance)}
+    parts |= {f"images/{name}": partial(image_results, config, data[name], model) for name, model in models.items()}
+    names = {which: f"plane/{slug(which[1])}/{slug(which[0])}" for which in plane}
+    parts |= {name: partial(plane_flow, config, *which, plane[which]) for which, name in names.items()}
+    parts |= {"plane/truths": partial(truths, config)}
+    done = in_parallel(run, {name: partial(Run.stage, name=name, compute=of) for name, of in parts.items()})
+    found: dict[str, dict[str, PlaneFlow]] = {}
+    for (density, kind), name in names.items():
+        found.setdefault(density, {})[kind] = done[name]
     each = list(next(iter(found.values())))
     reached = [kind for kind in each if all(of[kind].gap.mean < ENOUGH for of in found.values())]
-    sprites = data["sprites"]
-    distance = FrechetDistance(classifier, sprites.train.images, sprites.held_out.images, config.compared)
     return Measured(
-        truths=run.stage("plane/truths", partial(truths, config)),
+        truths=done["plane/truths"],
         plane=found,
         reached=reached,
         missed=[kind for kind in each if kind not in reached],
         enough=ENOUGH,
-        images={
-            name: run.stage(f"images/{name}", partial(image_results, config, data[name], model))
-            for name, model in models.items()
-        },
+        images={name: done[f"images/{name}"] for name in models},
         histories={name: model.history for name, model in models.items()},
-        exam=run.stage("exam", partial(_exam, config, sprites, models["sprites"], distance)),
+        exam=done["exam"],
         accuracy=classifier.accuracy,
     )
 

@@ -40,10 +40,10 @@ def all_rows(measured: Measured) -> dict[str, Rows]:
             {
                 "density": density,
                 "flow": kind,
-                "nats above the entropy": of.gap,
+                "nats": of.gap,
                 "mass": of.mass,
-                "largest error of the inverse": of.round_trip,
-                "calls for a sample": of.sampling,
+                "inverse": of.round_trip,
+                "calls": of.sampling,
                 "parameters": of.parameters,
                 "seconds": of.seconds,
             }

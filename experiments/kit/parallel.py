@@ -41,7 +41,7 @@ def in_parallel(run: Run, jobs: Mapping[str, Callable[[Run], Result]]) -> dict[s
         waiting.put(name)
     results: dict[str, Any] = {}
     errors: list[BaseException] = []
-    with progress_bar(0, len(jobs), unit="trainings", visible=run.config.progress) as show, stop_on_signals() as stop:
+    with progress_bar(0, len(jobs), unit="parts", visible=run.config.progress) as show, stop_on_signals() as stop:
 
         def work(device: jax.Device) -> None:
             with jax.default_device(device):
