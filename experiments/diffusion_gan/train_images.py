@@ -92,7 +92,7 @@ def _train_ddgan(
     )
     x, t, z = jnp.zeros((1, *data.train.images.shape[1:])), jnp.zeros(1), jnp.zeros((1, config.latents))
     params = (
-        beginning_as(diffusion.params, initial_parameters(nets.generator, config.seed, x, t, z)),
+        beginning_as(diffusion.params, nets.generator, config.seed, x, t, z),
         initial_parameters(nets.critic, config.seed + 1, x, x, t),
     )
     return train_game(
@@ -102,14 +102,18 @@ def _train_ddgan(
     )  # fmt: skip
 
 
-def beginning_as(trained: Any, params: Any) -> Any:
+def beginning_as(trained: Any, net: UNet, seed: int, *inputs: jax.Array) -> Any:
     """The generator's first parameters, with which it is the trained diffusion model whatever the latent.
 
     Args:
         trained: parameters of the U-Net without a latent.
-        params: random parameters of the U-Net with one. Its layers are kept, but the last of them begins at zero.
+        net: the U-Net with one. The first of its layers of the latent begins at random, and the last at zero.
+        seed: seed of the first layer.
+        inputs: inputs of the network.
     """
-    inner, known = params["params"], trained["params"]
-    first, last = (inner["embedding"]["condition"][name] for name in ("Dense_0", "Dense_1"))
-    condition = {"Dense_0": first, "Dense_1": jax.tree.map(jnp.zeros_like, last)}
+    shapes = jax.eval_shape(net.init, jax.random.key(0), *inputs)["params"]["embedding"]["condition"]
+    condition = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    first = shapes["Dense_0"]["kernel"]
+    condition["Dense_0"]["kernel"] = jax.nn.initializers.lecun_normal()(jax.random.key(seed), first.shape, first.dtype)
+    known = trained["params"]
     return {"params": {**known, "embedding": {**known["embedding"], "condition": condition}}}

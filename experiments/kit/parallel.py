@@ -11,6 +11,7 @@ import jax
 
 from experiments.kit.devices import cores_devices
 from experiments.kit.run import Run
+from experiments.kit.timing import threads
 from jaxgen.core import progress_bar
 from jaxgen.training import stop_on_signals
 
@@ -33,6 +34,8 @@ def in_parallel(run: Run, jobs: Mapping[str, Callable[[Run], Result]]) -> dict[s
     """
     alone = replace(run, config=replace(run.config, cores=1))
     devices = cores_devices(run.config, len(jobs))
+    if run.config.preset == "smoke" and not run.config.cores:  # threads of one device share the compilation
+        devices *= min(threads(), len(jobs))
     if len(devices) < 2:
         return {name: job(alone) for name, job in jobs.items()}
     alone = replace(alone, config=replace(alone.config, progress=False))

@@ -28,8 +28,8 @@ def test_a_run_leaves_its_report(finished):
         "grid.png ring.png loss.png samples.png quality-and-time.png",
     )
     for rows in metrics["plane"].values():
-        assert [row["calls"] for row in rows] == [1, 1, 1, 1, 4, 4, 8, 4, None]
-    assert [row["calls"] for row in metrics["images"]] == [4, 4, 4, 8, None]
+        assert [row["calls"] for row in rows] == [1, 1, 1, 1, 2, 2, 6, 2, None]
+    assert [row["calls"] for row in metrics["images"]] == [2, 2, 2, 6, None]
 
 
 @pytest.mark.parametrize(("mixture", "nearest"), [(grid(), 2 / 2.828), (ring(), 4 / 1.414 * np.sin(np.pi / 8))])
@@ -60,7 +60,7 @@ def test_what_could_only_fail_later_is_refused():
     for flags, message in [
         ({"seeds": 1}, "--seeds must be at least 2 for an error bar"),
         ({"ddim_steps": (9,)}, r"subsets of 1 to as many steps, got \[9\]"),
-        ({"latents": 1}, "--latents must be at least 2"),
+        ({"latents": 0}, "--latents must be at least 1"),
         ({"plane_hidden": (8, 0)}, "--plane-hidden are widths"),
         ({"gamma": -1.0}, "--gamma must be finite"),
         ({"plane_noise": 0.0}, "--plane-noise must be positive"),
