@@ -3,6 +3,7 @@
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,7 +23,6 @@ from jaxgen.diffusion import (
     times,
     weighting,
 )
-from jaxgen.nets import UNet
 from jaxgen.training import History, LossFn
 
 SIGMA_MIN, SIGMA_MAX = 0.02, 80.0
@@ -46,7 +46,7 @@ class Model(NamedTuple):
     """
 
     process: GaussianProcess
-    net: UNet
+    net: nn.Module
     params: Any
     sigma_data: float
     shape: tuple[int, ...]
@@ -59,7 +59,7 @@ class Model(NamedTuple):
 
 
 @lru_cache(maxsize=1)  # networks of several seeds share what is compiled
-def _loss(net: UNet, process: GaussianProcess | None, sigma_data: float, conditional: bool, drop: float) -> LossFn:
+def _loss(net: nn.Module, process: GaussianProcess | None, sigma_data: float, conditional: bool, drop: float) -> LossFn:
     if process is None:
         process = edm()
         objective = {"weighting": weighting.edm(sigma_data), "times": times.log_normal(process, -0.8, 1.6)}
@@ -81,7 +81,7 @@ def _loss(net: UNet, process: GaussianProcess | None, sigma_data: float, conditi
 def train(
     run: Run,
     name: str,
-    net: UNet,
+    net: nn.Module,
     process: GaussianProcess | None,
     steps: int,
     seed: int,
