@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from experiments.kit.config import PAPER_DIT, SMOKE_DIT, DiTConfig
 from jaxgen.data import CaptchaStyle
@@ -32,6 +33,8 @@ class Config(DiTConfig):
     """CAPTCHAs to render for training."""
     unseen: int = 30
     """Texts that no training image shows."""
+    network: Literal["unet", "dit"] = "unet"
+    """unet: residual U-Net; dit: diffusion transformer, which attends to the text in every block."""
     patch: int = 2
     """Side of the squares of pixels that the U-Net reads as one."""
     channels: int = 32

@@ -108,10 +108,8 @@ class ComputeConfig(TrainingConfig):
 
 @dataclass(frozen=True)
 class DiTConfig(ComputeConfig):
-    """The flags of an experiment whose network is a U-Net or a diffusion transformer."""
+    """The flags of an experiment that may train a diffusion transformer."""
 
-    network: Literal["unet", "dit"] = "unet"
-    """unet: residual U-Net; dit: diffusion transformer."""
     dit_width: int = 128
     """Width of a token of the transformer."""
     dit_depth: int = 6
@@ -214,7 +212,10 @@ class UNetConfig(ImageConfig, ComputeConfig):
 
 @dataclass(frozen=True)
 class NetworkConfig(UNetConfig, DiTConfig):
-    """The flags of an experiment with --network, whose network on images is the U-Net or the transformer."""
+    """The flags of an experiment with --network, whose network is the U-Net or the transformer."""
+
+    network: Literal["unet", "dit"] = "unet"
+    """unet: residual U-Net; dit: diffusion transformer."""
 
     def build_network(self, **options: Any) -> UNet | DiT:
         """The network that --network names, with options that both have."""
