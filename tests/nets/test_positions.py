@@ -2,6 +2,7 @@
 
 import math
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -25,7 +26,7 @@ def test_positions_on_a_grid_are_those_of_the_column_and_then_of_the_row():
 
 def test_rotation_is_a_multiplication_of_complex_numbers():
     x = np.random.default_rng(0).standard_normal((2, 15, 3, 8)).astype(np.float32)
-    got = rotate(x, rotary_angles((3, 5), 8))
+    got = rotate(jnp.asarray(x), rotary_angles((3, 5), 8))
     z = x[..., :4] + 1j * x[..., 4:]
     for n in range(15):
         # two planes turn with the row, and two with the column
@@ -40,7 +41,7 @@ def test_inner_products_depend_on_differences_alone(shape, shift):
     n = math.prod(shape)
     queries, keys = np.random.default_rng(1).standard_normal((2, 8)).astype(np.float32)
     angles = rotary_angles(shape, 8)
-    turned = [np.asarray(rotate(np.broadcast_to(each, (1, n, 1, 8)), angles))[0, :, 0] for each in (queries, keys)]
+    turned = [np.asarray(rotate(jnp.broadcast_to(each, (1, n, 1, 8)), angles))[0, :, 0] for each in (queries, keys)]
     products = turned[0] @ turned[1].T
     columns = shape[-1] - (shift % shape[-1] if len(shape) == 2 else shift)  # no wrap at the end of a row
     kept = [m for m in range(n - shift) if len(shape) == 1 or m % shape[-1] < columns]
@@ -51,7 +52,7 @@ def test_inner_products_depend_on_differences_alone(shape, shift):
 
 def test_rotation_keeps_lengths_and_the_dtype():
     x = np.random.default_rng(2).standard_normal((1, 6, 2, 4)).astype(np.float16)
-    got = rotate(x, rotary_angles((6,), 4))
+    got = rotate(jnp.asarray(x), rotary_angles((6,), 4))
     assert got.dtype == np.float16
     np.testing.assert_allclose(np.linalg.norm(got, axis=-1), np.linalg.norm(x, axis=-1), rtol=5e-3)
 
