@@ -125,10 +125,8 @@ class DiTConfig(ComputeConfig):
         """Refuse what could only fail after training."""
         super().__post_init__()
         self.at_least(1, "dit_width", "dit_depth", "dit_heads", "dit_patch")
-        if self.dit_width % (4 * self.dit_heads):
-            raise ValueError(
-                f"--dit-width {self.dit_width} must be a multiple of four times --dit-heads {self.dit_heads}"
-            )
+        if self.dit_width % self.dit_heads or self.dit_width % 4:
+            raise ValueError(f"--dit-width {self.dit_width} must be a multiple of --dit-heads {self.dit_heads} and 4")
         if self.dit_attention == "cudnn" and self.dtype != "bfloat16":
             raise ValueError("--dit-attention cudnn computes in half precision: add --dtype bfloat16")
 

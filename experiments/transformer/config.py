@@ -15,6 +15,8 @@ class Config(UNetConfig, DiTConfig):
     """Channels of each level, in multiples of the first."""
     dit_width: int = 96
     """Width of a token of the transformer."""
+    dit_depth: int = 7
+    """Blocks of the transformer; with this width it has as many parameters as the U-Net."""
     dit_rotary: bool = False
     """Rotate the transformer's queries and keys by row and column, besides adding sines and cosines."""
     steps: int = 1500

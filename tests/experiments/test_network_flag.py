@@ -10,13 +10,14 @@ import pytest
 
 from experiments.captcha import train as captcha
 from experiments.captcha.config import PRESETS as CAPTCHA
-from experiments.captcha.data import load
+from experiments.captcha.data import Data
 from experiments.kit import images
 from experiments.kit.config import NetworkConfig
 from experiments.kit.run import BadInput, begin
 from experiments.sprites import EXERCISE
 from experiments.sprites.config import PRESETS
 from experiments.sprites.train import build, train
+from jaxgen.data import ImageDataset
 from jaxgen.nets import DIT_SIZES, DiT, UNet
 
 NAMES = ["sprites", "captcha", "controllable", "es_ddpm", "improved_ddpm", "ncsn", "score_sde", "vdm"]
@@ -53,11 +54,12 @@ def test_sprites_train_it_and_draw_from_it(tmp_path):
 
 
 def test_captchas_are_read_by_cross_attention():
-    config = replace(CAPTCHA["smoke"], network="dit", images=40)
-    net = captcha.build(config, load(config))
+    config = replace(CAPTCHA["smoke"], network="dit")
+    texts = ImageDataset(np.zeros((3, 12, 24, 3), np.uint8), np.zeros((3, 2), int), tuple("47"))
+    net = captcha.build(config, Data(texts, texts, texts))
     assert (type(net), net.num_tokens, net.sequence_length, net.cross_attention) == (DiT, 2, 2, True)
     with pytest.raises(BadInput, match="blocks of 5×5 pixels do not fill an image of 12×24"):
-        captcha.build(replace(config, dit_patch=5), load(config))
+        captcha.build(replace(config, dit_patch=5), Data(texts, texts, texts))
 
 
 @pytest.mark.slow

@@ -149,7 +149,7 @@ def test_images_that_the_transformer_cannot_take_are_refused_before_a_run(tmp_pa
         ({"drop_label": 1.0}, "--drop-label is a share"),
         ({"timed_steps": 0}, "--timed-steps must be at least 1"),
         ({"dit_depth": 0}, "--dit-depth must be at least 1"),
-        ({"dit_width": 90}, "--dit-width 90 must be a multiple of four times --dit-heads 4"),
+        ({"dit_width": 90}, "--dit-width 90 must be a multiple of --dit-heads 4 and 4"),
         ({"dit_attention": "cudnn"}, "--dit-attention cudnn computes in half precision: add --dtype bfloat16"),
     ],
 )
