@@ -36,7 +36,7 @@ GAN, LAZY, SPECTRAL, DIRAC = guide("gan")
 IMAGE_TRANSFORMER, SET_TRANSFORMER, NNX, EQUINOX, USE = guide("networks")
 LIKELIHOOD_FLOW, MATCHED_FLOW, IMAGE_FLOW = guide("flows")
 (FEATURES,) = guide("features")
-TRAIN_DDGAN, SAMPLE_DDGAN, DIFFUSION_GAN = guide("gan_diffusion")
+TRAIN_DDGAN, SAMPLE_DDGAN, NARROW_CHAIN, DIFFUSION_GAN = guide("gan_diffusion")
 GRAPHS, TABLES, LOG_Z, LEARNING, GAMMA = guide("graphical")
 EBM, ENERGY_SCORE, ENERGY_LOG_Z, RECOVERY, ENERGY_PRIOR = guide("ebm")
 (CORES,) = guide("performance")
@@ -251,6 +251,14 @@ def test_a_denoising_diffusion_gan_learns_the_circle_in_four_steps():
     changes = float(state.carry["chain_state"].p) / (4 * 256 / 1e5)
     np.testing.assert_allclose(changes, round(changes), atol=1e-3)
     assert metrics["critic/diffusion_steps"] > 10
+
+
+def test_the_chain_of_narrow_modes_has_the_noise_that_it_is_given():
+    names = {}
+    exec("import jax.numpy as jnp\nfrom jaxgen import diffusion\n" + NARROW_CHAIN, names)
+    t = np.arange(1, 5) / 4
+    found = names["narrow"].sigma(t) / names["narrow"].alpha(t)
+    np.testing.assert_allclose(found, [0.12, 0.12 * 25 ** (1 / 3), 0.12 * 25 ** (2 / 3), 3.0], rtol=1e-3)
 
 
 def test_the_guide_to_graphical_models_says_what_is_so():

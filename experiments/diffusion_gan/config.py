@@ -33,8 +33,10 @@ class Config(UNetConfig):
     """Strength γ of R1 and R2, γ/2 ‖∇D‖², at the start; it falls to a thousandth of it."""
     plane_noise: float = 1.0
     """Standard deviation of the noise that Diffusion-GAN's chain mixes in; the data have unit variance."""
-    plane_beta_max: float = 2.0
-    """The largest β of the DDGAN's process in the plane."""
+    plane_noise_min: float = 0.12
+    """Noise over signal, σ/α, of the DDGAN's chain in the plane after its first step."""
+    plane_noise_max: float = 3.0
+    """Noise over signal after its last step."""
     plane_samples: int = 4000
     """Samples by which coverage is measured."""
     gan_steps: int = 2500
@@ -88,8 +90,11 @@ class Config(UNetConfig):
             self.positive(name)
         if not 0 <= self.gamma < math.inf:
             raise ValueError(f"--gamma must be finite and not below 0, got {self.gamma}")
-        if not self.plane_beta_max > 0.1:
-            raise ValueError(f"--plane-beta-max must exceed 0.1, the least β, got {self.plane_beta_max}")
+        if not 0 < self.plane_noise_min < self.plane_noise_max < math.inf:
+            raise ValueError(
+                f"--plane-noise-min and --plane-noise-max must ascend from above 0, got {self.plane_noise_min} and "
+                f"{self.plane_noise_max}"
+            )
 
     def positive(self, name: str) -> None:
         """Raises ValueError for a flag of this name that is not positive and finite."""

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from experiments.diffusion_gan.config import Config
 from experiments.diffusion_gan.measure_images import Sampled, measure_images
 from experiments.diffusion_gan.measure_plane import Coverage, measure_plane
+from experiments.diffusion_gan.plane_games import noise_ratios
 from experiments.diffusion_gan.train_images import ImageModels
 from experiments.diffusion_gan.train_plane import Plane
 from experiments.kit.classifier import Classifier
@@ -18,6 +19,7 @@ class Measured(NamedTuple):
     """Everything the report shows."""
 
     plane: dict[str, dict[str, Coverage]]  # by mixture and method, the mixture itself last
+    noise_ratios: list[float]  # noise over signal after each step of the DDGAN's chain in the plane
     images: dict[str, Sampled]  # by method, held-out images last
     source: str
     train_count: int
@@ -33,6 +35,7 @@ def measure(run: Run[Config], plane: Plane, data: Images, models: ImageModels, c
     images = measure_images(run, data, models, classifier)
     return Measured(
         plane=measure_plane(run, plane),
+        noise_ratios=noise_ratios(run.config).tolist(),
         images=images,
         source=source(run.config),
         train_count=len(data.train),

@@ -11,8 +11,10 @@ from experiments.diffusion_gan.config import Config
 from experiments.diffusion_gan.mixtures import MIXTURES, Mixture
 from experiments.diffusion_gan.plane_ddpm import DDPM
 from experiments.diffusion_gan.train_plane import Plane
+from experiments.kit.devices import cores_mesh
 from experiments.kit.run import Run
 from jaxgen.metrics import ModeCoverage, mode_coverage
+from jaxgen.training import batch_sharding, place
 
 FOUND = 0.005  # share of good samples with which a mode counts as found
 REAL = "the mixture"
@@ -46,30 +48,43 @@ class Draw(NamedTuple):
 
 def measure_plane(run: Run[Config], plane: Plane) -> dict[str, dict[str, Coverage]]:
     """The coverage by mixture and method, and that of as many draws of the mixture itself."""
-    return {name: run.stage(f"coverage/{name}", partial(cover, run.config, plane, name)) for name in MIXTURES}
+    return run.stage("coverage", partial(cover, run.config, plane))
 
 
-def draws(config: Config, plane: Plane, mixture: Mixture) -> dict[str, Draw]:
-    """How each method draws."""
+def draws(config: Config, plane: Plane) -> dict[str, Draw]:
+    """How each trained method draws."""
     few, whole = config.denoising_steps, config.timesteps
     found = {
         (name if game.calls == 1 else f"{name}, {few} steps"): Draw(name, game.draw, game.calls)
         for name, game in plane.games.items()
     }
-    found |= {f"{DDPM}, {steps} steps": Draw(DDPM, plane.ddpm.draw(steps), steps) for steps in (few, whole)}
-    return found | {f"exact score, {few} steps": Draw(DDPM, plane.ddpm.draw_exactly(mixture, few), few)}
+    return found | {f"{DDPM}, {steps} steps": Draw(DDPM, plane.ddpm.draw(steps), steps) for steps in (few, whole)}
 
 
-def cover(config: Config, plane: Plane, name: str) -> dict[str, Coverage]:
-    """The coverage of one mixture."""
-    mixture, n = MIXTURES[name], config.plane_samples
-    keys = jax.random.split(jax.random.key(config.seed + 3), (config.seeds, n))
-    found = {}
-    for method, draw in draws(config, plane, mixture).items():
-        samples = np.asarray(jax.jit(jax.vmap(draw.function))(plane.params[name][draw.trained], keys))
-        found[method] = Coverage([coverage(mixture, x) for x in samples], draw.calls, samples[0])
-    real = [mixture.sample(2**16 + config.seed + i, n) for i in range(config.seeds)]
-    return found | {REAL: Coverage([coverage(mixture, x) for x in real], None, real[0])}
+def cover(config: Config, plane: Plane) -> dict[str, dict[str, Coverage]]:
+    """The coverage of both mixtures; the copies of a method draw side by side, and the cores share them."""
+    seeds, few, copies = config.seeds, config.denoising_steps, config.seeds * len(MIXTURES)
+    keys = jax.random.split(jax.random.key(config.seed + 3), (copies, config.plane_samples))
+    mesh, found = cores_mesh(config, copies, least=1), {name: {} for name in MIXTURES}
+
+    def add(mixture: str, method: str, samples: np.ndarray, calls: int | None) -> None:
+        each = [coverage(MIXTURES[mixture], x) for x in samples]
+        found[mixture][method] = Coverage(each, calls, samples[0])
+
+    for method, draw in draws(config, plane).items():
+        inputs = plane.params[draw.trained], keys
+        if mesh is not None:
+            inputs = place(inputs, batch_sharding(mesh))
+        samples = np.asarray(jax.jit(jax.vmap(draw.function))(*inputs))
+        for name, own in zip(MIXTURES, np.split(samples, len(MIXTURES)), strict=True):
+            add(name, method, own, draw.calls)
+    for i, (name, mixture) in enumerate(MIXTURES.items()):
+        exactly = jax.jit(jax.vmap(plane.ddpm.draw_exactly(mixture, few), (None, 0)))
+        own = np.asarray(exactly(None, keys[i * seeds : (i + 1) * seeds]))
+        add(name, f"exact score, {few} steps", own, few)
+        drawn = [mixture.sample(2**16 + config.seed + seed, config.plane_samples) for seed in range(seeds)]
+        add(name, REAL, np.stack(drawn), None)
+    return found
 
 
 def coverage(mixture: Mixture, samples: np.ndarray) -> ModeCoverage:

@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from experiments.diffusion_gan.config import Config
-from jaxgen.diffusion import denoiser, uniform_grid
+from jaxgen.diffusion import GaussianProcess, denoiser, from_betas, uniform_grid
 from jaxgen.gan import (
     AdversarialLoss,
     AdversarialObjectives,
@@ -16,7 +17,6 @@ from jaxgen.gan import (
     adaptive_diffusion,
     adversarial_objectives,
     ddgan,
-    ddgan_process,
     denoising_objectives,
     non_saturating,
     r1,
@@ -84,11 +84,22 @@ def of_one_call(config: Config, loss: AdversarialLoss, **remedy: Any) -> Game:
     return Game(adversarial_objectives(fakes, critic.apply, loss, **remedy), init, draw, 1)
 
 
+def noise_ratios(config: Config) -> np.ndarray:
+    """Noise over signal, σ/α, after each step of the DDGAN's chain: it rises by one factor a step."""
+    return np.geomspace(config.plane_noise_min, config.plane_noise_max, config.denoising_steps)
+
+
+def chain(config: Config) -> GaussianProcess:
+    """The DDGAN's chain."""
+    alpha_bar = np.concatenate([[1.0], 1 / (1 + noise_ratios(config) ** 2)])
+    return from_betas(1 - alpha_bar[1:] / alpha_bar[:-1])
+
+
 def of_many_calls(config: Config, loss: AdversarialLoss, **remedy: Any) -> Game:
     """A denoising diffusion GAN."""
     how, latents = {"hidden": config.plane_hidden, "frequencies": config.plane_frequencies}, config.plane_latents
     generator, critic = DenoisingMLPGenerator(**how), DenoisingMLPCritic(**how)
-    process = ddgan_process(config.denoising_steps, beta_max=config.plane_beta_max)
+    process = chain(config)
 
     def init(key: jax.Array) -> tuple[Any, Any]:
         keys = jax.random.split(key)

@@ -1,22 +1,23 @@
-"""The trainings in the plane: every method on every mixture, all seeds of a method at once."""
+"""The trainings in the plane: every method on all mixtures and with all seeds at once, side by side."""
 
-from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import optax
 
-from experiments.diffusion_gan import many_seeds
 from experiments.diffusion_gan.config import Config
-from experiments.diffusion_gan.mixtures import MIXTURES, Mixture
+from experiments.diffusion_gan.mixtures import MIXTURES
 from experiments.diffusion_gan.plane_ddpm import DDPM, PlaneDDPM, plane_ddpm
 from experiments.diffusion_gan.plane_games import DDGAN, RELATIVISTIC, Game, games
 from experiments.kit.adversarial import train_game
+from experiments.kit.parallel import in_parallel
 from experiments.kit.run import Run
+from experiments.kit.side_by_side import initial, losses_of, objectives_of
 from experiments.kit.training import learning_rate, train_network
 
-POINTS = 100_000  # of each seed
+POINTS = 100_000  # of each copy
 
 
 class Plane(NamedTuple):
@@ -25,42 +26,47 @@ class Plane(NamedTuple):
     Attributes:
         games: the GANs by name.
         ddpm: DDPM.
-        params: by mixture and by method, the averaged parameters, with a leading axis of seeds.
+        params: by method, the averaged parameters with a leading axis of copies: the seeds of the first mixture, then
+            those of the second.
     """
 
     games: dict[str, Game]
     ddpm: PlaneDDPM
-    params: dict[str, dict[str, Any]]
+    params: dict[str, Any]
 
 
 def train(run: Run[Config]) -> Plane:
-    """Train every method on every mixture."""
-    config = replace(run.config, cores=1)  # cores that shared such small batches would mostly wait
-    run = replace(run, config=config)
-    data = {name: points(mixture, config) for name, mixture in MIXTURES.items()}
-    plane = Plane(games(config), plane_ddpm(config), {name: {} for name in data})
+    """Train every method; the methods train in parallel."""
+    config, all_games, ddpm = run.config, games(run.config), plane_ddpm(run.config)
+    copies, data = len(MIXTURES) * config.seeds, (points(config),)
     how = {"seed": config.seed, "steps": config.plane_steps, "batch_size": config.plane_batch_size}
-    # a method's mixtures one after the other, which share what is compiled
-    for method, game in plane.games.items():
-        objectives = many_seeds.objectives_of(game.objectives, config.seeds)
-        optimizers = (optimizer(config, method),) * 2
-        for name, x in data.items():
-            params = many_seeds.initial(game.init, config.seed, config.seeds)
-            trained = train_game(run, f"plane/{name}/{method}", objectives, params, (x,), optimizers=optimizers, **how)
-            plane.params[name][method] = trained.generator
-    loss = many_seeds.losses_of(plane.ddpm.loss, config.seeds)
-    for name, x in data.items():
-        params = many_seeds.initial(plane.ddpm.init, config.seed, config.seeds)
-        plane.params[name][DDPM] = train_network(
-            run, f"plane/{name}/{DDPM}", params, loss, (x,), clip=0.0, **how,
-            held_out_loss=lambda params, x=x[:1000]: loss(jax.random.key(1), params, (x,))[0].mean(),
+
+    def keys() -> jax.Array:
+        return jax.random.split(jax.random.key(config.seed), copies)
+
+    def play(run: Run[Config], name: str) -> Any:
+        game = all_games[name]
+        return train_game(
+            run, f"plane/{name}", objectives_of(game.objectives, copies), initial(game.init, keys()), data,
+            optimizers=(optimizer(config, name),) * 2, **how,
+        ).generator  # fmt: skip
+
+    def regress(run: Run[Config]) -> Any:
+        loss, followed = losses_of(ddpm.loss, copies), (data[0][:1000],)
+        return train_network(
+            run, f"plane/{DDPM}", initial(ddpm.init, keys()), loss, data, clip=0.0, **how,
+            held_out_loss=lambda params: loss(jax.random.key(1), params, followed)[0].mean(),
         ).averaged  # fmt: skip
-    return plane
+
+    # the longest first
+    jobs = {name: partial(play, name=name) for name in reversed(all_games)} | {DDPM: regress}
+    return Plane(all_games, ddpm, jax.device_get(in_parallel(run, jobs)))
 
 
-def points(mixture: Mixture, config: Config) -> np.ndarray:
-    """The training points (n, seeds, 2): each seed has its own."""
-    return np.stack([mixture.sample(config.seed + i, POINTS) for i in range(config.seeds)], axis=1)
+def points(config: Config) -> np.ndarray:
+    """The training points (n, copies, 2): each copy has its own."""
+    seeds = range(config.seed, config.seed + config.seeds)
+    return np.stack([mixture.sample(seed, POINTS) for mixture in MIXTURES.values() for seed in seeds], axis=1)
 
 
 def optimizer(config: Config, method: str) -> optax.GradientTransformation:

@@ -18,7 +18,6 @@ class Config(TrainingConfig):
     batch_size: int = 256
     """Examples of all seeds together."""
     learning_rate: float = 3e-3
-    cores: int = 1
     points: int = 50_000
     """Training examples of each density."""
     seeds: int = 2
@@ -66,7 +65,8 @@ class Config(TrainingConfig):
         self.at_least(1, "score_steps", "short_steps", "recovery_steps", "points", "ddpm_width")
         self.at_least(1, "chain_steps", "short_chain_steps", "recovery_chain_steps")
         self.at_least(2, "seeds", "ddpm_steps", "ais_steps")
-        self.at_least(20, "cells", "sampling_steps")
+        self.at_least(20, "cells")
+        self.at_least(10, "sampling_steps")
         self.at_least(100, "samples", why="for a distance between samples")
         if self.batch_size % self.seeds:
             raise ValueError(f"--batch-size must be a multiple of --seeds {self.seeds}, got {self.batch_size}")
@@ -84,8 +84,8 @@ PRESETS = {
     "default": Config(),
     "smoke": Config(
         preset="smoke", steps=4, score_steps=4, short_steps=4, recovery_steps=4, batch_size=16, points=200,
-        hidden=(8, 8), ddpm_width=8, chain_steps=2, buffer=20, short_chain_steps=2, recovery_chain_steps=2,
-        betas=(0.5, 0.9), ddpm_steps=4, samples=100, sampling_steps=20, cells=20, ais_steps=4,
+        hidden=(8, 8), ddpm_width=8, chain_steps=2, buffer=20, short_chain_steps=2, recovery_chain_steps=1,
+        betas=(0.5, 0.9), ddpm_steps=3, samples=100, sampling_steps=10, cells=20, ais_steps=4,
     ),
     "paper": Config(
         preset="paper", steps=30_000, score_steps=50_000, short_steps=5000, recovery_steps=30_000, batch_size=2048,

@@ -1,8 +1,9 @@
 """Samples of every method: how near they come to the data, by how many calls, and whether they stay there."""
 
 import time
+from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -96,8 +97,8 @@ def samples(config: Config, methods: dict[str, Method], name: str, trained: dict
 
 def samples_of(config: Config, method: Method, trained: Trained, distance: Distance) -> Samples:
     """Samples of one method."""
-    draw = jax.jit(partial(method.draw, steps=method.sampling_steps))
     keys = [jax.random.split(jax.random.key(100 + seed), config.samples) for seed in range(config.seeds)]
+    draw = partial(_draw, method.draw, method.sampling_steps)
     drawn = [np.asarray(draw(keys[seed], of_seed(trained, seed))) for seed in range(config.seeds)]
     params, seconds = of_seed(trained, 0), []
     for _ in range(3):
@@ -117,8 +118,8 @@ def costs(config: Config, methods: dict[str, Method], name: str, trained: dict[s
         steps = [n for n in STEPS[key] if n <= most]
         seeds = range(config.seeds)
         keys = [jax.random.split(jax.random.key(200 + seed), config.samples) for seed in seeds]
-        draw = jax.jit(method.draw, static_argnums=2)
-        mmd = [np.mean([distance(draw(keys[seed], of_seed(trained[key], seed), n)) for seed in seeds]) for n in steps]
+        draw = partial(_draw, method.draw)
+        mmd = [np.mean([distance(draw(n, keys[seed], of_seed(trained[key], seed))) for seed in seeds]) for n in steps]
         return Cost(np.array([method.calls(n) for n in steps]), np.array(mmd))
 
     return {key: of(key) for key in STEPS}
@@ -130,14 +131,16 @@ def drifts(config: Config, methods: dict[str, Method], name: str, trained: dict[
     thin = THIN if config.sampling_steps >= THIN else 2
 
     def of(method: Method, trained: Trained, step_size: float) -> Drift:
-        @jax.jit
-        def go_on(keys, params):
-            start = method.draw(keys, params, method.sampling_steps)
-            chain = mcmc.langevin(score_of_energy(method.energy(params)), step_size)
-            return mcmc.run(keys, chain, start, frames=FRAMES, thin=thin)
-
         paths = [
-            np.asarray(go_on(jax.random.split(jax.random.key(300 + seed), config.samples), of_seed(trained, seed)))
+            np.asarray(
+                _go_on(
+                    method,
+                    thin,
+                    step_size,
+                    jax.random.split(jax.random.key(300 + seed), config.samples),
+                    of_seed(trained, seed),
+                )
+            )
             for seed in range(config.seeds)
         ]
         mmd = np.mean([[distance(x) for x in path] for path in paths], axis=0)
@@ -149,3 +152,18 @@ def drifts(config: Config, methods: dict[str, Method], name: str, trained: dict[
         for key, method in methods.items()
         if method.energy is not None
     }
+
+
+# Compiled once for a method and a number of steps: those of both densities are the same functions.
+@partial(jax.jit, static_argnums=(0, 1))
+def _draw(draw: Callable[[jax.Array, Any, int], jax.Array], steps: int, keys: jax.Array, params: Any) -> jax.Array:
+    """The samples of a method in so many steps."""
+    return draw(keys, params, steps)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _go_on(method: Method, thin: int, step_size: float, keys: jax.Array, params: Any) -> jax.Array:
+    """The frames of Langevin dynamics in a method's energy, from its samples."""
+    start = method.draw(keys, params, method.sampling_steps)
+    chain = mcmc.langevin(score_of_energy(method.energy(params)), step_size)
+    return mcmc.run(keys, chain, start, frames=FRAMES, thin=thin)

@@ -1,6 +1,7 @@
 """Training of every method on both densities; the networks of all seeds train side by side."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -10,11 +11,13 @@ import numpy as np
 from experiments.ebm.config import Config
 from experiments.ebm.densities import DENSITIES, LIMITS
 from experiments.ebm.methods import Method, methods
+from experiments.kit.parallel import in_parallel
 from experiments.kit.run import Run
+from experiments.kit.side_by_side import copy_of, initial, losses_of
 from experiments.kit.training import train_network
 from jaxgen import ebm
 from jaxgen.distributions import Distribution
-from jaxgen.training import Diverged, History
+from jaxgen.training import Diverged, History, LossFn
 
 FOLLOWED_CELLS = 64  # of the quadrature that follows a training
 
@@ -27,25 +30,31 @@ class Trained(NamedTuple):
 
 
 def train(run: Run[Config]) -> dict[str, dict[str, Trained]]:
-    """Train all methods, by density and by method."""
-    config = run.config
-    all_methods = methods(config)
-    return {
-        name: {
-            key: train_method(run, f"{name}/{key}", method, density(), config.seed + 10 * i)
-            for i, (key, method) in enumerate(all_methods.items())
+    """Train all methods, by density and by method; the methods train in parallel."""
+    all_methods = methods(run.config)
+
+    def on_both(run: Run[Config], key: str, seed: int) -> dict[str, Trained]:
+        method = all_methods[key]
+        loss = loss_of(method, run.config.seeds)  # one for both densities, which share what is compiled
+        return {
+            name: train_method(run, f"{name}/{key}", method, loss, density(), seed)
+            for name, density in DENSITIES.items()
         }
-        for name, density in DENSITIES.items()
-    }
+
+    seeds = {key: run.config.seed + 10 * i for i, key in enumerate(all_methods)}
+    found = in_parallel(run, {key: partial(on_both, key=key, seed=seed) for key, seed in seeds.items()})
+    return {name: {key: found[key][name] for key in all_methods} for name in DENSITIES}
 
 
-def train_method(run: Run[Config], name: str, method: Method, density: Distribution, seed: int) -> Trained:
+def train_method(
+    run: Run[Config], name: str, method: Method, loss: LossFn, density: Distribution, seed: int
+) -> Trained:
     """Train the networks of all seeds by one optimiser, which treats every number alone."""
     config = run.config
     data_key, *keys = jax.random.split(jax.random.key(seed), 3)
     points = np.asarray(density.sample(data_key, (config.points, 2)))
     params, carry = (
-        jax.jit(jax.vmap(make))(jax.random.split(key, config.seeds))
+        initial(make, jax.random.split(key, config.seeds))
         for make, key in zip((method.initial, method.carry), keys, strict=True)
     )
     try:
@@ -53,7 +62,7 @@ def train_method(run: Run[Config], name: str, method: Method, density: Distribut
             run,
             name,
             params,
-            side_by_side(method, config.seeds),
+            loss,
             (points,),
             held_out_loss=followed(method, density, points[:512]),
             seed=seed,
@@ -64,19 +73,17 @@ def train_method(run: Run[Config], name: str, method: Method, density: Distribut
     except Diverged as error:
         remedy = "Chains that lag behind need a lower --learning-rate, more steps of a chain, or shorter ones"
         raise Diverged(f"{name}: {error}. {remedy}", error.history) from error
-    return Trained(trained.averaged, trained.history)
+    return Trained(jax.device_get(trained.averaged), trained.history)  # of whichever core trained it
 
 
-def side_by_side(method: Method, seeds: int) -> Callable[..., Any]:
-    """The losses of all seeds, each on its own part of the batch. Adam does not see the scale of their mean."""
+def loss_of(method: Method, seeds: int) -> LossFn:
+    """The losses of all seeds, each on its own part of the batch."""
+    loss = losses_of(method.loss, seeds)
 
-    def loss(key: jax.Array, params: Any, batch: tuple[jax.Array], **carry: Any) -> tuple[jax.Array, dict, dict]:
-        parts = batch[0].reshape(seeds, -1, 2)
-        one = lambda key, params, x, carry: method.loss(key, params, x, **carry)  # noqa: E731
-        losses, metrics, carry = jax.vmap(one)(jax.random.split(key, seeds), params, parts, carry)
-        return losses.ravel(), jax.tree.map(jnp.mean, metrics), carry
+    def of_parts(key: jax.Array, params: Any, batch: tuple[jax.Array], **carry: Any) -> tuple[jax.Array, dict, dict]:
+        return loss(key, params, batch[0].reshape(seeds, -1, 2).swapaxes(0, 1), **carry)
 
-    return loss
+    return of_parts
 
 
 def followed(method: Method, density: Distribution, points: np.ndarray) -> Callable[..., jax.Array]:
@@ -94,4 +101,4 @@ def followed(method: Method, density: Distribution, points: np.ndarray) -> Calla
 
 def of_seed(trained: Trained, seed: int) -> Any:
     """The parameters of one seed."""
-    return jax.tree.map(lambda leaf: leaf[seed], trained.params)
+    return copy_of(trained.params, seed)

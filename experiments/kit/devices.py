@@ -21,17 +21,22 @@ def use_cores(config: RunConfig) -> None:
             jax.config.update("jax_num_cpu_devices", cores)
 
 
-def cores_mesh(config: RunConfig, batch_size: int) -> Mesh | None:
-    """The cores that share batches of this size: the most that divide it into four examples each or more.
+def cores_devices(config: RunConfig, most: int) -> list[jax.Device]:
+    """The devices of the cores that a run may use, `most` of them at most; none where the devices are no CPU."""
+    if jax.default_backend() != "cpu" or jax.process_count() > 1:
+        return []
+    return jax.devices()[: min(_cores(config), most)]
+
+
+def cores_mesh(config: RunConfig, batch_size: int, least: int = LEAST_EXAMPLES) -> Mesh | None:
+    """The cores that share batches of this size: the most that divide it into parts of `least` examples or more.
 
     Returns:
         A mesh of their devices with the axis "data"; None if it is one, or the devices are no CPU.
     """
-    if jax.default_backend() != "cpu" or jax.process_count() > 1:
-        return None
-    most = min(_cores(config), jax.device_count(), batch_size // LEAST_EXAMPLES)
-    sharing = max((n for n in range(1, most + 1) if batch_size % n == 0), default=1)
-    return data_mesh(jax.devices()[:sharing]) if sharing > 1 else None
+    devices = cores_devices(config, batch_size // least)
+    sharing = max((n for n in range(1, len(devices) + 1) if batch_size % n == 0), default=1)
+    return data_mesh(devices[:sharing]) if sharing > 1 else None
 
 
 def cores_sharding(config: RunConfig, batch_size: int) -> NamedSharding | None:

@@ -3,6 +3,7 @@
 from jaxgen.training.adversarial import AdversarialState, create_adversarial_state, make_adversarial_step
 from jaxgen.training.checkpoint import CheckpointMismatch, Checkpoints
 from jaxgen.training.ema import Ema, power_ema, power_gamma, update_ema, warmup_ema
+from jaxgen.training.interrupt import StopRequest, stop_on_signals
 from jaxgen.training.lock import DirectoryInUse
 from jaxgen.training.log import History
 from jaxgen.training.loop import Diverged, FitResult, Interrupted, fit
@@ -22,6 +23,7 @@ __all__ = [
     "Interrupted",
     "Layout",
     "LossFn",
+    "StopRequest",
     "TrainState",
     "batch_sharding",
     "create_adversarial_state",
@@ -36,6 +38,7 @@ __all__ = [
     "power_ema",
     "power_gamma",
     "replicated",
+    "stop_on_signals",
     "update_ema",
     "warmup_ema",
 ]

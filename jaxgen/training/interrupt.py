@@ -13,19 +13,43 @@ from jax.experimental import multihost_utils
 
 @dataclass
 class StopRequest:
-    """The signal that asked the run to stop, or None."""
+    """What asked trainings to stop.
+
+    Attributes:
+        received: the first signal, or None.
+    """
 
     received: signal.Signals | None = None
+
+
+_of_main_thread: StopRequest | None = None
 
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
     """Record SIGINT and SIGTERM instead of ending the process; a Ctrl-C after either raises KeyboardInterrupt.
 
-    The previous handlers are restored at the end. Outside the main thread, where Python allows no handlers, nothing
-    is changed.
+    `fit` does so itself. Around trainings in several threads, the main thread calls it, so that a signal stops them
+    all: Python allows handlers in the main thread only, and a `fit` in any other thread sees what that recorded. The
+    previous handlers are restored at the end.
+
+    Yields:
+        What was received so far. Setting it stops the trainings as a signal does.
+
+    Example:
+        ```python
+        with stop_on_signals() as stop:
+            for thread in threads:  # each of which calls fit
+                thread.start()
+            for thread in threads:
+                thread.join()
+        ```
     """
-    request = StopRequest()
+    global _of_main_thread
+    if threading.current_thread() is not threading.main_thread():
+        yield _of_main_thread or StopRequest()
+        return
+    request, outer = StopRequest(), _of_main_thread
 
     def record(number: int, _frame: object) -> None:
         if request.received is None:
@@ -37,13 +61,14 @@ def stop_on_signals() -> Iterator[StopRequest]:
 
     previous = {}
     try:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                # ignored signals stay ignored (nohup, background jobs of a shell)
-                if signal.getsignal(number) is not signal.SIG_IGN:
-                    previous[number] = signal.signal(number, record)
+        _of_main_thread = request
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # ignored signals stay ignored (nohup, background jobs of a shell)
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                previous[number] = signal.signal(number, record)
         yield request
     finally:
+        _of_main_thread = outer
         for number, handler in previous.items():
             signal.signal(number, handler or signal.SIG_DFL)
 

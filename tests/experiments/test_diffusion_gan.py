@@ -9,12 +9,12 @@ import pytest
 from oracles import slow
 from shown import metrics_of
 
-from experiments.diffusion_gan import many_seeds
 from experiments.diffusion_gan.config import PRESETS
 from experiments.diffusion_gan.measure_plane import coverage
 from experiments.diffusion_gan.mixtures import MIXTURES, grid, ring
 from experiments.diffusion_gan.plane_ddpm import plane_ddpm
-from experiments.diffusion_gan.plane_games import DDGAN, DIFFUSION_GAN, games
+from experiments.diffusion_gan.plane_games import chain, games
+from experiments.kit.side_by_side import initial
 
 SMALL = PRESETS["smoke"]
 
@@ -30,36 +30,6 @@ def test_a_run_leaves_its_report(finished):
     for rows in metrics["plane"].values():
         assert [row["calls"] for row in rows] == [1, 1, 1, 1, 4, 4, 8, 4, None]
     assert [row["calls"] for row in metrics["images"]] == [4, 4, 4, 8, None]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [DIFFUSION_GAN, DDGAN])
-def test_games_at_once_are_the_games_one_by_one(name):
-    """Losses, gradients and carries of each seed do not see the others."""
-    count, game = 2, games(SMALL)[name]
-    together = many_seeds.objectives_of(game.objectives, count)
-    players, key = many_seeds.initial(game.init, 0, count), jax.random.key(1)
-    x = jax.random.normal(jax.random.key(2), (6, count, 2))
-    for role in (0, 1):  # the generator, the critic
-        own, other = players[role], players[1 - role]
-        loss, single = (each[role] for each in (together, game.objectives))
-
-        def mean(params, loss=loss, other=other):
-            losses, _, carry = loss(key, params, other, x, **together.carry)
-            return losses.mean(), carry
-
-        gradient, carry = jax.grad(mean, has_aux=True)(own)
-        for i, one in enumerate(jax.random.split(key, count)):
-            take = lambda tree, i=i: jax.tree.map(lambda leaf: leaf[i], tree)
-
-            def mean_of_one(params, single=single, one=one, i=i, other=other, take=take):
-                losses, _, carry = single(one, params, take(other), x[:, i], **game.objectives.carry)
-                return losses.mean(), carry
-
-            expected = jax.grad(mean_of_one, has_aux=True)(take(own))
-            jax.tree.map(
-                lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), take((gradient, carry)), expected
-            )
 
 
 @pytest.mark.parametrize(("mixture", "nearest"), [(grid(), 2 / 2.828), (ring(), 4 / 1.414 * np.sin(np.pi / 8))])
@@ -94,15 +64,25 @@ def test_what_could_only_fail_later_is_refused():
         ({"plane_hidden": (8, 0)}, "--plane-hidden are widths"),
         ({"gamma": -1.0}, "--gamma must be finite"),
         ({"plane_noise": 0.0}, "--plane-noise must be positive"),
-        ({"plane_beta_max": 0.1}, "--plane-beta-max must exceed"),
+        ({"plane_noise_min": 3.0}, "--plane-noise-min and --plane-noise-max must ascend"),
     ]:
         with pytest.raises(ValueError, match=message):
             replace(SMALL, **flags)
 
 
+def test_noise_over_signal_rises_by_one_factor():
+    """So the chain's state after step k is x0 + r_k ε up to its scale, with r from the least to the largest."""
+    config = PRESETS["default"]
+    process, t = chain(config), np.arange(1, 5) / 4
+    np.testing.assert_allclose(process.alpha(t) ** 2 + process.sigma(t) ** 2, 1, atol=1e-6)
+    ratios = np.asarray(process.sigma(t) / process.alpha(t))
+    np.testing.assert_allclose(ratios[[0, -1]], [config.plane_noise_min, config.plane_noise_max], rtol=1e-4)
+    np.testing.assert_allclose(ratios[1:] / ratios[:-1], ratios[1] / ratios[0], rtol=1e-4)
+
+
 def test_all_networks_of_a_game_draw_points():
     for game in games(SMALL).values():
-        params = many_seeds.initial(game.init, 0, 2)[0]
+        params = initial(game.init, jax.random.split(jax.random.key(0)))[0]
         x = jax.vmap(game.draw, (0, None))(params, jax.random.split(jax.random.key(0), 3))
         assert x.shape == (2, 3, 2)
         assert jnp.isfinite(x).all()

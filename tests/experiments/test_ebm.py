@@ -46,7 +46,7 @@ def test_seeds_train_side_by_side_as_they_would_alone():
     params = jax.vmap(method.initial)(jax.random.split(jax.random.key(0), 2))
     params = jax.tree.map(lambda p: p + 0.1, params)
     x, key = jax.random.normal(jax.random.key(1), (8, 2)), jax.random.key(2)
-    of_both = lambda params: train.side_by_side(method, 2)(key, params, (x,))[0].mean()
+    of_both = lambda params: train.loss_of(method, 2)(key, params, (x,))[0].mean()
     gradient = jax.grad(of_both)(params)
     of_one = jax.grad(lambda params, key, x: method.loss(key, params, x)[0].mean())
     alone = jax.vmap(of_one)(params, jax.random.split(key), x.reshape(2, 4, 2))

@@ -13,7 +13,17 @@ import pytest
 from oracles import slow
 
 from jaxgen.data import Batches
-from jaxgen.training import Checkpoints, Diverged, History, Interrupted, create_state, fit, loop, make_train_step
+from jaxgen.training import (
+    Checkpoints,
+    Diverged,
+    History,
+    Interrupted,
+    create_state,
+    fit,
+    loop,
+    make_train_step,
+    stop_on_signals,
+)
 from jaxgen.training.finite import first_nonfinite
 
 OPTIMIZER = optax.sgd(0.1)
@@ -299,6 +309,27 @@ def test_ignored_signals_stay_ignored():
         assert fit(count, start(), batches, steps=3).state.step == 3
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_a_signal_to_the_main_thread_stops_trainings_in_others():
+    begun, stopped = threading.Event(), []
+
+    def train():
+        with pytest.raises(Interrupted, match="SIGTERM at step") as error:
+            fit(count, start(), lambda n: begun.set() or n % 20, steps=10**6)
+        stopped.append(error.value.result.state.step)
+
+    with stop_on_signals() as stop:
+        others = [threading.Thread(target=train) for _ in range(2)]
+        for thread in others:
+            thread.start()
+        begun.wait(30)
+        signal.raise_signal(signal.SIGTERM)
+        for thread in others:
+            thread.join(30)
+    assert stop.received == signal.SIGTERM
+    assert len(stopped) == 2
+    assert 0 < max(stopped) < 10**6
 
 
 def test_other_threads_leave_the_handlers_alone():

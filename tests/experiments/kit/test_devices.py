@@ -40,6 +40,13 @@ def test_as_many_cores_share_a_batch_as_divide_it(config, batch_size, sharing):
     assert (1 if sharding is None else len(sharding.device_set)) == sharing
 
 
+@pytest.mark.parametrize(("cores", "count", "sharing"), [(2, 6, 2), (4, 6, 3), (8, 7, 7), (2, 3, 1), (1, 6, 1)])
+def test_as_many_cores_share_single_examples_as_divide_their_number(cores, count, sharing):
+    mesh = devices.cores_mesh(RunConfig(cores=cores), count, least=1)
+    assert (1 if mesh is None else mesh.size) == sharing
+    assert len(devices.cores_devices(RunConfig(cores=cores), count)) == min(cores, count)
+
+
 def test_samples_do_not_depend_on_the_cores(tmp_path):
     def sampler(params, keys, cond):
         return params + jax.vmap(lambda key: jax.random.normal(key, (2,)))(keys)
