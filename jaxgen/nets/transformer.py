@@ -110,10 +110,15 @@ class _Transformer(nn.Module):
             raise ValueError(f"{self.heads} heads share the width equally: it must be a multiple, got {self.width}")
         if self.attention not in (None, *get_args(Implementation)):
             raise ValueError(f'attention is None, "xla" or "cudnn", got {self.attention!r}')
-        if self.attention == "cudnn" and (
-            self.dtype is None or jnp.dtype(self.dtype) not in (jnp.bfloat16, jnp.float16)
-        ):
-            raise ValueError(f'attention="cudnn" computes in bfloat16 or float16, got dtype={self.dtype}; set dtype')
+        if self.attention == "cudnn":
+            if self.dtype is None or jnp.dtype(self.dtype) not in (jnp.bfloat16, jnp.float16):
+                raise ValueError(
+                    f'attention="cudnn" computes in bfloat16 or float16, got dtype={self.dtype}; set dtype'
+                )
+            if self.width // self.heads % 8:
+                raise ValueError(
+                    f'attention="cudnn" needs heads of a width that is a multiple of 8, got {self.width // self.heads}'
+                )
         if (self.num_tokens is None) != (self.sequence_length is None):
             raise ValueError(
                 f"a text needs both num_tokens and sequence_length, got {self.num_tokens} and {self.sequence_length}"
@@ -155,8 +160,9 @@ class DiT(_Transformer):
         time_scale: factor of t before its sines and cosines. 1000 is that of DDPM's steps; 1 keeps the derivative by t
             small, for losses that take it.
         remat: recompute the blocks in the backward pass, which saves memory on a GPU at the cost of more work.
-        attention: the implementation of `jax.nn.dot_product_attention`: None, "xla", or "cudnn" on a GPU of NVIDIA,
-            which needs a half-precision `dtype`.
+        attention: the implementation of `jax.nn.dot_product_attention` among tokens: None, "xla", or "cudnn" on a GPU
+            of NVIDIA. That needs a half-precision `dtype`, heads of a width that is a multiple of 8, and for training
+            an even number of tokens.
         patch: side of the square of pixels that is one token. It must divide both sides of the image.
         positions: "sincos" adds fixed sines and cosines, for any size of image; "learned" adds parameters that begin
             there, for one size; "none" adds nothing.

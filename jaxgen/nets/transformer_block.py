@@ -75,10 +75,9 @@ class MultiHeadAttention(nn.Module):
             keys = nn.RMSNorm(dtype=self.dtype, name="norm_keys")(keys)
         if angles is not None:
             queries, keys = rotate(queries, angles), rotate(keys, angles)
-        hidden = jax.nn.dot_product_attention(
-            queries, keys, values, mask=None if mask is None else mask[:, None, None],
-            implementation=self.implementation,
-        )  # fmt: skip
+        if mask is not None:  # for each query, as cuDNN expects it
+            mask = jnp.broadcast_to(mask[:, None, None], (x.shape[0], 1, x.shape[1], keys.shape[1]))
+        hidden = jax.nn.dot_product_attention(queries, keys, values, mask=mask, implementation=self.implementation)
         return nn.Dense(width, kernel_init=self.out_init, dtype=self.dtype, name="out")(hidden.reshape(x.shape))
 
 
@@ -92,7 +91,7 @@ class TransformerBlock(nn.Module):
         mlp_ratio: width of the MLP's hidden layer, in multiples of the tokens'.
         qk_norm: as in `MultiHeadAttention`.
         dtype: type that projections, attention and MLP compute in; norms and modulation are float32.
-        implementation: as in `MultiHeadAttention`.
+        implementation: of the self-attention, as in `MultiHeadAttention`.
 
     Reference:
         Peebles & Xie 2023, §3.2; cross-attention: Chen et al. 2023 (PixArt-α), §2.3.
@@ -119,13 +118,13 @@ class TransformerBlock(nn.Module):
         shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = jnp.split(modulate(embedding), 6, axis=-1)
 
         def attention(name: str, **options) -> MultiHeadAttention:
-            return MultiHeadAttention(
-                self.heads, self.qk_norm, dtype=self.dtype, implementation=self.implementation, name=name, **options
-            )
+            return MultiHeadAttention(self.heads, self.qk_norm, dtype=self.dtype, name=name, **options)
 
-        hidden = attention("attention")(modulated_norm(x, shift_1, scale_1), angles=angles, mask=mask)
+        among = attention("attention", implementation=self.implementation)
+        hidden = among(modulated_norm(x, shift_1, scale_1), angles=angles, mask=mask)
         x += (gate_1[:, None] * hidden).astype(x.dtype)
         if text is not None:
+            # A text is short, and may have an odd length, which cuDNN's attention does not take.
             read = attention("cross_attention", out_init=nn.initializers.zeros)
             x += read(layer_norm(x), text).astype(x.dtype)
         hidden = modulated_norm(x, shift_2, scale_2)

@@ -336,9 +336,28 @@ def test_the_implementation_of_attention_is_an_option(monkeypatch):
 
     monkeypatch.setattr(jax.nn, "dot_product_attention", recorded)
     for attention, dtype in (("cudnn", jnp.bfloat16), ("xla", None)):
-        net = DiT(**SMALL, attention=attention, dtype=dtype, rotary=True, qk_norm=True)
+        net = DiT(16, 2, 2, attention=attention, dtype=dtype, rotary=True, qk_norm=True)
         jax.eval_shape(net.init, jax.random.key(0), IMAGES, T)
     assert set(calls) == {("cudnn", *["bfloat16"] * 3), ("xla", *["float32"] * 3)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("masked", [False, True])
+def test_cudnns_attention_is_lowered(masked, monkeypatch):
+    """Its own refusals of shapes, layouts and masks are passed, without a GPU; a text of odd length is read otherwise."""
+    cudnn = "jax._src.cudnn.fused_attention_stablehlo"
+    monkeypatch.setattr(f"{cudnn}.check_cudnn_version", lambda: 91500)
+    monkeypatch.setattr(f"{cudnn}.check_compute_capability", lambda capability: True)
+    settings = {"attention": "cudnn", "dtype": jnp.bfloat16, "qk_norm": True, "num_tokens": 5, "sequence_length": 3}
+    net = SequenceDiT(16, 2, 2, rotary=True, **settings)
+    params = jax.eval_shape(net.init, jax.random.key(0), SIGNALS, T)
+    options = {"mask": MASK} if masked else {}
+    gradient = jax.jit(jax.grad(lambda params: jnp.square(net.apply(params, SIGNALS, T, **options)).sum()))
+    forward = "__cudnn$fmhaScaleBiasSoftmax" if masked else "__cudnn$fmhaSoftmax"
+    targets = [forward, f"{forward}Backward"]
+    unstable = [jax.export.DisabledSafetyCheck.custom_call(target) for target in targets]
+    program = jax.export.export(gradient, platforms=("cuda",), disabled_checks=unstable)(params).mlir_module()
+    assert [program.count(f"@{target}(") for target in targets] == [1, 1]
 
 
 def test_attention_reads_a_sequence(random_params):
@@ -369,6 +388,11 @@ def test_attention_reads_a_sequence(random_params):
         (lambda: DiT(**SMALL, attention="flash"), IMAGES, 'None, "xla" or "cudnn", got \'flash\''),
         (lambda: DiT(**SMALL, attention="cudnn"), IMAGES, "bfloat16 or float16, got dtype=None"),
         (lambda: DiT(**SMALL, attention="cudnn", dtype=jnp.float32), IMAGES, "bfloat16 or float16"),
+        (
+            lambda: DiT(24, 1, 2, attention="cudnn", dtype="bfloat16"),
+            IMAGES,
+            "heads of a width that is a multiple of 8, got 12",
+        ),
         (lambda: DiT(**SMALL, num_tokens=3), IMAGES, "both num_tokens and sequence_length, got 3 and None"),
         (lambda: DiT(**SMALL, num_tokens=3, sequence_length=2, num_classes=4), IMAGES, "only one"),
         (
