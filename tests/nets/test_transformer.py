@@ -344,7 +344,7 @@ def test_the_implementation_of_attention_is_an_option(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("masked", [False, True])
 def test_cudnns_attention_is_lowered(masked, monkeypatch):
-    """Its own refusals of shapes, layouts and masks are passed, without a GPU; a text of odd length is read otherwise."""
+    """Its checks of shapes and masks are passed, without a GPU; a text of odd length is read otherwise."""
     cudnn = "jax._src.cudnn.fused_attention_stablehlo"
     monkeypatch.setattr(f"{cudnn}.check_cudnn_version", lambda: 91500)
     monkeypatch.setattr(f"{cudnn}.check_compute_capability", lambda capability: True)
