@@ -33,7 +33,7 @@ EXACT, CHAIN = guide("likelihoods")
 GUIDED, FILLED = guide("guidance")
 (VAE,) = guide("vaes")
 GAN, LAZY, SPECTRAL, DIRAC = guide("gan")
-NNX, EQUINOX, USE = guide("networks")
+IMAGE_TRANSFORMER, SET_TRANSFORMER, NNX, EQUINOX, USE = guide("networks")
 LIKELIHOOD_FLOW, MATCHED_FLOW, IMAGE_FLOW = guide("flows")
 (FEATURES,) = guide("features")
 TRAIN_DDGAN, SAMPLE_DDGAN, NARROW_CHAIN, DIFFUSION_GAN = guide("gan_diffusion")
@@ -394,6 +394,16 @@ def test_other_networks_take_the_place_of_linens(example, block):
     names = dict(example)
     exec(block + USE, names)
     assert names["metrics"]["loss"] > 0
+
+
+@pytest.mark.slow
+def test_transformers_for_images_sets_and_tokens(example):
+    names = dict(example)
+    exec(IMAGE_TRANSFORMER, names)
+    assert names["output"].shape == (4, 16, 16, 3)
+    exec(SET_TRANSFORMER, names)
+    assert names["output"].shape == (2, 5, 3)
+    assert names["logits"].shape == (1, 4, 5)
 
 
 def test_a_process_of_ones_own(example):

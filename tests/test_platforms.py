@@ -68,6 +68,14 @@ OBJECTIVES = {
 NETWORKS = {
     "MLP": (nets.MLP(8, 1), X, jnp.zeros(BATCH)),
     "UNet": (nets.UNet(8, (1, 2), num_classes=2), IMAGE, jnp.zeros(BATCH), jnp.zeros(BATCH, int)),
+    "DiT": (nets.DiT(16, 2, 2, rotary=True, num_classes=2, remat=True), IMAGE, jnp.zeros(BATCH), jnp.zeros(BATCH, int)),
+    "SequenceDiT": (
+        nets.SequenceDiT(16, 2, 2, vocabulary=4, num_tokens=3, sequence_length=2, dtype=jnp.bfloat16),
+        jnp.zeros((BATCH, DIM), int),
+        jnp.zeros(BATCH),
+        jnp.zeros((BATCH, 2), int),
+    ),
+    "SetDiT": (nets.SetDiT(16, 2, 2, qk_norm=True), IMAGE[:, 0], jnp.zeros(BATCH)),
     "ContextUNet": (nets.ContextUNet(8), IMAGE, jnp.zeros(BATCH)),
     "ConvEncoder": (nets.ConvEncoder(3), IMAGE),
     "ConvDecoder": (nets.ConvDecoder(IMAGE.shape[1:]), X),

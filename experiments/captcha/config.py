@@ -2,15 +2,16 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from experiments.kit.config import ComputeConfig
+from experiments.kit.config import PAPER_DIT, SMOKE_DIT, DiTConfig
 from jaxgen.data import CaptchaStyle
 
 RENDERED = ("alphabet", "length", "fonts", "dots", "curves", "rotation", "warp", "gaps", "images", "unseen")
 
 
 @dataclass(frozen=True)
-class Config(ComputeConfig):
+class Config(DiTConfig):
     """Train a diffusion model of CAPTCHAs and ask it for texts."""
 
     data: Path | None = None
@@ -32,6 +33,8 @@ class Config(ComputeConfig):
     """CAPTCHAs to render for training."""
     unseen: int = 30
     """Texts that no training image shows."""
+    network: Literal["unet", "dit"] = "unet"
+    """unet: residual U-Net; dit: diffusion transformer, which attends to the text in every block."""
     patch: int = 2
     """Side of the squares of pixels that the U-Net reads as one."""
     channels: int = 32
@@ -87,12 +90,14 @@ class Config(ComputeConfig):
 PRESETS = {
     "default": Config(),
     "smoke": Config(
-        preset="smoke", alphabet="47", length=2, size=(12, 24), images=200, unseen=1, channels=8, multipliers=(1,),
+        preset="smoke", **SMOKE_DIT,
+        alphabet="47", length=2, size=(12, 24), images=200, unseen=1, channels=8, multipliers=(1,),
         cross_attention=(-1,), steps=6, batch_size=8, recogniser_steps=4, requested=20, scales=(1.0, 2.0),
         sampling_steps=3, checkpoint_every=3,
     ),
     "paper": Config(
-        preset="paper", alphabet="0123456789abcdefghijklmnopqrstuvwxyz", length=5, size=(50, 200), dots=30, curves=1,
+        preset="paper", **PAPER_DIT, dit_patch=5,
+        alphabet="0123456789abcdefghijklmnopqrstuvwxyz", length=5, size=(50, 200), dots=30, curves=1,
         fonts=("DejaVuSans-Bold", "DejaVuSerif-Bold", "DejaVuSansMono-Bold"), rotation=30.0, warp=0.2, gaps=0.5,
         images=100_000, unseen=1000, channels=128, multipliers=(1, 2, 2, 2),
         steps=200_000, batch_size=128, learning_rate=2e-4, ema=0.9999, recogniser_steps=20_000, requested=1000,

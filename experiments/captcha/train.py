@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,20 +20,24 @@ from jaxgen.samplers import dpmpp_2m, sample
 NULL = -1  # the characters of an example whose text the network does not see
 
 
-def build(config: Config, data: Data) -> UNet:
+def build(config: Config, data: Data) -> nn.Module:
     """The network, if it takes these images; raises BadInput if it does not."""
     texts = data.train
-    net = UNet(
-        config.channels, config.multipliers, num_tokens=texts.num_classes, sequence_length=texts.labels.shape[1],
-        cross_attention_levels=config.cross_attention, patch=config.patch, **config.compute,
-    )  # fmt: skip
+    reads = {"num_tokens": texts.num_classes, "sequence_length": texts.labels.shape[1]}
+    if config.network == "dit":
+        net = config.dit(**reads)
+    else:
+        net = UNet(
+            config.channels, config.multipliers, cross_attention_levels=config.cross_attention, patch=config.patch,
+            **reads, **config.compute,
+        )  # fmt: skip
     with reading_data():
         x = np.zeros((1, *texts.images.shape[1:]), np.float32)
         jax.eval_shape(net.init, jax.random.key(0), x, jnp.zeros(1))
     return net
 
 
-def train_model(run: Run[Config], net: UNet, data: Data) -> Model:
+def train_model(run: Run[Config], net: nn.Module, data: Data) -> Model:
     """Train the network by EDM's objective; the model is that of the VP process, by which it is sampled."""
     config = run.config
     conditions = data.train.labels, jnp.asarray(data.held_out.labels[:256])

@@ -29,7 +29,7 @@ def main(config: Config) -> Path:
         raise BadInput(f"--observed {config.observed} exceeds the {len(data.held_out)} held-out images")
     if not tasks(data.train.images.shape[1:], config.tasks):
         raise BadInput(f"--tasks {' '.join(config.tasks)} needs images of three channels: add another task")
-    net = images.fitting(config.unet(), data)
+    net = images.fitting(config.build_network(), data)
     run = begin(EXERCISE, config)
     train_images, held_out = to_uint8(data.train.images), jnp.asarray(to_uint8(data.held_out.images[:256]))
     model = train(run, "score", net, None, config.steps, config.seed, train_images, held_out)

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from experiments.kit.config import UNetConfig
+from experiments.kit.config import PAPER_DIT, SMOKE_DIT, NetworkConfig
 
 
 @dataclass(frozen=True)
-class Config(UNetConfig):
+class Config(NetworkConfig):
     """Train an unconditional score model of images and draw conditional samples from it."""
 
     size: int = 16
@@ -59,12 +59,14 @@ class Config(UNetConfig):
 PRESETS = {
     "default": Config(),
     "smoke": Config(
-        preset="smoke", images=400, channels=8, multipliers=(1,), blocks=0, steps=6, batch_size=8,
+        preset="smoke", **SMOKE_DIT,
+        images=400, channels=8, multipliers=(1,), blocks=0, steps=6, batch_size=8,
         noisy_classifier_steps=4, classifier_steps=4, tasks=("colours",), observed=5, fills=2, calls=4, repeats=2,
         scales=(0.0, 2.0), class_samples=20, class_steps=3, checkpoint_every=3,
     ),
     "paper": Config(
-        preset="paper", images=89_400, channels=128, multipliers=(1, 2, 2), steps=100_000, batch_size=128,
+        preset="paper", **PAPER_DIT,
+        images=89_400, channels=128, multipliers=(1, 2, 2), steps=100_000, batch_size=128,
         learning_rate=2e-4, ema=0.9999, noisy_classifier_steps=20_000, classifier_steps=4000, observed=200, fills=10,
         calls=1000, repeats=10, class_samples=2000, class_steps=250, checkpoint_every=5000,
     ),

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from experiments.kit.config import UNetConfig
+from experiments.kit.config import PAPER_DIT, SMOKE_DIT, NetworkConfig
 
 
 @dataclass(frozen=True)
-class Config(UNetConfig):
+class Config(NetworkConfig):
     """Train a VAE and a diffusion model, and let the second finish the samples of the first."""
 
     timesteps: int = 200
@@ -43,12 +43,14 @@ class Config(UNetConfig):
 PRESETS = {
     "default": Config(),
     "smoke": Config(
-        preset="smoke", images=400, channels=8, multipliers=(1,), blocks=0, timesteps=8, starts=(2, 4), latents=4,
+        preset="smoke", **SMOKE_DIT,
+        images=400, channels=8, multipliers=(1,), blocks=0, timesteps=8, starts=(2, 4), latents=4,
         vae_steps=4, vae_batch_size=8, steps=6, batch_size=8, classifier_steps=4, samples=10, sets=2,
         checkpoint_every=3,
     ),
     "paper": Config(
-        preset="paper", images=89_400, channels=128, multipliers=(1, 2, 2), timesteps=1000,
+        preset="paper", **PAPER_DIT,
+        images=89_400, channels=128, multipliers=(1, 2, 2), timesteps=1000,
         starts=(50, 100, 200, 300, 400, 500, 700), latents=128, vae_steps=100_000, vae_batch_size=128, steps=100_000,
         batch_size=128, learning_rate=2e-4, ema=0.9999, classifier_steps=4000, samples=1000, sets=5, margin=0.05,
         checkpoint_every=5000,

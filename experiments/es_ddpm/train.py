@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax.numpy as jnp
 
 from experiments.es_ddpm.config import Config
@@ -13,7 +14,7 @@ from experiments.kit.launch import reading_data
 from experiments.kit.run import BadInput, Run
 from experiments.kit.score_model import Model
 from jaxgen.data import to_uint8
-from jaxgen.nets import ConvDecoder, ConvEncoder, UNet
+from jaxgen.nets import ConvDecoder, ConvEncoder
 
 FOLLOWED = 256  # held-out images whose loss is followed
 
@@ -21,7 +22,7 @@ FOLLOWED = 256  # held-out images whose loss is followed
 class Networks(NamedTuple):
     """Both networks, and the first parameters of the VAE."""
 
-    unet: UNet
+    denoiser: nn.Module
     vae: Autoencoder
     vae_params: dict[str, Any]
 
@@ -33,10 +34,10 @@ def build(config: Config, data: Images) -> Networks:
         raise BadInput(
             f"--vae-batch-size {config.vae_batch_size} exceeds the {len(data.train)} training images: lower it"
         )
-    unet = images.fitting(config.unet(), data)
+    denoiser = images.fitting(config.build_network(), data)
     vae = Autoencoder(ConvEncoder(config.latents), ConvDecoder(shape, learned_scale=True))
     with reading_data():
-        return Networks(unet, vae, vae.initial(config.seed, shape))
+        return Networks(denoiser, vae, vae.initial(config.seed, shape))
 
 
 def train_vae(run: Run[Config], networks: Networks, data: Images) -> Trained:
@@ -52,7 +53,7 @@ def train_diffusion(run: Run[Config], networks: Networks, data: Images) -> Model
     """Train the diffusion model by EDM's objective; return it as a model of the chain, which has the same scores."""
     config = run.config
     trained = score_model.train(
-        run, "score", networks.unet, None, config.steps, config.seed, to_uint8(data.train.images),
+        run, "score", networks.denoiser, None, config.steps, config.seed, to_uint8(data.train.images),
         jnp.asarray(to_uint8(data.held_out.images[:FOLLOWED])),
     )  # fmt: skip
     return trained._replace(process=scaled_linear(config.timesteps))

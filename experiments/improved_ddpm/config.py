@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from experiments.kit.config import UNetConfig
+from experiments.kit.config import PAPER_DIT, SMOKE_DIT, NetworkConfig
 
 Objective = Literal["simple", "hybrid", "bound", "min-SNR", "sigmoid"]
 
 
 @dataclass(frozen=True)
-class Config(UNetConfig):
+class Config(NetworkConfig):
     """Train diffusion models for likelihood and compare schedules, objectives and variances."""
 
     timesteps: int = 500
@@ -70,13 +70,15 @@ class Config(UNetConfig):
 PRESETS = {
     "default": Config(),
     "smoke": Config(
-        preset="smoke", images=400, channels=8, multipliers=(1,), blocks=0, timesteps=20,
+        preset="smoke", **SMOKE_DIT,
+        images=400, channels=8, multipliers=(1,), blocks=0, timesteps=20,
         cosine=("hybrid",), pretraining_steps=4, steps=6, batch_size=8, classifier_steps=4, samples=20,
         sampling_steps=(4, 5), chains=(5, 20), bound_images=8, bound_draws=2, skipped=(0.0, 0.2), sets=2,
         checkpoint_every=3,
     ),
     "paper": Config(
-        preset="paper", images=89_400, channels=128, multipliers=(1, 2, 2), timesteps=4000,
+        preset="paper", **PAPER_DIT,
+        images=89_400, channels=128, multipliers=(1, 2, 2), timesteps=4000,
         linear=("simple", "hybrid", "bound"), pretraining_steps=0, steps=500_000, batch_size=128, learning_rate=1e-4,
         ema=0.9999, classifier_steps=4000, samples=3000, sampling_steps=(25, 50, 100, 200, 400),
         chains=(25, 50, 100, 200, 400, 1000, 2000, 4000), bound_images=2000, bound_draws=64,

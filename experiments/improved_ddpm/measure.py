@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,7 +19,6 @@ from experiments.kit.frechet import FrechetDistance
 from experiments.kit.images import Images, source
 from experiments.kit.run import Run
 from jaxgen.diffusion import GaussianProcess, perturb
-from jaxgen.nets import UNet
 from jaxgen.training import History
 
 
@@ -60,7 +60,7 @@ class Measured(NamedTuple):
 
 
 def measure(
-    run: Run[Config], data: Images, net: UNet, networks: Mapping[str, Trained], classifier: Classifier
+    run: Run[Config], data: Images, net: nn.Module, networks: Mapping[str, Trained], classifier: Classifier
 ) -> Measured:
     """Compare the networks by their bounds and their samples."""
     config, n = run.config, run.config.samples

@@ -21,7 +21,6 @@ from jaxgen.diffusion import (
     importance,
     linear_log_snr,
 )
-from jaxgen.nets import UNet
 from jaxgen.training import History
 
 GAMMA = -9.0, 7.0  # the range of −log SNR that the network distinguishes
@@ -52,9 +51,9 @@ class Trained(NamedTuple):
         return f"{self.schedule}, {self.objective}"
 
 
-def build(config: Config, colors: int) -> UNet:
+def build(config: Config, colors: int) -> nn.Module:
     """The U-Net: ε̂, and as many outputs again for the variance, which not every objective trains."""
-    return config.unet(out_channels=2 * colors)
+    return config.build_network(out_channels=2 * colors)
 
 
 def network(net: nn.Module, learned: bool, process: GaussianProcess, params: Any) -> Network:
@@ -79,7 +78,7 @@ def make_denoiser(net: nn.Module, learned: bool, process: GaussianProcess, param
     return denoiser(process, network(net, learned, process, params), learned_variance=learned, clip=1.0)
 
 
-def train_all(run: Run[Config], net: UNet, data: Images) -> dict[str, Trained]:
+def train_all(run: Run[Config], net: nn.Module, data: Images) -> dict[str, Trained]:
     """Train a network for each schedule and objective.
 
     Args:
@@ -100,7 +99,7 @@ def train_all(run: Run[Config], net: UNet, data: Images) -> dict[str, Trained]:
     return {trained.name: trained for trained in networks}
 
 
-def pretrain(run: Run[Config], net: UNet, images, held_out) -> Any:
+def pretrain(run: Run[Config], net: nn.Module, images, held_out) -> Any:
     """Parameters that every network starts from: of the simple objective at uniform log-SNR, or the first ones."""
     config, shape, process = run.config, images.shape[1:], linear_log_snr(*GAMMA)
     params = initial_parameters(net, config.seed, jnp.zeros((1, *shape)), jnp.zeros(1))
@@ -117,7 +116,7 @@ def pretrain(run: Run[Config], net: UNet, images, held_out) -> Any:
 
 
 def train(
-    run: Run[Config], net: UNet, name: str, schedule: Schedule, objective: Objective, start: Any, images, held_out
+    run: Run[Config], net: nn.Module, name: str, schedule: Schedule, objective: Objective, start: Any, images, held_out
 ) -> Trained:
     """Train a network of one schedule and objective, and follow its held-out error in ε."""
     config, process, learned = run.config, schedule.chain, learns_variance(objective)

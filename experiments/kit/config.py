@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from jaxgen.nets import UNet
+from jaxgen.nets import DIT_SIZES, DiT, UNet
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,44 @@ class ComputeConfig(TrainingConfig):
 
 
 @dataclass(frozen=True)
+class DiTConfig(ComputeConfig):
+    """The flags of an experiment that may train a diffusion transformer."""
+
+    dit_width: int = 128
+    """Width of a token of the transformer."""
+    dit_depth: int = 6
+    """Blocks of the transformer."""
+    dit_heads: int = 4
+    """Heads of its attention, which divide the width."""
+    dit_patch: int = 2
+    """Side of the squares of pixels that it reads as tokens."""
+    dit_attention: Literal["xla", "cudnn"] = "xla"
+    """Implementation of its attention; cudnn is for a GPU and --dtype bfloat16."""
+
+    def __post_init__(self) -> None:
+        """Refuse what could only fail after training."""
+        super().__post_init__()
+        self.at_least(1, "dit_width", "dit_depth", "dit_heads", "dit_patch")
+        if self.dit_width % self.dit_heads or self.dit_width % 4:
+            raise ValueError(f"--dit-width {self.dit_width} must be a multiple of --dit-heads {self.dit_heads} and 4")
+        if self.dit_attention == "cudnn" and self.dtype != "bfloat16":
+            raise ValueError("--dit-attention cudnn computes in half precision: add --dtype bfloat16")
+
+    def dit(self, **options: Any) -> DiT:
+        """The diffusion transformer."""
+        return DiT(
+            self.dit_width, self.dit_depth, self.dit_heads, patch=self.dit_patch, attention=self.dit_attention,
+            **self.compute, **options,
+        )  # fmt: skip
+
+
+SMOKE_DIT: dict[str, Any] = {"dit_width": 16, "dit_depth": 1, "dit_heads": 2}
+"""The transformer of smoke presets."""
+PAPER_DIT: dict[str, Any] = {f"dit_{name}": size for name, size in DIT_SIZES["S"].items()}
+"""The transformer of paper presets, DiT-S."""
+
+
+@dataclass(frozen=True)
 class ImageConfig(TrainingConfig):
     """The flags of an experiment that trains on images."""
 
@@ -168,3 +206,15 @@ class UNetConfig(ImageConfig, ComputeConfig):
         if len(self.multipliers) == 1:
             options = {"attention_levels": ()} | options
         return UNet(self.channels, self.multipliers, self.blocks, **self.compute, **options)
+
+
+@dataclass(frozen=True)
+class NetworkConfig(UNetConfig, DiTConfig):
+    """The flags of an experiment with --network, whose network is the U-Net or the transformer."""
+
+    network: Literal["unet", "dit"] = "unet"
+    """unet: residual U-Net; dit: diffusion transformer."""
+
+    def build_network(self, **options: Any) -> UNet | DiT:
+        """The network that --network names, with options that both have."""
+        return self.dit(**options) if self.network == "dit" else self.unet(**options)

@@ -3,6 +3,7 @@
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,7 +23,6 @@ from jaxgen.diffusion import (
     times,
     weighting,
 )
-from jaxgen.nets import UNet
 from jaxgen.training import History, LossFn
 
 SIGMA_MIN, SIGMA_MAX = 0.02, 80.0
@@ -46,7 +46,7 @@ class Model(NamedTuple):
     """
 
     process: GaussianProcess
-    net: UNet
+    net: nn.Module
     params: Any
     sigma_data: float
     shape: tuple[int, ...]
@@ -59,7 +59,18 @@ class Model(NamedTuple):
 
 
 @lru_cache(maxsize=1)  # networks of several seeds share what is compiled
-def _loss(net: UNet, process: GaussianProcess | None, sigma_data: float, conditional: bool, drop: float) -> LossFn:
+def denoising_objective(
+    net: nn.Module, process: GaussianProcess | None, sigma_data: float, conditional: bool, drop: float
+) -> LossFn:
+    """The loss of a network on batches of uint8 images, or of images and conditions.
+
+    Args:
+        net: the network.
+        process: the process whose paper's objective is meant, or None for EDM's objective.
+        sigma_data: root mean square of the training images.
+        conditional: whether batches hold conditions.
+        drop: probability of dropping an example's condition.
+    """
     if process is None:
         process = edm()
         objective = {"weighting": weighting.edm(sigma_data), "times": times.log_normal(process, -0.8, 1.6)}
@@ -78,10 +89,15 @@ def _loss(net: UNet, process: GaussianProcess | None, sigma_data: float, conditi
     return loss
 
 
+def root_mean_square(images: np.ndarray) -> float:
+    """The root mean square of uint8 images as numbers in [−1, 1], of the first 5000."""
+    return float(np.sqrt(np.mean(np.square(images[:5000] / 127.5 - 1))))
+
+
 def train(
     run: Run,
     name: str,
-    net: UNet,
+    net: nn.Module,
     process: GaussianProcess | None,
     steps: int,
     seed: int,
@@ -108,10 +124,9 @@ def train(
         conditions: conditions of the training and of the held-out images, for a conditional network.
         drop: probability of dropping an example's condition.
     """
-    shape = train_images.shape[1:]
-    sigma_data = float(np.sqrt(np.mean(np.square(train_images[:5000] / 127.5 - 1))))
+    shape, sigma_data = train_images.shape[1:], root_mean_square(train_images)
     params = initial_parameters(net, seed, jnp.zeros((1, *shape)), jnp.zeros(1))
-    loss = _loss(net, process, sigma_data, conditions is not None, drop)
+    loss = denoising_objective(net, process, sigma_data, conditions is not None, drop)
     train_conditions, held_out_conditions = ((), ()) if conditions is None else [(each,) for each in conditions]
     trained = train_network(
         run, name, params, loss, (train_images, *train_conditions), seed=seed, steps=steps,

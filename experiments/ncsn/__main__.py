@@ -21,7 +21,7 @@ from experiments.ncsn.train import train
 def main(config: Config) -> Path:
     """Load, train, measure, report."""
     data = images.load(config)
-    net = images.fitting(config.unet(), data)
+    net = images.fitting(config.build_network(), data)
     run = begin(EXERCISE, config)
     images.describe(run, data)
     ladder = choose_ladder(run, data.train.images)

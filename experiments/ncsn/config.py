@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from experiments.kit.config import UNetConfig
+from experiments.kit.config import PAPER_DIT, SMOKE_DIT, NetworkConfig
 
 
 @dataclass(frozen=True)
-class Config(UNetConfig):
+class Config(NetworkConfig):
     """Train noise-conditional score networks and sample them with and without each technique of NCSNv2."""
 
     sigma_last: float = 0.02
@@ -41,11 +41,13 @@ class Config(UNetConfig):
 PRESETS = {
     "default": Config(),
     "smoke": Config(
-        preset="smoke", images=400, sigma_last=0.5, langevin_steps=1, channels=8, multipliers=(1,), blocks=0,
+        preset="smoke", **SMOKE_DIT,
+        images=400, sigma_last=0.5, langevin_steps=1, channels=8, multipliers=(1,), blocks=0,
         steps=6, batch_size=8, classifier_steps=4, samples=2, sets=2, checkpoint_every=3,
     ),
     "paper": Config(
-        preset="paper", images=89_400, langevin_steps=5, channels=128, multipliers=(1, 2, 2),
+        preset="paper", **PAPER_DIT,
+        images=89_400, langevin_steps=5, channels=128, multipliers=(1, 2, 2),
         steps=300_000, batch_size=128, learning_rate=1e-4, classifier_steps=4000, samples=1000, checkpoint_every=5000,
     ),
 }  # fmt: skip

@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -12,7 +13,6 @@ from experiments.kit.training import initial_parameters, train_network
 from experiments.ncsn.config import Config
 from experiments.ncsn.ladder import Ladder
 from jaxgen.diffusion import GaussianProcess, Network, denoising_loss, ncsn, weighting
-from jaxgen.nets import UNet
 from jaxgen.training import History
 
 
@@ -28,19 +28,21 @@ class ScoreModel(NamedTuple):
     """
 
     conditional: bool
-    net: UNet
+    net: nn.Module
     last: Any
     averaged: Any
     history: History
 
 
-def score_network(process: GaussianProcess, net: UNet, params: Any, conditional: bool) -> Network:
+def score_network(process: GaussianProcess, net: nn.Module, params: Any, conditional: bool) -> Network:
     """The score s(x, t) of a conditional network, or s(x)/σ of an unconditional one (technique 3)."""
     network = partial(net.apply, params)
     return network if conditional else ncsn.sigma_scaled_score(process, network)
 
 
-def train(run: Run[Config], name: str, net: UNet, ladder: Ladder, data: Images, *, conditional: bool) -> ScoreModel:
+def train(
+    run: Run[Config], name: str, net: nn.Module, ladder: Ladder, data: Images, *, conditional: bool
+) -> ScoreModel:
     """Train a network on all levels, weighted by λ = σ² (Song & Ermon 2019, eq. 6).
 
     Args:

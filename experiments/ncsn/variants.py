@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import numpy as np
 
@@ -13,7 +14,6 @@ from experiments.ncsn.train import ScoreModel, score_network
 from jaxgen import mcmc
 from jaxgen.core import fold_in
 from jaxgen.diffusion import Denoiser, GaussianProcess, denoiser, ncsn, score
-from jaxgen.nets import UNet
 from jaxgen.samplers import heun, sample
 
 NCSN_V2 = "NCSNv2"
@@ -114,7 +114,7 @@ class Samplers:
         shape: shape of an image.
     """
 
-    def __init__(self, process: GaussianProcess, net: UNet, shape: tuple[int, ...]):
+    def __init__(self, process: GaussianProcess, net: nn.Module, shape: tuple[int, ...]):
         self._process, self._net, self._shape = process, net, shape
         self._level, self._ode, self._last = (
             jax.jit(function, static_argnames="conditional") for function in (self._at_level, self._heun, self._denoise)

@@ -20,7 +20,7 @@ from experiments.score_sde.train import train_models
 def main(config: Config) -> Path:
     """Load, train, measure, report."""
     data = sufficient(images.load(config))
-    net = images.fitting(config.unet(), data)
+    net = images.fitting(config.build_network(), data)
     run = begin(EXERCISE, config)
     images.describe(run, data)
     trained = train_models(run, net, data)

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from experiments.kit.config import UNetConfig
+from experiments.kit.config import PAPER_DIT, SMOKE_DIT, NetworkConfig
 from experiments.score_sde.samplers import METHODS, Name
 
 
 @dataclass(frozen=True)
-class Config(UNetConfig):
+class Config(NetworkConfig):
     """Train score models under three SDEs and sample them in every way."""
 
     separate: bool = False
@@ -57,12 +57,14 @@ class Config(UNetConfig):
 PRESETS = {
     "default": Config(),
     "smoke": Config(
-        preset="smoke", images=400, channels=8, multipliers=(1,), blocks=0, steps=6, twin_steps=6, batch_size=8,
+        preset="smoke", **SMOKE_DIT,
+        images=400, channels=8, multipliers=(1,), blocks=0, steps=6, twin_steps=6, batch_size=8,
         classifier_steps=4, samples=20, samplers=("ddim", "dpmpp_2m", "heun", "euler_maruyama"), calls=(3, 4),
         corrector_calls=4, tolerances=(0.5, 0.1), likelihood_images=20, checkpoint_every=3,
     ),
     "paper": Config(
-        preset="paper", images=89_400, separate=True, channels=128, multipliers=(1, 2, 2), steps=100_000,
+        preset="paper", **PAPER_DIT,
+        images=89_400, separate=True, channels=128, multipliers=(1, 2, 2), steps=100_000,
         twin_steps=100_000, batch_size=128, learning_rate=2e-4, ema=0.9999, classifier_steps=4000, samples=3000,
         calls=(5, 10, 20, 50, 100, 200, 500, 1000), corrector_calls=2000, snr=0.16,
         tolerances=(1e-1, 1e-2, 1e-3, 1e-4, 1e-5), likelihood_images=1000, checkpoint_every=5000,

@@ -2,13 +2,14 @@
 
 from typing import NamedTuple
 
+import flax.linen as nn
+
 from experiments.kit.images import Images
 from experiments.kit.run import Run
 from experiments.kit.score_model import Model, train
 from experiments.score_sde.config import Config
 from experiments.score_sde.processes import three_processes
 from jaxgen.data import to_uint8
-from jaxgen.nets import UNet
 
 
 class Trained(NamedTuple):
@@ -18,7 +19,7 @@ class Trained(NamedTuple):
     twin: Model
 
 
-def train_models(run: Run[Config], net: UNet, data: Images) -> Trained:
+def train_models(run: Run[Config], net: nn.Module, data: Images) -> Trained:
     """Train one network for all processes, or one for each, and the twin of VP's."""
     config, processes = run.config, three_processes()
     images = to_uint8(data.train.images), to_uint8(data.held_out.images[:256])

@@ -6,16 +6,16 @@ from typing import Annotated, Literal
 
 import tyro
 
-from experiments.kit.config import UNetConfig
+from experiments.kit.config import PAPER_DIT, SMOKE_DIT, NetworkConfig
 from jaxgen.diffusion import linear_betas
 
 
 @dataclass(frozen=True)
-class Config(UNetConfig):
+class Config(NetworkConfig):
     """Train a diffusion model on sprites and compare DDPM with DDIM."""
 
-    network: Literal["unet", "context"] = "unet"
-    """unet: residual U-Net; context: the course's context U-Net."""
+    network: Literal["unet", "dit", "context"] = "unet"
+    """unet: residual U-Net; dit: diffusion transformer; context: the course's context U-Net."""
     channels: int = 32
     """Channels of the first level."""
     multipliers: tuple[int, ...] = (1, 2, 2)
@@ -53,7 +53,7 @@ class Config(UNetConfig):
         self.at_least(1, "samples")
         linear_betas(self.timesteps, self.beta_start, self.beta_end)
         if self.remat and self.network == "context":
-            raise ValueError("--remat is for --network unet, whose blocks it computes again")
+            raise ValueError("--remat is for --network unet or dit, whose blocks it computes again")
         if not 0 <= self.drop_label < 1:
             raise ValueError(f"--drop-label is a share in [0, 1), got {self.drop_label}")
 
@@ -61,11 +61,13 @@ class Config(UNetConfig):
 PRESETS = {
     "default": Config(),
     "smoke": Config(
-        preset="smoke", images=400, channels=8, multipliers=(1,), timesteps=8, steps=6, batch_size=8,
+        preset="smoke", **SMOKE_DIT,
+        images=400, channels=8, multipliers=(1,), timesteps=8, steps=6, batch_size=8,
         classifier_steps=4, samples=50, ddim_steps=(4,), checkpoint_every=3,
     ),
     "paper": Config(
-        preset="paper", images=89_400, network="context", channels=64, steps=32 * 894, batch_size=100,
+        preset="paper", **PAPER_DIT,
+        images=89_400, network="context", channels=64, steps=32 * 894, batch_size=100,
         learning_rate=1e-3, decay="linear", classifier_steps=4000, samples=3000,
     ),
 }  # fmt: skip

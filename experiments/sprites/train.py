@@ -3,6 +3,7 @@
 from functools import partial
 from pathlib import Path
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -14,7 +15,7 @@ from experiments.kit.sampling import Model
 from experiments.kit.training import initial_parameters, train_network
 from experiments.sprites.config import Config
 from jaxgen.diffusion import GaussianProcess, denoising_loss, from_betas, guidance, linear_betas
-from jaxgen.nets import ContextUNet, UNet
+from jaxgen.nets import ContextUNet
 from jaxgen.training import History
 
 NULL = -1  # the label of an example whose class the network does not see
@@ -25,14 +26,14 @@ def chain(config: Config) -> GaussianProcess:
     return from_betas(linear_betas(config.timesteps, config.beta_start, config.beta_end))
 
 
-def build(config: Config, num_classes: int) -> UNet | ContextUNet:
+def build(config: Config, num_classes: int) -> nn.Module:
     """The network, unconditional where the data have no labels."""
-    if config.network == "unet":
-        return config.unet(num_classes=num_classes or None)
-    return ContextUNet(config.channels, num_classes=num_classes or None, dtype=config.compute["dtype"])
+    if config.network == "context":
+        return ContextUNet(config.channels, num_classes=num_classes or None, dtype=config.compute["dtype"])
+    return config.build_network(num_classes=num_classes or None)
 
 
-def train(run: Run[Config], net: UNet | ContextUNet, data: Images) -> tuple[Model, History]:
+def train(run: Run[Config], net: nn.Module, data: Images) -> tuple[Model, History]:
     """Train the network by the ε-MSE; return the model with its averaged parameters, and its losses."""
     config, process = run.config, chain(run.config)
     held_out = jnp.asarray(data.held_out.images[:256])

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from experiments.kit.config import UNetConfig
+from experiments.kit.config import PAPER_DIT, SMOKE_DIT, NetworkConfig
 
 
 @dataclass(frozen=True)
-class Config(UNetConfig):
+class Config(NetworkConfig):
     """Train variational diffusion models with a fixed and with a learned schedule."""
 
     fourier: tuple[int, ...] = (6, 7)
@@ -52,12 +52,14 @@ class Config(UNetConfig):
 PRESETS = {
     "default": Config(),
     "smoke": Config(
-        preset="smoke", images=400, channels=8, multipliers=(1,), blocks=0, fourier=(1,), features=16, steps=6,
+        preset="smoke", **SMOKE_DIT,
+        images=400, channels=8, multipliers=(1,), blocks=0, fourier=(1,), features=16, steps=6,
         batch_size=8, bound_images=4, bound_draws=2, batches=6, chains=(5, 10), ode_images=2, sampling_steps=4,
         checkpoint_every=3,
     ),
     "paper": Config(
-        preset="paper", channels=128, multipliers=(1,), blocks=32, steps=10_000_000, batch_size=128,
+        preset="paper", **PAPER_DIT,
+        channels=128, multipliers=(1,), blocks=32, steps=10_000_000, batch_size=128,
         learning_rate=2e-4, ema=0.9999, likelihood="gaussian_softmax", bound_images=10_000, bound_draws=32,
         fourier=(7, 8), chains=(10, 30, 100, 300, 1000, 10_000), ode_images=1000, sampling_steps=1000,
         checkpoint_every=20_000,

@@ -5,17 +5,15 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax.numpy as jnp
 
-from jaxgen.nets import UNet
 
-
-class FourierUNet(nn.Module):
-    """A U-Net that also sees sin and cos of 2^n π z for each n of `powers`.
+class FourierNetwork(nn.Module):
+    """A network of images that also sees sin and cos of 2^n π z for each n of `powers`.
 
     Reference:
         Kingma et al. 2021, appendix C.
     """
 
-    unet: Callable[..., UNet]
+    network: Callable[..., nn.Module]
     powers: tuple[int, ...]
 
     @nn.compact
@@ -23,4 +21,4 @@ class FourierUNet(nn.Module):
         """Map z (b, h, w, c) and t (b,) to an array of z's shape."""
         angles = [2.0**n * jnp.pi * z for n in self.powers]
         seen = jnp.concatenate([z, *(wave(angle) for angle in angles for wave in (jnp.sin, jnp.cos))], axis=-1)
-        return self.unet(out_channels=z.shape[-1])(seen, t, cond)
+        return self.network(out_channels=z.shape[-1])(seen, t, cond)

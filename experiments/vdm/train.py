@@ -12,7 +12,7 @@ from experiments.kit.images import Images
 from experiments.kit.run import Run
 from experiments.kit.training import initial_parameters, train_network
 from experiments.vdm.config import Config
-from experiments.vdm.network import FourierUNet
+from experiments.vdm.network import FourierNetwork
 from experiments.vdm.shapes import with_shape
 from jaxgen.diffusion import (
     GaussianProcess,
@@ -65,9 +65,9 @@ class Objective(NamedTuple):
         return vdm_bound(key, process, partial(self.net.apply, params), x0, **options)
 
 
-def build(config: Config) -> FourierUNet:
+def build(config: Config) -> FourierNetwork:
     """The network."""
-    return FourierUNet(config.unet, config.fourier)
+    return FourierNetwork(config.build_network, config.fourier)
 
 
 def objective_of(config: Config, net: nn.Module) -> Objective:

@@ -1,6 +1,6 @@
-"""Flax networks: time-conditioned MLP and U-Nets, autoencoders, generators and critics, energies, and classifiers.
+"""Flax networks: time-conditioned MLP, U-Nets and transformers, autoencoders, generators and critics, and energies.
 
-Also the conditioners of flows, and networks with published weights, whose features never change.
+Also classifiers, the conditioners of flows, and networks with published weights, whose features never change.
 """
 
 from jaxgen.nets.classifiers import ConvClassifier, TextRecogniser
@@ -24,9 +24,11 @@ from jaxgen.nets.mlp_autoencoder import MLPDecoder, MLPEncoder
 from jaxgen.nets.sequence import sequence_tokens
 from jaxgen.nets.spatial_autoencoder import SpatialDecoder, SpatialEncoder
 from jaxgen.nets.torch_files import UnreadableWeightsError, read_weights
+from jaxgen.nets.transformer import DIT_SIZES, DiT, SequenceDiT, SetDiT
 from jaxgen.nets.unet import UNet
 
 __all__ = [
+    "DIT_SIZES",
     "MADE",
     "MLP",
     "ContextUNet",
@@ -41,6 +43,7 @@ __all__ = [
     "DenoisingGenerator",
     "DenoisingMLPCritic",
     "DenoisingMLPGenerator",
+    "DiT",
     "EfficientNetFeatures",
     "EfficientNetLite0",
     "EnergyMLP",
@@ -53,6 +56,8 @@ __all__ = [
     "ResidualCritic",
     "ResidualEnergy",
     "ResidualGenerator",
+    "SequenceDiT",
+    "SetDiT",
     "SpatialDecoder",
     "SpatialEncoder",
     "TextRecogniser",

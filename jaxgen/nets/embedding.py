@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Shaped
+from jaxtyping import Array, Float, Int, Shaped
 
 
 def sinusoidal_embedding(
@@ -87,12 +87,32 @@ def condition_vector(
             raise ValueError(f"cond must be a vector per example, shape ({batch}, {cond_dim}), got {cond.shape}")
         return cond.astype(jnp.float32)
 
+    labels = class_labels(cond, batch, num_classes)
+    one_hot = num_classes**0.5 * jax.nn.one_hot(labels, num_classes, dtype=jnp.float32)
+    return jnp.where(labels[:, None] > num_classes, jnp.nan, one_hot)
+
+
+def class_labels(cond: Shaped[ArrayLike, "..."], batch: int, num_classes: int) -> Int[Array, " b"]:
+    """Convert labels to int32, in which num_classes is null and larger labels stay.
+
+    Args:
+        cond: integer labels (b,), of which negative ones are null.
+        batch: batch size b.
+        num_classes: number of classes.
+
+    Returns:
+        Labels (batch,), none of them negative.
+
+    Raises:
+        ValueError: if labels are not integers or have another shape.
+    """
+    cond = jnp.asarray(cond)
     if not jnp.issubdtype(cond.dtype, jnp.integer):
         raise ValueError(f"with num_classes set, cond holds integer labels, got {cond.dtype}; use cond_dim for vectors")
     if cond.shape != (batch,):
         raise ValueError(f"cond must be a label per example, shape ({batch},), got {cond.shape}")
-    one_hot = num_classes**0.5 * jax.nn.one_hot(cond, num_classes, dtype=jnp.float32)
-    return jnp.where(cond[:, None] > num_classes, jnp.nan, one_hot)
+    cond = cond.astype(jnp.int32)
+    return jnp.where(cond < 0, num_classes, cond)
 
 
 class EmbeddingMLP(nn.Module):
@@ -102,12 +122,14 @@ class EmbeddingMLP(nn.Module):
     activation: Callable[[Array], Array] = nn.silu
     hidden_bias_init: nn.initializers.Initializer = nn.initializers.zeros
     bias_init: nn.initializers.Initializer = nn.initializers.zeros
+    kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
 
     @nn.compact
     def __call__(self, vector: Float[Array, "b k"]) -> Float[Array, "b features"]:
         """Map a vector (b, k) to (b, features)."""
-        hidden = self.activation(nn.Dense(self.features, bias_init=self.hidden_bias_init)(vector))
-        return nn.Dense(self.features, bias_init=self.bias_init)(hidden)
+        first = nn.Dense(self.features, kernel_init=self.kernel_init, bias_init=self.hidden_bias_init)
+        second = nn.Dense(self.features, kernel_init=self.kernel_init, bias_init=self.bias_init)
+        return second(self.activation(first(vector)))
 
 
 class TimeConditionEmbedding(nn.Module):

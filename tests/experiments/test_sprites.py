@@ -195,7 +195,7 @@ def test_bad_data_is_refused_before_anything_is_made(kind, message, tmp_path, mo
         (["--data-parallel", "--batch-size", "12"], "--batch-size 12 cannot be split over 8 devices"),
         (["--fully-sharded", "--batch-size", "4"], "--batch-size 4 cannot be split over 8 devices"),
         (["--distributed"], "--distributed says who trains together: add --data-parallel or --fully-sharded"),
-        (["--remat", "--network", "context"], "--remat is for --network unet"),
+        (["--remat", "--network", "context"], "--remat is for --network unet or dit"),
         (["--distributed", "--data-parallel"], "--distributed found no other processes"),
         (["--steps-per-call", "0"], "--steps-per-call must be at least 1"),
         (["--ddim-steps", "30"], "--ddim-steps [30]: a chain of T=8"),

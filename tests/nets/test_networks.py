@@ -9,17 +9,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen.nets import MLP, ContextUNet, UNet
+from jaxgen.nets import MLP, ContextUNet, DiT, UNet
 
 CLASSES, VECTOR, BATCH = 3, 4, 4
 NETWORKS = {
     "mlp": functools.partial(MLP, width=16, depth=2),
     "unet": functools.partial(UNet, channels=8, multipliers=(1, 2)),
     "context_unet": functools.partial(ContextUNet, features=8),
+    "dit": functools.partial(DiT, width=16, depth=2, heads=2),
 }
-OUT = {"mlp": "out", "unet": "out", "context_unet": "out_2"}
+OUT = {"mlp": "out", "unet": "out", "context_unet": "out_2", "dit": "out"}
 slow = lambda *case: pytest.param(*case, marks=pytest.mark.slow)
-MLP_BY_DAY = pytest.mark.parametrize("name", ["mlp", slow("unet"), slow("context_unet")])
+MLP_BY_DAY = pytest.mark.parametrize("name", ["mlp", slow("unet"), slow("context_unet"), slow("dit")])
 LABELS = jnp.array([0, 1, 2, 1])
 X = jnp.asarray(np.random.default_rng(1).standard_normal((BATCH, 8, 8, 3)), jnp.float32)
 T = jnp.linspace(0, 1, BATCH)
