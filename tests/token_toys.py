@@ -44,7 +44,7 @@ class Toy:
         self.length = length
         self.x = all_tokens(K, length)
         self.p = np.random.default_rng(seed).dirichlet(np.full(len(self.x), 0.7))
-        self.log_p = np.log(self.p)
+        self.log_p = np.log(self.p).astype(np.float32)
 
     def marginals(self):
         """p(x^l = k), (L, K)."""
@@ -52,18 +52,15 @@ class Toy:
 
     def network(self, process, predicts):
         """The exact logits of p(x_0^l | x_t), or of p(x_0^l | x_t^{−l}), by enumeration."""
-        x, log_p = jnp.asarray(self.x), jnp.asarray(self.log_p, jnp.float32)
+        one_hot = jax.nn.one_hot(self.x, K)  # (N, L, K)
+        used = np.ones((self.length,) * 2) if predicts == "x0" else 1 - np.eye(self.length)
 
         def network(x_t, t, cond=None):
             evidence = process.log_evidence(x_t, t)  # (B, L, K)
-            each = jnp.stack([evidence[:, place][:, x[:, place]] for place in range(self.length)])  # (L, B, N)
-            laws = []
-            for place in range(self.length):
-                kept = [other for other in range(self.length) if predicts == "x0" or other != place]
-                log_weight = log_p + sum((each[other] for other in kept), jnp.zeros(log_p.shape))
-                weight = jnp.exp(log_weight - log_weight.max(-1, keepdims=True))
-                laws.append(weight @ jax.nn.one_hot(x[:, place], K))
-            return jnp.log(jnp.stack(laws, 1))
+            each = evidence[:, np.arange(self.length), self.x]  # (B, N, L)
+            log_weight = self.log_p[:, None] + jnp.where(used == 1, each[:, :, None], 0).sum(-1)
+            weight = jnp.exp(log_weight - log_weight.max(1, keepdims=True))
+            return jnp.log(jnp.einsum("bnl,nlk->blk", weight, one_hot))
 
         return network
 
@@ -80,12 +77,8 @@ def exact_term(process, denoise, x0, s, t):
 
 def _over_noisy(process, denoise, x0, t, term):
     x_t = jnp.asarray(all_tokens(process.states, x0.shape[1]))
-    prediction = denoise(x_t, t)
-    log_q = process.log_marginal(jnp.asarray(x0), t)  # (N, L, S)
-
-    def of_one(x0, log_q):
-        each = sum(log_q[place, x_t[:, place]] for place in range(x0.shape[0]))
-        found = term(prediction, x_t, jnp.broadcast_to(x0, x_t.shape))
-        return jnp.where(each > -jnp.inf, jnp.exp(each) * found, 0).sum()
-
-    return jax.vmap(of_one)(jnp.asarray(x0), log_q)
+    n, m = len(x0), len(x_t)
+    log_q = process.log_marginal(jnp.asarray(x0), t)[:, np.arange(x0.shape[1]), x_t].sum(-1)  # (N, M)
+    each = jax.tree.map(lambda leaf: jnp.tile(leaf, (n, 1, 1)), denoise(x_t, t))
+    found = term(each, jnp.tile(x_t, (n, 1)), jnp.repeat(jnp.asarray(x0), m, axis=0)).reshape(n, m)
+    return jnp.where(log_q > -jnp.inf, jnp.exp(log_q) * found, 0).sum(1)

@@ -13,7 +13,7 @@ from jaxgen.diffusion import check_grid, subset_grid
 from jaxgen.discrete_diffusion._denoiser import TokenDenoiser, TokenPrediction, evaluate
 from jaxgen.discrete_diffusion.process import CategoricalProcess, check_tokens
 
-_EARLIEST = 1e-6
+EARLIEST = 1e-6  # time of the bound in continuous time
 
 
 class TokenBound(NamedTuple):
@@ -130,7 +130,7 @@ def continuous_bound(
     def body(_: None, index: Array) -> tuple[None, Float[Array, " b"]]:
         ours = fold_in(keys, index)
         offset = jax.vmap(jax.random.uniform)(fold_in(ours, 0))
-        t = jnp.clip((index + offset) / draws, _EARLIEST, 1)
+        t = jnp.clip((index + offset) / draws, EARLIEST, 1)
         x_t = process.perturb(fold_in(ours, 1), x0, t)
         return None, rate_term(process, evaluate(denoise, x_t, t), x_t, x0, t) / draws
 

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int, Key
 from jaxgen.core import check_not_negative, is_traced
 from jaxgen.diffusion.times import TimeSampler, stratified
 from jaxgen.discrete_diffusion._denoiser import PredictionType, TokenNetwork, denoiser
-from jaxgen.discrete_diffusion.bound import bound_term, rate_term
+from jaxgen.discrete_diffusion.bound import EARLIEST, bound_term, rate_term
 from jaxgen.discrete_diffusion.process import CategoricalProcess, check_tokens
 
 
@@ -63,7 +63,7 @@ def bound_loss(
     check_not_negative(cross_entropy=cross_entropy)
     time_key, noise_key = jax.random.split(key)
     batch, steps = len(x0), process.steps
-    t = (times or stratified(steps))(time_key, batch)
+    t = jnp.maximum((times or stratified(steps))(time_key, batch), EARLIEST)  # at 0 rates are infinite
     x_t = process.perturb(jax.random.split(noise_key, batch), x0, t)
     prediction = denoiser(process, network, predicts=predicts, cond=cond)(x_t, t)
     if steps is None:

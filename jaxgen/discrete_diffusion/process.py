@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int, Key, Shaped
 
 from jaxgen.core import PytreeDataclass, as_float, fold_in, is_traced, per_example
 from jaxgen.discrete_diffusion.draws import bernoulli, categorical
@@ -319,7 +319,7 @@ def divergence(log_q: Float[Array, "*event s"], log_p: Float[Array, "*shape s"])
     return (jnp.where(held, jnp.exp(log_q), 0) * difference).sum(-1)
 
 
-def over_tokens(coefficient: ArrayLike, x: Int[Array, "b *event"]) -> Array:
+def over_tokens(coefficient: ArrayLike, x: Shaped[Array, "b *event"]) -> Array:
     """Append axes to a coefficient () or (B,), so that it broadcasts against (B, *event, S)."""
     coefficient = per_example(coefficient, x)
     return coefficient[..., None] if coefficient.ndim else coefficient
@@ -330,8 +330,11 @@ def check_tokens(process: CategoricalProcess, x0: ArrayLike) -> None:
     dtype, k = jnp.result_type(x0), process.categories
     if not jnp.issubdtype(dtype, jnp.integer):
         raise ValueError(f"tokens must be integers from 0 to {k - 1}, got {dtype}")
-    if not is_traced(x0) and np.size(x0) and not (np.min(x0) >= 0 and np.max(x0) < k):
-        raise ValueError(f"tokens must lie in 0 … {k - 1}, got values from {np.min(x0)} to {np.max(x0)}")
+    if is_traced(x0):
+        return
+    values = np.asarray(x0)
+    if values.size and not (values.min() >= 0 and values.max() < k):
+        raise ValueError(f"tokens must lie in 0 … {k - 1}, got values from {values.min()} to {values.max()}")
 
 
 def check_categories(categories: int) -> None:

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from oracles import slow
 from refusals import refuses
 from token_toys import CHAINS, CONTINUOUS, K, L, Toy, exact_integrand, exact_term
 
@@ -15,83 +16,98 @@ TOY, TOKEN = Toy(), Toy(length=1, seed=3)
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(20)
 
 
-def continuous_value(process, denoise, x):
-    """The bound in continuous time for every sequence of x, by quadrature over time and enumeration of x_t."""
-    u, weight = (NODES + 1) / 2, WEIGHTS / 2
-    integrand = jax.jit(jax.vmap(lambda t: exact_integrand(process, denoise, x, t)))
-    # t = u³ smooths the logarithms near t = 0
-    return dd.prior_term(process, jnp.asarray(x)) + (weight * 3 * u**2) @ np.asarray(integrand(jnp.asarray(u**3)))
-
-
-def chain_value(process, denoise, x, steps):
-    """The bound of a chain of steps for every sequence of x, by enumeration of x_t."""
-    i = jnp.arange(1, steps + 1)
-    terms = jax.jit(jax.vmap(lambda s, t: exact_term(process, denoise, x, s, t)))
-    return np.asarray(dd.prior_term(process, jnp.asarray(x)) + terms((i - 1) / steps, i / steps).sum(0))
-
-
 def denoiser(toy, process, predicts="leave_one_out", means=None):
+    """The exact denoiser of a toy, or one whose network predicts another law than it is taken for."""
     return dd.denoiser(process, toy.network(process, means or predicts), predicts=predicts)
 
 
-KINDS = pytest.mark.parametrize("kind", list(CONTINUOUS))
+@cache
+def integrand(toy, process, predicts, means):
+    denoise = denoiser(toy, process, predicts, means)
+    return jax.jit(lambda t: exact_integrand(process, denoise, toy.x, t))
 
 
-@KINDS
-@pytest.mark.parametrize("predicts", ["x0", "leave_one_out"])
+@cache
+def term(toy, process, predicts):
+    return jax.jit(lambda s, t: exact_term(process, denoiser(toy, process, predicts), toy.x, s, t))
+
+
+def over_time(function):
+    """∫ f dt from 0 to 1; t = u³ smooths the logarithms near t = 0."""
+    u = (NODES + 1) / 2
+    return sum(w / 2 * 3 * v**2 * np.asarray(function(np.float32(v**3))) for v, w in zip(u, WEIGHTS, strict=True))
+
+
+def continuous_value(toy, process, predicts="leave_one_out", means=None):
+    """The bound in continuous time for every sequence, by quadrature over time and enumeration of x_t."""
+    return over_time(integrand(toy, process, predicts, means or predicts))
+
+
+def chain_value(toy, process, steps, predicts="leave_one_out"):
+    """The bound of a chain of steps for every sequence without its prior term, by enumeration of x_t."""
+    of_step = term(toy, process, predicts)
+    return sum(np.asarray(of_step(np.float32((i - 1) / steps), np.float32(i / steps))) for i in range(1, steps + 1))
+
+
+KINDS = pytest.mark.parametrize("kind", ["uniform", "absorbing", "ordinal"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "predicts"),
+    [*(("uniform", law) for law in ("x0", "leave_one_out")), ("absorbing", "x0"), ("ordinal", "leave_one_out")]
+    + [slow("ordinal", "x0")],
+)
 def test_exact_conditionals_give_the_log_likelihood_in_continuous_time(kind, predicts):
-    process = CONTINUOUS[kind]
-    found = continuous_value(process, denoiser(TOY, process, predicts), TOY.x)
-    np.testing.assert_allclose(found, -TOY.log_p, atol=2e-3)
+    np.testing.assert_allclose(continuous_value(TOY, CONTINUOUS[kind], predicts), -TOY.log_p, atol=2e-3)
 
 
 @KINDS
 def test_exact_conditionals_of_one_token_give_the_log_likelihood_in_any_number_of_steps(kind):
-    process = CHAINS[kind]
-    for predicts in ("x0", "leave_one_out"):
-        found = chain_value(process, denoiser(TOKEN, process, predicts), TOKEN.x, process.steps)
-        prior = np.asarray(dd.prior_term(process, jnp.asarray(TOKEN.x)))
-        assert np.all(prior < 1e-3)
-        np.testing.assert_allclose(found, -TOKEN.log_p, atol=2e-3)
+    chain = CHAINS[kind]
+    prior = np.asarray(dd.prior_term(chain, jnp.asarray(TOKEN.x)))
+    assert np.all(prior < 1e-3)  # the last betas leave next to nothing of the data
+    for predicts in ("leave_one_out", "x0"):
+        np.testing.assert_allclose(chain_value(TOKEN, chain, 8, predicts), -TOKEN.log_p, atol=3e-3)
 
 
 @pytest.mark.parametrize("kind", ["uniform", "ordinal"])
 def test_the_posterior_in_place_of_the_leave_one_out_law_gives_a_wrong_bound(kind):
-    process = CONTINUOUS[kind]
-    wrong = continuous_value(process, denoiser(TOKEN, process, "leave_one_out", means="x0"), TOKEN.x)
-    excess = TOKEN.p @ (wrong + TOKEN.log_p)
-    assert excess > 0.2  # although the posterior is exact
-    # by hand, for the uniform chain: its own rates, of the posterior as if it were the prior
-    if kind == "uniform":
-        u = (NODES + 1) / 2
+    wrong = continuous_value(TOKEN, CONTINUOUS[kind], "leave_one_out", means="x0")
+    assert TOKEN.p @ (wrong + TOKEN.log_p) > 0.2  # although the posterior is exact
+    if kind == "ordinal":
+        return
+
+    def by_hand(t):
+        """The rate KL of the cosine schedule with the posterior as if it were the prior."""
+        left = 1 - np.sin(np.pi * t / 2)
+        rate, q = np.pi / 2 * np.cos(np.pi * t / 2) / left, left * np.eye(K) + (1 - left) / K
         total = np.zeros(K)
-        for t, weight in zip(u**3, WEIGHTS / 2 * 3 * u**2, strict=True):
-            alpha, rate = 1 - np.sin(np.pi * t / 2), np.pi / 2 * np.cos(np.pi * t / 2) / (1 - np.sin(np.pi * t / 2))
-            q = alpha * np.eye(K) + (1 - alpha) / K
-            for x0 in range(K):
-                for x_t in range(K):
-                    posterior = TOKEN.p * q[:, x_t] / (TOKEN.p @ q[:, x_t])
-                    model = rate / K * (posterior @ q) / (posterior @ q)[x_t]
-                    true = rate / K * q[x0] / q[x0, x_t]
-                    cost = model - true + true * np.log(true / model)
-                    total[x0] += weight * q[x0, x_t] * np.delete(cost, x_t).sum()
-        np.testing.assert_allclose(wrong, total, rtol=2e-3)
+        for x0 in range(K):
+            for x_t in range(K):
+                posterior = TOKEN.p * q[:, x_t] / (TOKEN.p @ q[:, x_t])
+                model, true = rate / K * (posterior @ q) / (posterior @ q)[x_t], rate / K * q[x0] / q[x0, x_t]
+                total[x0] += q[x0, x_t] * np.delete(model - true + true * np.log(true / model), x_t).sum()
+        return total
+
+    np.testing.assert_allclose(wrong, over_time(by_hand), rtol=3e-3)
 
 
 @KINDS
+@pytest.mark.first_by_day
 def test_one_step_is_a_product_of_marginals_and_the_gap_falls_as_steps_grow(kind):
     process = CONTINUOUS[kind]
-    denoise = denoiser(TOY, process)
-    values = [TOY.p @ (chain_value(process, denoise, TOY.x, steps) + TOY.log_p) for steps in (1, 2, 4, 16, 64)]
     log_marginals = np.log(TOY.marginals())
     product = -sum(log_marginals[place, TOY.x[:, place]] for place in range(L))
-    np.testing.assert_allclose(chain_value(process, denoise, TOY.x, 1), product, rtol=1e-4)
-    assert values[0] > 0.1
-    assert np.all(np.diff(values) < 0)
-    assert -1e-3 < values[-1] < 0.05 * values[0]
+    np.testing.assert_allclose(chain_value(TOY, process, 1), product, rtol=1e-4)
+    gaps = [TOY.p @ (chain_value(TOY, process, steps) + TOY.log_p) for steps in (1, 2, 4, 16, 64)]
+    assert gaps[0] > 0.1
+    assert np.all(np.diff(gaps) < 0)
+    assert -1e-3 < gaps[-1] < 0.1 * gaps[0]
+    assert gaps[-1] < 0.4 * gaps[-2]  # of first order in 1/T
 
 
-@pytest.mark.parametrize("schedule", [dd.linear_schedule(), dd.cosine_schedule(), dd.polynomial_schedule(3.0)])
+@pytest.mark.first_by_day
+@pytest.mark.parametrize("schedule", [dd.polynomial_schedule(3.0), dd.linear_schedule(), dd.cosine_schedule()])
 def test_the_masked_bound_is_a_mean_over_orders_whatever_the_schedule(schedule):
     process = dd.absorbing(K, schedule)
     weight = jax.random.normal(jax.random.key(0), (K + 1, L, L, K))
@@ -108,11 +124,12 @@ def test_the_masked_bound_is_a_mean_over_orders_whatever_the_schedule(schedule):
         log_p = jax.nn.log_softmax(network(jnp.asarray(np.where(masks, K, TOY.x)), 0.0))
         chosen = np.take_along_axis(np.asarray(log_p), TOY.x[..., None], -1)[..., 0]
         exact -= (chosen * masks).sum(1) / (n * sets)
-    np.testing.assert_allclose(continuous_value(process, denoise, TOY.x), exact, rtol=1e-3)
+    found = over_time(jax.jit(lambda t: exact_integrand(process, denoise, TOY.x, t)))
+    np.testing.assert_allclose(found, exact, rtol=1e-3)
 
 
 @cache
-def estimates(kind, n=4000):
+def estimates(kind, n=2000):
     """Estimates of both bounds and of the loss for draws of the toy, with their exact means."""
     process, chain = CONTINUOUS[kind], CHAINS[kind]
     x0 = jnp.asarray(TOY.x[np.random.default_rng(1).choice(len(TOY.x), n, p=TOY.p)])
@@ -134,18 +151,19 @@ def estimates(kind, n=4000):
 
 
 @KINDS
+@pytest.mark.first_by_day
 def test_estimates_of_bounds_and_losses_are_unbiased(kind):
     x0, (continuous, steps, loss, hybrid, discrete) = estimates(kind)
     index = np.asarray(x0) @ K ** np.arange(L)[::-1]
     exact = -TOY.log_p[index]
     chain = CHAINS[kind]
-    of_chain = chain_value(chain, denoiser(TOY, chain), TOY.x, chain.steps)[index]
+    of_chain = chain_value(TOY, chain, chain.steps)[index]
     prior = np.asarray(dd.prior_term(chain, x0))
     for found, mean in (
         (continuous.total, exact),
-        (steps.total, of_chain),
+        (steps.total, of_chain + prior),
         (L * np.asarray(loss), exact),
-        (L * np.asarray(discrete), of_chain - prior),
+        (L * np.asarray(discrete), of_chain),
     ):
         difference = np.asarray(found, np.float64) - mean
         assert abs(difference.mean()) < 4 * difference.std() / np.sqrt(len(difference))
@@ -160,44 +178,47 @@ def test_estimates_of_bounds_and_losses_are_unbiased(kind):
 def test_an_estimate_depends_on_its_own_key_alone():
     process = CONTINUOUS["uniform"]
     keys = jax.random.split(jax.random.key(1), 4)
-    run = lambda keys, x: dd.continuous_bound(keys, process, denoiser(TOY, process), x, draws=2).total
+    run = jax.jit(lambda keys, x: dd.continuous_bound(keys, process, denoiser(TOY, process), x, draws=2).total)
     x0 = jnp.asarray(TOY.x[:4])
     np.testing.assert_allclose(run(keys, x0)[2:], run(keys[2:], x0[2:]), rtol=1e-5)
 
 
 @KINDS
+@pytest.mark.first_by_day
 def test_the_law_that_minimises_the_loss_is_the_one_that_the_logits_are_of(kind):
     """The gradient in the logits vanishes at the exact law and not at others, and is finite at the ends of time."""
     process = CONTINUOUS[kind]
     x_t = jnp.asarray([[0, 1, 2], [process.states - 1, 1, 0]])
     if kind == "absorbing":
         x_t = jnp.full((2, L), process.mask)  # all that occurs at t = 1
-    for t in (1e-5, 0.5, 1.0):
-        for predicts in ("x0", "leave_one_out"):
-            logits = TOY.network(process, predicts)(x_t, t)
 
-            def mean(logits, predicts=predicts, t=t):
+    @jax.jit
+    def gradients(t):
+        found = []
+        for predicts in ("x0", "leave_one_out"):
+
+            def total(logits, predicts=predicts):
                 denoise = dd.denoiser(process, lambda x, t, cond: logits, predicts=predicts)
                 return dd.rate_term(process, denoise(x_t, t), x_t, x_t % K, t).sum()
 
-            gradient = jax.grad(mean)(jnp.maximum(logits, -50.0))
-            assert np.all(np.isfinite(gradient))
-    t = 0.5
+            found.append(jax.grad(total)(jnp.maximum(TOY.network(process, predicts)(x_t, t), -50.0)))
+        return jnp.stack(found)
 
-    def expected(logits, x_t):
+    for t in (1e-5, 0.5, 1.0):
+        assert np.all(np.isfinite(gradients(t))), t
+    t, x_t = 0.5, jnp.asarray([[process.states - 1, 1, 0]])
+
+    def expected(logits):
         """The integrand at x_t, averaged over the posterior of x_0."""
-        evidence = process.log_evidence(x_t, t)
-        log_joint = jnp.asarray(TOY.log_p) + sum(evidence[0, place][TOY.x[:, place]] for place in range(L))
-        posterior = jax.nn.softmax(log_joint)
+        evidence = process.log_evidence(x_t, t)[0, np.arange(L), TOY.x].sum(-1)
         many = jnp.broadcast_to(x_t, TOY.x.shape)
         denoise = dd.denoiser(process, lambda x, t, cond: jnp.broadcast_to(logits, (*x.shape, K)))
-        return (posterior * dd.rate_term(process, denoise(many, t), many, jnp.asarray(TOY.x), t)).sum()
+        terms = dd.rate_term(process, denoise(many, t), many, jnp.asarray(TOY.x), t)
+        return (jax.nn.softmax(TOY.log_p + evidence) * terms).sum()
 
-    x_t = jnp.asarray([[process.states - 1, 1, 0]])
-    logits = TOY.network(process, "x0")(x_t, t)
-    logits = jnp.maximum(logits, -30.0)
-    assert np.abs(jax.grad(expected)(logits, x_t)).max() < 1e-4
-    assert np.abs(jax.grad(expected)(jnp.zeros((1, L, K)), x_t)).max() > 1e-2
+    slope = jax.jit(jax.grad(expected))
+    assert np.abs(slope(jnp.maximum(TOY.network(process, "x0")(x_t, t), -30.0))).max() < 1e-4
+    assert np.abs(slope(jnp.zeros((1, L, K)))).max() > 1e-2
 
 
 def test_bad_calls_are_refused(unchecked):

@@ -62,7 +62,7 @@ CASES = [*((name, process) for name, process in CONTINUOUS.items()), ("gaussian_
 @pytest.mark.parametrize(("name", "process"), CASES, ids=[name for name, _ in CASES])
 def test_every_probability_is_that_of_the_chains_matrices(name, process):
     s, t = np.array([0.125, 0.25, 0.0]), np.array([0.25, 0.875, 0.125])
-    x = np.arange(process.states, dtype=np.int32) * np.ones((3, 1), np.int32)
+    x = jnp.broadcast_to(jnp.arange(process.states), (3, process.states))
     of_data = x[:, : process.categories]
     p = np.random.default_rng(0).dirichlet(np.ones(process.categories), (3, 2))
 
@@ -170,7 +170,7 @@ def test_schedules(schedule, exact):
         slope = (exact(inner - 1e-5) - exact(inner + 1e-5)) / 2e-5
         np.testing.assert_allclose(schedule.slope(inner), slope, rtol=1e-3)
         np.testing.assert_allclose(dd.Schedule.slope(schedule, inner), slope, rtol=1e-3)
-        np.testing.assert_allclose(schedule.complement(1e-6) / 1e-6, (1 - exact(1e-4)) / 1e-4, rtol=0.02)
+        np.testing.assert_allclose(schedule.complement(1e-4), 1 - exact(1e-4), rtol=1e-3)
 
 
 def test_tables_of_betas():

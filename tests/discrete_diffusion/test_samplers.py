@@ -63,7 +63,8 @@ def remasking_kernel(log_p, x, s, t, share=0.5, alpha=lambda t: 1 - t):
     return jnp.where((x == K)[..., None], tokens, kept)
 
 
-@pytest.mark.parametrize("kind", list(CONTINUOUS))
+@pytest.mark.parametrize("kind", ["uniform", "absorbing", "ordinal"])
+@pytest.mark.first_by_day
 def test_ancestral_sampling_has_the_law_of_its_chain_which_tends_to_the_data(kind):
     process = CONTINUOUS[kind]
     kernel = lambda log_p, x, s, t: jnp.exp(process.log_reverse(log_p, x, s, t))
@@ -134,6 +135,7 @@ SAMPLERS = {
 
 
 @pytest.mark.parametrize("name", list(SAMPLERS))
+@pytest.mark.first_by_day
 def test_the_share_of_unmasked_tokens_follows_the_schedule_in_a_large_vocabulary(name):
     process, tokens, n, steps = dd.absorbing(VOCABULARY, dd.cosine_schedule()), 8, 8, 8
     denoise = dd.denoiser(process, lambda x, t, cond: jnp.zeros((*x.shape, VOCABULARY)))
@@ -177,7 +179,8 @@ def test_rare_changes_are_drawn_as_often_as_asked_and_one_categorical_draw_misse
     assert naive < 0.3 * expected
 
 
-@pytest.mark.parametrize("kind", list(CONTINUOUS))
+@pytest.mark.parametrize("kind", ["uniform", "absorbing", "ordinal"])
+@pytest.mark.first_by_day
 def test_guidance_is_a_power_of_the_conditional_law(kind):
     process, x_t = CONTINUOUS[kind], jnp.asarray([[0, 3, 1], [2, CONTINUOUS[kind].states - 1, 1]])
     other = Toy(seed=9)
@@ -202,7 +205,8 @@ def test_guidance_is_a_power_of_the_conditional_law(kind):
     np.testing.assert_allclose(each[1], guided(1.0).log_others[1], rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", list(SAMPLERS))
+@pytest.mark.parametrize("name", ["first_hitting", "ancestral", "remasking", "confidence_order"])
+@pytest.mark.first_by_day
 def test_a_sample_depends_on_its_own_key_alone_and_lowers_for_accelerators(name):
     denoise = dd.denoiser(MASKED, TOY.network(MASKED, "x0"))
     keys = jax.random.split(jax.random.key(7), 6)
