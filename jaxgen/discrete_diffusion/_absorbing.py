@@ -120,7 +120,7 @@ class Absorbing(CategoricalProcess):
         """−α′/(1 − α) times the cross-entropy, at masks.
 
         Reference:
-            Shi et al. 2024, eq. 5; Sahoo et al. 2024, eq. 11.
+            Shi et al. 2024, §3; Sahoo et al. 2024, §3.
         """
         weight = safe_divide(self.schedule.slope(t), self.schedule.complement(t))
         return per_example(weight, x_t) * self._cross_entropy(log_others, x_t, x0)

@@ -14,8 +14,8 @@ def ancestral() -> Sampler:
         The sampler, for every process of this room.
 
     Reference:
-        Austin et al. 2021, §3; Zheng et al. 2024, "Masked diffusion models are secretly time-agnostic masked models",
-        §4.2, for the fault of one draw.
+        Austin et al. 2021, §3; Zheng et al. 2024, "Masked diffusion models are secretly time-agnostic masked models and
+        exploit inaccurate categorical sampling", for the fault of one draw.
 
     Example:
         >>> keys, times = jax.random.split(jax.random.key(0), 16), diffusion.uniform_grid(64)

@@ -28,7 +28,8 @@ def first_hitting() -> Sampler:
         ValueError: when called, if the process is not absorbing, or time is discrete.
 
     Reference:
-        Zheng et al. 2024, algorithm 2.
+        Zheng et al. 2024, "Masked diffusion models are secretly time-agnostic masked models and exploit inaccurate
+        categorical sampling".
     """
 
     def init(x: Int[Array, "b *event"]) -> Array:

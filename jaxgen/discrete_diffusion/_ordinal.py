@@ -73,7 +73,7 @@ def ordinal(categories: int, schedule: Schedule, width: float | int = 1.0) -> Or
         ValueError: if categories < 2, or width is not positive and finite.
 
     Reference:
-        Campbell et al. 2022, appendix E, for Gaussian rates.
+        Campbell et al. 2022, "A continuous time framework for discrete denoising models", for Gaussian rates.
     """
     check_categories(categories)
     check_positive(width=width)

@@ -29,7 +29,7 @@ def remasking(share: ArrayLike = 0.1, *, cap: ArrayLike = 1.0) -> Sampler:
         ValueError: if a concrete share or cap is outside [0, 1]; when called, if the process is not absorbing.
 
     Reference:
-        Wang et al. 2025, "Remasking discrete diffusion models with inference-time scaling", eq. 7 and §4.1.
+        Wang et al. 2025, "Remasking discrete diffusion models with inference-time scaling".
     """
     for name, value in {"share": share, "cap": cap}.items():
         if not is_traced(value) and not 0 <= value <= 1:

@@ -122,7 +122,7 @@ def continuous_bound(
         TypeError: if `denoise` is a bare network.
 
     Reference:
-        Campbell et al. 2022, proposition 2; Shi et al. 2024, eq. 4; Kingma et al. 2021, §I.1, for the strata.
+        Campbell et al. 2022, proposition 2; Shi et al. 2024, §3; Kingma et al. 2021, §I.1, for the strata.
     """
     keys = _checked(keys, process, x0)
     check_at_least(1, draws=draws)

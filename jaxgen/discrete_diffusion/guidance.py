@@ -35,7 +35,7 @@ def classifier_free(
         TypeError: if `denoise` is a bare network, when called.
 
     Reference:
-        Ho & Salimans 2022; Schiff et al. 2024, "Simple guidance mechanisms for discrete diffusion models", §3.1.
+        Ho & Salimans 2022; Schiff et al. 2024, "Simple guidance mechanisms for discrete diffusion models".
     """
     bound_cond = cond
 

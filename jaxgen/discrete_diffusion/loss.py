@@ -50,7 +50,7 @@ def bound_loss(
             logits have another shape, or the process has neither steps nor rates.
 
     Reference:
-        Austin et al. 2021, eq. 5; Shi et al. 2024, eq. 5; Lou et al. 2024, theorem 3.6; Kingma et al. 2021, §I.1, for
+        Austin et al. 2021, eq. 5; Shi et al. 2024, §3; Lou et al. 2024, theorem 3.6; Kingma et al. 2021, §I.1, for
         the times.
 
     Example:

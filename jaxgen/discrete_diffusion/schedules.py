@@ -169,7 +169,7 @@ def linear_schedule(end: ArrayLike = 0.0) -> Polynomial:
         ValueError: if a concrete end is outside [0, 1).
 
     Reference:
-        Sahoo et al. 2024, "Simple and effective masked diffusion language models", appendix E.1.
+        Sahoo et al. 2024, "Simple and effective masked diffusion language models".
     """
     return polynomial_schedule(1.0, end)
 
@@ -188,7 +188,7 @@ def polynomial_schedule(power: ArrayLike, end: ArrayLike = 0.0) -> Polynomial:
         ValueError: if a concrete power is not positive and finite, or a concrete end is outside [0, 1).
 
     Reference:
-        Shi et al. 2024, "Simplified and generalized masked diffusion for discrete data", table 1.
+        Shi et al. 2024, "Simplified and generalized masked diffusion for discrete data".
     """
     check_positive(power=power)
     if not is_traced(end) and not 0 <= end < 1:
@@ -199,13 +199,14 @@ def polynomial_schedule(power: ArrayLike, end: ArrayLike = 0.0) -> Polynomial:
 def cosine_schedule() -> Cosine:
     """alpha(t) = 1 − cos(π(1 − t)/2), in continuous time.
 
-    It spends more of its time near the clean data than `linear_schedule` does.
+    It spends more of its time near the prior than `linear_schedule` does: samplers unmask few tokens at first, when the
+    network knows least.
 
     Returns:
         The schedule.
 
     Reference:
-        Shi et al. 2024, table 1; Chang et al. 2022, "MaskGIT", §3.2.
+        Shi et al. 2024; Chang et al. 2022, "MaskGIT", §3.2.
     """
     return Cosine()
 

@@ -54,7 +54,7 @@ def law_of_the_chain(process, steps, kernel):
 
 
 def remasking_kernel(log_p, x, s, t, share=0.5, alpha=lambda t: 1 - t):
-    """Wang et al. 2025, eq. 6 and 7, as written there, for the linear schedule."""
+    """The kernel of Wang et al. 2025 in α, for the linear schedule."""
     largest = jnp.minimum(1, (1 - alpha(s)) / jnp.maximum(alpha(t), 1e-9))
     sigma = share * largest
     unmask = (alpha(s) - (1 - sigma) * alpha(t)) / (1 - alpha(t))
