@@ -30,8 +30,10 @@ def shares(x):
 
 
 def deviation(x, p):
-    """The largest deviation of the shares of the 64 sequences from a law, in standard errors."""
-    return np.max(np.abs(shares(x) - p) / np.sqrt(np.maximum(p * (1 - p), 1e-5) / len(x)))
+    """The largest deviation of the shares of sequences from a law, in standard errors; rare ones count together."""
+    share, rare = shares(x), len(x) * p < 10
+    share, p = (np.append(law[~rare], law[rare].sum()) for law in (share, p))
+    return np.max(np.abs(share - p) / np.sqrt(np.maximum(p * (1 - p), 1e-5) / len(x)))
 
 
 def law_of_the_chain(process, steps, kernel):
@@ -89,10 +91,6 @@ def test_chains_in_discrete_time_are_sampled_on_subsets_of_their_steps_too():
 def test_remasking_has_the_law_of_its_paper():
     law = law_of_the_chain(MASKED, 4, remasking_kernel)
     assert deviation(drawn(dd.remasking(0.5), MASKED, 4), law) < 4
-    # it corrects tokens that were drawn too early
-    plain = lambda log_p, x, s, t: jnp.exp(MASKED.log_reverse(log_p, x, s, t))
-    errors = [np.abs(law_of_the_chain(MASKED, 16, kernel) - TOY.p).sum() for kernel in (plain, remasking_kernel)]
-    assert errors[1] < errors[0]
     np.testing.assert_array_equal(drawn(dd.remasking(0.0), MASKED, 4, 500), drawn(dd.ancestral(), MASKED, 4, 500))
 
 
