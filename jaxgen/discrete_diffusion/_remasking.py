@@ -16,8 +16,8 @@ def remasking(share: ArrayLike = 0.1, *, cap: ArrayLike = 1.0) -> Sampler:
         σ = share · min(cap, σ_max),    σ_max = min(1, (1 − α_s)/α_t)
 
     Masks are unmasked with probability (α_s − (1 − σ)α_t)/(1 − α_t), so that the marginals of each token stay those of
-    the chain. A share of 0 is `ancestral`. It lets a network correct its own errors. But where masks are drawn together,
-    it adds to the error of drawing them independently, so it takes many steps.
+    the chain. A share of 0 is `ancestral`. It lets a network correct its own errors. But it draws more masks together,
+    which adds to the error of drawing them independently, so it takes many steps.
 
     Args:
         share: the share of the largest probability, in [0, 1].

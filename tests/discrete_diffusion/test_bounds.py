@@ -134,7 +134,7 @@ def test_the_masked_bound_is_a_mean_over_orders_whatever_the_schedule(schedule):
 
 
 @cache
-def estimates(kind, n=1000):
+def estimates(kind, n=500):
     """Estimates of both bounds and of the loss for draws of the toy, with their exact means."""
     process, chain = CONTINUOUS[kind], CHAINS[kind]
     x0 = jnp.asarray(TOY.x[np.random.default_rng(1).choice(len(TOY.x), n, p=TOY.p)])

@@ -75,7 +75,7 @@ def test_ancestral_sampling_has_the_law_of_its_chain_which_tends_to_the_data(kin
     assert deviation(drawn(dd.ancestral(), process, 4), TOY.p) > 5  # four steps are too few
     far, near = (np.abs(law_of_the_chain(process, n, kernel) - TOY.p).sum() for n in (16, 128))
     assert near < min(0.2 * far, 0.03)
-    assert deviation(drawn(dd.ancestral(), process, 128, 4000), TOY.p) < 4
+    assert deviation(drawn(dd.ancestral(), process, 128, 1000), TOY.p) < 4
 
 
 def test_chains_in_discrete_time_are_sampled_on_subsets_of_their_steps_too():
