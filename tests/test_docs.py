@@ -39,6 +39,7 @@ LIKELIHOOD_FLOW, MATCHED_FLOW, IMAGE_FLOW = guide("flows")
 TRAIN_DDGAN, SAMPLE_DDGAN, NARROW_CHAIN, DIFFUSION_GAN = guide("gan_diffusion")
 GRAPHS, TABLES, LOG_Z, LEARNING, GAMMA = guide("graphical")
 EBM, ENERGY_SCORE, ENERGY_LOG_Z, RECOVERY, ENERGY_PRIOR = guide("ebm")
+TOKENS, TOKEN_CHAIN, FILL_IN = guide("discrete_diffusion")
 (CORES,) = guide("performance")
 
 
@@ -362,6 +363,21 @@ def test_recovery_and_a_tilted_prior_learn_the_circle(energies):
     for x in (names["recovered"], names["z"]):
         assert on_the_circle(x, 0.15)
         assert np.hypot(*np.asarray(x).T).std() < 0.45
+
+
+def test_masked_diffusion_of_the_guide_learns_walks(daily):
+    names = {}
+    exec(TOKENS.replace("range(2000)", "range(400)") if daily else TOKENS, names)
+    # a walk has 2 + 7 bits, and a product of marginals 16
+    assert 9 / 8 - 0.02 < names["bits"] < (1.3 if daily else 1.16)
+    moves = lambda tokens: np.diff(np.asarray(tokens), axis=1) % 4
+    assert np.isin(moves(names["tokens"]), [0, 1]).mean() > (0.9 if daily else 0.97)
+    for block in (TOKEN_CHAIN, FILL_IN):
+        exec(block, names)
+    assert names["losses"].shape == (1000,)
+    filled = np.asarray(names["filled"])
+    assert (set(filled[:, 0]), set(filled[:, -1])) == ({2}, {1})
+    assert np.isin(moves(filled), [0, 1]).mean() > (0.85 if daily else 0.95)
 
 
 @nightly("block", [NNX, EQUINOX], ids=["nnx", "equinox"])
