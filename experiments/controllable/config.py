@@ -50,8 +50,7 @@ class Config(NetworkConfig):
         self.at_least(20, "class_samples", why="for the figure")
         if self.calls < 2 * self.repeats:
             raise ValueError(f"--calls {self.calls} must allow two steps of --repeats {self.repeats} passes")
-        if not self.step_size > 0:
-            raise ValueError(f"--step-size must be positive, got {self.step_size}")
+        self.positive("step_size")
         if 0 not in self.scales or not all(scale >= 0 for scale in self.scales):
             raise ValueError(f"--scales {self.scales} must be 0 or more, 0 among them to compare with")
 

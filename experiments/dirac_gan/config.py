@@ -41,9 +41,7 @@ class Config(RunConfig):
         least = {"followed_steps": 20, "shown_steps": 1, "strengths": 2, "step_sizes": 6, "cycle_steps": 20}
         for name, bound in least.items():
             self.at_least(bound, name)
-        for name in ("gamma", "sigma", "target", "step_size"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"--{name.replace('_', '-')} must be positive and finite, got {getattr(self, name)}")
+        self.positive("gamma", "sigma", "target", "step_size")
         if self.shown_steps > self.followed_steps:
             raise ValueError(
                 f"--shown-steps must not exceed --followed-steps {self.followed_steps}, got {self.shown_steps}"

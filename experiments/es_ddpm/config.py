@@ -36,8 +36,7 @@ class Config(NetworkConfig):
         self.at_least(10, "samples", why="for the figures")
         if not all(1 <= start < self.timesteps for start in self.starts):
             raise ValueError(f"--starts {self.starts}: T′ lies in [1, T) with T = {self.timesteps}")
-        if not 0 < self.margin < float("inf"):
-            raise ValueError(f"--margin is a positive share, got {self.margin}")
+        self.positive("margin")
 
 
 PRESETS = {

@@ -15,6 +15,10 @@ class Config(ImageConfig):
     """Training steps of a flow of the plane."""
     likelihood_ode_steps: int = 900
     """Training steps of the continuous flow whose likelihood is maximised, each of which solves an ODE."""
+    affine_layers: int = 10
+    """Affine couplings of a flow of the plane."""
+    spline_layers: int = 4
+    """Layers of a flow of the plane by splines."""
     plane_batch_size: int = 256
     plane_learning_rate: float = 4e-3
     """It falls to 0 along a cosine."""
@@ -58,7 +62,7 @@ class Config(ImageConfig):
         """Refuse what could only fail after training."""
         super().__post_init__()
         self.at_least(1, "plane_steps", "likelihood_ode_steps", "plane_batch_size", "cells", "scales", "glow_steps")
-        self.at_least(1, "channels", "draws", "classifier_steps")
+        self.at_least(1, "channels", "draws", "classifier_steps", "affine_layers", "spline_layers")
         self.at_least(2, "levels", "test_points")
         self.at_least(16, "compared")
         self.at_least(40, "digits")
@@ -73,9 +77,9 @@ class Config(ImageConfig):
 PRESETS = {
     "default": Config(),
     "smoke": Config(
-        preset="smoke", plane_steps=6, likelihood_ode_steps=2, plane_batch_size=16, test_points=40, cells=8, images=300,
-        digits=120, scales=1, glow_steps=1, channels=4, steps=3, batch_size=8, temperatures=(0.7, 1.0), draws=2,
-        compared=20, classifier_steps=3, checkpoint_every=3,
+        preset="smoke", plane_steps=6, likelihood_ode_steps=2, affine_layers=2, spline_layers=2, plane_batch_size=16,
+        test_points=40, cells=8, images=300, digits=120, scales=1, glow_steps=1, channels=4, steps=3, batch_size=8,
+        temperatures=(0.7, 1.0), draws=2, compared=20, classifier_steps=3, checkpoint_every=3,
     ),
     "paper": Config(
         preset="paper", plane_steps=20_000, likelihood_ode_steps=5000, plane_learning_rate=2e-3, test_points=200_000,

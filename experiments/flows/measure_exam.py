@@ -9,10 +9,9 @@ import numpy as np
 
 from experiments.flows.config import Config
 from experiments.flows.data import Data, as_images, as_integers
-from experiments.flows.measure_images import draw
+from experiments.flows.measure_images import bound, draw
 from experiments.flows.train import Model
 from experiments.kit.frechet import FrechetDistance
-from jaxgen import flows
 from jaxgen.distributions import Gaussian, diagonal_mixture
 from jaxgen.metrics import MeanAndError, bits_per_dim, mean_and_error
 
@@ -84,9 +83,9 @@ def exam(
     copies = 2 * np.asarray(memory(kept).sample(key, drawn.shape)) - 1
     copies = as_images(as_integers(copies, data.levels), data.levels)
 
-    def judged(name, bound, samples):
+    def judged(name, log_p, samples):
         others = {each: measure(samples) for each, measure in fixed.items()}
-        return Judged(name, mean_and_error(bits_per_dim(bound, dims)), distance(samples), others, samples[:SHOWN])
+        return Judged(name, mean_and_error(bits_per_dim(log_p, dims)), distance(samples), others, samples[:SHOWN])
 
     return Exam(
         flow=judged("flow", of_flow, drawn),
@@ -102,10 +101,7 @@ def exam(
 
 def _bound(key, density, params, images, levels) -> np.ndarray:
     """The bounds of images, batch by batch."""
-
-    @jax.jit
-    def of(key, params, images):
-        return flows.dequantised_bound(key, density(params), images, levels=levels)
-
     starts = range(0, len(images), BATCH)
-    return np.concatenate([of(jax.random.fold_in(key, i), params, images[i : i + BATCH]) for i in starts])
+    return np.concatenate(
+        [bound(density, jax.random.fold_in(key, i), params, images[i : i + BATCH], levels) for i in starts]
+    )

@@ -1,7 +1,8 @@
 """Flows of images: bits per dimension, samples at temperatures, and interpolations between images."""
 
+from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -11,6 +12,7 @@ from experiments.flows.data import Data, as_images, as_integers
 from experiments.flows.train import Model
 from experiments.kit.great_circle import great_circle
 from jaxgen import flows
+from jaxgen.distributions import Distribution
 from jaxgen.metrics import MeanAndError, bits_per_dim, mean_and_error
 
 SHOWN, ROWS, PLACES = 10, 4, 9  # samples of a temperature, pairs, and images of an interpolation
@@ -47,12 +49,8 @@ def image_results(config: Config, data: Data, model: Model) -> ImageResults:
     train, held_out = (images[: config.compared] for images in data.integers)
     dims, key = int(np.prod(train.shape[1:])), jax.random.key(config.seed + 2000)
 
-    @partial(jax.jit, static_argnums=2)
-    def bound(params, images, samples):
-        return flows.dequantised_bound(key, model.flow(params), images, levels=data.levels, samples=samples)
-
     def bits(images, samples=1):
-        return mean_and_error(bits_per_dim(bound(model.params, images, samples), dims))
+        return mean_and_error(bits_per_dim(bound(model.flow, key, model.params, images, data.levels, samples), dims))
 
     return ImageResults(
         dims=dims,
@@ -67,16 +65,31 @@ def image_results(config: Config, data: Data, model: Model) -> ImageResults:
     )
 
 
+@partial(jax.jit, static_argnames=("density", "levels", "samples"))
+def bound(
+    density: Callable[[Any], Distribution],
+    key: jax.Array,
+    params: Any,
+    images: jax.Array,
+    levels: int,
+    samples: int = 1,
+) -> jax.Array:
+    """The bounds of images on the log-density of given parameters."""
+    return flows.dequantised_bound(key, density(params), images, levels=levels, samples=samples)
+
+
 def draw(config: Config, data: Data, model: Model, temperature: float, n: int) -> np.ndarray:
     """Samples (n, h, w, c) in [−1, 1], rounded to the levels; all temperatures have the same latents."""
-    shape = (n, *data.train.images.shape[1:])
-
-    @jax.jit
-    def drawn(params, temperature):
-        return flows.tempered(model.flow(params), temperature).sample(jax.random.key(config.seed + 2001), shape)
-
-    y = np.asarray(drawn(model.params, np.float32(temperature)))
+    key, shape = jax.random.key(config.seed + 2001), (n, *data.train.images.shape[1:])
+    y = np.asarray(_drawn(model.flow, key, model.params, np.float32(temperature), shape))
     return as_images(as_integers(2 * y - 1, data.levels), data.levels)
+
+
+@partial(jax.jit, static_argnames=("flow", "shape"))
+def _drawn(
+    flow: Callable[[Any], flows.Flow], key: jax.Array, params: Any, temperature: jax.Array, shape: tuple[int, ...]
+) -> jax.Array:
+    return flows.tempered(flow(params), temperature).sample(key, shape)
 
 
 def interpolations(data: Data, model: Model) -> np.ndarray:

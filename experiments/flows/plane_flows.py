@@ -1,6 +1,7 @@
 """Flows of the plane of every kind: their first parameters, the flow of given ones, and their losses."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import diffrax
@@ -38,13 +39,20 @@ class Kind(NamedTuple):
     sampling: str
 
 
+@lru_cache(maxsize=1)  # whatever is compiled for a flow serves both densities
 def kinds(config: Config) -> dict[str, Kind]:
     """All kinds by name."""
-    steps = config.plane_steps
+    steps, affine, spline = config.plane_steps, config.affine_layers, config.spline_layers
     return {
-        "affine coupling": _layered(MLPConditioner(AFFINE.size, HIDDEN), 10, 1, _coupling(AFFINE), steps, "10"),
-        "spline coupling": _layered(MLPConditioner(SPLINE.size, HIDDEN), 4, 1, _coupling(SPLINE), steps, "4"),
-        "autoregressive spline": _layered(MADE(SPLINE.size, HIDDEN), 4, 2, _autoregressive, steps, "8"),
+        "affine coupling": _layered(
+            MLPConditioner(AFFINE.size, HIDDEN), affine, 1, _coupling(AFFINE), steps, str(affine)
+        ),
+        "spline coupling": _layered(
+            MLPConditioner(SPLINE.size, HIDDEN), spline, 1, _coupling(SPLINE), steps, str(spline)
+        ),
+        "autoregressive spline": _layered(
+            MADE(SPLINE.size, HIDDEN), spline, 2, _autoregressive, steps, str(2 * spline)
+        ),
         "continuous, by likelihood": _continuous(config.likelihood_ode_steps, matching=False),
         "continuous, by flow matching": _continuous(2 * steps, matching=True),
     }

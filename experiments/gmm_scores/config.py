@@ -64,8 +64,7 @@ class Config(RunConfig):
             )
         if not 0 < self.step_size < 1:
             raise ValueError(f"--step-size is ε in (0, 1), beyond which the steps overshoot, got {self.step_size}")
-        if not 0 < self.learning_rate < float("inf"):
-            raise ValueError(f"--learning-rate must be positive, got {self.learning_rate}: 1e-4 to 2e-3 are usual")
+        self.positive("learning_rate", usual="1e-4 to 2e-3")
 
 
 PRESETS = {

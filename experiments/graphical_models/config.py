@@ -36,9 +36,7 @@ class Config(RunConfig):
             self.at_least(least, name)
         if list(self.samples) != sorted(set(self.samples)) or min(self.samples) < 1:
             raise ValueError(f"--samples must ascend and be positive, got {self.samples}")
-        for name in ("prior", "penalty"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(f"--{name} must be positive and finite, got {getattr(self, name)}")
+        self.positive("prior", "penalty")
         given = [f"--{name}" for name in ("statements", "query", "evidence") if getattr(self, name)]
         if given and self.network is None:
             raise ValueError(f"{' and '.join(given)} without --network: they are for a network of your own")

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import networkx as nx
+import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.graphical_models.config import Config
@@ -12,7 +13,7 @@ from experiments.graphical_models.measure_learning import Learned
 from experiments.graphical_models.network_file import places
 from experiments.graphical_models.networks import FIRST, MARKOV, SECOND, Given
 from experiments.kit.run import Run
-from jaxgen.report import GraphPanel, curves, format_value, graph_panels, table
+from jaxgen.report import GraphPanel, curves, format_value, graph_panels, panels, table
 
 Rows = list[dict[str, Any]]
 Edge = tuple[str, str]
@@ -154,13 +155,7 @@ def figures(measured: Measured) -> dict[str, Figure]:
         "markov": markov(measured),
         "moral": moral(measured),
         "learning": learning(measured),
-        "theta": curves(
-            {f"x = {of.x:g}": (of.theta[::40], of.kl[::40]) for of in measured.toys},
-            x_label="θ",
-            y_label="KL in nats",
-            log_x=True,
-            height=260,
-        ),
+        "theta": theta(measured),
     }
     if measured.own:
         graph = measured.own.subject.graph
@@ -222,9 +217,19 @@ def markov(measured: Measured) -> Figure:
 
 
 def learning(measured: Measured) -> Figure:
-    """The divergence of learned networks by the number of samples, with the theory."""
-    lines = {}
-    for of in measured.learned:
-        lines[of.name] = of.samples, of.divergence.mean(1)
-        lines[f"{of.name}: {of.parameters}/(2n)"] = of.samples, of.theory
-    return curves(lines, x_label="samples n", y_label="KL in nats", log_x=True, log_y=True, height=300)
+    """The divergence of learned networks over the theory's, by the number of samples."""
+    return curves(
+        {f"{of.name}, d = {of.parameters}": (of.samples, of.divergence.mean(1) / of.theory) for of in measured.learned},
+        x_label="samples n", y_label="KL over d/(2n)", log_x=True, levels={"theory": 1}, height=260,
+    )  # fmt: skip
+
+
+def theta(measured: Measured) -> Figure:
+    """The divergence along θ for each x, up to twice the best θ, and the place that theory says."""
+    shown = {}
+    for of in measured.toys:
+        near = of.theta <= 2 * (of.x + 1)
+        shown[f"x = {of.x:g}"] = {
+            "KL in nats": (of.theta[near], of.kl[near]), "θ = x + 1": (np.array([of.x + 1]), np.zeros(1)),
+        }  # fmt: skip
+    return panels(shown, x_label="θ", height=220)

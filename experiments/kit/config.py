@@ -44,10 +44,19 @@ class RunConfig:
     def at_least(self, least: int, *names: str, why: str = "") -> None:
         """Raises ValueError for a flag of these names that is smaller; `why` follows the number."""
         for name in names:
-            if getattr(self, name) < least:
+            if not getattr(self, name) >= least:  # NaN too
                 reason = f" {why}" if why else ""
                 raise ValueError(
                     f"--{name.replace('_', '-')} must be at least {least}{reason}, got {getattr(self, name)}"
+                )
+
+    def positive(self, *names: str, usual: str = "") -> None:
+        """Raises ValueError for a flag of these names that is not positive and finite; `usual` says what is usual."""
+        for name in names:
+            if not 0 < getattr(self, name) < float("inf"):
+                advice = f": {usual} are usual" if usual else ""
+                raise ValueError(
+                    f"--{name.replace('_', '-')} must be positive and finite, got {getattr(self, name)}{advice}"
                 )
 
 
@@ -85,8 +94,7 @@ class TrainingConfig(RunConfig):
         self.at_least(1, "steps", "batch_size", "checkpoint_every", "steps_per_call")
         if self.distributed and not (self.data_parallel or self.fully_sharded):
             raise ValueError("--distributed says who trains together: add --data-parallel or --fully-sharded for how")
-        if not 0 < self.learning_rate < float("inf"):
-            raise ValueError(f"--learning-rate must be positive, got {self.learning_rate}: 1e-4 to 2e-3 are usual")
+        self.positive("learning_rate", usual="1e-4 to 2e-3")
         if not 0 <= self.ema < 1:
             raise ValueError(f"--ema is a decay in [0, 1), got {self.ema}: 0.99 to 0.9999 are usual")
 

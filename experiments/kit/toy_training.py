@@ -68,6 +68,10 @@ class Training:
         self._loss, self._follow = loss, follow or (lambda params, *args: {})
         self._stretch = jax.jit(self._train)
 
+    def compile(self, key: jax.Array, params: Any, *args: Any) -> None:
+        """Compile the program for such arguments and take no step."""
+        jax.block_until_ready(self._stretch(key, (params, self._optimizer.init(params)), 0, 0, *args))
+
     def __call__(self, key: jax.Array, params: Any, *args: Any) -> Fit:
         """Train from these parameters."""
         state, followed = (params, self._optimizer.init(params)), []

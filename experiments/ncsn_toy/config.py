@@ -69,9 +69,7 @@ class Config(RunConfig):
                 "--step-size must lie in [0.02, 1): below, the grid of the chains' law is too coarse, and above, "
                 f"chains overshoot; got {self.step_size}"
             )
-        for name in ("objective_sigma", "learning_rate"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(f"--{name.replace('_', '-')} must be positive, got {getattr(self, name)}")
+        self.positive("objective_sigma", "learning_rate")
         noises = self.ring_noises
         if len(noises) < 2 or noises[0] != 0 or sorted(set(noises)) != [*noises]:
             raise ValueError(f"--ring-noises must ascend from 0, at least two of them, got {noises}")

@@ -40,8 +40,7 @@ class Config(NetworkConfig):
         self.at_least(4, "corrector_calls", why="for two steps with a corrector")
         if min(self.calls) < 3:
             raise ValueError(f"--calls {self.calls}: Heun needs at least 3 calls, for two steps")
-        if not self.snr > 0:
-            raise ValueError(f"--snr must be positive, got {self.snr}: 0.1 to 0.5 are usual")
+        self.positive("snr", usual="0.1 to 0.5")
         if self.corrector_calls % 2:
             raise ValueError(
                 f"--corrector-calls must be even, because a corrector takes half, got {self.corrector_calls}"

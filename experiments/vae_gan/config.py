@@ -82,9 +82,7 @@ class Config(ImageConfig):
         for name in ("gamma", "noise"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"--{name} must be finite and not below 0, got {getattr(self, name)}")
-        for name in ("gan_learning_rate", "discriminator_learning_rate"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"--{name.replace('_', '-')} must be positive, got {getattr(self, name)}")
+        self.positive("gan_learning_rate", "discriminator_learning_rate")
         if self.data is None and self.embedded == "digits" and self.size != 8:
             raise ValueError(f"--embedded digits have 8 × 8 pixels, not {self.size}: add --size 8")
 

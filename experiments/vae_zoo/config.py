@@ -75,8 +75,9 @@ class Config(ImageConfig):
             raise ValueError(
                 f"--size {self.size} must be 8 or more and, with --halvings {self.halvings}, a multiple of {multiple}"
             )
-        if not (0 < self.penalty < float("inf") and 0 <= self.sparsity < float("inf")):
-            raise ValueError(f"need a positive --penalty, --sparsity not below 0: got {self.penalty}, {self.sparsity}")
+        self.positive("penalty")
+        if not 0 <= self.sparsity < float("inf"):
+            raise ValueError(f"--sparsity must be finite and not below 0, got {self.sparsity}")
         sizes = {"sprites": (16,), "dsprites": (16, 32, 64)}.get(self.embedded, (self.size,))
         if self.data is None and self.size not in sizes:
             allowed = " or ".join(map(str, sizes))

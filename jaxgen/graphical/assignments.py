@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Key
 
@@ -15,7 +16,7 @@ from jaxgen.graphical._graphs import check_names
 from jaxgen.graphical.contraction import contract, join, maximum, walk_back
 from jaxgen.graphical.factors import FactorGraph
 from jaxgen.graphical.inference import Masks, check_possible, log_partition, prepare, table_sizes, tables
-from jaxgen.graphical.orders import EliminationOrder
+from jaxgen.graphical.orders import MAX_ENTRIES, EliminationOrder
 
 Assignment = Mapping[str, ArrayLike]
 """The index of a state of each variable."""
@@ -160,7 +161,7 @@ def log_probability(
 def _most_probable(graph: FactorGraph, masks: Masks, order: EliminationOrder) -> MostProbable:
     sizes = table_sizes(graph)
     buckets, left = contract(tables(graph, masks), order.names, sizes, maximum)
-    states = walk_back(buckets, lambda i, row: jnp.argmax(row).astype(jnp.int32))
+    states = walk_back(buckets, lambda i, row: jnp.argmax(row))
     return MostProbable({name: states[name] for name in graph.names}, join(left, (), sizes))
 
 
@@ -170,14 +171,20 @@ def _sample(
 ) -> tuple[Array, dict[str, Array]]:
     sizes = table_sizes(graph)
     buckets, left = contract(tables(graph, masks), order.names, sizes)
+    log_z = join(left, (), sizes)
+    states = np.array([sizes[name] for name in order.names], int)
+    begins = np.cumsum(states) - states
 
     def draw(key: Array) -> dict[str, Array]:
-        def choose(i: int, row: Array) -> Array:
-            # "high" keeps states of a probability below 1e-7, which 23 bits of a uniform number never reach
-            return jax.random.categorical(jax.random.fold_in(key, i), row, mode="high").astype(jnp.int32)
+        # all at once, because random numbers take long to compile; "high" keeps states of a probability below 1e-7,
+        # which 23 bits of a uniform number never reach
+        noise = jax.random.gumbel(key, (states.sum(),), log_z.dtype, mode="high")
 
-        states = walk_back(buckets, choose)
-        return {name: states[name] for name in graph.names}
+        def choose(i: ArrayLike, row: Array) -> Array:
+            return jnp.argmax(row + jax.lax.dynamic_slice_in_dim(noise, jnp.asarray(begins)[i], len(row)))
+
+        found = walk_back(buckets, choose)
+        return {name: found[name] for name in graph.names}
 
     keys = jax.vmap(partial(jax.random.fold_in, threefry_key(key)))(jnp.arange(samples))
-    return join(left, (), sizes), jax.vmap(draw)(keys)
+    return log_z, jax.lax.map(draw, keys, batch_size=max(1, MAX_ENTRIES // max(1, states.sum())))

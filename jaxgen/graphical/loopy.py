@@ -1,5 +1,6 @@
 """Loopy belief propagation: approximate marginals where exact inference is too large."""
 
+import math
 import warnings
 from functools import partial
 from typing import NamedTuple
@@ -7,16 +8,18 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import networkx as nx
+import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from jaxgen.core import check_at_least
 from jaxgen.graphical._domain import Evidence
-from jaxgen.graphical.contraction import join, logsumexp
+from jaxgen.graphical._wiring import wire
+from jaxgen.graphical.contraction import logsumexp
 from jaxgen.graphical.factors import FactorGraph
-from jaxgen.graphical.inference import Masks, table_sizes
+from jaxgen.graphical.inference import Masks
 
-Messages = list[list[Array]]
+Messages = dict[int, Array]
 
 
 class LoopyWarning(UserWarning):
@@ -94,48 +97,74 @@ def _has_cycle(graph: FactorGraph) -> bool:
 
 @partial(jax.jit, static_argnames="iterations")
 def _propagate(graph: FactorGraph, masks: Masks, iterations: int, damping: ArrayLike) -> Beliefs:
-    sizes, scopes = table_sizes(graph), graph.scopes
-    around = {name: [(f, s.index(name)) for f, s in enumerate(scopes) if name in s] for name in graph.names}
+    wiring, dtype = wire(graph.structure), jnp.result_type(jnp.float32, *graph.log_potentials)
+    evidence = {size: jnp.stack([masks[name] for name in names]) for size, names in wiring.names.items()}
+    tables = {
+        shape: jnp.stack([graph.log_potentials[f] for f in group]).astype(dtype)
+        for shape, group in wiring.factors.items()
+    }
 
-    def to_factor(messages: Messages, name: str, without: int | None) -> Array:
-        """What a variable tells a factor: the evidence and the messages of its other factors, never by a difference."""
-        others = [messages[f][axis] for f, axis in around[name] if f != without]
-        return _normalised(sum(others, masks[name]))
+    def to_factors(messages: Messages) -> Messages:
+        """What variables tell factors: the evidence and the messages of the other factors, never by a difference."""
+        return {
+            size: _normalised(evidence[size][wiring.target[size]] + _sum_of(of, wiring.others[size]))
+            for size, of in messages.items()
+        }
 
-    def to_variable(messages: Messages, f: int, axis: int) -> Array:
-        scope = scopes[f]
-        incoming = [((name,), to_factor(messages, name, f)) for i, name in enumerate(scope) if i != axis]
-        last = [*(name for i, name in enumerate(scope) if i != axis), scope[axis]]
-        table = join([(scope, graph.log_potentials[f]), *incoming], last, sizes)
-        return _normalised(logsumexp(table.reshape(-1, sizes[scope[axis]]).T))
+    def joined(told: Messages, shape: tuple[int, ...], without: int | None = None) -> Array:
+        """The tables of a shape, and what all variables but one tell them."""
+        total = tables[shape]
+        for axis, (size, rows) in enumerate(zip(shape, wiring.rows[shape], strict=True)):
+            if axis != without:
+                total += told[size][rows].reshape(len(total), *(size if i == axis else 1 for i in range(len(shape))))
+        return total
 
     def iterate(messages: Messages, _: None) -> tuple[Messages, Array]:
-        new = [[to_variable(messages, f, axis) for axis in range(len(scope))] for f, scope in enumerate(scopes)]
+        told, new = to_factors(messages), {size: [] for size in messages}
+        for shape, group in wiring.factors.items():
+            for axis, size in enumerate(shape):
+                table = jnp.moveaxis(joined(told, shape, axis), axis + 1, 1).reshape(len(group), size, -1)
+                new[size].append(_normalised(logsumexp(table)))
+        new = {size: jnp.concatenate(of) if of else messages[size] for size, of in new.items()}
         damped = jax.tree.map(lambda a, b: jnp.log((1 - damping) * jnp.exp(a) + damping * jnp.exp(b)), new, messages)
-        changes = jax.tree.map(lambda a, b: jnp.max(jnp.abs(jnp.exp(a) - jnp.exp(b))), damped, messages)
-        return damped, jnp.max(jnp.stack([jnp.zeros(()), *jax.tree.leaves(changes)]))
+        changes = jax.tree.map(lambda a, b: jnp.max(jnp.abs(jnp.exp(a) - jnp.exp(b)), initial=0), damped, messages)
+        return damped, jnp.max(jnp.stack([jnp.zeros((), dtype), *changes.values()]))
 
-    start = [[_normalised(jnp.zeros_like(masks[name])) for name in scope] for scope in scopes]
+    start = {size: jnp.full((len(of), size), -math.log(size), dtype) for size, of in wiring.target.items()}
     messages, changes = jax.lax.scan(iterate, start, length=iterations)
-    beliefs = {name: to_factor(messages, name, None) for name in graph.names}
-    joint = []
-    for f, scope in enumerate(scopes):
-        incoming = [((name,), to_factor(messages, name, f)) for name in scope]
-        joint.append(_normalised(join([(scope, graph.log_potentials[f]), *incoming], scope, sizes)))
-    bethe = jnp.zeros((), changes.dtype)
-    for table, belief in zip(graph.log_potentials, joint, strict=True):
-        bethe += _mean(belief, table) - _mean(belief, belief)
-    for name, belief in beliefs.items():
-        bethe += (len(around[name]) - 1) * _mean(belief, belief)
-    return Beliefs(jax.tree.map(jnp.exp, beliefs), tuple(map(jnp.exp, joint)), bethe, changes[-1])
+    told = to_factors(messages)
+    beliefs = {size: _normalised(evidence[size] + _sum_of(of, wiring.around[size])) for size, of in messages.items()}
+    joint = {shape: _normalised(joined(told, shape)) for shape in tables}
+    bethe = jnp.zeros((), dtype)
+    for shape, belief in joint.items():
+        bethe += jnp.sum(_means(belief, tables[shape]) - _means(belief, belief))
+    for size, belief in beliefs.items():
+        neighbours = (wiring.around[size] < len(wiring.target[size])).sum(1)
+        bethe += jnp.sum((neighbours - 1) * _means(belief, belief))
+    marginals = {name: belief for size, names in wiring.names.items()
+                 for name, belief in zip(names, jnp.exp(beliefs[size]), strict=True)}  # fmt: skip
+    factor_marginals = {f: belief for shape, group in wiring.factors.items()
+                        for f, belief in zip(group, jnp.exp(joint[shape]), strict=True)}  # fmt: skip
+    return Beliefs(
+        {name: marginals[name] for name in graph.names},
+        tuple(factor_marginals[f] for f in range(len(graph.scopes))),
+        bethe,
+        changes[-1],
+    )
 
 
-def _normalised(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    total = logsumexp(x.reshape(-1))
+def _sum_of(messages: Float[Array, "rows k"], indices: np.ndarray) -> Float[Array, "n k"]:
+    """The sums of rows; the index behind the last adds nothing."""
+    return jnp.pad(messages, ((0, 1), (0, 0)))[indices].sum(1)
+
+
+def _normalised(x: Float[Array, "n *shape"]) -> Float[Array, "n *shape"]:
+    total = logsumexp(x.reshape(len(x), math.prod(x.shape[1:]))).reshape(len(x), *(1,) * (x.ndim - 1))
     return x - jnp.where(jnp.isfinite(total), total, 0)
 
 
-def _mean(log_weights: Float[Array, "..."], values: Float[Array, "..."]) -> Float[Array, ""]:
-    """Σ exp(log_weights) values, where a weight of 0 counts for nothing."""
+def _means(log_weights: Float[Array, "n *shape"], values: Float[Array, "n *shape"]) -> Float[Array, " n"]:
+    """Σ exp(log_weights) values of each row, where a weight of 0 counts for nothing."""
     possible = log_weights > -jnp.inf
-    return jnp.sum(jnp.where(possible, jnp.exp(log_weights) * jnp.where(possible, values, 0), 0))
+    terms = jnp.where(possible, jnp.exp(log_weights) * jnp.where(possible, values, 0), 0)
+    return terms.sum(tuple(range(1, terms.ndim)))

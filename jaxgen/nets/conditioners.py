@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Shaped
 
 from jaxgen.core import as_float
 from jaxgen.nets.convolution import Conv
+from jaxgen.nets.flattening import flattened
 from jaxgen.nets.resampling import image_size
 
 
@@ -37,7 +38,7 @@ class MLPConditioner(nn.Module):
         self, x: Shaped[ArrayLike, "b *event"], cond: Float[Array, "b k"] | None = None
     ) -> Float[Array, "b outputs"]:
         """Evaluate the network."""
-        x = _flat(x)
+        x = flattened(x)
         if cond is not None:
             x = jnp.concatenate([x, as_float(cond)], axis=-1)
         for i, width in enumerate(self.hidden):
@@ -107,7 +108,7 @@ class MADE(nn.Module):
         """Evaluate the network."""
         if jnp.ndim(x) != 2:
             raise ValueError(f"expected x of shape (b, d), got {jnp.shape(x)}")
-        x = _flat(x)
+        x = flattened(x)
         dims = x.shape[-1]
         if min(self.hidden, default=dims) < dims - 1:
             raise ValueError(f"hidden layers need {dims - 1} units or more for {dims} coordinates, got {self.hidden}")
@@ -134,11 +135,3 @@ class _MaskedDense(nn.Module):
         kernel = self.param("kernel", self.kernel_init, self.mask.shape)
         bias = self.param("bias", nn.initializers.zeros, self.mask.shape[1:])
         return jnp.matmul(x, kernel * self.mask, precision=jax.lax.Precision.HIGHEST) + bias
-
-
-def _flat(x: Shaped[ArrayLike, "b *event"]) -> Float[Array, "b d"]:
-    """x (b, d) in float32 or wider."""
-    x = jnp.asarray(x)
-    if x.ndim < 2 or not jnp.issubdtype(x.dtype, jnp.floating):
-        raise ValueError(f"expected floating-point x (batch, *event), got {x.dtype} of shape {x.shape}")
-    return as_float(x.reshape(len(x), -1))

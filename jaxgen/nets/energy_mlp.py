@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 
 import flax.linen as nn
-import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Shaped
 
-from jaxgen.core import as_float
 from jaxgen.nets.embedding import TimeConditionEmbedding
+from jaxgen.nets.flattening import flattened
 from jaxgen.nets.gan_layers import normalised
 
 
@@ -44,11 +43,8 @@ class EnergyMLP(nn.Module):
         self, x: Shaped[ArrayLike, "b *event"], t: Shaped[ArrayLike, "..."] | None = None, *, update_stats: bool = False
     ) -> Float[Array, " b"]:
         """Evaluate the energy at x (b, *event), and at their times t, () or (b,), in [0, 1]."""
-        x = jnp.asarray(x)
-        if x.ndim < 2 or not jnp.issubdtype(x.dtype, jnp.floating):
-            raise ValueError(f"expected floating-point x (batch, *event), got {x.dtype} of shape {x.shape}")
-        hidden, batch = as_float(x.reshape(len(x), -1)), len(x)
-        time = None if t is None else nn.silu(TimeConditionEmbedding(64, name="embedding")(t, None, batch))
+        hidden = flattened(x)
+        time = None if t is None else nn.silu(TimeConditionEmbedding(64, name="embedding")(t, None, len(hidden)))
         for i, width in enumerate(self.hidden):
             hidden = normalised(nn.Dense(width, name=f"dense_{i}"), hidden, self.spectral_norm, update_stats)
             if time is not None:

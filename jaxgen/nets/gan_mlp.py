@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Shaped
 
 from jaxgen.core import as_float
 from jaxgen.nets.embedding import broadcast_times
+from jaxgen.nets.flattening import flattened
 from jaxgen.nets.fourier import fourier_features
 from jaxgen.nets.gan_layers import normalised
 from jaxgen.nets.gaussian_head import flatten_latents
@@ -74,10 +75,7 @@ class MLPCritic(nn.Module):
         self, x: Shaped[ArrayLike, "b *event"], t: Shaped[ArrayLike, "..."] | None = None, *, update_stats: bool = False
     ) -> Float[Array, " b"]:
         """Evaluate the critic at x (b, *event), and at their times t, () or (b,), in [0, 1]."""
-        x = jnp.asarray(x)
-        if x.ndim < 2 or not jnp.issubdtype(x.dtype, jnp.floating):
-            raise ValueError(f"expected floating-point x (batch, *event), got {x.dtype} of shape {x.shape}")
-        x = fourier_features(as_float(x.reshape(len(x), -1)), self.frequencies)
+        x = fourier_features(flattened(x), self.frequencies)
         if t is not None:
             x = jnp.concatenate([x, _time_features(t, len(x))], axis=-1)
 

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from typing import Literal
 
 import flax.linen as nn
-import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Float, Shaped
 
 from jaxgen.core import as_float, check_choice
 from jaxgen.distributions import Gaussian
+from jaxgen.nets.flattening import flattened
 from jaxgen.nets.gaussian_head import GaussianHead, flatten_latents, split_mean_and_scale
 
 Layer = Literal["relu", "tanh", "gated"]
@@ -41,10 +41,7 @@ class MLPEncoder(nn.Module):
     @nn.compact
     def __call__(self, x: Shaped[ArrayLike, "b *event"]) -> Gaussian:
         """Encode x (b, *event)."""
-        x = jnp.asarray(x)
-        if x.ndim < 2 or not jnp.issubdtype(x.dtype, jnp.floating):
-            raise ValueError(f"expected floating-point x (batch, *event), got {x.dtype} of shape {x.shape}")
-        x = _HiddenLayers(self.hidden, self.layer, self.dtype, name="layers")(x.reshape(x.shape[0], -1))
+        x = _HiddenLayers(self.hidden, self.layer, self.dtype, name="layers")(flattened(x))
         return GaussianHead(self.latent_dim, name="posterior")(x)
 
 

@@ -215,7 +215,7 @@ def test_images_that_a_network_cannot_take_are_refused_before_a_run(tmp_path):
         ({"starts": ()}, "--starts needs at least one value"),
         ({"sets": 1}, "--sets must be at least 2 for an error bar"),
         ({"samples": 9}, "--samples must be at least 10"),
-        ({"margin": 0.0}, "--margin is a positive share"),
+        ({"margin": 0.0}, "--margin must be positive and finite"),
         ({"vae_steps": 0}, "--vae-steps must be at least 1"),
         ({"classifier_steps": 0}, "--classifier-steps must be at least 1"),
     ],

@@ -2,9 +2,12 @@
 
 import itertools
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import networkx as nx
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,6 +16,14 @@ from joint_tables import SCOPES, STUDENT, log_table, marginal_table, product_tab
 from scipy import stats
 
 from jaxgen import graphical
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_lightly(daily):
+    """Hundreds of graphs compile far longer than they compute, in slow runs too."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", daily)
 
 
 @pytest.fixture(autouse=True)
@@ -34,24 +45,50 @@ class Case:
         return graphical.factor_graph(self.sizes, self.factors)
 
 
+STRUCTURES = 100
+
+
+def structure(seed):
+    """Random variables of 1 to 3 states, scopes of 0 to 3 of them, and the names in evidence and question."""
+    generator = np.random.default_rng(seed)
+    names = [chr(65 + i) for i in range(generator.integers(1, 7))]
+    sizes = {name: int(generator.choice((2, 2, 3, 1))) for name in names}
+
+    def some(*numbers):
+        return tuple(generator.permutation(names)[: generator.choice(numbers)].tolist())
+
+    return sizes, [some(0, 1, 2, 2, 2, 3) for _ in range(generator.integers(0, 8))], some(0, 1, 2), some(1, 2)
+
+
 @st.composite
 def cases(draw):
-    """Variables of 1 to 3 states, factors of 0 to 3 variables, zeros, isolated variables, disconnected parts."""
-    n = draw(st.integers(1, 6))
-    names = [chr(65 + i) for i in range(n)]
-    sizes = {name: draw(st.sampled_from((2, 2, 3, 1))) for name in names}
-    scopes = draw(st.lists(st.lists(st.sampled_from(names), max_size=3, unique=True), max_size=7))
+    """One of 100 structures, since each compiles anew, with potentials, zeros among them, and states observed."""
+    sizes, scopes, observed, asked = structure(draw(st.integers(0, STRUCTURES - 1)))
     generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     scale, zeros = draw(st.sampled_from((1.0, 1.0, 5.0, 300.0))), draw(st.sampled_from((0.0, 0.0, 0.1, 0.4)))
     factors = []
     for scope in scopes:
         table = scale * generator.normal(size=tuple(sizes[name] for name in scope))
-        table = np.where(generator.random(table.shape) < zeros, -np.inf, table)
-        factors.append((tuple(scope), table))
-    observed = draw(st.lists(st.sampled_from(names), max_size=2, unique=True))
-    evidence = {name: int(generator.integers(sizes[name])) for name in observed}
-    asked = draw(st.lists(st.sampled_from(names), min_size=1, max_size=2, unique=True))
-    return Case(sizes, factors, evidence, tuple(asked))
+        factors.append((scope, np.where(generator.random(table.shape) < zeros, -np.inf, table)))
+    return Case(sizes, factors, {name: int(generator.integers(sizes[name])) for name in observed}, asked)
+
+
+def test_the_structures_are_of_all_kinds():
+    """Isolated variables and those of one state, several parts, cycles, constants, two factors on the same scope."""
+    kinds = {"isolated": 0, "one state": 0, "parts": 0, "cycle": 0, "constant": 0, "twice": 0}
+    seen = set()
+    for seed in range(STRUCTURES):
+        sizes, scopes, *_ = structure(seed)
+        graph = graphical.markov_graph(scopes, sizes)
+        kinds["isolated"] += any(not graph[name] for name in graph)
+        kinds["one state"] += 1 in sizes.values()
+        kinds["parts"] += sum(len(part) > 1 for part in nx.connected_components(graph)) > 1  # beside isolated ones
+        kinds["cycle"] += not nx.is_forest(graph)
+        kinds["constant"] += () in scopes
+        kinds["twice"] += len(set(map(frozenset, scopes))) < len(scopes)
+        seen.add((tuple(sizes.values()), tuple(scopes)))
+    assert min(kinds.values()) >= 4, kinds
+    assert len(seen) > 0.9 * STRUCTURES
 
 
 def enumerate_log(case):
@@ -64,52 +101,73 @@ def enumerate_log(case):
     return log_table(case.sizes, [*case.factors, *masks])
 
 
+class Answers(NamedTuple):
+    """What the library says of a case."""
+
+    log_z: jax.Array
+    gradient: graphical.FactorGraph
+    marginals: dict
+    conditional: jax.Array
+    covariances: dict
+    best: graphical.MostProbable
+    reduced: graphical.FactorGraph
+    reduced_log_z: jax.Array
+    drawn: dict
+
+
+@partial(jax.jit, static_argnames="asked")
+def answers(graph, evidence, asked):
+    """All questions in one compiled function, because compiling takes longer than anything else here."""
+    log_z, gradient = jax.value_and_grad(graphical.log_partition)(graph, evidence)
+    reduced = graphical.marginalise(graph, asked)
+    return Answers(
+        log_z,
+        gradient,
+        graphical.marginals(graph, evidence),
+        graphical.marginal(graph, asked, evidence),
+        graphical.covariances(graph, evidence),
+        graphical.most_probable(graph, evidence),
+        reduced,
+        graphical.log_partition(reduced),
+        graphical.sample(jax.random.key(0), graph, 20, evidence),
+    )
+
+
 def agrees_with_enumeration(case):
     """log Z, marginals, covariances, the most probable assignment, conditionals, samples, gradients."""
     graph, names, close = case.graph(), list(case.sizes), {"rtol": 1e-6, "atol": 1e-6}
-    weights = enumerate_log(case)
+    found = jax.device_get(answers(graph, case.evidence, case.asked))
+    weights, everything = enumerate_log(case), log_table(case.sizes, case.factors)
     top = weights.max()
-    log_z = graphical.log_partition(graph, case.evidence)
-    gradient = jax.grad(graphical.log_partition)(graph, case.evidence)
-    assert all(np.isfinite(table).all() for table in gradient.log_potentials)
+
+    assert list(found.reduced.names) == [name for name in names if name not in case.asked]
+    assert all(set(scope).isdisjoint(case.asked) for scope in found.reduced.scopes)
+    np.testing.assert_allclose(found.reduced_log_z, np.logaddexp.reduce(everything.ravel()), **close)
+    assert all(np.isfinite(table).all() for table in found.gradient.log_potentials)
     if top == -np.inf:
-        assert log_z == -np.inf
-        assert all((table == 0).all() for table in gradient.log_potentials)
-        for ask in (graphical.marginals, graphical.most_probable, graphical.covariances):
-            with pytest.raises(ValueError, match=r"has probability zero|Z is zero"):
-                ask(graph, case.evidence)
+        assert found.log_z == found.best.log_weight == -np.inf
+        zeros = found.gradient, found.marginals, found.conditional, found.covariances
+        assert all((table == 0).all() for table in jax.tree.leaves(zeros))
+        with pytest.raises(ValueError, match=r"has probability zero|Z is zero"):
+            graphical.marginals(graph, case.evidence)
         return
     joint = np.exp(weights - top)
-    np.testing.assert_allclose(log_z, top + np.log(joint.sum()), **close)
+    np.testing.assert_allclose(found.log_z, top + np.log(joint.sum()), **close)
     joint /= joint.sum()
 
-    for (scope, _), table in zip(case.factors, gradient.log_potentials, strict=True):
+    for (scope, _), table in zip(case.factors, found.gradient.log_potentials, strict=True):
         np.testing.assert_allclose(table, marginal_table(joint, names, scope), **close)
-    for name, found in graphical.marginals(graph, case.evidence).items():
-        np.testing.assert_allclose(found, marginal_table(joint, names, (name,)), **close)
-    conditional = graphical.marginal(graph, case.asked, case.evidence)
-    np.testing.assert_allclose(conditional, marginal_table(joint, names, case.asked), **close)
-
-    covariance = graphical.covariances(graph, case.evidence)
+    assert list(found.marginals) == names
+    for name, table in found.marginals.items():
+        np.testing.assert_allclose(table, marginal_table(joint, names, (name,)), **close)
+    np.testing.assert_allclose(found.conditional, marginal_table(joint, names, case.asked), **close)
     for one, two in itertools.product(names, repeat=2):
         first, second = (marginal_table(joint, names, (name,)) for name in (one, two))
         both = np.diag(first) if one == two else marginal_table(joint, names, (one, two))
-        np.testing.assert_allclose(covariance[one][two], both - np.outer(first, second), **close)
-
-    best = graphical.most_probable(graph, case.evidence)
-    np.testing.assert_allclose(best.log_weight, top, **close)
-    index = tuple(int(best.states[name]) for name in names)
-    np.testing.assert_allclose(weights[index], top, **close)
-
-    reduced = graphical.marginalise(graph, case.asked)
-    assert list(reduced.names) == [name for name in names if name not in case.asked]
-    full = enumerate_log(Case(case.sizes, case.factors, {}, ()))
-    np.testing.assert_allclose(graphical.log_partition(reduced), np.logaddexp.reduce(full.ravel()), **close)
-    for scope in reduced.scopes:
-        assert set(scope).isdisjoint(case.asked)
-
-    drawn = graphical.sample(jax.random.key(0), graph, 20, case.evidence)
-    assert all((joint[tuple(int(drawn[name][i]) for name in names)] > 0) for i in range(20))
+        np.testing.assert_allclose(found.covariances[one][two], both - np.outer(first, second), **close)
+    np.testing.assert_allclose(found.best.log_weight, top, **close)
+    np.testing.assert_allclose(weights[tuple(found.best.states[name] for name in names)], top, **close)
+    assert (joint[tuple(found.drawn[name] for name in names)] > 0).all()
 
 
 @given(cases())
@@ -120,9 +178,86 @@ def test_random_graphs_agree_with_enumeration(case):
 
 @pytest.mark.slow
 @given(cases())
-@settings(max_examples=200)
+@settings(max_examples=250)
 def test_many_random_graphs_agree_with_enumeration(case):
     agrees_with_enumeration(case)
+
+
+def chained(names, scopes, states=2, zeros=0.15):
+    """A random factor on each of the scopes and on each variable."""
+    generator = np.random.default_rng(len(names))
+    sizes = dict.fromkeys(names, states)
+    factors = []
+    for scope in [*scopes, *((name,) for name in names)]:
+        table = generator.normal(size=(states,) * len(scope))
+        factors.append((tuple(scope), np.where(generator.random(table.shape) < zeros, -np.inf, table)))
+    return Case(sizes, factors, {names[2]: 1}, (names[-1], names[0]))
+
+
+# variables that are eliminated alike are one loop of the compiled program, each after the other or side by side
+ALIKE = {
+    "chain": chained("ABCDEFGH", [("AB"), ("BC"), ("CD"), ("DE"), ("EF"), ("FG"), ("GH")]),
+    "turned": chained("ABCDEFGH", [("AB"), ("CB"), ("CD"), ("ED"), ("EF"), ("FG"), ("GH")]),
+    "wide chain": chained("ABCDEFGH", [("ABC"), ("BCD"), ("CDE"), ("DEF"), ("EFG"), ("FGH")]),
+    "star": chained("ABCDEFGH", ["H" + leaf for leaf in "ABCDEFG"]),
+    "hidden chain": chained("ABCDEVWXYZ", ["AB", "BC", "CD", "DE", "AV", "BW", "CX", "DY", "EZ"]),
+}
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=name) for name, case in ALIKE.items()])
+def test_variables_that_are_eliminated_alike_agree_with_enumeration(case):
+    agrees_with_enumeration(case)
+
+
+def chain(n, states=2):
+    """A chain of n variables with random potentials (n − 1, states, states)."""
+    tables = np.random.default_rng(n).normal(size=(n - 1, states, states))
+    pairs = list(itertools.pairwise(f"x{i}" for i in range(n)))
+    return graphical.factor_graph({f"x{i}": states for i in range(n)}, list(zip(pairs, tables, strict=True))), tables
+
+
+def test_the_program_of_a_chain_does_not_grow_with_its_length():
+    for ask in (graphical.log_partition, graphical.marginals, lambda graph: graphical.most_probable(graph).states["x0"],
+                lambda graph: graphical.sample(jax.random.key(0), graph, 3)["x0"]):  # fmt: skip
+        short, long = (str(jax.make_jaxpr(ask)(chain(n)[0])) for n in (10, 30))
+        for work in (" exp ", " log ", " argmax", " reduce_max"):
+            assert short.count(work) == long.count(work), work
+
+
+def test_a_chain_of_200_agrees_with_products_of_matrices():
+    """Forward and backward messages in NumPy, scaled at each step; the pairs' frequencies in exact samples."""
+    graph, tables = chain(200)
+    weights = np.exp(tables)
+    forward, backward, log_z = [np.full(2, 0.5)], [np.full(2, 0.5)], np.log(2)
+    for matrix in weights:
+        ahead = forward[-1] @ matrix
+        forward.append(ahead / ahead.sum())
+        log_z += np.log(ahead.sum())
+    for matrix in weights[::-1]:
+        back = matrix @ backward[-1]
+        backward.append(back / back.sum())
+    pairs = np.stack(forward[:-1])[:, :, None] * weights * np.stack(backward[-2::-1])[:, None]
+    pairs /= pairs.sum((1, 2), keepdims=True)
+    np.testing.assert_allclose(graphical.log_partition(graph), log_z, rtol=1e-12)
+    np.testing.assert_allclose(np.stack(graphical.factor_marginals(graph)), pairs, rtol=1e-9)
+    drawn = graphical.sample(jax.random.key(7), graph, 2000)
+    drawn = np.stack([drawn[name] for name in graph.names])
+    counts = np.stack([np.bincount(2 * a + b, minlength=4) for a, b in itertools.pairwise(drawn)]).reshape(-1, 2, 2)
+    errors = (counts / 2000 - pairs) / np.sqrt(pairs * (1 - pairs) / 2000)
+    assert np.abs(errors).max() < 4.5  # 4 for one of them; of 796 the largest is above 4.5 once in 200
+    assert abs(np.square(errors).mean() - 1) < 0.25
+
+
+@pytest.mark.parametrize("ask", [graphical.marginals, graphical.factor_marginals, graphical.most_probable,
+                                 graphical.covariances, lambda *of: graphical.marginal(of[0], "A", of[1]),
+                                 lambda *of: graphical.sample(jax.random.key(0), of[0], 3, of[1])])  # fmt: skip
+def test_questions_without_an_answer_are_refused(ask):
+    """Evidence that no assignment agrees with, and potentials that forbid every assignment."""
+    graph = graphical.markov_network({"A": 2, "B": 2}, {("A", "B"): [[1.0, 0.0], [1.0, 0.0]]})
+    with pytest.raises(ValueError, match="the evidence B = 1 has probability zero"):
+        ask(graph, {"B": 1})
+    with pytest.raises(ValueError, match="Z is zero"):
+        ask(graph.replace(log_potentials=(jnp.full((2, 2), -jnp.inf),)), None)
 
 
 # -- robustness --------------------------------------------------------------------------------------------------------

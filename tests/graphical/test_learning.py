@@ -141,6 +141,21 @@ def test_beliefs_on_a_tree_are_exact(damping):
     assert found.residual < 1e-9
 
 
+def test_the_program_does_not_grow_with_the_graph():
+    """Beliefs on a chain of 30 are exact, by as large a program as on one of 10."""
+
+    def line(n):
+        tables = jax.random.normal(jax.random.key(n), (n - 1, 2, 2), jnp.float64)
+        return graphical.factor_graph(
+            {f"x{i}": 2 for i in range(n)}, {(f"x{i}", f"x{i + 1}"): table for i, table in enumerate(tables)}
+        )
+
+    short, long = (str(jax.make_jaxpr(graphical.loopy_belief_propagation)(line(n))) for n in (10, 30))
+    assert short.count(" exp ") == long.count(" exp ")
+    found, exact = graphical.loopy_belief_propagation(line(30), damping=0.0), graphical.marginals(line(30))
+    np.testing.assert_allclose(np.stack([found.marginals[name] for name in exact]), np.stack(list(exact.values())))
+
+
 def test_beliefs_with_cycles_warn_and_are_near_where_potentials_are_weak():
     tables = {s: 0.3 * jax.random.normal(jax.random.key(i), (2,) * len(s), jnp.float64) for i, s in enumerate(SCOPES)}
     graph = graphical.factor_graph(dict.fromkeys("ABCDEFG", 2), tables)

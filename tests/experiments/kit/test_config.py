@@ -13,9 +13,10 @@ def test_shared_flags():
         ({"learning_rate": -1.0}, "--learning-rate must be positive"),
         ({"learning_rate": 0.0}, "--learning-rate must be positive"),
         ({"learning_rate": float("nan")}, "--learning-rate must be positive"),
-        ({"learning_rate": float("inf")}, "--learning-rate must be positive"),
+        ({"learning_rate": float("inf")}, "must be positive and finite, got inf: 1e-4 to 2e-3 are usual"),
         ({"batch_size": 0}, "--batch-size must be at least 1"),
         ({"checkpoint_every": 0}, "--checkpoint-every must be at least 1"),
+        ({"batch_size": float("nan")}, "--batch-size must be at least 1, got nan"),
     ]:
         with pytest.raises(ValueError, match=message):
             TrainingConfig(**changes)
