@@ -7,11 +7,11 @@ import jax
 import numpy as np
 import optax
 
-from experiments.diffusion_gan import many_seeds
 from experiments.diffusion_gan.config import Config
 from experiments.diffusion_gan.mixtures import MIXTURES, Mixture
 from experiments.diffusion_gan.plane_ddpm import DDPM, PlaneDDPM, plane_ddpm
 from experiments.diffusion_gan.plane_games import DDGAN, RELATIVISTIC, Game, games
+from experiments.kit import many_seeds
 from experiments.kit.adversarial import train_game
 from experiments.kit.run import Run
 from experiments.kit.training import learning_rate, train_network

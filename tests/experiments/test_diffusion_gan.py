@@ -9,12 +9,12 @@ import pytest
 from oracles import slow
 from shown import metrics_of
 
-from experiments.diffusion_gan import many_seeds
 from experiments.diffusion_gan.config import PRESETS
 from experiments.diffusion_gan.measure_plane import coverage
 from experiments.diffusion_gan.mixtures import MIXTURES, grid, ring
 from experiments.diffusion_gan.plane_ddpm import plane_ddpm
 from experiments.diffusion_gan.plane_games import DDGAN, DIFFUSION_GAN, games
+from experiments.kit import many_seeds
 
 SMALL = PRESETS["smoke"]
 
