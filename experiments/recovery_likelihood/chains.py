@@ -70,15 +70,21 @@ class GaussianChain(NamedTuple):
         """The squared error in ε of a batch (x0,)."""
         return diffusion.denoising_loss(key, process(), partial(self.net.apply, params), batch[0])
 
+    def denoise(self, process: diffusion.GaussianProcess, params: Any) -> diffusion.Denoiser:
+        """The denoiser with these parameters."""
+        return diffusion.denoiser(process, partial(self.net.apply, params))
+
     def draw(self, params: Any, keys: jax.Array, steps: int) -> jax.Array:
         """Samples (n, 2) by ancestral sampling."""
-        denoise = diffusion.denoiser(process(), partial(self.net.apply, params))
+        denoise = self.denoise(process(), params)
         return samplers.sample(keys, process(), denoise, samplers.ddpm(), diffusion.uniform_grid(steps), (DIMS,))
 
 
 def draw_by_moments(params: Any, keys: jax.Array, steps: int) -> jax.Array:
-    """Samples (n, 2) by the best Gaussian kernels, which need no parameters."""
-    return samplers.sample(keys, process(), None, best_gaussian(modes()), diffusion.uniform_grid(steps), (DIMS,))
+    """Samples (n, 2) by the best Gaussian kernels, which need neither parameters nor a denoiser."""
+    return samplers.sample(
+        keys, process(), modes().score, best_gaussian(modes()), diffusion.uniform_grid(steps), (DIMS,)
+    )
 
 
 def energy_chains(config: Config) -> dict[int, EnergyChain]:

@@ -16,34 +16,36 @@ class Config(ImageConfig):
     """Trainings of each method in the plane and of each VAE."""
     plane_levels: tuple[int, ...] = (2, 4, 6)
     """Numbers of reverse steps in the plane."""
-    plane_steps: int = 1500
+    plane_steps: int = 1200
     """Training steps of the energies of the plane."""
-    denoiser_steps: int = 4000
+    denoiser_steps: int = 3000
     """Training steps of its denoiser, which needs no chains."""
     plane_batch_size: int = 128
     """Examples of each seed."""
     plane_learning_rate: float = 4e-3
-    plane_hidden: tuple[int, ...] = (64, 64, 64)
+    plane_hidden: tuple[int, ...] = (48, 48, 48)
     """Widths of the hidden layers of its energies."""
-    denoiser_width: int = 48
+    denoiser_width: int = 40
     """Width of its denoiser, which then has about as many parameters."""
     plane_chain_steps: int = 30
     """Langevin steps at each level, in training and in sampling."""
     plane_step: float = 0.3
     """Their ε over the variance of the reverse kernel within a mode."""
-    plane_samples: int = 4000
+    gaussian_steps: tuple[int, ...] = (12, 30, 60, 120, 180, 500)
+    """Further numbers of steps of the Gaussian chain."""
+    plane_samples: int = 2000
     """Samples by which holes and weights are measured."""
 
     latents: int = 12
     """Dimensions of the VAEs' latents."""
-    vae_steps: int = 1500
+    vae_steps: int = 1000
     """Training steps of a VAE."""
-    vae_batch_size: int = 64
+    vae_batch_size: int = 32
     vae_hidden: int = 256
     """Width of the hidden layer of its encoder and decoder."""
-    warm_up: int = 300
+    warm_up: int = 200
     """Steps in which the weight of its KL divergence rises to 1."""
-    prior_steps: int = 1500
+    prior_steps: int = 1000
     """Training steps of the energies of latents."""
     prior_batch_size: int = 128
     """Latents of each seed."""
@@ -60,16 +62,16 @@ class Config(ImageConfig):
     """Entries of the replay buffer of a seed."""
     reinitialise: float = 0.02
     """Probability with which a chain of the buffer starts anew."""
-    prior_sampling_steps: int = 200
+    prior_sampling_steps: int = 100
     """Langevin steps of sampling a prior."""
-    proposals: int = 1000
+    proposals: int = 500
     """Draws of N(0, I) of which resampling takes one."""
-    prior_samples: int = 2000
+    prior_samples: int = 1000
     """Latents of a prior and seed, at most as many as there are held-out images."""
     levels: int = 6
     """Levels of noise of the images."""
-    channels: int = 16
-    """Channels of the images' energy at the full size."""
+    channels: int = 32
+    """Channels of the images' energy at half the size, at which it begins."""
     data_noise: float = 0.1
     """Standard deviation of the noise that images carry in training; a last call removes it."""
     start_steps: int = 1500
@@ -87,7 +89,7 @@ class Config(ImageConfig):
     """Images in a set, drawn in batches of 50."""
     sets: int = 3
     """Independent sets of images, over which errors are taken."""
-    long_samples: int = 100
+    long_samples: int = 32
     """Images whose chains go on."""
     classifier_steps: int = 250
     """Training steps of the classifier in whose features distances are measured."""
@@ -107,7 +109,7 @@ class Config(ImageConfig):
         self.at_least(1000, "plane_samples", why="for the distances of samples")
         self.at_least(50, "samples", "prior_samples", why="the number that the figures show")
         self.at_least(20, "long_samples", why="for a distance")
-        for name in ("plane_levels", "plane_hidden", "prior_hidden"):
+        for name in ("plane_levels", "plane_hidden", "prior_hidden", "gaussian_steps"):
             values = getattr(self, name)
             if not values or min(values) < 1:
                 raise ValueError(f"--{name.replace('_', '-')} are numbers of at least 1, got {values}")
@@ -129,8 +131,8 @@ PRESETS = {
     "default": Config(),
     "smoke": Config(
         preset="smoke", images=600, seeds=2, plane_levels=(2, 4), plane_steps=4, denoiser_steps=4, plane_batch_size=8,
-        plane_hidden=(8,), denoiser_width=8, plane_chain_steps=2, plane_samples=1000, latents=2, vae_steps=4,
-        vae_batch_size=8, vae_hidden=8, warm_up=2, prior_steps=4, prior_batch_size=8, prior_hidden=(8,),
+        plane_hidden=(8,), denoiser_width=8, plane_chain_steps=2, gaussian_steps=(3, 5), plane_samples=1000, latents=2,
+        vae_steps=4, vae_batch_size=8, vae_hidden=8, warm_up=2, prior_steps=4, prior_batch_size=8, prior_hidden=(8,),
         prior_chain_steps=2, buffer=20, prior_sampling_steps=2, proposals=4, prior_samples=50, levels=2, channels=4,
         start_steps=4, steps=4, batch_size=8, recovery_batch_size=4, chain_steps=2, samples=50, sets=2, long_samples=20,
         classifier_steps=4, checkpoint_every=3,

@@ -9,7 +9,13 @@ from experiments.kit.training import parameter_count
 from experiments.recovery_likelihood.config import Config
 from experiments.recovery_likelihood.measure_images import ImagesMeasured, measure_images
 from experiments.recovery_likelihood.measure_latent import LatentMeasured, measure_latent
-from experiments.recovery_likelihood.measure_plane import ENERGY, GAUSSIAN, PlaneMeasured, measure_plane
+from experiments.recovery_likelihood.measure_plane import (
+    ENERGY,
+    GAUSSIAN,
+    PlaneMeasured,
+    four_or_most,
+    measure_plane,
+)
 from experiments.recovery_likelihood.train_images import ImageModels
 from experiments.recovery_likelihood.train_latent import LatentModels
 from experiments.recovery_likelihood.train_plane import Plane
@@ -54,7 +60,7 @@ class Measured(NamedTuple):
 
 def closed(plane: PlaneMeasured) -> Closed:
     """The verdict on the chains of four steps, or of the most where there are none."""
-    steps = 4 if 4 in plane.chains[ENERGY] else max(plane.chains[ENERGY])
+    steps = four_or_most(plane.chains[ENERGY])
     energy, gaussian = plane.chains[ENERGY][steps], plane.chains[GAUSSIAN][steps]
     ratio = energy.hole.mean / gaussian.hole.mean if gaussian.hole.mean else float("nan")
     error = float(energy.weight_errors.max())

@@ -1,12 +1,15 @@
 """How the chains of the plane fill the modes and the hole, by their steps and by their network calls."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from experiments.kit.drawing import Drawer
 from experiments.kit.plane import lattice
 from experiments.kit.run import Run
 from experiments.kit.statistics import over_repetitions
@@ -18,13 +21,13 @@ from experiments.recovery_likelihood.gaussian_kernels import reverse_moments
 from experiments.recovery_likelihood.levels import process
 from experiments.recovery_likelihood.modes import LIMITS, STD, WEIGHTS, hole_level, modes
 from experiments.recovery_likelihood.train_plane import Plane
+from jaxgen import diffusion, samplers
 from jaxgen.ebm import conditional_energy
 from jaxgen.metrics import MeanAndError, mode_coverage
 
 GAUSSIAN, BEST, ENERGY, TRUTH = "Gaussian kernels", "best Gaussian kernels", "energies", "the data"
 COMPARED = 1000  # samples whose MMD is measured
 FOUND = 0.2  # of its weight, with which a mode counts as found
-GAUSSIAN_STEPS = (2, 4, 6, 12, 30, 60, 120, 180, 500)
 CHAIN_STEPS = (1 / 3, 3)  # of the curves, as multiples of those of training
 BANDWIDTHS = (0.1, 0.3, 1.0)
 KERNEL_CELLS = 120
@@ -116,7 +119,7 @@ class Judge:
 
     def hole(self, x: np.ndarray) -> float:
         """The share of samples in the hole, to which what is not finite belongs."""
-        return float(np.mean(~(np.asarray(self._log_density(x)) >= self._level)))
+        return float(np.mean(~(np.asarray(self._log_density(jnp.asarray(x))) >= self._level)))
 
     def mmd(self, x: np.ndarray) -> float:
         """The MMD over its floor."""
@@ -169,27 +172,48 @@ def measure_chains(config: Config, plane: Plane) -> dict[str, dict[int, Drawn]]:
 
 
 def measure_costs(config: Config, plane: Plane, chains: dict[str, dict[int, Drawn]]) -> dict[str, Curve]:
-    """Hole and MMD by network calls: Gaussian chains of more steps, energies with shorter and longer chains."""
-    judge = Judge(config)
-    keys = judge.keys(COMPARED)
+    """Hole and MMD by network calls: Gaussian chains of more steps, and energies.
 
-    def curve(draws: dict[int, Callable[[Any, jax.Array], jax.Array]], params: Any, *known: Drawn) -> Curve:
-        """Of new draws, and of those that are measured already."""
+    Those of the compared number of levels also have shorter and longer chains.
+    """
+    judge = Judge(config)
+    keys, times = judge.keys(COMPARED), diffusion.uniform_grid
+    drawers = [Drawer(replace(config, cores=1), plane.gaussian.denoise, (2,), of) for of in keys]
+    ddpm, compared = samplers.ddpm(), four_or_most(plane.energies)
+
+    def gaussian(steps: int) -> list[np.ndarray]:
+        """Samples of each seed."""
+        params = [jax.tree.map(lambda leaf, i=i: leaf[i], plane.gaussian_params) for i in range(config.seeds)]
+        drawn = zip(drawers, params, strict=True)
+        return [drawer(process(), of, ddpm, times(steps)).images for drawer, of in drawn]
+
+    def energy(steps: int) -> np.ndarray:
+        """Samples (seeds, n, 2) by so many Langevin steps at each level."""
+        draw = partial(plane.energies[compared].draw, steps=steps)
+        return np.asarray(jax.jit(jax.vmap(draw))(plane.energy_params[compared], keys))
+
+    def curve(known: Iterable[Drawn], new: dict[int, Any]) -> Curve:
+        """Of samples that are measured already, and of new ones of each seed, by calls."""
         points = {of.calls: (of.hole.mean, of.mmd.mean) for of in known}
-        for calls, draw in draws.items():
-            drawn = np.asarray(jax.jit(jax.vmap(draw))(params, keys))
-            points[calls] = tuple(np.mean([measure(x) for x in drawn]) for measure in (judge.hole, judge.mmd))
+        points |= {
+            n: tuple(np.mean([of(x) for x in each]) for of in (judge.hole, judge.mmd)) for n, each in new.items()
+        }
         calls = sorted(points)
         return Curve(np.array(calls), *np.array([points[n] for n in calls]).T)
 
-    known = chains[GAUSSIAN].values()
-    more = [n for n in GAUSSIAN_STEPS if n not in chains[GAUSSIAN]]
-    found = {GAUSSIAN: curve({n: partial(plane.gaussian.draw, steps=n) for n in more}, plane.gaussian_params, *known)}
-    for steps, chain in plane.energies.items():
-        inner = {max(1, round(factor * config.plane_chain_steps)) for factor in CHAIN_STEPS}
-        draws = {steps * n: partial(chain.draw, steps=n) for n in inner - {config.plane_chain_steps}}
-        found[f"{ENERGY}, {steps} levels"] = curve(draws, plane.energy_params[steps], chains[ENERGY][steps])
+    more = [n for n in config.gaussian_steps if n not in chains[GAUSSIAN]]
+    found = {GAUSSIAN: curve(chains[GAUSSIAN].values(), {n: gaussian(n) for n in more})}
+    inner = {max(1, round(factor * config.plane_chain_steps)) for factor in CHAIN_STEPS} - {config.plane_chain_steps}
+    for levels, of in chains[ENERGY].items():
+        new = {levels * n: energy(n) for n in inner} if levels == compared else {}
+        found[f"{ENERGY}, {levels} levels"] = curve([of], new)
     return found
+
+
+def four_or_most(by_levels: Iterable[int]) -> int:
+    """The number of levels that is compared: four, or the largest where there are none of four."""
+    levels = set(by_levels)
+    return 4 if 4 in levels else max(levels)
 
 
 def calls_to_match(chains: dict[str, dict[int, Drawn]], curves: dict[str, Curve]) -> dict[int, int | None]:
@@ -205,12 +229,12 @@ def calls_to_match(chains: dict[str, dict[int, Drawn]], curves: dict[str, Curve]
 
 def measure_kernels(config: Config, plane: Plane) -> Kernels:
     """The last reverse kernel of a number of levels, four if there are, where x_t lies between modes."""
-    levels = 4 if 4 in plane.energies else next(iter(plane.energies))
+    levels = four_or_most(plane.energies)
     chain, mixture = plane.energies[levels], modes()
     t, s = 1 / levels, 0.0
     alpha, sigma = (np.asarray(of(t)) for of in (process().alpha, process().sigma))
-    condition = np.asarray(alpha * np.array(CONDITION), np.float32)
-    points = lattice(LIMITS, KERNEL_CELLS).astype(np.float32)
+    condition = jnp.asarray(alpha * np.array(CONDITION), jnp.float32)
+    points = jnp.asarray(lattice(LIMITS, KERNEL_CELLS), jnp.float32)
     flat, area = points.reshape(-1, 2), ((LIMITS[1] - LIMITS[0]) / KERNEL_CELLS) ** 2
 
     def normalised(log_density: np.ndarray) -> np.ndarray:
@@ -219,9 +243,11 @@ def measure_kernels(config: Config, plane: Plane) -> Kernels:
 
     exact = mixture.log_density(flat) - ((condition - alpha * flat) ** 2).sum(-1) / (2 * sigma**2)
     params = jax.tree.map(lambda leaf: leaf[0], plane.energy_params[levels])
-    x_t = np.broadcast_to(condition, flat.shape)
-    energy = conditional_energy(lambda y: chain.energy(params, y, np.zeros(len(y))), x_t, sigma**2)
+    x_t = jnp.broadcast_to(condition, flat.shape)
+    energy = conditional_energy(lambda y: chain.energy(params, y, jnp.zeros(len(y))), x_t, sigma**2)
     mean, covariance = reverse_moments(mixture, process(), condition[None], t, s)
-    away = flat - np.asarray(mean[0])
+    away = np.asarray(flat - mean[0])
     gaussian = -np.einsum("ni,ij,nj->n", away, np.linalg.inv(np.asarray(covariance[0])), away) / 2
-    return Kernels(condition / alpha, normalised(exact), normalised(-energy(alpha * flat)), normalised(gaussian))
+    return Kernels(
+        np.asarray(condition / alpha), normalised(exact), normalised(-energy(alpha * flat)), normalised(gaussian)
+    )

@@ -1,5 +1,6 @@
 """The data of the plane, eight narrow modes of unequal weights, and the hole between them."""
 
+import jax.numpy as jnp
 import numpy as np
 
 from experiments.kit.plane import lattice
@@ -21,7 +22,7 @@ def modes() -> GaussianMixture:
 
 def hole_level(mixture: GaussianMixture) -> float:
     """The log-density (nats) below which a point lies in the hole: a thousandth of the data do, by quadrature."""
-    log_density = np.asarray(mixture.log_density(lattice(LIMITS, CELLS)), np.float64).ravel()
+    log_density = np.asarray(mixture.log_density(jnp.asarray(lattice(LIMITS, CELLS))), np.float64).ravel()
     order = np.sort(log_density)
     mass = np.cumsum(np.exp(order)) * ((LIMITS[1] - LIMITS[0]) / CELLS) ** 2
     return float(order[np.searchsorted(mass, HOLE_MASS)])

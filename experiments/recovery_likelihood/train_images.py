@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.kit.images import Images, fitting
-from experiments.kit.run import Run
+from experiments.kit.images import Images
+from experiments.kit.run import BadInput, Run
 from experiments.kit.training import initial_parameters, parameter_count, train_network
 from experiments.recovery_likelihood.config import Config
-from experiments.recovery_likelihood.sprites import ImageChain, image_chain
+from experiments.recovery_likelihood.sprites import ImageChain, folded, image_chain
 from jaxgen.training import Diverged, History
 
 FOLLOWED = 256  # held-out images on which the loss of score matching is followed
@@ -38,7 +38,13 @@ class ImageModels(NamedTuple):
 def build(config: Config, data: Images) -> ImageChain:
     """The chain; raises BadInput for images that its network does not take, before a run begins."""
     chain = image_chain(config)
-    fitting(chain.net, data)
+    shape = data.train.images.shape[1:]
+    if shape[0] % 2 or shape[1] % 2:
+        raise BadInput(f"the energy takes images with even sides, got {shape}")
+    try:
+        jax.eval_shape(chain.net.init, jax.random.key(0), folded(jnp.zeros((1, *shape))), jnp.zeros(1))
+    except ValueError as error:
+        raise BadInput(f"{error}, after squares of 2×2 pixels have become channels") from error
     return chain
 
 
@@ -51,7 +57,7 @@ def train(run: Run[Config], chain: ImageChain, data: Images) -> ImageModels:
         return chain.score_loss(jax.random.key(1), params, (held_out,)).mean()
 
     start = train_network(
-        run, "images/start", initial_parameters(chain.net, config.seed, x, jnp.zeros(1)), chain.score_loss,
+        run, "images/start", initial_parameters(chain.net, config.seed, folded(x), jnp.zeros(1)), chain.score_loss,
         (data.train.images,), held_out_loss=score_loss, seed=config.seed, steps=config.start_steps,
     )  # fmt: skip
     slow = replace(run, config=replace(config, learning_rate=config.recovery_learning_rate))
