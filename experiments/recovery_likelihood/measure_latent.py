@@ -71,7 +71,6 @@ class LatentMeasured(NamedTuple):
         axes: the two coordinates in which the first seed's aggregate posterior is farthest from N(0, I).
         effective_shares: of the weights of resampling (seeds,).
         floor: the Fréchet distance of as many held-out images.
-        reconstructions: Fréchet distance of reconstructed held-out images (seeds,).
         number: samples of a prior and seed.
     """
 
@@ -83,7 +82,7 @@ class LatentMeasured(NamedTuple):
 
 
 class Draw(NamedTuple):
-    """How a prior draws: (keys' key, seed) -> latents, and its calls for one."""
+    """How a prior draws: (key, seed) -> latents, and its calls for one."""
 
     function: Callable[[jax.Array, int], jax.Array]
     calls: int

@@ -72,7 +72,7 @@ def prior_rows(measured: Measured) -> list[dict[str, Any]]:
             "recall": over_repetitions(of.recalls),
             "mass in the hole": of.hole,
             "calls": of.calls or None,
-            "seconds per 1000": of.seconds,
+            "seconds per 1000": of.seconds if of.calls else None,
         }
         for name, of in measured.latent.priors.items()
     ]
@@ -131,7 +131,7 @@ def plane_samples(measured: Measured) -> Figure:
 
     chains = measured.plane.chains
     rows = [
-        [panel(f"{kind}, {of.steps} steps", of.samples) for of in chains[kind].values()]
+        [panel(f"{kind},\n{of.steps} steps", of.samples) for of in chains[kind].values()]
         for kind in (GAUSSIAN, BEST, ENERGY)
     ]
     rows[0].append(panel(TRUTH, chains[TRUTH][0].samples))
@@ -150,20 +150,22 @@ def kernels(measured: Measured) -> Figure:
 
 
 def weights(measured: Measured) -> Figure:
-    """The weight of each mode by the chains of the compared number of steps."""
+    """The weight of each mode by the chains of the compared number of steps, with standard errors."""
     steps, chains = measured.closed.steps, measured.plane.chains
-    means = {kind: chains[kind][steps].weights for kind in (GAUSSIAN, BEST, ENERGY)}
+
+    def spread(shares: np.ndarray) -> tuple[float, float, float]:
+        mean, error = over_repetitions(shares)
+        return mean, mean - error, mean + error
+
+    names = [f"mode {k + 1}" for k in range(len(WEIGHTS))]
+    exact = {name: (weight,) * 3 for name, weight in zip(names, WEIGHTS, strict=True)}
+    found = {
+        kind: {name: spread(shares) for name, shares in zip(names, chains[kind][steps].weights.T, strict=True)}
+        for kind in (GAUSSIAN, BEST, ENERGY)
+    }
     return dot_plot(
-        {
-            "data": {f"mode {k + 1}": (float(w), 0.0) for k, w in enumerate(WEIGHTS)},
-            **{
-                kind: {f"mode {k + 1}": tuple(over_repetitions(of[:, k])) for k in range(len(WEIGHTS))}
-                for kind, of in means.items()
-            },
-        },
-        x_label=f"share of samples nearest to the mode, {steps} steps",
-        row_height=30,
-    )  # fmt: skip
+        {TRUTH: exact} | found, x_label=f"share of samples nearest to the mode, {steps} steps", row_height=32
+    )
 
 
 def plane_costs(measured: Measured) -> Figure:
