@@ -21,8 +21,7 @@ from experiments.recovery_likelihood.gaussian_kernels import reverse_moments
 from experiments.recovery_likelihood.levels import process
 from experiments.recovery_likelihood.modes import LIMITS, STD, WEIGHTS, hole_level, modes
 from experiments.recovery_likelihood.train_plane import Plane
-from jaxgen import diffusion, samplers
-from jaxgen.ebm import conditional_energy
+from jaxgen import diffusion, ebm, samplers
 from jaxgen.metrics import MeanAndError, mode_coverage
 
 GAUSSIAN, BEST, ENERGY, TRUTH = "Gaussian kernels", "best Gaussian kernels", "energies", "the data"
@@ -31,7 +30,7 @@ FOUND = 0.2  # of its weight, with which a mode counts as found
 CHAIN_STEPS = (1 / 3, 3)  # of the curves, as multiples of those of training
 BANDWIDTHS = (0.1, 0.3, 1.0)
 KERNEL_CELLS = 120
-CONDITION = (1.0, 0.45)  # x_t whose reverse kernel is shown, in units of √ᾱ_t times the circle's radius
+CONDITION = (1.0, 0.45)  # x_t over its α, whose reverse kernel is shown
 
 
 class Drawn(NamedTuple):
@@ -82,11 +81,20 @@ class Curve(NamedTuple):
 
 
 class Kernels(NamedTuple):
-    """One reverse kernel q(x_0 | x_t) of four levels, densities (h, w): exact, of the energy, and the best Gaussian."""
+    """One last reverse kernel q(x_0 | x_t).
+
+    Attributes:
+        condition: x_t over its α (2,).
+        exact: its density (h, w).
+        energy: that of the energy (h, w).
+        ends: ends of the chains that sample the energy (n, 2).
+        gaussian: the density of the best Gaussian (h, w).
+    """
 
     condition: np.ndarray
     exact: np.ndarray
     energy: np.ndarray
+    ends: np.ndarray
     gaussian: np.ndarray
 
 
@@ -244,10 +252,18 @@ def measure_kernels(config: Config, plane: Plane) -> Kernels:
     exact = mixture.log_density(flat) - ((condition - alpha * flat) ** 2).sum(-1) / (2 * sigma**2)
     params = jax.tree.map(lambda leaf: leaf[0], plane.energy_params[levels])
     x_t = jnp.broadcast_to(condition, flat.shape)
-    energy = conditional_energy(lambda y: chain.energy(params, y, jnp.zeros(len(y))), x_t, sigma**2)
+    energy = ebm.conditional_energy(lambda y: chain.energy(params, y, jnp.zeros(len(y))), x_t, sigma**2)
+    step = jax.jit(ebm.recovery_sampler(config.plane_chain_steps).step, static_argnums=2)
+    keys = jax.random.split(jax.random.key(config.seed + 6), COMPARED)
+    start = jnp.broadcast_to(condition, (COMPARED, 2))
+    ends, _ = step(keys, chain.ladder, partial(chain.energy, params), t, s, start, None)
     mean, covariance = reverse_moments(mixture, process(), condition[None], t, s)
     away = np.asarray(flat - mean[0])
     gaussian = -np.einsum("ni,ij,nj->n", away, np.linalg.inv(np.asarray(covariance[0])), away) / 2
     return Kernels(
-        np.asarray(condition / alpha), normalised(exact), normalised(-energy(alpha * flat)), normalised(gaussian)
+        np.asarray(condition / alpha),
+        normalised(exact),
+        normalised(-energy(alpha * flat)),
+        np.asarray(ends),
+        normalised(gaussian),
     )

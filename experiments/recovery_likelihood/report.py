@@ -139,14 +139,17 @@ def plane_samples(measured: Measured) -> Figure:
 
 
 def kernels(measured: Measured) -> Figure:
-    """One reverse kernel: exact, of the energy, and the best Gaussian."""
+    """One reverse kernel: exact, of the energy, the chains in it, and the best Gaussian."""
     found = measured.plane.kernels
     highest = float(found.exact.max())
-    shown = {"exact": found.exact, "energy": found.energy, "best Gaussian": found.gaussian}
-    return panels_2d(
-        [[Panel2D(name, heat=density, points=found.condition[None]) for name, density in shown.items()]], LIMITS,
-        color_label="density", log_color=False, color_limits=(0.0, 1.1 * highest),
-    )  # fmt: skip
+    ends = found.ends[(np.abs(found.ends) < LIMITS[1]).all(-1)]
+    shown = [
+        Panel2D("exact", heat=found.exact, points=found.condition[None]),
+        Panel2D("energy", heat=found.energy, points=found.condition[None]),
+        Panel2D("ends of its chains", points=ends if len(ends) else None),
+        Panel2D("best Gaussian", heat=found.gaussian, points=found.condition[None]),
+    ]
+    return panels_2d([shown], LIMITS, color_label="density", log_color=False, color_limits=(0.0, 1.1 * highest))
 
 
 def weights(measured: Measured) -> Figure:
