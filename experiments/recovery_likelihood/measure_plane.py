@@ -253,10 +253,14 @@ def measure_kernels(config: Config, plane: Plane) -> Kernels:
     params = jax.tree.map(lambda leaf: leaf[0], plane.energy_params[levels])
     x_t = jnp.broadcast_to(condition, flat.shape)
     energy = ebm.conditional_energy(lambda y: chain.energy(params, y, jnp.zeros(len(y))), x_t, sigma**2)
-    step = jax.jit(ebm.recovery_sampler(config.plane_chain_steps).step, static_argnums=2)
-    keys = jax.random.split(jax.random.key(config.seed + 6), COMPARED)
-    start = jnp.broadcast_to(condition, (COMPARED, 2))
-    ends, _ = step(keys, chain.ladder, partial(chain.energy, params), t, s, start, None)
+    step = ebm.recovery_sampler(config.plane_chain_steps).step
+
+    @jax.jit
+    def walked(keys: jax.Array, params: Any) -> jax.Array:
+        start = jnp.broadcast_to(condition, (len(keys), 2))
+        return step(keys, chain.ladder, partial(chain.energy, params), jnp.asarray(t), jnp.asarray(s), start, None)[0]
+
+    ends = walked(jax.random.split(jax.random.key(config.seed + 6), COMPARED), params)
     mean, covariance = reverse_moments(mixture, process(), condition[None], t, s)
     away = np.asarray(flat - mean[0])
     gaussian = -np.einsum("ni,ij,nj->n", away, np.linalg.inv(np.asarray(covariance[0])), away) / 2
