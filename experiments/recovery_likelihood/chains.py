@@ -14,6 +14,7 @@ from jaxgen import diffusion, ebm, samplers
 from jaxgen.nets import MLP, EnergyMLP
 
 DIMS = 2
+MAX_GAP = 1e4  # nats between the mean energies of data and samples, from which on a training has diverged
 
 
 class EnergyChain(NamedTuple):
@@ -43,8 +44,11 @@ class EnergyChain(NamedTuple):
         return self.net.apply(params, x, s) + (x**2).sum(-1) / 2
 
     def objective(self) -> ebm.EnergyObjective:
-        """Recovery likelihood."""
-        return ebm.recovery_likelihood(self.energy, self.ladder, steps=self.chain_steps)
+        """Recovery likelihood.
+
+        Where levels are few, a chain may leave the data's region in one update and not in the next.
+        """
+        return ebm.recovery_likelihood(self.energy, self.ladder, steps=self.chain_steps, max_gap=MAX_GAP)
 
     def loss(self, key: jax.Array, params: Any, batch: tuple[jax.Array]) -> tuple[jax.Array, dict, dict]:
         """Its losses on a batch (x0,)."""

@@ -1,5 +1,6 @@
 """Recovery likelihood of images: the ladder, the energy, its two losses, and its samplers."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -55,13 +56,13 @@ class ImageChain(NamedTuple):
         score = score_of_energy(lambda x: self.of_clean(params, x, s))(x_s)
         return ((std * score + eps) ** 2).mean((1, 2, 3))
 
-    def recovery_loss(self, key: jax.Array, params: Any, batch: tuple[jax.Array]) -> tuple[jax.Array, dict, dict]:
-        """Recovery likelihood, per dimension and weighted by σ of the level, whose energies are 1/σ as large."""
+    def recovery_loss(self) -> Callable[..., tuple[jax.Array, dict, dict]]:
+        """The loss of recovery likelihood, weighted by σ of the level, whose energies are 1/σ as large."""
         weights = np.asarray(self.std(np.arange(self.ladder.steps) / self.ladder.steps))
         objective = ebm.recovery_likelihood(
             self.energy, self.ladder, steps=self.chain_steps, weights=weights, data_noise=self.noise
         )
-        return objective.loss(key, params, batch[0])
+        return lambda key, params, batch: objective.loss(key, params, batch[0])
 
     def draw(self, params: Any, keys: jax.Array, steps: int, shape: tuple[int, ...]) -> jax.Array:
         """Images with the data's noise, by so many Langevin steps at each level."""

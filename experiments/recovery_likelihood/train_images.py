@@ -63,7 +63,7 @@ def train(run: Run[Config], chain: ImageChain, data: Images) -> ImageModels:
     slow = replace(run, config=replace(config, learning_rate=config.recovery_learning_rate))
     try:
         recovered = train_network(
-            slow, "images/recovery", start.averaged, chain.recovery_loss, (np.asarray(data.train.images),),
+            slow, "images/recovery", start.averaged, chain.recovery_loss(), (np.asarray(data.train.images),),
             held_out_loss=score_loss, seed=config.seed + 1, batch_size=config.recovery_batch_size,
         )  # fmt: skip
     except Diverged as error:
