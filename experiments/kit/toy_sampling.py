@@ -84,12 +84,19 @@ class MixtureComparison:
     """Compares n samples with a mixture; `floor` is the mean MMD of n draws of the mixture itself.
 
     The MMD is the root of the biased estimate (Gretton et al. 2012, eq. 5) to a fixed reference of draws, in the mean
-    of three RBF kernels: positive also between draws of one law, so that there is a floor to compare with.
+    of RBF kernels: positive also between draws of one law, so that there is a floor to compare with.
     """
 
-    def __init__(self, mixture: GaussianMixture, n: int, key: jax.Array, draws: int = 8):
+    def __init__(
+        self,
+        mixture: GaussianMixture,
+        n: int,
+        key: jax.Array,
+        draws: int = 8,
+        bandwidths: tuple[float, ...] = BANDWIDTHS,
+    ):
         reference_key, *keys = jax.random.split(key, draws + 1)
-        self.mixture, self._kernel = mixture, partial(rbf_kernel, bandwidths=BANDWIDTHS)
+        self.mixture, self._kernel = mixture, partial(rbf_kernel, bandwidths=bandwidths)
         self._reference = np.asarray(sample_mixture(mixture, reference_key, 3 * n), np.float64)
         self._inner = self._kernel(self._reference, self._reference).mean()
         self.floors = np.array([self.mmd(sample_mixture(mixture, key, n)) for key in keys])
