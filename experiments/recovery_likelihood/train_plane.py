@@ -16,7 +16,7 @@ from jaxgen import ebm
 from jaxgen.training import Diverged, History
 
 POINTS = 50_000  # of each seed
-CLIP = 20.0  # of the gradient of all seeds, which chains that leave the data's region would dominate
+CLIP = 20.0  # of the gradients of all seeds, summed, which chains that leave the data's region would dominate
 CELLS = 64  # of the quadrature that follows a training
 
 
@@ -61,11 +61,12 @@ def train_energy(run: Run[Config], levels: int, chain: EnergyChain, data: np.nda
 
         return jax.vmap(of_one)(params).mean()
 
+    seeds = jax.random.split(jax.random.key(config.seed), config.seeds)
     try:
         trained = train_network(
-            run, f"plane/energy-{levels}", side_by_side.initial(chain.init, jax.random.split(jax.random.key(config.seed), config.seeds)),
+            run, f"plane/energy-{levels}", side_by_side.initial(chain.init, seeds),
             side_by_side.losses_of(chain.loss, config.seeds), (data,), held_out_loss=divergence, seed=config.seed,
-            steps=config.plane_steps, batch_size=config.plane_batch_size, clip=CLIP / config.seeds,  # the gradient is that of the mean over seeds
+            steps=config.plane_steps, batch_size=config.plane_batch_size, clip=CLIP / config.seeds,
         )  # fmt: skip
     except Diverged as error:
         remedy = "Try a lower --plane-learning-rate, a smaller --plane-step, or more --plane-chain-steps"
@@ -77,8 +78,9 @@ def train_denoiser(run: Run[Config], data: np.ndarray) -> Any:
     """The denoiser of the Gaussian chain."""
     chain, config = gaussian_chain(run.config), run.config
     loss = side_by_side.losses_of(chain.loss, config.seeds)
+    seeds = jax.random.split(jax.random.key(config.seed), config.seeds)
     return train_network(
-        run, "plane/denoiser", side_by_side.initial(chain.init, jax.random.split(jax.random.key(config.seed), config.seeds)), loss, (data,),
+        run, "plane/denoiser", side_by_side.initial(chain.init, seeds), loss, (data,),
         held_out_loss=lambda params: loss(jax.random.key(1), params, (data[:1000],))[0].mean(), seed=config.seed,
         steps=config.denoiser_steps, batch_size=config.plane_batch_size, clip=0.0,
     ).averaged  # fmt: skip
