@@ -13,10 +13,9 @@ from experiments.trilemma.config import Config
 from experiments.trilemma.measure import Facts, Measured
 from experiments.trilemma.measure_images import REAL, SHOWN, Sampled
 from experiments.trilemma.measure_progress import Reached
-from jaxgen.report import Panel2D, curves, format_value, image_grid, panels, panels_2d, table, tradeoff
+from experiments.trilemma.triangles import triangles
+from jaxgen.report import curves, format_value, image_grid, panels, table, tradeoff
 
-PER_ROW = 5  # triangles
-ANGLES = np.pi * np.array([0.5, 7 / 6, 11 / 6])  # of quality, coverage and speed
 NOT_PUBLISHED = Published(None)
 
 
@@ -126,7 +125,7 @@ def figures(measured: Measured) -> dict[str, Figure]:
     shown = np.concatenate([of.shown for of in measured.images.values()])
     return {
         "samples": image_grid(shown, SHOWN, row_labels=list(measured.images)),
-        "triangles": triangles(measured),
+        "triangles": triangles(measured.verdicts.corners),
         "quality-and-time": tradeoff(
             by_family(measured, lambda of: of.seconds.mean),
             x_label="seconds for 50 images",
@@ -162,20 +161,6 @@ def by_family(measured: Measured, x: Any) -> dict[str, list[tuple[str, float, fl
         ]
         for facts in measured.families.values()
     }
-
-
-def triangles(measured: Measured) -> Figure:
-    """The trilemma of each way: how far it comes towards each corner of a triangle."""
-    directions = np.stack([np.cos(ANGLES), np.sin(ANGLES)], -1)
-    frame = directions[[0, 1, 2, 0]]
-
-    def panel(title: str, reach: tuple[float, float, float]) -> Panel2D:
-        inner = (np.array(reach)[:, None] * directions)[[0, 1, 2, 0]]
-        return Panel2D(title, paths=np.stack([frame, inner], 1))
-
-    drawn = [panel(title, reach) for title, reach in measured.verdicts.corners.items()]
-    rows = [drawn[i : i + PER_ROW] for i in range(0, len(drawn), PER_ROW)]
-    return panels_2d(rows, (-1.15, 1.15), path_labels=["best of each", "this way"])
 
 
 def losses(measured: Measured) -> Figure:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 from jaxtyping import Array, Float, UInt8
 
+from jaxgen.nets.depthwise import DepthwiseConv
 from jaxgen.nets.fixed_resizing import as_rgb, central_square, resize_bilinear
 from jaxgen.nets.torch_files import read_weights
 from jaxgen.nets.torch_weights import flax_variables
@@ -98,11 +99,8 @@ def _packaged() -> Path:
     return files[0]
 
 
-def _conv(features: int, kernel: int, stride: int = 1, groups: int = 1, *, name: str) -> nn.Conv:
-    size = kernel, kernel
-    return nn.Conv(
-        features, size, stride, "SAME", feature_group_count=groups, use_bias=False, precision="highest", name=name
-    )
+def _conv(features: int, kernel: int, stride: int = 1, *, name: str) -> nn.Conv:
+    return nn.Conv(features, (kernel, kernel), stride, "SAME", use_bias=False, precision="highest", name=name)
 
 
 def _normalised(x: Array, name: str) -> Array:
@@ -122,6 +120,6 @@ class _Block(nn.Module):
         start, wide = x, x.shape[-1] * self.expansion
         if self.expansion > 1:
             x = nn.relu6(_normalised(_conv(wide, 1, name="_expand_conv")(x), "_bn0"))
-        x = _conv(wide, self.kernel, self.stride, groups=wide, name="_depthwise_conv")(x)
+        x = DepthwiseConv(self.kernel, self.stride, name="_depthwise_conv")(x)
         x = _normalised(_conv(self.channels, 1, name="_project_conv")(nn.relu6(_normalised(x, "_bn1"))), "_bn2")
         return x + start if x.shape == start.shape else x
