@@ -16,6 +16,8 @@ from jaxgen.gan import ddgan, ddgan_process, denoising_objectives, lazy, non_sat
 from jaxgen.nets import DenoisingCritic, DenoisingGenerator
 from jaxgen.samplers import sample
 
+PENALTY_EVERY = 15  # updates of the critic from one R1 to the next, as in the paper, which does not scale it
+
 
 def family(config: Config, data: Data) -> Family:
     """A diffusion model of a few steps whose generator, a U-Net with a latent, is trained against a critic."""
@@ -35,7 +37,7 @@ def family(config: Config, data: Data) -> Family:
         times = uniform_grid(config.denoising_steps)
         return sample(keys, process, denoise, ddgan(config.latents), times, data.shape)
 
-    penalties = {"r1": lazy(r1(config.gamma), config.penalty_every)} if config.gamma else {}
+    penalties = {"r1": lazy(r1(config.gamma), PENALTY_EVERY, scaled=False)} if config.gamma else {}
     objectives = denoising_objectives(
         process, generator.apply, critic.apply, non_saturating(), latent_size=config.latents, penalties=penalties
     )
