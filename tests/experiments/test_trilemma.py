@@ -154,6 +154,7 @@ def test_ddim_encodes_by_a_network_that_returns_zero_as_alpha_x(data):
     np.testing.assert_allclose(codes, x * np.sqrt(np.prod(1 - betas)), rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_flow_encodes_an_image_as_the_latent_that_it_is_drawn_from(data):
     """A latent whose image lies within a level's noise comes back up to the flow's slope there."""
     family = FAMILIES["flow"](SMALL, data)
