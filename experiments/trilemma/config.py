@@ -71,7 +71,7 @@ class Config(UNetConfig):
     energy_learning_rate: float = 1e-3
     chain_steps: int = 10
     """Langevin steps of recovery likelihood at each level in training."""
-    sampling_chain_steps: int = 30
+    sampling_chain_steps: int = 10
     """Langevin steps of recovery likelihood at each level in sampling."""
     sigma_last: float = 0.02
     """NCSN's last noise level."""

@@ -69,7 +69,7 @@ def measure(
     """Draw images by every way, compare them, and ask every family for likelihoods and codes."""
     config = run.config
     feature = choose_features(config, classifier)
-    compare = Comparison(config, data, classifier, feature)
+    compare = Comparison(run, data, classifier, feature)
     images = measure_images(run, data, families, trained, compare)
     progress = measure_progress(run, families, trained, images, compare)
     target = common_target(progress, config.target)

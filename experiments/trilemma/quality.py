@@ -9,6 +9,7 @@ import numpy as np
 from experiments.kit.classifier import Classifier
 from experiments.kit.fixed_features import LITE
 from experiments.kit.levels import rounded
+from experiments.kit.run import Run
 from experiments.trilemma.config import Config
 from experiments.trilemma.data import Data
 from jaxgen.data import to_uint8
@@ -62,16 +63,16 @@ class Comparison:
     """Compares sets of images with training images; all are rounded to the same levels.
 
     Args:
-        config: the flags.
+        run: the run, which keeps the features of the training images.
         data: the images.
         classifier: of classes.
         feature: the features.
     """
 
-    def __init__(self, config: Config, data: Data, classifier: Classifier, feature: Feature):
+    def __init__(self, run: Run[Config], data: Data, classifier: Classifier, feature: Feature):
         self._feature, self._levels, self._classify = feature.of, data.levels, classifier.classify
-        reference = data.train.images[: config.reference]
-        self._reference = np.asarray(feature.of(reference), np.float64)
+        reference = data.train.images[: run.config.reference]
+        self._reference = np.asarray(run.stage("features", lambda: feature.of(reference)), np.float64)
         # half an image more of each class, none of which has then a share of 0
         self._share = self._classes(reference, 0.5)
 

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.kit.frechet import FRECHET
-from experiments.kit.literature import TRILEMMA, Published
+from experiments.kit.literature import OWN_PAPERS, TRILEMMA, Published
 from experiments.kit.run import Run
 from experiments.trilemma.config import Config
 from experiments.trilemma.measure import Facts, Measured
@@ -59,6 +59,7 @@ def quality_row(title: str, of: Sampled) -> dict[str, Any]:
         "literature": of.published,
         "its FID": published(of).fid,
         "its recall": published(of).recall,
+        "FID in its paper": OWN_PAPERS.get(of.published, NOT_PUBLISHED).fid,
     }
 
 

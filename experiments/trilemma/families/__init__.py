@@ -2,6 +2,9 @@
 
 from collections.abc import Callable
 
+import jax
+
+from experiments.kit.run import BadInput
 from experiments.trilemma.config import Config
 from experiments.trilemma.data import Data
 from experiments.trilemma.families import ddgan, ddpm, ebm, flow, gan, ncsn, sde, vae
@@ -20,5 +23,13 @@ FAMILIES: dict[str, Callable[[Config, Data], Family]] = {
 
 
 def families(config: Config, data: Data) -> dict[str, Family]:
-    """The families that are compared, in the order of this list."""
-    return {name: make(config, data) for name, make in FAMILIES.items() if name in config.models}
+    """The families that are compared, in the order of this list; raises BadInput for images that one does not take."""
+    chosen = {}
+    for name, make in FAMILIES.items():
+        if name in config.models:
+            try:
+                chosen[name] = make(config, data)
+                jax.eval_shape(chosen[name].training.initial, 0)
+            except (ValueError, TypeError) as error:
+                raise BadInput(f"{name}: {error}") from error
+    return chosen
