@@ -150,7 +150,7 @@ PRESETS = {
     ),
     "paper": Config(
         preset="paper", twins=("vae", "flow", "sde", "ddpm"), seconds=7200.0, steps=10**7, images=89_400,
-        batch_size=128, learning_rate=2e-4, ema=0.9999, channels=128, multipliers=(1, 2, 2), samples=2500,
+        batch_size=128, learning_rate=2e-4, ema=0.9999, channels=128, multipliers=(1, 2, 2), samples=2000,
         reference=10_000, classifier_steps=4000, likelihood_images=512, importance_samples=1000, code_images=512,
         tolerance=1e-5, latents=100, hidden=512, gan_channels=128, critic_channels=128, gan_learning_rate=2e-4,
         scales=3, glow_steps=16, glow_channels=512, energy_channels=128, energy_learning_rate=1e-4, chain_steps=30,

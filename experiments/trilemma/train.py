@@ -10,7 +10,7 @@ from experiments.trilemma.config import Config
 from experiments.trilemma.data import Data
 from experiments.trilemma.family import Family
 from experiments.trilemma.trainer import Trainer
-from jaxgen.training import History
+from jaxgen.training import Diverged, History
 
 TWIN_SEED = 100  # beyond the first one's
 
@@ -58,7 +58,11 @@ def train_family(run: Run[Config], name: str, family: Family, data: Data) -> Tra
 
     def params_after(folder: str, seed: int, steps: int) -> Any:
         compute = partial(trainer.train, run, folder, seed, steps, budget.steps)
-        return run.stage(f"parameters/{folder}/{steps}", compute)
+        try:
+            return run.stage(f"parameters/{folder}/{steps}", compute)
+        except Diverged as error:
+            remedy = "Begin a run with a lower learning rate, or continue this one without it, by --models"
+            raise Diverged(f"{family.title}: {error}. {remedy}", error.history) from error
 
     steps = sorted({max(1, round(share * budget.steps)) for share in config.marks})
     snapshots = [Snapshot(count, params_after(name, config.seed, count)) for count in steps]

@@ -15,7 +15,7 @@ from experiments.trilemma import EXERCISE
 from experiments.trilemma.budget import measure_budget
 from experiments.trilemma.config import PRESETS
 from experiments.trilemma.data import load
-from experiments.trilemma.families import FAMILIES, ddpm, ncsn, sde
+from experiments.trilemma.families import FAMILIES, ddpm, ebm, ncsn, sde
 from experiments.trilemma.measure_codes import compare_codes
 from experiments.trilemma.measure_images import REAL, Sampled
 from experiments.trilemma.measure_progress import Progress, common_target, reached
@@ -115,7 +115,8 @@ def test_the_calls_of_energies_and_generators_are_as_declared(name, net, data, m
     monkeypatch.setattr(net, "apply", counter.around(net.apply))
     (way,) = FAMILIES[name](SMALL, data).ways.values()
     jax.block_until_ready(jax.jit(way.draw)(params, jax.random.split(jax.random.key(0), 2)))
-    assert counter.calls == way.calls
+    # an energy's norms take calls once, which are no calls for an image
+    assert counter.calls == way.calls + (ebm.ITERATIONS if name == "ebm" else 0)
 
 
 def test_the_score_sde_of_a_network_that_returns_zero_is_a_gaussian(data):
@@ -223,6 +224,14 @@ def test_the_verdicts_follow_from_the_numbers():
     assert found.order.correlation == pytest.approx(1.0)
     winner = decide({**images, "all": sampled([0.1, 0.11, 0.1], [0.95, 0.95, 0.96], 0.5)})
     assert winner.all_three == ["all"]
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=list(PRESETS))
+def test_every_preset_renders_enough_images(preset):
+    """A tenth is held out, less a little for the images that both parts would share."""
+    most = max(preset.sets * preset.samples, preset.likelihood_images, preset.code_images)
+    assert most < 0.095 * preset.images
+    assert preset.reference < 0.85 * preset.images
 
 
 def test_what_could_only_fail_later_is_refused(data):
