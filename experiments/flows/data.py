@@ -8,6 +8,7 @@ import numpy as np
 from experiments.flows.config import Config
 from experiments.kit import images
 from experiments.kit.launch import reading_data
+from experiments.kit.levels import as_integers, rounded
 from jaxgen.data import ImageDataset, render_digits
 
 
@@ -39,18 +40,3 @@ def load(config: Config) -> dict[str, Data]:
         name: Data(*(replace(part, images=rounded(part.images, config.levels)) for part in each), config.levels)
         for name, each in found.items()
     }
-
-
-def as_integers(values: np.ndarray, levels: int) -> np.ndarray:
-    """The levels of values in [−1, 1]; others are clipped."""
-    return np.clip(np.floor((values + 1) / 2 * levels), 0, levels - 1).astype(np.uint8)
-
-
-def as_images(integers: np.ndarray, levels: int) -> np.ndarray:
-    """Values in [−1, 1] of levels, whose lowest is −1 and whose highest is 1."""
-    return (2 * np.asarray(integers, np.float32) / (levels - 1) - 1).astype(np.float32)
-
-
-def rounded(values: np.ndarray, levels: int) -> np.ndarray:
-    """Values of equidistant levels."""
-    return as_images(as_integers(values, levels), levels)

@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.flows.config import Config
-from experiments.flows.data import Data, as_images, as_integers
+from experiments.flows.data import Data
 from experiments.flows.measure_images import bound, draw
 from experiments.flows.train import Model
 from experiments.kit.frechet import FrechetDistance
+from experiments.kit.levels import as_images, as_integers
 from jaxgen.distributions import Gaussian, diagonal_mixture
 from jaxgen.metrics import MeanAndError, bits_per_dim, mean_and_error
 

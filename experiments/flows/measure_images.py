@@ -8,9 +8,10 @@ import jax
 import numpy as np
 
 from experiments.flows.config import Config
-from experiments.flows.data import Data, as_images, as_integers
+from experiments.flows.data import Data
 from experiments.flows.train import Model
 from experiments.kit.great_circle import great_circle
+from experiments.kit.levels import as_images, as_integers
 from jaxgen import flows
 from jaxgen.distributions import Distribution
 from jaxgen.metrics import MeanAndError, bits_per_dim, mean_and_error

@@ -11,13 +11,14 @@ from shown import findings_of, metrics_of
 
 from experiments.flows import measure_exam, report
 from experiments.flows.config import PRESETS, Config
-from experiments.flows.data import Data, as_images, as_integers, rounded
+from experiments.flows.data import Data
 from experiments.flows.densities import densities
 from experiments.flows.measure import Measured
 from experiments.flows.measure_images import ImageResults
 from experiments.flows.measure_plane import Plane, PlaneFlow
 from experiments.flows.plane_flows import kinds
 from experiments.flows.train_plane import slug
+from experiments.kit.levels import as_images, as_integers, rounded
 from jaxgen.data import ImageDataset
 from jaxgen.metrics import MeanAndError
 
