@@ -19,7 +19,7 @@ class Config(UNetConfig, DiTConfig):
     """Blocks of the transformer; with this width it has as many parameters as the U-Net."""
     dit_rotary: bool = False
     """Rotate the transformer's queries and keys by row and column, besides adding sines and cosines."""
-    steps: int = 1200
+    steps: int = 1000
     """Training steps of the U-Net, and of the transformer at equal steps."""
     dit_learning_rate: float = 1e-3
     """The largest of the transformer, after a warm-up."""
