@@ -365,19 +365,33 @@ def test_recovery_and_a_tilted_prior_learn_the_circle(energies):
         assert np.hypot(*np.asarray(x).T).std() < 0.45
 
 
-def test_masked_diffusion_of_the_guide_learns_walks(daily):
-    names = {}
-    exec(TOKENS.replace("range(2000)", "range(400)") if daily else TOKENS, names)
+@pytest.fixture(scope="module")
+def walks(daily):
+    """The names of the guide's first block on tokens; by day a small network trains for a fifth of the steps."""
+    names, by_day = {}, TOKENS.replace("range(2000)", "range(400)").replace("nets.MLP(", "nets.MLP(64, 2, ")
+    exec(by_day.replace("draws=32", "draws=8") if daily else TOKENS, names)
+    return names
+
+
+def moves(tokens):
+    return np.diff(np.asarray(tokens), axis=1) % 4
+
+
+def test_masked_diffusion_of_the_guide_learns_walks(walks, daily):
     # a walk has 2 + 7 bits, and a product of marginals 16
-    assert 9 / 8 - 0.02 < names["bits"] < (1.3 if daily else 1.16)
-    moves = lambda tokens: np.diff(np.asarray(tokens), axis=1) % 4
-    assert np.isin(moves(names["tokens"]), [0, 1]).mean() > (0.9 if daily else 0.97)
+    assert 9 / 8 - 0.02 < walks["bits"] < (1.35 if daily else 1.16)
+    assert np.isin(moves(walks["tokens"]), [0, 1]).mean() > (0.85 if daily else 0.97)
+
+
+@pytest.mark.slow
+def test_the_chain_and_the_filled_in_walks_of_the_guide(walks):
+    names = dict(walks)
     for block in (TOKEN_CHAIN, FILL_IN):
         exec(block, names)
     assert names["losses"].shape == (1000,)
     filled = np.asarray(names["filled"])
     assert (set(filled[:, 0]), set(filled[:, -1])) == ({2}, {1})
-    assert np.isin(moves(filled), [0, 1]).mean() > (0.85 if daily else 0.95)
+    assert np.isin(moves(filled), [0, 1]).mean() > 0.95
 
 
 @nightly("block", [NNX, EQUINOX], ids=["nnx", "equinox"])
