@@ -42,11 +42,12 @@ def elimination_order(
     """Choose an order of elimination, or check a given one.
 
     The default order is greedy: next is the variable whose elimination adds the fewest edges to the graph, and of these
-    the one with the smallest table. The best order is NP-hard to find.
+    the one with the smallest table. Where the order in which the graph names its variables has a smaller largest table,
+    as the rows of a grid have, it is taken instead. The best order is NP-hard to find.
 
     Args:
         graph: the factor graph.
-        names: the variables in an order of your own; by default the greedy one of all that are not kept.
+        names: the variables in an order of your own, all that are not kept.
         keep: a variable or several that are not summed out.
         max_entries: the largest table that is accepted. A float32 table of the default 2²⁴ entries takes 64 MiB; a
             gradient keeps the tables of all variables.
@@ -100,8 +101,10 @@ def _order(structure: FactorStructure, names: tuple[str, ...] | None, keep: froz
     # what is kept ends in one table, so it is a clique
     for name in keep:
         neighbours[name] |= keep - {name}
-    if names is None:
-        names = min_fill(neighbours, sizes, keep)
-    cliques = tuple(eliminate(neighbours, names))
-    largest = max((math.prod(sizes[name] for name in clique) for clique in cliques), default=1)
-    return EliminationOrder(names, cliques, largest)
+    named = tuple(name for name in domain.names if name not in keep)
+    found = []
+    for each in (min_fill(neighbours, sizes, keep), named) if names is None else (names,):
+        cliques = tuple(eliminate(neighbours, each))
+        largest = max((math.prod(sizes[name] for name in clique) for clique in cliques), default=1)
+        found.append(EliminationOrder(each, cliques, largest))
+    return min(found, key=lambda order: order.entries)

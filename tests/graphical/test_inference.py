@@ -365,6 +365,29 @@ def test_any_order_gives_the_same():
     )
 
 
+def grid(rows, columns):
+    """A grid with random potentials."""
+    names = [[f"{i},{j}" for j in range(columns)] for i in range(rows)]
+    pairs = [*((a, b) for row in names for a, b in itertools.pairwise(row)),
+             *((a, b) for one, two in itertools.pairwise(names) for a, b in zip(one, two, strict=True))]  # fmt: skip
+    tables = np.random.default_rng(0).normal(size=(len(pairs), 2, 2))
+    return graphical.factor_graph({name: 2 for row in names for name in row}, dict(zip(pairs, tables, strict=True)))
+
+
+def test_a_grid_is_eliminated_by_rows():
+    """The treewidth of an n × n grid is n; the greedy order of the fewest fill edges is wider on this one."""
+    graph = grid(10, 10)
+    order = graphical.elimination_order(graph)
+    assert (order.width, order.entries) == (10, 2**11)
+    assert graphical.elimination_order(graph, graphical.triangulation(graph.graph).order).width > 10
+    graph = grid(3, 6)
+    order = graphical.elimination_order(graph, graph.names)
+    table = log_table(dict.fromkeys(graph.names, 2), zip(graph.scopes, graph.log_potentials, strict=True))
+    np.testing.assert_allclose(
+        graphical.log_partition(graph, order=order), np.logaddexp.reduce(table.ravel()), rtol=1e-12
+    )
+
+
 def test_float32_is_float32():
     with jax.enable_x64(False):
         graph = loops(jax.random.key(3), 1, jnp.float32)[0]
