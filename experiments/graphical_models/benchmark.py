@@ -137,7 +137,11 @@ def main() -> None:
             if importlib.util.find_spec(peer.__name__) is None:
                 print(f"  {peer.__name__}: not installed")
                 continue
-            found, taken = peer(pairs, tables)
+            try:
+                found, taken = peer(pairs, tables)
+            except MemoryError as error:
+                print(f"  {peer.__name__}: out of memory ({error})")
+                continue
             show(f"{peer.__name__}, {'one set' if len(found) == 1 else f'{len(found)} sets in one call'}", taken)
             print(f"  largest difference of a marginal: {np.abs(found - exact[: len(found)]).max():.2g}", flush=True)
 
