@@ -40,7 +40,7 @@ def _train(run: Run[Config], *, index: int, kind: str, of: Kind) -> dict[str, Tr
 
 def fitter(config: Config, of: Kind) -> Callable[[jax.Array, int], Trained]:
     """A function (key, number of the density) -> Trained for a kind of flow, compiled once for all densities."""
-    draws = [partial(truth.sample, n=config.plane_batch_size) for truth in densities().values()]
+    draws = [lambda key, of=of: of.sample(key, config.plane_batch_size) for of in densities().values()]
 
     def loss(key, params, density):
         data_key, loss_key = jax.random.split(key)

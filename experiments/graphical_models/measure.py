@@ -9,6 +9,7 @@ from experiments.graphical_models.measure_statements import Exhaustive, Tested, 
 from experiments.graphical_models.measure_toy import Toy, toys
 from experiments.graphical_models.network_file import Subject
 from experiments.graphical_models.statements import Decision, decide, structural
+from experiments.kit.compilation import lightly_compiled
 from experiments.kit.run import Run
 
 
@@ -36,15 +37,19 @@ class Measured(NamedTuple):
 def measure(run: Run, own: Subject | None) -> Measured:
     """Measure every part; float64 must be enabled."""
     config = run.config
-    decisions = [decide(own.name, own.graph, text) for text in config.statements] if own else []
+    with lightly_compiled():  # many small programs, each of which runs once
+        decisions = [decide(own.name, own.graph, text) for text in config.statements] if own else []
+        decided = {
+            "tested": run.stage("tested", lambda: tested(config)),
+            "structural": run.stage("structural", structural),
+            "exhaustive": run.stage("exhaustive", lambda: exhaustive(config)),
+            "conversions": conversions(),  # a moment
+            "scalings": run.stage("scalings", lambda: scalings(config)),
+            "marginalised": run.stage("marginalised", lambda: marginalised(config)),
+            "toys": toys(),
+        }
     return Measured(
-        tested=run.stage("tested", lambda: tested(config)),
-        structural=run.stage("structural", structural),
-        exhaustive=run.stage("exhaustive", lambda: exhaustive(config)),
-        conversions=conversions(),  # a moment
-        scalings=run.stage("scalings", lambda: scalings(config)),
-        marginalised=run.stage("marginalised", lambda: marginalised(config)),
+        **decided,
         learned=[run.stage(f"learned/{of.name}", lambda of=of: learned(config, of)) for of in subjects(config, own)],
-        toys=toys(),
         own=Own(own, decisions) if own else None,
     )

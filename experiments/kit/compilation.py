@@ -1,6 +1,8 @@
 """Compilation with little optimisation, for programs that compile far longer than they compute."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import jax
 
@@ -10,3 +12,14 @@ def compile_lightly() -> None:
     jax.config.update("jax_disable_most_optimizations", True)
     if jax.__version_info__ < (0, 11):  # later versions end a process for a flag that they do not know
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false".strip()
+
+
+@contextmanager
+def lightly_compiled() -> Iterator[None]:
+    """Let XLA optimise little for a while."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_disable_most_optimizations", before)

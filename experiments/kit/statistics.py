@@ -1,5 +1,6 @@
 """What lies beyond chance: tests of paired differences, shares with their errors, and the verdict of a comparison."""
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from itertools import pairwise
 from typing import Literal, NamedTuple, TypeVar
@@ -73,15 +74,13 @@ def verdicts(
         differences: paired differences (n,) from one reference, by name.
         best: whether low or high values are better.
     """
-    if not differences:
-        return {}
-    from statsmodels.stats.multitest import multipletests  # late, for it takes long
-
-    rejected = multipletests([p_value(values) for values in differences.values()], LEVEL, method="holm")[0]
-    return {
-        name: "within chance" if not different else "better" if (np.mean(values) < 0) == (best == "low") else "worse"
-        for (name, values), different in zip(differences.items(), rejected, strict=True)
-    }
+    found, beyond = dict.fromkeys(differences, "within chance"), True
+    ordered = sorted((p_value(values), i, name) for i, (name, values) in enumerate(differences.items()))
+    for rank, (p, _, name) in enumerate(ordered):
+        beyond &= p <= LEVEL / (len(ordered) - rank)
+        if beyond:
+            found[name] = "better" if (np.mean(differences[name]) < 0) == (best == "low") else "worse"
+    return found
 
 
 def share(values: ArrayLike, *, each: int = 1, groups: ArrayLike | None = None) -> MeanAndError:
@@ -94,18 +93,15 @@ def share(values: ArrayLike, *, each: int = 1, groups: ArrayLike | None = None) 
         each: draws behind each value.
         groups: an id for each value, (n,) or (n, k); values of one group may be alike, so the error is over groups.
     """
-    from statsmodels.regression.linear_model import OLS
-    from statsmodels.stats.proportion import proportion_confint
-
     values = np.asarray(values, np.float64)
-    mean, draws = float(values.mean()), len(values) * each
-    low, high = proportion_confint(mean * draws, draws, alpha=2 * stats.norm.sf(1), method="wilson")
+    mean = float(values.mean())
+    low, high = _wilson(mean, len(values) * each, 1.0)
     ids = np.arange(len(values)) if groups is None else np.unique(groups, axis=0, return_inverse=True)[1].reshape(-1)
-    error = 0.0
-    if len(np.unique(ids)) > 1:
-        fitted = OLS(values, np.ones(len(values))).fit(cov_type="cluster", cov_kwds={"groups": ids})
-        error = float(fitted.bse[0])
-    return MeanAndError(mean, max(error, float(high - low) / 2))
+    deviations = np.bincount(ids, values - mean)  # of the sum over each group
+    n, error = len(deviations), 0.0
+    if n > 1:
+        error = math.sqrt(n / (n - 1) * np.square(deviations).sum()) / len(values)
+    return MeanAndError(mean, max(error, (high - low) / 2))
 
 
 def over_repetitions(values: Sequence[float] | np.ndarray) -> MeanAndError:
@@ -123,12 +119,17 @@ def share_interval(values: ArrayLike, draws: int) -> Interval:
         values: shares in [0, 1], (n,) with n ≥ 2.
         draws: independent draws behind all of them.
     """
-    from statsmodels.stats.proportion import proportion_confint
-
     values = np.asarray(values, np.float64)
     mean, half = float(values.mean()), stats.t.ppf(1 - LEVEL / 2, len(values) - 1) * stats.sem(values)
-    low, high = proportion_confint(mean * draws, draws, alpha=LEVEL, method="wilson")
+    low, high = _wilson(mean, draws, stats.norm.isf(LEVEL / 2))
     return Interval(mean, max(0.0, float(min(mean - half, low))), min(1.0, float(max(mean + half, high))))
+
+
+def _wilson(share: float, draws: int, z: float) -> tuple[float, float]:
+    """The ends of Wilson's interval at z standard errors (Wilson 1927)."""
+    centre = (share + z**2 / (2 * draws)) / (1 + z**2 / draws)
+    half = z * math.sqrt(share * (1 - share) / draws + (z / (2 * draws)) ** 2) / (1 + z**2 / draws)
+    return centre - half, centre + half
 
 
 def ratio_of_means(a: ArrayLike, b: ArrayLike) -> MeanAndError:

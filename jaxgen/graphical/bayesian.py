@@ -1,5 +1,6 @@
 """Bayesian networks: a conditional table for each variable."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -133,12 +134,18 @@ def random_bayesian_network(
     """
     check_positive(concentration=concentration)
     structure = bayesian_structure(states, parents)
-    tables = {}
-    for i, (name, of) in enumerate(zip(structure.domain.names, structure.parents, strict=True)):
-        shape = structure.domain.shape(of)
-        alpha = jnp.full(structure.domain.size(name), concentration, jnp.float32)
-        tables[name] = jax.random.dirichlet(jax.random.fold_in(key, i), alpha, shape)
-    return BayesianNetwork(structure, tables)
+    domain, tables = structure.domain, {}
+    for size in sorted(set(domain.sizes)):  # all rows of one length at once, because each draw compiles for long
+        shapes = {
+            name: domain.shape(of) for name, of in zip(domain.names, structure.parents, strict=True)
+            if domain.size(name) == size
+        }  # fmt: skip
+        ends = np.cumsum([math.prod(shape) for shape in shapes.values()])
+        alpha = jnp.full(size, concentration, jnp.float32)
+        rows = jax.random.dirichlet(jax.random.fold_in(key, size), alpha, (int(ends[-1]),))
+        for (name, shape), part in zip(shapes.items(), jnp.split(rows, ends[:-1]), strict=True):
+            tables[name] = part.reshape(*shape, size)
+    return BayesianNetwork(structure, {name: tables[name] for name in domain.names})
 
 
 def to_factor_graph(network: BayesianNetwork) -> FactorGraph:

@@ -42,11 +42,13 @@ def elimination_order(
     """Choose an order of elimination, or check a given one.
 
     The default order is greedy: next is the variable whose elimination adds the fewest edges to the graph, and of these
-    the one with the smallest table. The best order is NP-hard to find.
+    the one with the smallest table. The order in which the graph names its variables, such as the rows of a grid, is
+    taken instead where its tables have fewer entries together, or where the greedy order's are too large. The best
+    order is NP-hard to find.
 
     Args:
         graph: the factor graph.
-        names: the variables in an order of your own; by default the greedy one of all that are not kept.
+        names: the variables in an order of your own, all that are not kept.
         keep: a variable or several that are not summed out.
         max_entries: the largest table that is accepted. A float32 table of the default 2²⁴ entries takes 64 MiB; a
             gradient keeps the tables of all variables.
@@ -70,7 +72,8 @@ def elimination_order(
             f"an order and what is kept must name each of {', '.join(known)} once, got {', '.join(names)}"
             + (f" and {', '.join(keep)}" if keep else "")
         )
-    order = _order(graph.structure, None if names is None else tuple(names), frozenset(keep))
+    orders = _orders(graph.structure, None if names is None else tuple(names), frozenset(keep))
+    order = next((each for each in orders if each.entries <= max_entries), orders[0])
     domain = graph.structure.domain
     for clique in (*order.cliques, keep):
         check_entries(clique, domain.shape(clique), max_entries)
@@ -90,7 +93,10 @@ def check_entries(clique: Collection[str], shape: tuple[int, ...], max_entries: 
 
 
 @lru_cache(maxsize=256)
-def _order(structure: FactorStructure, names: tuple[str, ...] | None, keep: frozenset[str]) -> EliminationOrder:
+def _orders(
+    structure: FactorStructure, names: tuple[str, ...] | None, keep: frozenset[str]
+) -> tuple[EliminationOrder, ...]:
+    """The given order, or the greedy one and that of the names, the one of fewer entries first."""
     domain = structure.domain
     neighbours = {name: set() for name in domain.names}
     for scope in structure.scopes:
@@ -100,8 +106,10 @@ def _order(structure: FactorStructure, names: tuple[str, ...] | None, keep: froz
     # what is kept ends in one table, so it is a clique
     for name in keep:
         neighbours[name] |= keep - {name}
-    if names is None:
-        names = min_fill(neighbours, sizes, keep)
-    cliques = tuple(eliminate(neighbours, names))
-    largest = max((math.prod(sizes[name] for name in clique) for clique in cliques), default=1)
-    return EliminationOrder(names, cliques, largest)
+    named = tuple(name for name in domain.names if name not in keep)
+    found = []
+    for each in (min_fill(neighbours, sizes, keep), named) if names is None else (names,):
+        cliques = tuple(eliminate(neighbours, each))
+        entries = [math.prod(sizes[name] for name in clique) for clique in cliques]
+        found.append((sum(entries), EliminationOrder(each, cliques, max(entries, default=1))))
+    return tuple(order for _, order in sorted(found, key=lambda of: of[0]))

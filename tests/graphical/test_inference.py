@@ -365,6 +365,37 @@ def test_any_order_gives_the_same():
     )
 
 
+def grid(rows, columns):
+    """A grid with random potentials."""
+    names = [[f"{i},{j}" for j in range(columns)] for i in range(rows)]
+    pairs = [*((a, b) for row in names for a, b in itertools.pairwise(row)),
+             *((a, b) for one, two in itertools.pairwise(names) for a, b in zip(one, two, strict=True))]  # fmt: skip
+    tables = np.random.default_rng(0).normal(size=(len(pairs), 2, 2))
+    return graphical.factor_graph({name: 2 for row in names for name in row}, dict(zip(pairs, tables, strict=True)))
+
+
+def test_a_grid_is_eliminated_by_rows_where_that_is_less_work():
+    """The treewidth of an n × n grid is n. The greedy order is wider, and still has fewer entries in small grids."""
+    for side, rows in ((10, False), (16, True)):
+        graph = grid(side, side)
+        greedy, named = (
+            graphical.elimination_order(graph, order)
+            for order in (graphical.triangulation(graph.graph).order, graph.names)
+        )
+        total = [sum(2 ** len(clique) for clique in order.cliques) for order in (greedy, named)]
+        assert named.width == side < greedy.width
+        assert (total[1] < total[0]) == rows
+        assert (graphical.elimination_order(graph).width == side) == rows
+    few = graphical.elimination_order(grid(10, 10), max_entries=2**11)  # too few for the greedy order
+    assert few.names == grid(10, 10).names
+    graph = grid(3, 6)
+    order = graphical.elimination_order(graph, graph.names)
+    table = log_table(dict.fromkeys(graph.names, 2), zip(graph.scopes, graph.log_potentials, strict=True))
+    np.testing.assert_allclose(
+        graphical.log_partition(graph, order=order), np.logaddexp.reduce(table.ravel()), rtol=1e-12
+    )
+
+
 def test_float32_is_float32():
     with jax.enable_x64(False):
         graph = loops(jax.random.key(3), 1, jnp.float32)[0]
