@@ -22,7 +22,7 @@ class Config(ImageConfig):
     """Training steps of its denoiser, which needs no chains."""
     plane_batch_size: int = 128
     """Examples of each seed."""
-    plane_learning_rate: float = 1.5e-3
+    plane_learning_rate: float = 2e-3
     plane_hidden: tuple[int, ...] = (48, 48, 48)
     """Widths of the hidden layers of its energies."""
     denoiser_width: int = 40

@@ -1,4 +1,4 @@
-"""The levels of noise of all chains: equidistant times of the variance preserving SDE."""
+"""The levels of noise of all chains: times of the variance preserving SDE."""
 
 import numpy as np
 
@@ -10,15 +10,20 @@ def process() -> diffusion.GaussianProcess:
     return diffusion.vp()
 
 
-def ladder_of(levels: int, share: float, detail: float) -> ebm.RecoveryLadder:
-    """The ladder of so many levels.
+def plane_times(levels: int) -> np.ndarray:
+    """The descending times (T + 1,) of the chains in the plane, (k/T)²: the last steps cross the least noise."""
+    return (np.arange(levels, -1, -1) / levels) ** 2
+
+
+def ladder_of(times: np.ndarray, share: float, detail: float) -> ebm.RecoveryLadder:
+    """The ladder of some levels.
 
     Args:
-        levels: their number.
+        times: descending times (T + 1,) of the process, from 1 to 0.
         share: step size of Langevin dynamics over the least variance of the reverse kernel.
         detail: standard deviation of the finest details of the data.
     """
-    cumulated = np.asarray(process().alpha(np.arange(levels + 1) / levels), np.float64) ** 2
+    cumulated = np.asarray(process().alpha(times[::-1]), np.float64) ** 2
     betas = 1 - cumulated[1:] / cumulated[:-1]
     least = (1 - betas) * (cumulated[:-1] * detail**2 + 1 - cumulated[:-1])  # of y
     return ebm.recovery_ladder(diffusion.from_betas(betas), share * least * betas / (least + betas))

@@ -108,5 +108,5 @@ def folded(x: jax.Array) -> jax.Array:
 
 def image_chain(config: Config) -> ImageChain:
     """The chain of images, whose finest details are the noise of the data."""
-    ladder = ladder_of(config.levels, config.step_size, config.data_noise)
+    ladder = ladder_of(diffusion.uniform_grid(config.levels), config.step_size, config.data_noise)
     return ImageChain(ladder, ResidualEnergy(config.channels), config.data_noise, config.chain_steps)

@@ -74,7 +74,7 @@ def test_the_best_gaussian_kernels_keep_mean_and_covariance():
 
 def still() -> ImageChain:
     """The chain of data that are black images, whose energies under noise are known: ‖x‖²/2σ²."""
-    chain = ImageChain(ladder_of(3, 0.4, 0.1), None, 0.1, 2)
+    chain = ImageChain(ladder_of(np.linspace(1, 0, 4), 0.4, 0.1), None, 0.1, 2)
 
     def network(_, x, s):
         std = chain.std(s)
