@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from experiments.recovery_likelihood.config import Config
 from experiments.recovery_likelihood.gaussian_kernels import best_gaussian
-from experiments.recovery_likelihood.levels import ladder_of, plane_times, process
+from experiments.recovery_likelihood.levels import ladder_of, plane_levels, plane_times, process
 from experiments.recovery_likelihood.modes import STD, modes
 from jaxgen import diffusion, ebm, samplers
 from jaxgen.nets import MLP, EnergyMLP
@@ -89,7 +89,7 @@ def energy_chains(config: Config) -> dict[int, EnergyChain]:
     """The chains of energies by their number of levels."""
     net = EnergyMLP(config.plane_hidden)
     return {
-        levels: EnergyChain(ladder_of(plane_times(levels), config.plane_step, STD), net, config.plane_chain_steps)
+        levels: EnergyChain(ladder_of(plane_levels(levels), config.plane_step, STD), net, config.plane_chain_steps)
         for levels in config.plane_levels
     }
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.recovery_likelihood.config import Config
-from experiments.recovery_likelihood.levels import ladder_of
+from experiments.recovery_likelihood.levels import image_levels, ladder_of
 from jaxgen import diffusion, ebm, mcmc, samplers
 from jaxgen.core import per_example
 from jaxgen.nets import ResidualEnergy
@@ -108,5 +108,5 @@ def folded(x: jax.Array) -> jax.Array:
 
 def image_chain(config: Config) -> ImageChain:
     """The chain of images, whose finest details are the noise of the data."""
-    ladder = ladder_of(diffusion.uniform_grid(config.levels), config.step_size, config.data_noise)
+    ladder = ladder_of(image_levels(config.levels, config.data_noise), config.step_size, config.data_noise)
     return ImageChain(ladder, ResidualEnergy(config.channels), config.data_noise, config.chain_steps)
