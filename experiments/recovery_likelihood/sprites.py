@@ -15,6 +15,8 @@ from jaxgen.core import per_example
 from jaxgen.nets import ResidualEnergy
 from jaxgen.score_matching import score_of_energy
 
+MAX_GAP = 1e4  # nats between the mean energies of data and samples, with hundreds of dimensions, that stop a training
+
 
 class ImageChain(NamedTuple):
     """The energies of images under noise.
@@ -60,7 +62,12 @@ class ImageChain(NamedTuple):
         """The loss of recovery likelihood, weighted by σ of the level, whose energies are 1/σ as large."""
         weights = np.asarray(self.std(np.arange(self.ladder.steps) / self.ladder.steps))
         objective = ebm.recovery_likelihood(
-            self.energy, self.ladder, steps=self.chain_steps, weights=weights, data_noise=self.noise
+            self.energy,
+            self.ladder,
+            steps=self.chain_steps,
+            weights=weights,
+            data_noise=self.noise,
+            max_gap=MAX_GAP,
         )
         return lambda key, params, batch: objective.loss(key, params, batch[0])
 
