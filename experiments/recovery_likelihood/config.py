@@ -22,7 +22,7 @@ class Config(ImageConfig):
     """Training steps of its denoiser, which needs no chains."""
     plane_batch_size: int = 128
     """Examples of each seed."""
-    plane_learning_rate: float = 1.5e-3
+    plane_learning_rate: float = 2e-3
     plane_hidden: tuple[int, ...] = (48, 48, 48)
     """Widths of the hidden layers of its energies."""
     denoiser_width: int = 40
@@ -74,7 +74,7 @@ class Config(ImageConfig):
     """Channels of the images' energy at half the size, at which it begins."""
     data_noise: float = 0.1
     """Standard deviation of the noise that images carry in training; a last call removes it."""
-    start_steps: int = 1500
+    start_steps: int = 1000
     """Training steps of score matching, at which recovery likelihood begins."""
     steps: int = 150
     """Training steps of recovery likelihood of images."""

@@ -18,10 +18,10 @@ from experiments.kit.toy_sampling import MixtureComparison, nearest_mode
 from experiments.recovery_likelihood.chains import draw_by_moments
 from experiments.recovery_likelihood.config import Config
 from experiments.recovery_likelihood.gaussian_kernels import reverse_moments
-from experiments.recovery_likelihood.levels import process
+from experiments.recovery_likelihood.levels import plane_times, process
 from experiments.recovery_likelihood.modes import LIMITS, STD, WEIGHTS, hole_level, modes
 from experiments.recovery_likelihood.train_plane import Plane
-from jaxgen import diffusion, ebm, samplers
+from jaxgen import ebm, samplers
 from jaxgen.metrics import MeanAndError, mode_coverage
 
 GAUSSIAN, BEST, ENERGY, TRUTH = "Gaussian kernels", "best Gaussian kernels", "energies", "the data"
@@ -185,7 +185,7 @@ def measure_costs(config: Config, plane: Plane, chains: dict[str, dict[int, Draw
     Those of the compared number of levels also have shorter and longer chains.
     """
     judge = Judge(config)
-    keys, times = judge.keys(COMPARED), diffusion.uniform_grid
+    keys = judge.keys(COMPARED)
     drawers = [Drawer(replace(config, cores=1), plane.gaussian.denoise, (2,), of) for of in keys]
     ddpm, compared = samplers.ddpm(), four_or_most(plane.energies)
 
@@ -193,7 +193,7 @@ def measure_costs(config: Config, plane: Plane, chains: dict[str, dict[int, Draw
         """Samples of each seed."""
         params = [jax.tree.map(lambda leaf, i=i: leaf[i], plane.gaussian_params) for i in range(config.seeds)]
         drawn = zip(drawers, params, strict=True)
-        return [drawer(process(), of, ddpm, times(steps)).images for drawer, of in drawn]
+        return [drawer(process(), of, ddpm, plane_times(steps)).images for drawer, of in drawn]
 
     def energy(steps: int) -> np.ndarray:
         """Samples (seeds, n, 2) by so many Langevin steps at each level."""
@@ -239,7 +239,7 @@ def measure_kernels(config: Config, plane: Plane) -> Kernels:
     """The last reverse kernel of a number of levels, four if there are, where x_t lies between modes."""
     levels = four_or_most(plane.energies)
     chain, mixture = plane.energies[levels], modes()
-    t, s = 1 / levels, 0.0
+    t, s = plane_times(levels)[-2:]
     alpha, sigma = (np.asarray(of(t)) for of in (process().alpha, process().sigma))
     condition = jnp.asarray(alpha * np.array(CONDITION), jnp.float32)
     points = jnp.asarray(lattice(LIMITS, KERNEL_CELLS), jnp.float32)
@@ -258,7 +258,9 @@ def measure_kernels(config: Config, plane: Plane) -> Kernels:
     @jax.jit
     def walked(keys: jax.Array, params: Any) -> jax.Array:
         start = jnp.broadcast_to(condition, (len(keys), 2))
-        return step(keys, chain.ladder, partial(chain.energy, params), jnp.asarray(t), jnp.asarray(s), start, None)[0]
+        return step(
+            keys, chain.ladder, partial(chain.energy, params), jnp.asarray(1 / levels), jnp.zeros(()), start, None
+        )[0]
 
     ends = walked(jax.random.split(jax.random.key(config.seed + 6), COMPARED), params)
     mean, covariance = reverse_moments(mixture, process(), condition[None], t, s)

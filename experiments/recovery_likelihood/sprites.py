@@ -9,11 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.recovery_likelihood.config import Config
-from experiments.recovery_likelihood.levels import ladder_of
+from experiments.recovery_likelihood.levels import image_levels, ladder_of
 from jaxgen import diffusion, ebm, mcmc, samplers
 from jaxgen.core import per_example
 from jaxgen.nets import ResidualEnergy
 from jaxgen.score_matching import score_of_energy
+
+MAX_GAP = 1e4  # nats between the mean energies of data and samples, with hundreds of dimensions, that stop a training
 
 
 class ImageChain(NamedTuple):
@@ -60,7 +62,12 @@ class ImageChain(NamedTuple):
         """The loss of recovery likelihood, weighted by σ of the level, whose energies are 1/σ as large."""
         weights = np.asarray(self.std(np.arange(self.ladder.steps) / self.ladder.steps))
         objective = ebm.recovery_likelihood(
-            self.energy, self.ladder, steps=self.chain_steps, weights=weights, data_noise=self.noise
+            self.energy,
+            self.ladder,
+            steps=self.chain_steps,
+            weights=weights,
+            data_noise=self.noise,
+            max_gap=MAX_GAP,
         )
         return lambda key, params, batch: objective.loss(key, params, batch[0])
 
@@ -108,5 +115,5 @@ def folded(x: jax.Array) -> jax.Array:
 
 def image_chain(config: Config) -> ImageChain:
     """The chain of images, whose finest details are the noise of the data."""
-    ladder = ladder_of(config.levels, config.step_size, config.data_noise)
+    ladder = ladder_of(image_levels(config.levels, config.data_noise), config.step_size, config.data_noise)
     return ImageChain(ladder, ResidualEnergy(config.channels), config.data_noise, config.chain_steps)

@@ -13,7 +13,7 @@ from experiments.kit.plane import lattice
 from experiments.recovery_likelihood.chains import draw_by_moments
 from experiments.recovery_likelihood.config import PRESETS
 from experiments.recovery_likelihood.gaussian_kernels import reverse_moments
-from experiments.recovery_likelihood.levels import ladder_of, process
+from experiments.recovery_likelihood.levels import image_levels, ladder_of, process
 from experiments.recovery_likelihood.measure_latent import farthest_axes
 from experiments.recovery_likelihood.measure_plane import GAUSSIAN, Curve, Drawn, calls_to_match
 from experiments.recovery_likelihood.modes import HOLE_MASS, LIMITS, hole_level, modes
@@ -74,7 +74,7 @@ def test_the_best_gaussian_kernels_keep_mean_and_covariance():
 
 def still() -> ImageChain:
     """The chain of data that are black images, whose energies under noise are known: ‖x‖²/2σ²."""
-    chain = ImageChain(ladder_of(3, 0.4, 0.1), None, 0.1, 2)
+    chain = ImageChain(ladder_of(image_levels(3, 0.1), 0.4, 0.1), None, 0.1, 2)
 
     def network(_, x, s):
         std = chain.std(s)
