@@ -8,6 +8,6 @@ EXERCISE = Exercise(
     question="What does each half of the union give: do noised critics keep a GAN from losing modes, and does a GAN "
     "let a diffusion model take four steps instead of hundreds?",
     paper="Wang et al. 2022 (Diffusion-GAN), Xiao et al. 2022 (DDGAN)",
-    minutes="12 to 15",
+    minutes="14 to 16",
     shows="modes found in the plane by six methods; sprites by DDGAN, DDPM and DDIM, quality against seconds",
 )

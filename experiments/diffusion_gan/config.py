@@ -42,8 +42,8 @@ class Config(UNetConfig):
     gan_steps: int = 2000
     """Training steps of the DDGAN of images."""
     gan_batch_size: int = 32
-    generator_rate: float = 3e-4
-    """The largest learning rate of the DDGAN's generator, which begins as the diffusion model."""
+    generator_rate: float = 1e-3
+    """The largest learning rate of the DDGAN's generator."""
     critic_rate: float = 1e-3
     """The largest learning rate of its critic."""
     gamma: float = 0.05
@@ -52,7 +52,9 @@ class Config(UNetConfig):
     """Updates of the critic from one evaluation of R1 to the next."""
     latents: int = 32
     """Dimensions of its z."""
-    critic_channels: int = 16
+    mapping: int = 128
+    """Width of its mapping network."""
+    critic_channels: int = 24
     minibatch_group: int = 4
     """Examples over which its critic sees a standard deviation; 0 for none."""
     steps: int = 1500
@@ -71,7 +73,8 @@ class Config(UNetConfig):
         super().__post_init__()
         self.at_least(2, "seeds", "sets", why="for an error bar")
         self.at_least(1, "plane_steps", "plane_batch_size", "gan_steps", "gan_batch_size", "penalty_every")
-        self.at_least(1, "critic_channels", "classifier_steps", "plane_latents", "latents")
+        self.at_least(1, "mapping", "critic_channels", "classifier_steps", "plane_latents")
+        self.at_least(2, "latents", why="because the mapping network divides z by its root mean square")
         self.at_least(2, "timesteps", "denoising_steps")
         self.at_least(0, "plane_frequencies", "minibatch_group")
         self.at_least(200, "plane_samples", why="for a mode to have one of them at least")
@@ -104,13 +107,14 @@ PRESETS = {
     "smoke": Config(
         preset="smoke", images=600, channels=8, multipliers=(1,), blocks=0, timesteps=6, denoising_steps=2, seeds=2,
         plane_steps=4, plane_batch_size=16, plane_hidden=(8,), plane_samples=200, gan_steps=4, gan_batch_size=8,
-        latents=2, critic_channels=4, steps=4, batch_size=8, ddim_steps=(2,), samples=50, sets=2, classifier_steps=4,
-        checkpoint_every=3,
+        latents=2, mapping=8, critic_channels=4, steps=4, batch_size=8, ddim_steps=(2,), samples=50, sets=2,
+        classifier_steps=4, checkpoint_every=3,
     ),
     "paper": Config(
         preset="paper", images=89_400, channels=128, multipliers=(1, 2, 2), timesteps=1000, seeds=5,
         plane_steps=100_000, plane_batch_size=256, plane_hidden=(512, 512, 512), gan_steps=400_000, gan_batch_size=64,
-        generator_rate=1.6e-4, critic_rate=1.25e-4, latents=100, critic_channels=64, steps=100_000, batch_size=128,
-        learning_rate=2e-4, ema=0.9999, samples=1000, sets=5, classifier_steps=4000, checkpoint_every=5000,
+        generator_rate=1.6e-4, critic_rate=1.25e-4, latents=100, mapping=256, critic_channels=64, steps=100_000,
+        batch_size=128, learning_rate=2e-4, ema=0.9999, samples=1000, sets=5, classifier_steps=4000,
+        checkpoint_every=5000,
     ),
 }  # fmt: skip

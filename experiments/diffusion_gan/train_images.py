@@ -1,9 +1,8 @@
-"""The two models of images: a diffusion model, and a denoising diffusion GAN whose generator begins as that model."""
+"""The two models of images: a denoising diffusion GAN and a diffusion model, and their trainings."""
 
 from functools import partial
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from experiments.diffusion_gan.config import Config
@@ -13,19 +12,19 @@ from experiments.kit.chains import scaled_linear
 from experiments.kit.images import Images
 from experiments.kit.run import Run
 from experiments.kit.score_model import Model
-from experiments.kit.training import apply_network, initial_parameters
+from experiments.kit.training import initial_parameters
 from jaxgen.data import to_uint8
-from jaxgen.diffusion import Denoiser, GaussianProcess, Network, denoiser, edm_preconditioning
+from jaxgen.diffusion import Denoiser, GaussianProcess, denoiser
 from jaxgen.gan import ddgan_process, denoising_objectives, lazy, non_saturating, r1
-from jaxgen.nets import DenoisingCritic, UNet
+from jaxgen.nets import DenoisingCritic, DenoisingGenerator, UNet
 
 DDGAN, DDPM = "DDGAN", "DDPM"
 
 
 class Networks(NamedTuple):
-    """The networks of both models: the generator is the diffusion model's U-Net with a latent."""
+    """The networks of both models: the U-Nets have the same channels."""
 
-    generator: UNet
+    generator: DenoisingGenerator
     critic: DenoisingCritic
     unet: UNet
 
@@ -40,59 +39,49 @@ class ImageModels(NamedTuple):
         diffusion: the diffusion model, with DDPM's chain.
     """
 
-    generator: UNet
+    generator: DenoisingGenerator
     process: GaussianProcess
     game: TrainedGame
     diffusion: Model
 
     def ddgan(self, params: Any) -> Denoiser:
         """The DDGAN with these parameters as a denoiser."""
-        network = generate(self.generator, self.process, self.diffusion.sigma_data, params)
-        return denoiser(self.process, network, predicts="x0")
-
-
-def generate(net: UNet, process: GaussianProcess, sigma_data: float, params: Any) -> Network:
-    """The generator (x_t, t, z) -> x0: the U-Net with the diffusion model's preconditioning."""
-    return edm_preconditioning(process, partial(apply_network, net, params), sigma_data)
+        return denoiser(self.process, partial(self.generator.apply, params), predicts="x0")
 
 
 def build(config: Config, data: Images) -> Networks:
     """The networks; raises BadInput for images that they do not take, before a run begins."""
+    unet = {"channels": config.channels, "multipliers": config.multipliers, "blocks": config.blocks}
     return Networks(
-        config.unet(cond_dim=config.latents),
+        DenoisingGenerator(**unet, mapping_features=config.mapping, dtype=config.compute["dtype"]),
         DenoisingCritic(config.critic_channels, 4 * config.critic_channels, config.minibatch_group),
         images.fitting(config.unet(), data),
     )
 
 
 def train(run: Run[Config], nets: Networks, data: Images) -> ImageModels:
-    """Train the diffusion model, and the DDGAN from it."""
+    """Train both models."""
     config = run.config
     process = ddgan_process(config.denoising_steps)
+    game = _train_ddgan(run, nets, process, data)
     diffusion = score_model.train(
         run, f"images/{DDPM}", nets.unet, None, config.steps, config.seed, to_uint8(data.train.images),
         jnp.asarray(to_uint8(data.held_out.images[:256])),
     )  # fmt: skip
-    game = _train_ddgan(run, nets, process, diffusion, data)
     return ImageModels(nets.generator, process, game, diffusion._replace(process=scaled_linear(config.timesteps)))
 
 
-def _train_ddgan(
-    run: Run[Config], nets: Networks, process: GaussianProcess, diffusion: Model, data: Images
-) -> TrainedGame:
+def _train_ddgan(run: Run[Config], nets: Networks, process: GaussianProcess, data: Images) -> TrainedGame:
     """Both players of the DDGAN, by the non-saturating loss with lazy R1 in x_s, as in the paper."""
     config = run.config
     penalties = {"r1": lazy(r1(config.gamma), config.penalty_every, scaled=False)} if config.gamma else {}
-
-    def generator(params: Any, x_t: jax.Array, t: jax.Array, z: jax.Array) -> jax.Array:
-        return generate(nets.generator, process, diffusion.sigma_data, params)(x_t, t, z)
-
     objectives = denoising_objectives(
-        process, generator, nets.critic.apply, non_saturating(), latent_size=config.latents, penalties=penalties
-    )
+        process, nets.generator.apply, nets.critic.apply, non_saturating(), latent_size=config.latents,
+        penalties=penalties,
+    )  # fmt: skip
     x, t, z = jnp.zeros((1, *data.train.images.shape[1:])), jnp.zeros(1), jnp.zeros((1, config.latents))
     params = (
-        beginning_as(diffusion.params, nets.generator, config.seed, x, t, z),
+        initial_parameters(nets.generator, config.seed, x, t, z),
         initial_parameters(nets.critic, config.seed + 1, x, x, t),
     )
     return train_game(
@@ -100,20 +89,3 @@ def _train_ddgan(
         optimizers=game_optimizers(Rates(config.generator_rate, config.critic_rate), config.gan_steps),
         batch_size=config.gan_batch_size,
     )  # fmt: skip
-
-
-def beginning_as(trained: Any, net: UNet, seed: int, *inputs: jax.Array) -> Any:
-    """The generator's first parameters, with which it is the trained diffusion model whatever the latent.
-
-    Args:
-        trained: parameters of the U-Net without a latent.
-        net: the U-Net with one. The first of its layers of the latent begins at random, and the last at zero.
-        seed: seed of the first layer.
-        inputs: inputs of the network.
-    """
-    shapes = jax.eval_shape(net.init, jax.random.key(0), *inputs)["params"]["embedding"]["condition"]
-    condition = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-    first = shapes["Dense_0"]["kernel"]
-    condition["Dense_0"]["kernel"] = jax.nn.initializers.lecun_normal()(jax.random.key(seed), first.shape, first.dtype)
-    known = trained["params"]
-    return {"params": {**known, "embedding": {**known["embedding"], "condition": condition}}}

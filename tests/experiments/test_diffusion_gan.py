@@ -60,7 +60,7 @@ def test_what_could_only_fail_later_is_refused():
     for flags, message in [
         ({"seeds": 1}, "--seeds must be at least 2 for an error bar"),
         ({"ddim_steps": (9,)}, r"subsets of 1 to as many steps, got \[9\]"),
-        ({"latents": 0}, "--latents must be at least 1"),
+        ({"latents": 1}, "--latents must be at least 2"),
         ({"plane_hidden": (8, 0)}, "--plane-hidden are widths"),
         ({"gamma": -1.0}, "--gamma must be finite"),
         ({"plane_noise": 0.0}, "--plane-noise must be positive"),
