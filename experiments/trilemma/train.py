@@ -72,7 +72,5 @@ def train_family(run: Run[Config], name: str, family: Family, data: Data) -> Tra
     twin = None
     if name in config.twins:
         twin = params_after(f"{name}-twin", config.seed + TWIN_SEED, budget.steps)
-    first = family.training.initial(config.seed)
-    return Trained(
-        budget, parameter_count(first), snapshots, twin, History.read(run.directory / name / "metrics.jsonl")
-    )
+    count = parameter_count(jax.eval_shape(family.training.initial, config.seed))
+    return Trained(budget, count, snapshots, twin, History.read(run.directory / name / "metrics.jsonl"))
