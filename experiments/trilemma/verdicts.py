@@ -11,7 +11,7 @@ from experiments.kit.statistics import verdict
 from experiments.trilemma.measure_images import NOISE, Sampled
 
 QUALITY, COVERAGE, SPEED = "quality", "coverage", "speed"
-CLEAR = 0.5  # images are called recognisable if their KID is at most this share of that of independent pixels
+CLEAR = 0.25  # images are called recognisable if their KID is at most this share of that of independent pixels
 
 
 class Order(NamedTuple):
