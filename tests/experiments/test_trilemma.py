@@ -41,11 +41,11 @@ def test_a_run_leaves_its_report(finished):
         ("The trilemma", "Recognisable images", "Unique codes", "literature", "bits per dimension", "NVAE"),
         "samples.png triangles.png quality-and-time.png quality-and-coverage.png progress.png loss.png",
     )
-    assert [row["drawn by"] for row in metrics["quality"]] == ["VAE", "GAN", "DDPM", "DDIM-2", NOISE, REAL]
-    assert [row["calls"] for row in metrics["speed"]] == [1, 1, 4, 2]
-    assert [row["its FID"] for row in metrics["quality"]] == [23.5, 8.32, 3.21, 4.67, None, None]
+    assert [row["drawn by"] for row in metrics["quality"]] == ["VAE", "DDPM", "DDIM-2", NOISE, REAL]
+    assert [row["calls"] for row in metrics["speed"]] == [1, 4, 2]
+    assert [row["its FID"] for row in metrics["quality"]] == [23.5, 3.21, 4.67, None, None]
     assert {row["steps"] for row in metrics["budget"]} == {4}
-    assert [row["likelihood"] for row in metrics["properties"]] == ["bound", "none", "bound"]
+    assert [row["likelihood"] for row in metrics["properties"]] == ["bound", "bound"]
 
 
 @pytest.mark.slow
@@ -55,11 +55,11 @@ def test_families_are_added_to_a_finished_run(finished):
     from experiments.trilemma.__main__ import main
 
     before = metrics_of(finished, ())
-    arguments = ["--resume", str(finished), "--models", "vae", "gan", "ddpm", "ddgan"]
+    arguments = ["--resume", str(finished), "--models", "vae", "ddpm", "gan"]
     main(launch.parse(PRESETS, arguments))
-    after = metrics_of(finished, ("DDGAN",))
-    assert after["quality"][:4] == before["quality"][:4]
-    assert [row["drawn by"] for row in after["quality"]][4:] == ["DDGAN-4", NOISE, REAL]
+    rows = {row["drawn by"]: row for row in metrics_of(finished, ("StyleGAN2",))["quality"]}
+    assert list(rows) == ["VAE", "GAN", "DDPM", "DDIM-2", NOISE, REAL]
+    assert [rows[row["drawn by"]] for row in before["quality"]] == before["quality"]
 
 
 @pytest.mark.slow
