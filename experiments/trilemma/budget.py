@@ -9,8 +9,9 @@ from experiments.trilemma.config import Config
 from experiments.trilemma.trainer import Trainer
 from jaxgen.training import fit
 
-SHARE, MOST = 0.06, 40  # of the budget that its measurement takes, and stretches of steps in it
-CALLS = 4  # compiled calls of a stretch
+SHARE = 0.06  # of the budget that its measurement takes
+STRETCHES = 4  # of steps that are timed, at least
+MOST = 100  # compiled calls of a stretch
 
 
 class Budget(NamedTuple):
@@ -36,16 +37,17 @@ class Budget(NamedTuple):
 
 def measure_budget(config: Config, trainer: Trainer) -> Budget:
     """Time steps of a training that is then thrown away."""
-    stretch = CALLS * config.steps_per_call
-    state, first = _timed(config, trainer, trainer.begin(config.seed), 0, config.steps_per_call)
-    done, times = config.steps_per_call, []
-    while len(times) < 3 or (sum(times) < SHARE * config.seconds and len(times) < MOST):
+    call, allowed = config.steps_per_call, SHARE * config.seconds
+    state, first = _timed(config, trainer, trainer.begin(config.seed), 0, call)
+    state, once = _timed(config, trainer, state, call, call)
+    stretch, done, times = call * int(np.clip(allowed / STRETCHES / once, 1, MOST)), 2 * call, []
+    while len(times) < STRETCHES:
         state, seconds = _timed(config, trainer, state, done, stretch)
         done += stretch
         times.append(seconds)
     low, median, high = np.quantile(np.array(times) / stretch, [0.25, 0.5, 0.75])
     steps = int(np.clip(config.seconds / median, 1, config.steps))
-    return Budget(steps, float(median), float(high - low) / 2, max(0.0, first - config.steps_per_call * float(median)))
+    return Budget(steps, float(median), float(high - low) / 2, max(0.0, first - call * float(median)))
 
 
 def _timed(config: Config, trainer: Trainer, state: Any, done: int, steps: int) -> tuple[Any, float]:

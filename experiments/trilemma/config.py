@@ -141,7 +141,7 @@ class Config(UNetConfig):
 PRESETS = {
     "default": Config(),
     "smoke": Config(
-        preset="smoke", models=("vae", "gan", "ddpm"), twins=("vae",), seconds=1.0, steps=4, marks=(0.5, 1.0),
+        preset="smoke", models=("vae", "ddpm"), twins=("vae",), seconds=1.0, steps=4, marks=(0.5, 1.0),
         images=400, batch_size=8, steps_per_call=2, channels=8, multipliers=(1,), blocks=0, samples=10, sets=2,
         reference=40, features="classifier", classifier_steps=4, likelihood_images=4, importance_samples=2,
         code_images=4, tolerance=0.5, latents=4, hidden=8, gan_channels=4, critic_channels=4, scales=1, glow_steps=1,

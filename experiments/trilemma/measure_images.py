@@ -19,7 +19,7 @@ from experiments.trilemma.train import Trained
 from jaxgen.metrics import MeanAndError, mean_and_error
 
 SHOWN, BATCH = 16, 50
-REAL = "held-out images"
+REAL, NOISE = "held-out images", "independent pixels"  # controls
 
 
 class Sampled(NamedTuple):
@@ -27,8 +27,8 @@ class Sampled(NamedTuple):
 
     Attributes:
         sets: quality of each set.
-        calls: network calls for an image; None for real images.
-        seconds: of a batch of 50 images, with its error over batches; None for real images.
+        calls: network calls for an image; None for the controls.
+        seconds: of a batch of 50 images, with its error over batches; None for the controls.
         published: name in the literature's table, or None.
         shown: the first images (16, h, w, c).
     """
@@ -51,13 +51,26 @@ class Sampled(NamedTuple):
 def measure_images(
     run: Run[Config], data: Data, families: dict[str, Family], trained: dict[str, Trained], compare: Comparison
 ) -> dict[str, Sampled]:
-    """Sets of images by every way, and held-out images last."""
+    """Sets of images by every way; two controls come last, images of independent pixels and held-out images."""
     found = {}
     for name, family in families.items():
         for title, way in family.ways.items():
             found[title] = run.stage(f"quality/{title}", _measured(run, title, way, trained[name].params, compare))
-    real = run.stage(f"quality/{REAL}", lambda: _qualities(run.config, data.held_out.images, compare))
-    return found | {REAL: Sampled(real, None, None, None, data.held_out.images[:SHOWN])}
+    noise = independent_pixels(data.train.images, run.config.samples * run.config.sets, run.config.seed)
+    for name, images in ((NOISE, noise), (REAL, data.held_out.images)):
+        qualities = run.stage(f"quality/{name}", lambda images=images: _qualities(run.config, images, compare))
+        found[name] = Sampled(qualities, None, None, None, images[:SHOWN])
+    return found
+
+
+def independent_pixels(images: np.ndarray, n: int, seed: int) -> np.ndarray:
+    """Images (n, h, w, c) each of whose pixels is that of another image (m, h, w, c), drawn at random.
+
+    They have the right colours in the right places, and nothing else.
+    """
+    rows, columns = np.indices(images.shape[1:3])
+    chosen = np.random.default_rng(seed).integers(0, len(images), (n, *images.shape[1:3]))
+    return images[chosen, rows, columns]
 
 
 @lru_cache

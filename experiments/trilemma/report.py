@@ -23,7 +23,7 @@ def write(run: Run[Config], measured: Measured) -> Path:
     """Write the report and return its path."""
     rows = {
         "quality": [quality_row(title, of) for title, of in measured.images.items()],
-        "speed": [speed_row(title, of) for title, of in measured.images.items() if title != REAL],
+        "speed": [speed_row(title, of) for title, of in measured.images.items() if of.calls],
         "properties": [properties_row(measured, name) for name in measured.families],
         "budget": [budget_row(of) for of in measured.families.values()],
     }

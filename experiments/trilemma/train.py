@@ -1,7 +1,9 @@
 """The trainings of all families: each network gets the same seconds."""
 
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
+
+import jax
 
 from experiments.kit.run import Run
 from experiments.kit.training import parameter_count
@@ -53,13 +55,14 @@ def train(run: Run[Config], families: dict[str, Family], data: Data) -> dict[str
 def train_family(run: Run[Config], name: str, family: Family, data: Data) -> Trained:
     """Measure what the seconds of a family buy, and train it for as many steps."""
     config = run.config
-    trainer = Trainer(config, family, data)
-    budget: Budget = run.stage(f"budget/{name}", partial(measure_budget, config, trainer))
+    trainer = cache(partial(Trainer, config, family, data))  # made only if something is left to train
+    budget: Budget = run.stage(f"budget/{name}", lambda: measure_budget(config, trainer()))
 
     def params_after(folder: str, seed: int, steps: int) -> Any:
-        compute = partial(trainer.train, run, folder, seed, steps, budget.steps)
         try:
-            return run.stage(f"parameters/{folder}/{steps}", compute)
+            return run.stage(
+                f"parameters/{folder}/{steps}", lambda: trainer().train(run, folder, seed, steps, budget.steps)
+            )
         except Diverged as error:
             remedy = "Begin a run with a lower learning rate, or continue this one without it, by --models"
             raise Diverged(f"{family.title}: {error}. {remedy}", error.history) from error
@@ -69,7 +72,5 @@ def train_family(run: Run[Config], name: str, family: Family, data: Data) -> Tra
     twin = None
     if name in config.twins:
         twin = params_after(f"{name}-twin", config.seed + TWIN_SEED, budget.steps)
-    first = family.training.initial(config.seed)
-    return Trained(
-        budget, parameter_count(first), snapshots, twin, History.read(run.directory / name / "metrics.jsonl")
-    )
+    count = parameter_count(jax.eval_shape(family.training.initial, config.seed))
+    return Trained(budget, count, snapshots, twin, History.read(run.directory / name / "metrics.jsonl"))

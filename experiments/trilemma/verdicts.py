@@ -8,14 +8,14 @@ from scipy import stats
 
 from experiments.kit.literature import TRILEMMA
 from experiments.kit.statistics import verdict
-from experiments.trilemma.measure_images import REAL, Sampled
+from experiments.trilemma.measure_images import NOISE, Sampled
 
 QUALITY, COVERAGE, SPEED = "quality", "coverage", "speed"
-SHOWS = 0.5  # images are called recognisable if their precision is at least this share of real images'
+CLEAR = 0.25  # images are called recognisable if their KID is at most this share of that of independent pixels
 
 
 class Order(NamedTuple):
-    """Spearman's rank correlation of measured and published distances, its p-value, and the number of ways."""
+    """Kendall's rank correlation of measured and published distances, its p-value, and the number of ways."""
 
     correlation: float
     p: float
@@ -29,6 +29,7 @@ class Verdicts(NamedTuple):
         best: by criterion, the ways that are not worse than the best of it beyond chance, the best first.
         all_three: the ways that are among the best in all three.
         corners: by way, its place on each criterion between 0, the worst of all ways, and 1, the best.
+        shares: by way, its KID over that of images of independent pixels.
         recognisable: the ways whose images are called recognisable.
         others: the ways whose images are not.
         order: whether measured and published distances have one order; None for fewer than three ways.
@@ -37,25 +38,28 @@ class Verdicts(NamedTuple):
     best: dict[str, list[str]]
     all_three: list[str]
     corners: dict[str, tuple[float, float, float]]
+    shares: dict[str, float]
     recognisable: list[str]
     others: list[str]
     order: Order | None
 
 
 def decide(images: Mapping[str, Sampled]) -> Verdicts:
-    """The verdicts on all ways, of which the last are real images."""
-    ways = {title: of for title, of in images.items() if title != REAL}
+    """The verdicts on all ways, beside which there are the controls."""
+    ways = {title: of for title, of in images.items() if of.calls is not None}
     best = {
         QUALITY: _best({title: of.of("frechet") for title, of in ways.items()}, "low"),
         COVERAGE: _best({title: of.of("recall") for title, of in ways.items()}, "high"),
         SPEED: _best({title: of.seconds for title, of in ways.items()}, "low"),
     }
-    least = SHOWS * images[REAL].mean("precision").mean
-    clear = [title for title, of in ways.items() if of.mean("precision").mean >= least]
+    noise = images[NOISE].mean("kernel").mean
+    shares = {title: of.mean("kernel").mean / noise for title, of in ways.items()}
+    clear = [title for title, share in shares.items() if share <= CLEAR]
     return Verdicts(
         best=best,
         all_three=[title for title in ways if all(title in names for names in best.values())],
         corners=corners(ways),
+        shares=shares,
         recognisable=clear,
         others=[title for title in ways if title not in clear],
         order=order(ways),
@@ -93,5 +97,5 @@ def order(ways: Mapping[str, Sampled]) -> Order | None:
     pairs = [(of.mean("frechet").mean, TRILEMMA[of.published].fid) for of in ways.values() if of.published]
     if len(pairs) < 3:
         return None
-    found = stats.spearmanr(*zip(*pairs, strict=True))
+    found = stats.kendalltau(*zip(*pairs, strict=True))
     return Order(float(found.statistic), float(found.pvalue), len(pairs))
