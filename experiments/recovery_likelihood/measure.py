@@ -64,7 +64,7 @@ def closed(plane: PlaneMeasured) -> Closed:
     energy, gaussian = plane.chains[ENERGY][steps], plane.chains[GAUSSIAN][steps]
     ratio = energy.hole.mean / gaussian.hole.mean if gaussian.hole.mean else float("nan")
     error = float(energy.weight_errors.max())
-    return Closed(steps, ratio, error, float(gaussian.weight_errors.max()), ratio <= 0.25, error <= 0.03)
+    return Closed(steps, ratio, error, float(gaussian.weight_errors.max()), bool(ratio <= 0.25), error <= 0.03)
 
 
 def measure(

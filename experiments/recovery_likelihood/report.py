@@ -190,7 +190,9 @@ def latents(measured: Measured) -> Figure:
 
     def panel(name: str) -> Panel2D:
         z = priors[name].latents[:POINTS, axes]
-        return Panel2D(name.replace(", ", ",\n"), points=z[(np.abs(z) < LATENT_LIMITS[1]).all(-1)])
+        return Panel2D(
+            name if name == NORMAL else name.replace(", ", ",\n"), points=z[(np.abs(z) < LATENT_LIMITS[1]).all(-1)]
+        )
 
     shown = (AGGREGATE, NORMAL, RESAMPLED, CLASSIFIED, LEARNED)
     return panels_2d([[panel(name) for name in shown]], LATENT_LIMITS)
