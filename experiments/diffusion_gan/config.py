@@ -83,11 +83,8 @@ class Config(UNetConfig):
             raise ValueError(f"a chain of --timesteps {self.timesteps} has subsets of 1 to as many steps, got {bad}")
         if not self.plane_hidden or min(self.plane_hidden) < 1:
             raise ValueError(f"--plane-hidden are widths of at least 1, got {self.plane_hidden}")
-        for name in (
-            "plane_learning_rate", "strong_learning_rate", "generator_rate", "critic_rate", "plane_gamma",
-            "plane_noise",
-        ):  # fmt: skip
-            self.positive(name)
+        self.positive("plane_learning_rate", "strong_learning_rate", "generator_rate", "critic_rate")
+        self.positive("plane_gamma", "plane_noise")
         if not 0 <= self.gamma < math.inf:
             raise ValueError(f"--gamma must be finite and not below 0, got {self.gamma}")
         if not 0 < self.plane_noise_min < self.plane_noise_max < math.inf:
@@ -95,11 +92,6 @@ class Config(UNetConfig):
                 f"--plane-noise-min and --plane-noise-max must ascend from above 0, got {self.plane_noise_min} and "
                 f"{self.plane_noise_max}"
             )
-
-    def positive(self, name: str) -> None:
-        """Raises ValueError for a flag of this name that is not positive and finite."""
-        if not 0 < getattr(self, name) < math.inf:
-            raise ValueError(f"--{name.replace('_', '-')} must be positive, got {getattr(self, name)}")
 
 
 PRESETS = {
