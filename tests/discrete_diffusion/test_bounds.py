@@ -155,8 +155,8 @@ def estimates(kind, n=500):
     return x0, found()
 
 
+@pytest.mark.slow
 @KINDS
-@pytest.mark.first_by_day
 def test_estimates_of_bounds_and_losses_are_unbiased(kind):
     x0, (continuous, steps, loss, discrete) = estimates(kind)
     index = np.asarray(x0) @ K ** np.arange(L)[::-1]

@@ -40,6 +40,7 @@ def test_every_experiment_has_a_small_and_the_published_transformer(name):
     assert {"width": paper.dit_width, "depth": paper.dit_depth, "heads": paper.dit_heads} == DIT_SIZES["S"]
 
 
+@pytest.mark.slow
 def test_sprites_train_it_and_draw_from_it(tmp_path):
     config = replace(PRESETS["smoke"], network="dit", progress=False, runs=tmp_path, images=100, timesteps=4)
     data = images.load(config)

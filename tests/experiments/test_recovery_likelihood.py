@@ -35,6 +35,7 @@ def test_a_run_leaves_its_report(finished):
     assert len(metrics["priors"]) == 6
 
 
+@pytest.mark.slow
 def test_a_thousandth_of_the_data_lies_in_the_hole():
     mixture, n = modes(), 50_000
     x = mixture.sample(jax.random.key(0), n)

@@ -93,7 +93,10 @@ def test_every_family_trains_draws_and_knows_what_it_says(name, data, tmp_path):
 
 
 @pytest.mark.first_by_day
-@pytest.mark.parametrize("module", [ddpm, ncsn, sde], ids=["ddpm", "ncsn", "sde"])
+@pytest.mark.parametrize(
+    "module",
+    [pytest.param(ddpm, id="ddpm", marks=pytest.mark.slow), pytest.param(ncsn, id="ncsn"), pytest.param(sde, id="sde")],
+)
 def test_the_calls_of_denoisers_are_as_declared(module, data, monkeypatch):
     counter = Counter()
     monkeypatch.setattr(module, "apply_network", counter.around(module.apply_network))
@@ -119,6 +122,7 @@ def test_the_calls_of_energies_and_generators_are_as_declared(name, net, data, m
     assert counter.calls == way.calls + (ebm.ITERATIONS if name == "ebm" else 0)
 
 
+@pytest.mark.slow
 def test_the_score_sde_of_a_network_that_returns_zero_is_a_gaussian(data):
     """It is then the exact denoiser of N(0, σ_data² I), whose likelihood and codes are known."""
     family = sde.family(replace(SMALL, tolerance=1e-3), data)

@@ -204,7 +204,13 @@ ALIKE = {
 }
 
 
-@pytest.mark.parametrize("case", [pytest.param(case, id=name) for name, case in ALIKE.items()])
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=name, marks=[] if name == "hidden chain" else pytest.mark.slow)
+        for name, case in ALIKE.items()
+    ],
+)
 def test_variables_that_are_eliminated_alike_agree_with_enumeration(case):
     agrees_with_enumeration(case)
 
