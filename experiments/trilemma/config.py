@@ -127,9 +127,7 @@ class Config(UNetConfig):
             raise ValueError(f"--ddim-steps {self.ddim_steps}: a chain of --timesteps {self.timesteps} has no more")
         if self.size % 2**self.scales:
             raise ValueError(f"--size {self.size} must be divisible by 2 to the power of --scales {self.scales}")
-        for name in ("seconds", "gan_learning_rate", "energy_learning_rate", "snr"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"--{name.replace('_', '-')} must be positive, got {getattr(self, name)}")
+        self.positive("seconds", "gan_learning_rate", "energy_learning_rate", "snr")
         for name in ("gamma", "target"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"--{name} must be finite and not below 0, got {getattr(self, name)}")
