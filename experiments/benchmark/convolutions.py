@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -18,7 +19,7 @@ import numpy as np
 import tyro
 
 from experiments.benchmark.terminal import show
-from experiments.benchmark.train import CHANNELS, OPTIMIZER, build, loss_of, parameters
+from experiments.benchmark.train import CHANNELS, OPTIMIZER, build, continued, loss_of, parameters
 from experiments.kit.allocator import KEEP_MEMORY, VARIABLE
 from experiments.kit.timing import threads
 from jaxgen.report import table
@@ -134,19 +135,8 @@ def time_here(
         state = place(create_state(jax.random.key(2), params, OPTIMIZER), whole)
         images = jax.device_put(jax.random.normal(jax.random.key(3), (batch, *shape)), shared)
         step = make_train_step(loss_of(net), OPTIMIZER, layout=whole)
-        steps[batch] = 1e3 * timed(continued(step, state, images))[0]
+        steps[batch] = 1e3 * timed(partial(continued(step, state, images), 1))[0]
     return {"call": 1e3 * wall / CALLS, "cores_busy": processor / wall, "steps": steps}
-
-
-def continued(step: Callable[..., tuple[Any, Any]], state: Any, batch: jax.Array) -> Callable[[], Any]:
-    """A function that takes one more training step."""
-
-    def run() -> None:
-        nonlocal state
-        state, metrics = step(state, batch)
-        jax.block_until_ready((state, metrics))
-
-    return run
 
 
 def timed(work: Callable[[], Any], repeats: int = 7) -> tuple[float, float]:

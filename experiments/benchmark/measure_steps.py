@@ -12,7 +12,7 @@ import optax
 
 from experiments.benchmark.cost import peak_bytes
 from experiments.benchmark.flops import matmul_flop
-from experiments.benchmark.train import OPTIMIZER, Workload, data, loss_of, parameters, train_step
+from experiments.benchmark.train import OPTIMIZER, Workload, continued, data, loss_of, parameters, train_step
 from experiments.kit.timing import Spread, Subject, Timing, in_turns, overhead, spread
 from jaxgen.data import Batches, StreamedBatches
 from jaxgen.training import create_state, fit
@@ -126,8 +126,8 @@ def time_training(
     fed = {"fit": Feed(resident), "fit, data streamed": Feed(StreamedBatches(examples, workload.batch))}
     by_hand = jax.tree.map(jnp.copy, (params, OPTIMIZER.init(params), key))  # the step donates it
     ways = {
-        ADAM: partial(_continued(jax.jit(adam, donate_argnums=0), by_hand, batch), n),
-        "step": partial(_continued(step, create_state(key, params, OPTIMIZER), batch), n),
+        ADAM: partial(continued(jax.jit(adam, donate_argnums=0), by_hand, batch), n),
+        "step": partial(continued(step, create_state(key, params, OPTIMIZER), batch), n),
     } | {name: trainer(feed) for name, feed in fed.items()}
     if workload.per_call > 1:
         ways[f"fit, {workload.per_call} steps a call"] = trainer(resident, steps_per_call=workload.per_call)
@@ -172,21 +172,9 @@ def time_variants(
         state = create_state(jax.random.key(workload.seed + 1), params, OPTIMIZER)
         compiled = train_step(net).lower(state, batch).compile()
         memory[name] = peak_bytes(compiled)
-        steps[name] = _continued(compiled, state, batch)
+        steps[name] = continued(compiled, state, batch)
         steps[name](1)
     first = next(iter(steps.values()))
     subjects = {name: Subject(workload.steps, partial(step, workload.steps), first) for name, step in steps.items()}
     timings = in_turns(subjects, rounds, report)
     return {name: Variant(timings[name], memory[name]) for name in nets}
-
-
-def _continued(step: Callable[..., tuple[Any, Any]], state: Any, batch: jax.Array) -> Callable[[int], None]:
-    """A function that takes n training steps on one batch; each run continues from the last."""
-
-    def run(n: int) -> None:
-        nonlocal state
-        for _ in range(n):
-            state, _ = step(state, batch)
-        jax.block_until_ready(state)
-
-    return run

@@ -100,3 +100,15 @@ def data(workload: Workload) -> np.ndarray:
     """Sixteen batches of noise, (16 batch, *shape)."""
     rng = np.random.default_rng(workload.seed)
     return rng.normal(size=(16 * workload.batch, *workload.shape)).astype(np.float32)
+
+
+def continued(step: Callable[..., tuple[Any, Any]], state: Any, batch: jax.Array) -> Callable[[int], None]:
+    """A function that takes n training steps on one batch; each run continues from the last."""
+
+    def run(n: int) -> None:
+        nonlocal state
+        for _ in range(n):
+            state, _ = step(state, batch)
+        jax.block_until_ready(state)
+
+    return run

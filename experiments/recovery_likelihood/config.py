@@ -1,6 +1,5 @@
 """The flags of the exercise on recovery likelihood and prior holes."""
 
-import math
 from dataclasses import dataclass
 
 from experiments.kit.config import ImageConfig
@@ -118,9 +117,7 @@ class Config(ImageConfig):
         for name in ("plane_step", "prior_step", "step_size", "data_noise"):
             if not 0 < getattr(self, name) < 1:
                 raise ValueError(f"--{name.replace('_', '-')} must lie in (0, 1), got {getattr(self, name)}")
-        for name in ("plane_learning_rate", "prior_learning_rate", "recovery_learning_rate"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"--{name.replace('_', '-')} must be positive, got {getattr(self, name)}")
+        self.positive("plane_learning_rate", "prior_learning_rate", "recovery_learning_rate")
         if not 0 < self.held_out < 1:
             raise ValueError(f"--held-out is a share between 0 and 1, got {self.held_out}")
         if not 0 <= self.reinitialise <= 1:

@@ -42,8 +42,7 @@ class Config(UNetConfig, DiTConfig):
         self.at_least(1, "timed_steps", "classifier_steps", "sampling_steps")
         self.at_least(10, "samples", why="for the figures")
         self.at_least(2, "sets", why="for an error bar")
-        if not 0 < self.dit_learning_rate < float("inf"):
-            raise ValueError(f"--dit-learning-rate must be positive, got {self.dit_learning_rate}")
+        self.positive("dit_learning_rate")
         if not 0 <= self.drop_label < 1:
             raise ValueError(f"--drop-label is a share in [0, 1), got {self.drop_label}")
 

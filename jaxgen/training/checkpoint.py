@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import sys
+import threading
 import time
 import zlib
 from collections.abc import Callable, Sequence
@@ -32,6 +33,10 @@ from jaxgen.training.lock import DirectoryInUse, acquire_lock
 _logger = logging.getLogger(__name__)
 
 _RETRY_DELAY = 1.0  # seconds
+
+# Orbax numbers the saves of a process, and a save reads its number more than once before it goes on in the background:
+# of two saves that begin at once in two threads, one could write into a directory before it is made.
+_one_save_begins = threading.Lock()
 
 _Types = dict[str, str]
 _Target = Callable[[ocp.CheckpointManager, int, _Types], PyTree]
@@ -141,7 +146,9 @@ class Checkpoints:
         def write() -> None:
             writer, step = self._open_writer(), self._saving
             if step not in writer.all_steps():
-                writer.save(step, args=ocp.args.StandardSave(state), custom_metadata=_manifest(state), force=True)
+                manifest = _manifest(state)
+                with _one_save_begins:
+                    writer.save(step, args=ocp.args.StandardSave(state), custom_metadata=manifest, force=True)
 
         self._write(write)
 

@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import chex
@@ -127,6 +129,26 @@ def test_saving_a_step_twice_keeps_the_first(tmp_path):
         checkpoints.save(state_at(3))
         checkpoints.save(state_at(3).replace(key=jax.random.key(0)))
         assert bits(checkpoints.restore(state_at(0))) == bits(state_at(3))
+
+
+def test_saves_of_two_threads_begin_one_after_the_other(tmp_path, monkeypatch):
+    """Orbax numbers the saves of a process and reads the number again later, by then perhaps that of another save."""
+    begin, under_way, most = ocp.CheckpointManager.save, [], []
+
+    def watched(*args, **options):
+        under_way.append(None)
+        time.sleep(0.1)
+        most.append(len(under_way))
+        try:
+            return begin(*args, **options)
+        finally:
+            under_way.pop()
+
+    monkeypatch.setattr(ocp.CheckpointManager, "save", watched)
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda name: saved(tmp_path / name, 1, 2), "ab"))
+    assert most == [1] * 4
+    assert all(bits(Checkpoints(tmp_path / name).restore(state_at(0))) == bits(state_at(2)) for name in "ab")
 
 
 def test_restores_onto_other_devices(tmp_path):

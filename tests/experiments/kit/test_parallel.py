@@ -70,7 +70,6 @@ def test_each_core_computes_one_job_at_a_time(tmp_path):
     assert set(in_parallel(run, {"a": job, "b": job}).values()) == set(jax.devices()[:2])
 
 
-@pytest.mark.slow
 def test_a_signal_stops_all_after_they_saved_their_states(tmp_path):
     run = begin(SOME, replace(CONFIG, runs=tmp_path, cores=2), [])
     jobs = jobs_of("ab", steps=10**7)
