@@ -10,10 +10,15 @@ _OPTION = "jax_disable_most_optimizations"
 
 
 def compile_lightly() -> None:
-    """Let XLA optimise little from now on; its own flag takes effect before JAX's first computation."""
+    """Let XLA optimise little from now on; its own flags take effect before JAX's first computation.
+
+    A program is compiled in one piece, as it costs more to cut a small one into parts than to compile it.
+    """
     jax.config.update(_OPTION, True)
+    flags = ["--xla_cpu_parallel_codegen_split_count=1"]
     if jax.__version_info__ < (0, 11):  # later versions end a process for a flag that they do not know
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false".strip()
+        flags.append("--xla_cpu_use_fusion_emitters=false")
+    os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *flags]).strip()
 
 
 @contextmanager

@@ -53,6 +53,7 @@ def test_unadjusted_langevin_settles_at_its_own_variance(temperature):
     assert abs(temperature / theta / settled - 1) > 0.3  # far from the model's own
 
 
+@pytest.mark.slow
 def test_short_runs_learn_a_sampler_whose_energy_is_that_of_no_density():
     """θ = −108: 100 steps with ε² = 1e-4 from U(−1, 1) end with the data's variance 1, and e^{108x²/2} has no integral.
 

@@ -197,7 +197,7 @@ def measured(load, failure=None):
     return Measured({"devices": "cpu", "torch": "2"}, [sampling, sampling._replace(batch=8)], training)
 
 
-@pytest.mark.parametrize(("load", "failure"), [(0.1, None), (5.0, "training on 3 devices failed: no <memory>")])
+@pytest.mark.parametrize(("load", "failure"), [(0.1, None), slow(5.0, "training on 3 devices failed: no <memory>")])
 def test_the_report_compares_with_diffusers(load, failure, tmp_path, capsys):
     run = begin(benchmark.EXERCISE, replace(PRESETS["default"], runs=tmp_path), [])
     path = report.write(run, measured(load, failure))

@@ -80,6 +80,7 @@ def test_noise_over_signal_rises_by_one_factor():
     np.testing.assert_allclose(ratios[1:] / ratios[:-1], ratios[1] / ratios[0], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_all_networks_of_a_game_draw_points():
     for game in games(SMALL).values():
         params = initial(game.init, jax.random.split(jax.random.key(0)))[0]

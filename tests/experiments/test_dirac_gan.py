@@ -181,6 +181,7 @@ def test_the_non_saturating_cycle_and_the_slow_end_of_the_flow(cycled):
     assert of._replace(simultaneous=np.array([[0.4, 0.3]])).error == pytest.approx(0.25)
 
 
+@pytest.mark.slow
 def test_the_report_says_what_was_measured(found, critical, cycled, tmp_path):
     """With trajectories that are made up: R1 converges, instance noise only in the flow, and no other does."""
     paths = np.ones((41, 3, 2))

@@ -40,6 +40,7 @@ def test_a_density_is_normalised_and_its_draws_have_it(name):
         assert abs(region(x).mean() - share) < 5 * np.sqrt(share * (1 - share) / n) + 2e-3
 
 
+@pytest.mark.slow
 def test_seeds_train_side_by_side_as_they_would_alone():
     """The loss of two seeds is that of each on its own part, and so is its gradient, halved by the mean."""
     method = methods(SMALL)["dsm"]

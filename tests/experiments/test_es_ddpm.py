@@ -84,6 +84,7 @@ class Scaling(nn.Module):
 DIFFUSION = Model(scaled_linear(CONFIG.timesteps), Scaling(), 0.5, 0.7, (4, 4, 1), None)
 
 
+@pytest.mark.slow
 def test_methods_draw_what_sample_draws_with_keys_of_their_set():
     methods = sampling.methods(CONFIG, GREY, DIFFUSION)
     assert list(methods) == [

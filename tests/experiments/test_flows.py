@@ -50,6 +50,7 @@ def test_the_densities_are_normalised_and_those_of_their_draws(name):
     assert abs(weights.mean() - 1) < 4 * weights.std() / np.sqrt(n)
 
 
+@pytest.mark.slow
 def test_every_kind_of_flow_starts_as_the_standardised_gaussian():
     x = densities()["ring"].sample(jax.random.key(0), 50)
     exact = np.log(2 / 4) - 0.25 * np.square(np.asarray(x)).sum(-1) - np.log(2 * np.pi)

@@ -280,6 +280,7 @@ def measured():
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_learned_models_come_near_with_data():
     """Both kinds, from 4000 samples: within a factor of two of parameters/(2n)."""
     config = replace(SMALL, samples=(400, 4000), repetitions=4)

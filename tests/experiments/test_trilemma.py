@@ -92,6 +92,7 @@ def test_every_family_trains_draws_and_knows_what_it_says(name, data, tmp_path):
         assert len(codes) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.first_by_day
 @pytest.mark.parametrize(
     "module",

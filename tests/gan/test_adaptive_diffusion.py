@@ -131,6 +131,7 @@ def generator_loss(key, generator, critic, x, chain_state):
     return jax.nn.softplus(-judge(critic, *fake)), metrics, {"chain_state": chain_state}
 
 
+@pytest.mark.slow
 def test_it_rides_in_the_carry_of_two_players_and_survives_a_stop(tmp_path):
     optimizers = optax.adam(1e-3), optax.adam(1e-2)
     step = make_adversarial_step(generator_loss, critic_loss, *optimizers)

@@ -469,6 +469,7 @@ def test_killed_at_random_moments_it_draws_nothing_whole_twice_and_ends_in_the_s
     print(f"{len(killed)} kills, {last['leftovers']} half-written files, {len(drawn)} batches drawn for 60")
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_work_and_return_the_whole(tmp_path):
     alone = generated(drawing(tmp_path / "log"), 100, 8)
     # one process came this far, at another batch size

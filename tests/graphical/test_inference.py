@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from joint_tables import SCOPES, STUDENT, log_table, marginal_table, product_table
+from oracles import nightly
 from scipy import stats
 
 from jaxgen import graphical
@@ -204,13 +205,7 @@ ALIKE = {
 }
 
 
-@pytest.mark.parametrize(
-    "case",
-    [
-        pytest.param(case, id=name, marks=[] if name == "hidden chain" else pytest.mark.slow)
-        for name, case in ALIKE.items()
-    ],
-)
+@nightly("case", ALIKE.values(), ids=ALIKE.keys())
 def test_variables_that_are_eliminated_alike_agree_with_enumeration(case):
     agrees_with_enumeration(case)
 
@@ -230,6 +225,7 @@ def test_the_program_of_a_chain_does_not_grow_with_its_length():
             assert short.count(work) == long.count(work), work
 
 
+@pytest.mark.slow
 def test_a_chain_of_200_agrees_with_products_of_matrices():
     """Forward and backward messages in NumPy, scaled at each step; the pairs' frequencies in exact samples."""
     graph, tables = chain(200)

@@ -66,6 +66,7 @@ def test_hmc_is_a_transition_too():
     assert abs(estimate.value - EXACT) < 4 * estimate.error < 0.1
 
 
+@pytest.mark.slow
 def test_tempered_smc_finds_the_constant_and_both_modes():
     """A mixture with the weights ¼ and ¾, times 5: log Z = log 5, by 16 populations."""
     means, std = jnp.array([[-2.0, 0.0], [2.0, 0.0]]), 0.3

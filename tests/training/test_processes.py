@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from oracles import nightly, slow
+from oracles import nightly
 
 from jaxgen.training import Checkpoints, History
 from jaxgen.training.lock import acquire_lock
@@ -107,7 +107,7 @@ def test_all_end_where_one_finds_the_directory_in_use(tmp_path):
     assert all("DirectoryInUse: " in errors for errors in said)
 
 
-@pytest.mark.parametrize("processes", [1, slow(2)])
+@nightly("processes", [1, 2])
 def test_a_signal_to_one_stops_all_and_they_or_one_process_goes_on(tmp_path, alone, processes):
     children = begin(tmp_path, "split", 2, "--slow")
     for line in children[1].stdout:

@@ -84,6 +84,7 @@ def test_stopped_in_the_middle_it_ends_as_the_game_never_stopped(tmp_path, monke
     np.testing.assert_array_equal(resumed.history["critic/loss"], whole.history["critic/loss"])
 
 
+@pytest.mark.slow
 def test_rates_rise_and_fall():
     generator, critic = game_optimizers(Rates(1e-3, 2e-3), 1000)
     for optimizer, peak in ((generator, 1e-3), (critic, 2e-3)):

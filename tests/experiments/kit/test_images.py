@@ -53,6 +53,7 @@ def test_unlabelled_images_of_other_channels_are_refused():
         images.split(replace(SPRITES, labels=None, label_names=(), images=with_alpha), CONFIG)
 
 
+@pytest.mark.slow
 def test_grey_images_without_labels_are_seen_as_grey_colours(tmp_path):
     grey = replace(SPRITES, labels=None, label_names=(), images=SPRITES.images[..., :1])
     data = images.split(grey, CONFIG)

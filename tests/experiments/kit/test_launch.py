@@ -137,6 +137,7 @@ def test_the_librarys_words_become_flags():
         raise ValueError("Cast values in [0, 255] to uint8, or pass value_range=(low, high).")
 
 
+@pytest.mark.slow
 def test_a_platform_without_devices_ends_in_one_line():
     every = ", ".join(f"experiments.{exercise.name}.__main__" for exercise in all_exercises())
     program = f"import {every}; from experiments.kit import config, launch; "
