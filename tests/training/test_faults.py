@@ -1,4 +1,4 @@
-"""Runs that are killed, starved and damaged at random moments: a small share here, all of it when asked for."""
+"""Runs that are killed, starved and damaged at random moments, by night."""
 
 import json
 import os
@@ -15,10 +15,8 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="fo
 
 ROOT = PROGRAM.parents[2]
 
-DAILY = ["SIGKILL in a save"]
 
-
-def strike(kills, seed, timeout, *options, faults=14):
+def strike(kills, seed, timeout, *options):
     done = subprocess.run(
         [sys.executable, PROGRAM, "--kills", str(kills), "--seed", str(seed), *options],
         env={**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)},
@@ -30,15 +28,11 @@ def strike(kills, seed, timeout, *options, faults=14):
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     table, _, counts = done.stdout.strip().rpartition("\n")
     counts = json.loads(counts)
-    assert counts["kills"] >= kills * (faults == 14)
+    assert counts["kills"] >= kills
     assert counts["lost"] == 0
     assert counts["exact"] == counts["runs"] > 0
     rows = [line.rsplit(maxsplit=5) for line in table.splitlines()[1:-1]]
-    assert sum(int(times) > 0 for _, times, *_ in rows) == faults, table
-
-
-def test_nothing_completed_is_lost():
-    strike(1, 3, 600, "--adversarial", "--only", *DAILY, faults=len(DAILY))
+    assert sum(int(times) > 0 for _, times, *_ in rows) == 14, table
 
 
 @pytest.mark.slow
