@@ -88,18 +88,18 @@ def on_the_circle(x, within=0.1):
     return abs(np.median(np.hypot(*np.asarray(x).T)) - 1) < within
 
 
-def test_every_way_of_sampling(sampled, daily):
+@pytest.mark.slow
+def test_every_way_of_sampling(sampled):
     names = sampled
     assert on_the_circle(names["few"])
     assert on_the_circle(names["ode"].x)
     assert 20 < names["ode"].evaluations < 2000
-    if daily:  # a second likelihood compiles for as long as the first
-        return
     # the model's density is high where its samples are, and low in the middle of the circle
     inside = diffusion.log_likelihood(names["process"], names["denoise"], names["ode"].x / 3).log_density
     assert np.median(names["found"].log_density) > np.median(inside) + 2
 
 
+@pytest.mark.slow
 def test_the_bound_of_the_chain_lies_above_the_exact_likelihood_of_the_flow(sampled):
     names = dict(sampled)
     exec(CHAIN, names)
@@ -118,14 +118,13 @@ def test_as_many_samples_as_one_likes(example, tmp_path, monkeypatch):
     assert len(list((tmp_path / "runs" / "circle").glob("*.npz"))) == 10
 
 
-def test_a_sampler_of_ones_own(sampled, daily):
+@pytest.mark.slow
+def test_a_sampler_of_ones_own(sampled):
     """The midpoint rule: as good as its many steps and, where the network is smooth, of second order."""
     assert len([line for line in MIDPOINT.splitlines() if line.strip()]) <= 10
     names = dict(sampled)
     exec(MIDPOINT, names)
     assert on_the_circle(names["x"])
-    if daily:  # a briefly trained network is too rough for an order
-        return
     process, keys, start = names["process"], names["keys"], jax.random.normal(jax.random.key(5), (100, 2))
 
     def solve(sampler, n):
@@ -280,6 +279,7 @@ def test_the_chain_of_narrow_modes_has_the_noise_that_it_is_given():
     np.testing.assert_allclose(found, [0.12, 0.12 * 25 ** (1 / 3), 0.12 * 25 ** (2 / 3), 3.0], rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_guide_to_graphical_models_says_what_is_so():
     names = {}
     exec(GRAPHS, names)

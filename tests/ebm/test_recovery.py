@@ -83,6 +83,7 @@ def test_the_whole_ladder_draws_the_data():
     np.testing.assert_allclose(draw(KEYS[4:8]), x[4:8], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_maximum_of_recovery_likelihood_is_the_marginal():
     """θ* = 1/v at every level, v the variance of y there."""
     relative = lambda phi, y, s: quadratic(phi / SIGNAL.astype(np.float32), y, s)  # of one scale at all levels

@@ -141,6 +141,7 @@ def test_verdicts_of_the_portraits():
     np.testing.assert_allclose([end["simultaneous"], end["alternating"]], [1.97, 1.44], atol=0.006)
 
 
+@pytest.mark.slow
 def test_arrows_and_steps_are_those_of_the_variant():
     """WGAN: v = (−ψ, θ); a step of R1 from (1, ½): θ − h ψ f′(½) and ψ + h (θ f′(½) − γψ)."""
     found = measure_portraits.portraits(replace(SMALL, start=(1.0, 0.5), gamma=0.6))

@@ -27,6 +27,7 @@ def test_a_run_leaves_its_report(finished):
     assert len(metrics["samples"]) == 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DENSITIES)
 def test_a_density_is_normalised_and_its_draws_have_it(name):
     """By quadrature; and the counts of draws in the quarters of the plane and within a circle agree with it."""

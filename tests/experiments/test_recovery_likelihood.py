@@ -84,6 +84,7 @@ def still() -> ImageChain:
     return chain._replace(net=SimpleNamespace(apply=network))
 
 
+@pytest.mark.slow
 def test_the_exact_energy_has_no_error_and_removes_all_noise():
     chain, key = still(), jax.random.key(0)
     shape = (4, 4, 4, 1)

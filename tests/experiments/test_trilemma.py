@@ -93,11 +93,7 @@ def test_every_family_trains_draws_and_knows_what_it_says(name, data, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.first_by_day
-@pytest.mark.parametrize(
-    "module",
-    [pytest.param(ddpm, id="ddpm", marks=pytest.mark.slow), pytest.param(ncsn, id="ncsn"), pytest.param(sde, id="sde")],
-)
+@pytest.mark.parametrize("module", [ddpm, ncsn, sde], ids=["ddpm", "ncsn", "sde"])
 def test_the_calls_of_denoisers_are_as_declared(module, data, monkeypatch):
     counter = Counter()
     monkeypatch.setattr(module, "apply_network", counter.around(module.apply_network))
@@ -149,6 +145,7 @@ def test_the_code_of_a_gaussian_is_the_image_in_its_deviations(data):
     assert slope == pytest.approx(1 / np.sqrt(variance + sde.SIGMA_CODE**2), rel=0.02)
 
 
+@pytest.mark.slow
 def test_ddim_encodes_by_a_network_that_returns_zero_as_alpha_x(data):
     """Without noise every step is x_s = α_s x0."""
     family = ddpm.family(SMALL, data)

@@ -452,8 +452,9 @@ def ended(child):
     return json.loads(out.splitlines()[-1])
 
 
-def test_killed_at_random_moments_it_draws_nothing_whole_twice_and_ends_in_the_same_bits(tmp_path, daily):
-    kills = int(os.environ.get("JAXGEN_KILLS", "2" if daily else "20"))
+@pytest.mark.slow
+def test_killed_at_random_moments_it_draws_nothing_whole_twice_and_ends_in_the_same_bits(tmp_path):
+    kills = int(os.environ.get("JAXGEN_KILLS", "20"))
     result = ended(program("kill", tmp_path, kills))
     *killed, last = result["attempts"]
     assert sum(attempt["status"] == 9 for attempt in killed) >= kills // 2

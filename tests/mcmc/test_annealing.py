@@ -51,6 +51,7 @@ def test_one_step_of_the_path_is_importance_sampling():
     np.testing.assert_allclose(found.log_weights, ratio, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_sample_depends_on_its_own_key_alone():
     keys, betas = jax.random.split(jax.random.key(0), 10), np.linspace(0, 1, 4)
     whole, part = (anneal(keys, transition, betas) for keys in (keys, keys[3:5]))

@@ -91,6 +91,7 @@ def test_it_finds_the_density_from_elsewhere_and_with_a_step_size_for_each_chain
     assert distance(x) < 1.95
 
 
+@pytest.mark.slow
 def test_masses_scale_the_coordinates():
     """With inverse masses equal to the variances, HMC on N(0, diag v) accepts as on N(0, I)."""
     variances, keys = jnp.array([[0.01, 4.0], [1.0, 100.0]]), KEYS[:4000]
@@ -110,7 +111,7 @@ def test_proposals_outside_the_support_are_rejected():
     np.testing.assert_allclose(np.mean(x**2), 1 / 3, atol=5 * np.sqrt(4 / 45 / 5000))
 
 
-@pytest.mark.first_by_day
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHAINS)
 def test_a_chain_depends_on_its_own_key_alone(name):
     keys = jax.random.split(jax.random.key(0, impl="rbg"), 6)

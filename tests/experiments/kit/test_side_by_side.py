@@ -35,7 +35,8 @@ def players():
     return initial(lambda key: tuple(jax.random.normal(key, (2, 2))), keys)
 
 
-@pytest.mark.parametrize("role", ["generator", pytest.param("critic", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("role", ["generator", "critic"])
 def test_a_copy_has_the_losses_the_gradient_and_the_carry_that_it_has_alone(role):
     """The mean over copies divides the gradient of each by their number."""
     both, key, batch = players(), jax.random.key(1), jnp.asarray(DATA[:BATCH])
