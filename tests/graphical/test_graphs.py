@@ -220,7 +220,7 @@ def test_an_orientation_has_the_independencies_of_the_triangulated_graph(graph):
 
 
 @given(dags(most=5), dags(most=5), undirected(most=5))
-@settings(max_examples=12)
+@settings(max_examples=40)
 def test_maps_are_decided_as_by_all_independencies(one, two, three):
     """The few statements that are tested decide as all of them do."""
     graphs = []
