@@ -12,7 +12,7 @@ _OPTION = "jax_disable_most_optimizations"
 def compile_lightly() -> None:
     """Let XLA optimise little from now on; its own flags take effect before JAX's first computation.
 
-    A program is compiled in one piece, as it costs more to cut a small one into parts than to compile it.
+    A program is compiled in one piece, as cutting small ones into parts costs more than it saves.
     """
     jax.config.update(_OPTION, True)
     flags = ["--xla_cpu_parallel_codegen_split_count=1"]

@@ -5,6 +5,7 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
+from oracles import nightly
 from shown import metrics_of
 
 from experiments.ebm import measure_samples, train
@@ -27,8 +28,7 @@ def test_a_run_leaves_its_report(finished):
     assert len(metrics["samples"]) == 10
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", DENSITIES)
+@nightly("name", DENSITIES)
 def test_a_density_is_normalised_and_its_draws_have_it(name):
     """By quadrature; and the counts of draws in the quarters of the plane and within a circle agree with it."""
     density = DENSITIES[name]()

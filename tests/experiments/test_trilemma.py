@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from oracles import nightly
 from shown import metrics_of
 
 from experiments.kit.call_counting import Counter
@@ -92,8 +93,7 @@ def test_every_family_trains_draws_and_knows_what_it_says(name, data, tmp_path):
         assert len(codes) == 3
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("module", [ddpm, ncsn, sde], ids=["ddpm", "ncsn", "sde"])
+@nightly("module", [ddpm, ncsn, sde], ids=["ddpm", "ncsn", "sde"])
 def test_the_calls_of_denoisers_are_as_declared(module, data, monkeypatch):
     counter = Counter()
     monkeypatch.setattr(module, "apply_network", counter.around(module.apply_network))

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from oracles import nightly
 from refusals import refuses
 
 from jaxgen import mcmc
@@ -111,8 +112,7 @@ def test_proposals_outside_the_support_are_rejected():
     np.testing.assert_allclose(np.mean(x**2), 1 / 3, atol=5 * np.sqrt(4 / 45 / 5000))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", CHAINS)
+@nightly("name", CHAINS)
 def test_a_chain_depends_on_its_own_key_alone(name):
     keys = jax.random.split(jax.random.key(0, impl="rbg"), 6)
     run = lambda keys, x: mcmc.run(keys, CHAINS[name](), x, frames=2, thin=2).x

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
+from oracles import nightly
 
 from experiments.kit.side_by_side import copy_of, initial, objectives_of
 from jaxgen.gan import adaptive_diffusion, adversarial_objectives, non_saturating, scheduled
@@ -35,8 +35,7 @@ def players():
     return initial(lambda key: tuple(jax.random.normal(key, (2, 2))), keys)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("role", ["generator", "critic"])
+@nightly("role", ["generator", "critic"])
 def test_a_copy_has_the_losses_the_gradient_and_the_carry_that_it_has_alone(role):
     """The mean over copies divides the gradient of each by their number."""
     both, key, batch = players(), jax.random.key(1), jnp.asarray(DATA[:BATCH])
